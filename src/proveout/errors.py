@@ -1,0 +1,68 @@
+"""What can go wrong, as one tree. Each message says what was found, what was expected and what to do now.
+
+ProveoutError
+├── BadInput              something that a person gave us
+│   ├── BadMission        mission.yaml
+│   ├── BadLabels         labels.csv
+│   ├── BadPrompts        prompts/
+│   ├── BadSpec           pipeline.*.yaml, or a notebook that the pipeline cannot take
+│   └── NoDocuments       a folder in which nothing can be read
+├── UnreadableDocument    one file; it becomes a refused case and the batch goes on
+├── BadModel              a model or release folder that is not ours, or not whole
+├── TaskFailed            a step of a pipeline; names notebook, cell and line
+├── NoRelease             nothing is promoted, or no release has this id
+├── StaleIndex            an index built from other records than these
+└── BadJournal            a journal that does not verify, or of a newer schema
+"""
+
+
+class ProveoutError(Exception):
+    """Everything that Proveout raises on purpose. The command line prints it as one message and exits with 1."""
+
+
+class BadInput(ProveoutError):
+    pass
+
+
+class BadMission(BadInput):
+    pass
+
+
+class BadLabels(BadInput):
+    pass
+
+
+class BadPrompts(BadInput):
+    pass
+
+
+class BadSpec(BadInput):
+    pass
+
+
+class NoDocuments(BadInput):
+    pass
+
+
+class UnreadableDocument(ProveoutError):
+    pass
+
+
+class BadModel(ProveoutError):
+    pass
+
+
+class TaskFailed(ProveoutError):
+    pass
+
+
+class NoRelease(ProveoutError):
+    pass
+
+
+class StaleIndex(ProveoutError):
+    pass
+
+
+class BadJournal(ProveoutError):
+    pass
