@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from proveout.errors import BadMission
 from proveout.records import Kind
@@ -36,6 +36,15 @@ class ActionSpec(_Strict):
     undone_by: str | None = None
 
 
+class Checks(_Strict):
+    """What has to hold before a case may act; each entry names fields of the mission."""
+
+    date_order: tuple[tuple[str, str], ...] = ()  # pairs (first, last)
+    adds_up: tuple[str, ...] = ()  # amounts that other amounts of the document add up to
+    duplicate_on: tuple[str, ...] = ()  # a past case that agrees on all of them is the same business twice
+    same_party_on: tuple[str, str] | None = None  # (key, party): past cases with this key name the same party
+
+
 class Budget(_Strict):
     effects_per_run: int = Field(default=10_000, ge=0)
     amount_per_run: int = Field(default=1_000_000, ge=0)  # dollars
@@ -49,8 +58,17 @@ class Mission(_Strict):
     slo: SLO
     tiers: tuple[str, ...] = ("rules", "ranker", "person")
     actions: dict[str, ActionSpec] = Field(default_factory=dict)
+    checks: Checks = Checks()
     budget: Budget = Budget()
     segment: str = "segment"
+
+    @model_validator(mode="after")
+    def _checks_name_fields(self) -> "Mission":
+        pairs = [*self.checks.date_order, self.checks.same_party_on or ()]
+        named = {name for pair in pairs for name in pair} | {*self.checks.adds_up, *self.checks.duplicate_on}
+        if unknown := sorted(named - set(self.fields)):
+            raise ValueError(f"checks name {', '.join(unknown)}; the fields are {', '.join(self.fields)}")
+        return self
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -67,7 +85,8 @@ def load(path: Path | str) -> Mission:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadMission(f"{path}: cannot be read ({error.strerror}); a mission lives in pipelines/<name>/mission.yaml") from error
+        expected = "a mission lives in pipelines/<name>/mission.yaml"
+        raise BadMission(f"{path}: cannot be read ({error.strerror}); {expected}") from error
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -92,5 +111,11 @@ def _explain(fault: Any, raw: dict[str, Any]) -> str:
 
 
 def _keys_at(parents: list[Any]) -> list[str]:
-    models: dict[str, type[_Strict]] = {"fields": FieldSpec, "slo": SLO, "actions": ActionSpec, "budget": Budget}
+    models: dict[str, type[_Strict]] = {
+        "fields": FieldSpec,
+        "slo": SLO,
+        "actions": ActionSpec,
+        "checks": Checks,
+        "budget": Budget,
+    }
     return list((models[str(parents[0])] if parents else Mission).model_fields)
