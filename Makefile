@@ -1,0 +1,48 @@
+# make demo     set everything up and run the main job on synthetic invoices
+# make demo DATA=folder      the same on a folder of documents with a labels.csv
+# make test     set everything up and pass the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PLOOMBER_STATS_ENABLED = false
+export PLOOMBER_VERSION_CHECK_DISABLED = 1
+export DO_NOT_TRACK = 1
+export MARIMO_SKIP_UPDATE_CHECK = 1
+export ANONYMIZED_TELEMETRY = false
+
+.PHONY: demo test test-all bench check lock clean help
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# The stamp is written last, so an installation that was cut short starts again.
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "Proveout needs Python 3.11 or 3.12; found: $$($(PYTHON) --version). Try: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --progress-bar on --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/.ready
+	@$(BIN)/proveout demo $(if $(DATA),--data "$(DATA)")
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+
+test-all: check
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m tests.benchmarks
+
+lock:
+	uv pip compile pyproject.toml --extra dev --python-version 3.11.7 --no-annotate --no-header --quiet | sed 's/+cpu$$//' > requirements.new
+	{ sed -n 1p requirements.txt; cat requirements.new; } > requirements.lock && mv requirements.lock requirements.txt && rm requirements.new
+
+clean:
+	rm -rf build

@@ -1,0 +1,29 @@
+"""Run every benchmark beside this file and write build/bench.json; `python -m tests.benchmarks NAME ...` runs some modules."""
+
+import importlib
+import json
+import pkgutil
+import sys
+from pathlib import Path
+
+import tests.benchmarks as here
+
+OUT = Path("build/bench.json")
+
+
+def main(names: list[str]) -> None:
+    known = [module.name for module in pkgutil.iter_modules(here.__path__) if not module.name.startswith("_")]
+    if unknown := sorted(set(names) - set(known)):
+        sys.exit(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}")
+    results = json.loads(OUT.read_text()) if names and OUT.exists() else {}
+    OUT.parent.mkdir(exist_ok=True)
+    for name in names or known:
+        print(f"{name} ...", flush=True)
+        for key, entry in importlib.import_module(f"tests.benchmarks.{name}").run().items():
+            results[key] = entry
+            print(f"  {key}: ours {entry['ours']:.4g} {entry['unit']}, {entry['peer_name']} {entry['peer']:.4g}, ratio {entry['ratio']:.3f}")
+        OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
