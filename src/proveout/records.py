@@ -56,6 +56,7 @@ class Page:
     width: float  # points
     height: float  # points
     words: tuple[Word, ...]  # in reading order
+    turned: float = 0.0  # degrees clockwise by which the page as the file shows it was turned to be read (scans: with the skew)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,11 @@
+"""Read documents: words with boxes, in reading order, from PDFs, scans, images and plain text.
+
+Two doors: `read` for one file, `read_many` for a batch that no single file can stop.
+Covered: text layers, OCR, sideways pages, limits on bytes and pages; every refusal is an UnreadableDocument with its reason.
+Not covered: what the words mean, and what a file is called: a Document knows its bytes and nothing else.
+"""
+
+from proveout.documents.files import page_image, read, sha256_of
+from proveout.documents.sheet import lines
+
+__all__ = ["lines", "page_image", "read", "sha256_of"]

@@ -1,0 +1,139 @@
+"""Read the text layer of a PDF: words with their boxes.
+
+PDFium is asked in bulk (one call for a page's text, two for a word's box), because a call a character costs as much
+as parsing the page.
+Covered: /Rotate, crop boxes, pages printed sideways without /Rotate, hyphens at line ends, characters beyond U+FFFF.
+Not covered: whether the text layer tells what the page shows. `looks_read` only finds the plainly empty and the garbled.
+"""
+
+import ctypes
+from collections import deque
+from functools import cache
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from proveout.documents.sheet import Floats, Sheet, sheet
+from proveout.errors import UnreadableDocument
+from proveout.records import Source
+
+MAX_CHARACTERS = 200_000  # a page: a densely printed broadsheet has a tenth of it
+HYPHEN = "\x02"  # what PDFium puts for a hyphen that breaks a word, U+FFFE in its bulk text
+_BLOCK = 4096  # character boxes asked for at once
+
+
+def page_sheet(page: Any) -> Sheet:
+    """The words of a pypdfium2 page, without OCR.
+
+    Raises UnreadableDocument for a page with more than MAX_CHARACTERS.
+    """
+    text_page = page.get_textpage()
+    try:
+        count = text_page.count_chars()
+        if count > MAX_CHARACTERS:
+            raise UnreadableDocument(f"a page has {count:,} characters, more than {MAX_CHARACTERS:,}; split it")
+        text = _text(text_page, count)
+        starts, ends = _spans(text)
+        first = _loose_boxes(text_page, starts)
+        last = _loose_boxes(text_page, ends - 1)
+        turn = _sideways(text_page, starts, int(page.get_rotation()))
+    finally:
+        text_page.close()
+    texts = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    corners = np.concatenate([np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])], axis=1)
+    boxes, width, height = _as_shown(corners, page.get_bbox(), (int(page.get_rotation()) + turn) % 360)
+    return sheet(width, height, texts, boxes, source=Source.TEXT_LAYER, turned=turn)
+
+
+def looks_read(words: Sheet) -> bool:
+    """Whether the text layer can be what the page shows: it has words, and most of them are made of known letters.
+
+    >>> looks_read(sheet(612, 792, ["\\ufffd\\ufffd", "\\ue001\\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
+    False
+    """
+    text = "".join(words.texts)
+    if not text:
+        return False
+    strange = sum(1 for letter in text if letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" or letter < " ")
+    return strange / len(text) < 0.2
+
+
+def _text(text_page: Any, count: int) -> str:
+    """The page's characters, one for each index of PDFium."""
+    from pypdfium2 import raw  # type: ignore[import-untyped]
+
+    buffer = (ctypes.c_ushort * (count + 1))()
+    written = raw.FPDFText_GetText(text_page.raw, 0, count, buffer)
+    text = bytes(buffer)[: 2 * max(written - 1, 0)].decode("utf-16-le", "replace")
+    if len(text) != count or "\ufffd" in text:  # PDFium left characters out, or pairs of surrogates count as one here
+        codes = map(raw.FPDFText_GetUnicode, repeat(text_page.raw), range(count))
+        text = "".join(chr(code) if 0 < code < 0xD800 or 0xE000 <= code < 0x110000 else "\ufffd" for code in codes)
+    return text.replace("\ufffe", "-").replace(HYPHEN, "-")
+
+
+def _spans(text: str) -> tuple[Any, Any]:
+    """First index and the index after the last of every word.
+
+    >>> [a.tolist() for a in _spans(" Net\\u00a0due")]
+    [[1, 5], [4, 8]]
+    """
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    blank = (codes <= 0x20) | ((codes >= 0x7F) & (codes <= 0xA0)) | ((codes >= 0x2000) & (codes <= 0x200B))
+    blank |= np.isin(codes, (0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF))
+    edges = np.diff((~blank).astype(np.int8), prepend=0, append=0)
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+
+
+@cache
+def _block() -> tuple[Any, list[Any]]:
+    from pypdfium2 import raw
+
+    rectangles = (raw.FS_RECTF * _BLOCK)()
+    return rectangles, [ctypes.byref(each) for each in rectangles]
+
+
+def _loose_boxes(text_page: Any, indices: Any) -> Floats:
+    """Boxes (n, 4) of characters in the page's own space: left, bottom, right, top; as high as the font is."""
+    from pypdfium2 import raw
+
+    rectangles, places = _block()
+    parts = []
+    for start in range(0, len(indices), _BLOCK):
+        chosen = indices[start : start + _BLOCK].tolist()
+        deque(map(raw.FPDFText_GetLooseCharBox, repeat(text_page.raw), chosen, places), maxlen=0)
+        parts.append(np.frombuffer(rectangles, dtype=np.float32).reshape(-1, 4)[: len(chosen)].astype(np.float64))
+    found = np.concatenate(parts) if parts else np.zeros((0, 4))
+    return found[:, [0, 3, 2, 1]]  # FS_RECTF is left, top, right, bottom
+
+
+def _sideways(text_page: Any, starts: Any, rotation: int) -> int:
+    """Degrees clockwise by which the page as shown must be turned until most of its text runs left to right."""
+    from pypdfium2 import raw
+
+    sample = starts[:: max(len(starts) // 32, 1)].tolist()
+    angles = np.array([raw.FPDFText_GetCharAngle(text_page.raw, i) for i in sample])
+    quarters = (np.round(np.degrees(angles[angles >= 0]) / 90).astype(int) + rotation // 90) % 4
+    if not len(quarters):
+        return 0
+    return int(-np.bincount(quarters, minlength=4).argmax() % 4) * 90
+
+
+def _as_shown(corners: Floats, bbox: tuple[float, float, float, float], rotation: int) -> tuple[Floats, float, float]:
+    """From the page's own space (origin at the bottom left) to the page as shown: boxes, width, height.
+
+    >>> _as_shown(np.array([[10.0, 20, 30, 40]]), (0, 0, 100, 200), 0)
+    (array([[ 10., 160.,  30., 180.]]), 100, 200)
+    >>> _as_shown(np.array([[10.0, 20, 30, 40]]), (0, 0, 100, 200), 90)
+    (array([[20., 10., 40., 30.]]), 200, 100)
+    """
+    left, bottom, right, top = bbox
+    x0, y0, x1, y1 = corners.T
+    shown = {
+        0: (x0 - left, top - y1, x1 - left, top - y0),
+        90: (y0 - bottom, x0 - left, y1 - bottom, x1 - left),
+        180: (right - x1, y0 - bottom, right - x0, y1 - bottom),
+        270: (top - y1, right - x1, top - y0, right - x0),
+    }[rotation]
+    width, height = (right - left, top - bottom) if rotation % 180 == 0 else (top - bottom, right - left)
+    return np.stack(shown, axis=1), width, height
