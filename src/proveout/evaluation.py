@@ -1,0 +1,227 @@
+"""How good answers are, as numbers. Pure functions over labels, answers, scores and routes; `nan` where undefined.
+
+Precision: right / answered. Recall: right / labelled. F1: their harmonic mean; `micro` pools the fields.
+A field without a gold label (or with a date that no calendar has) counts nowhere; an answer there is ignored.
+What counts as the same value is said in `models.values`.
+Not covered: confidence and thresholds. `calibration` learns those; here they are only measured.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from proveout.models.values import day_of, same
+from proveout.records import Kind, Route
+
+Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
+
+
+@dataclass(frozen=True)
+class Counts:
+    right: int = 0
+    answered: int = 0
+    labelled: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.right + other.right, self.answered + other.answered, self.labelled + other.labelled)
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.answered if self.answered else math.nan
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.labelled if self.labelled else math.nan
+
+    @property
+    def f1(self) -> float:
+        """
+        >>> Counts(right=8, answered=10, labelled=12).f1, Counts(answered=3, labelled=3).f1, Counts(labelled=3).f1
+        (0.7272727272727272, 0.0, nan)
+        """
+        if self.right:
+            return 2 * self.precision * self.recall / (self.precision + self.recall)
+        return 0.0 if self.answered else math.nan
+
+    @property
+    def coverage(self) -> float:
+        """Share of the labelled values that were answered at all."""
+        return self.answered / self.labelled if self.labelled else math.nan
+
+
+@dataclass(frozen=True)
+class Score:
+    documents: int
+    whole_documents: int  # every labelled field right
+    fields: Mapping[str, Counts]
+
+    @property
+    def micro(self) -> Counts:
+        return reduce(Counts.__add__, self.fields.values(), Counts())
+
+    @property
+    def whole_document_right(self) -> float:
+        return self.whole_documents / self.documents if self.documents else math.nan
+
+
+def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first: bool = False) -> Score:
+    """Compare answers with labels, field by field. A document without answers abstained on every field.
+
+    >>> gold = {"a": {"total": "$5.00", "day": "1/2/20"}, "b": {"total": "7", "day": ""}}
+    >>> result = score(gold, {"a": {"total": "5", "day": "2020-01-03"}}, {"total": "amount", "day": "date"})
+    >>> result.fields["total"], result.micro.f1, result.whole_documents
+    (Counts(right=1, answered=1, labelled=2), 0.4, 0)
+    """
+    fields = [name for name in kinds if any(name in gold for gold in labels.values())]
+    counts = {name: Counts() for name in fields}
+    whole = 0
+    for document, gold in labels.items():
+        given = answers.get(document) or {}
+        verdicts = {name: _count(kinds[name], gold.get(name), given.get(name), day_first) for name in fields}
+        for name, verdict in verdicts.items():
+            counts[name] += verdict
+        whole += all(verdict.right == verdict.labelled for verdict in verdicts.values())
+    return Score(len(labels), whole, counts)
+
+
+def _count(kind: Kind, gold: object, given: object, day_first: bool) -> Counts:
+    wanted, answer = str(gold or "").strip(), str(given or "").strip()
+    if not wanted or (kind == "date" and day_of(wanted, day_first) is None):
+        return Counts()
+    return Counts(bool(answer) and same(kind, wanted, answer, day_first), bool(answer), 1)
+
+
+def answers(predictions: Mapping[str, Mapping[str, Any]], automated_only: bool = False) -> dict[str, dict[str, str | None]]:
+    """The plain answers of predictions in the scorer's file format, of all values or of the automated ones alone.
+
+    >>> given = {"a": {"total": {"value": "5", "confidence": 0.99, "automated": True}, "name": "One Nation"}}
+    >>> answers(given), answers(given, automated_only=True)
+    ({'a': {'total': '5', 'name': 'One Nation'}}, {'a': {'total': '5', 'name': None}})
+    """
+    return {
+        document: {name: _answer(cell, automated_only) for name, cell in fields.items()}
+        for document, fields in predictions.items()
+    }
+
+
+def _answer(cell: Any, automated_only: bool) -> str | None:
+    if not isinstance(cell, Mapping):
+        return None if automated_only else cell
+    value: str | None = cell.get("value")
+    return value if cell.get("automated") or not automated_only else None
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What happens as the threshold falls: one point for every distinct score, the strictest first."""
+
+    thresholds: tuple[float, ...]  # answer where score >= threshold
+    coverage: tuple[float, ...]  # share answered
+    risk: tuple[float, ...]  # share wrong among the answered
+
+    @property
+    def area(self) -> float:
+        """Mean risk over the coverages, 0 is best: the area under the curve as steps.
+
+        >>> risk_coverage([0.9, 0.8, 0.1, 0.1], [True, True, True, False]).area
+        0.125
+        """
+        if not self.coverage:
+            return math.nan
+        widths = [now - before for now, before in zip(self.coverage, (0.0, *self.coverage), strict=False)]
+        return sum(width * risk for width, risk in zip(widths, self.risk, strict=True))
+
+    def coverage_at(self, precision: float) -> float:
+        """The largest coverage at which at least this precision holds, with the threshold chosen on the same data.
+
+        An oracle's number: nobody knows that threshold beforehand. 0 where no threshold reaches it.
+
+        >>> risk_coverage([0.9, 0.8, 0.1], [True, True, False]).coverage_at(0.98)
+        0.6666666666666666
+        """
+        if not self.coverage:
+            return math.nan
+        return max((c for c, r in zip(self.coverage, self.risk, strict=True) if 1 - r >= precision - 1e-12), default=0.0)
+
+
+def risk_coverage(scores: Sequence[float], right: Sequence[bool]) -> RiskCoverage:
+    """The risk-coverage curve (El-Yaniv and Wiener 2010). Equal scores are one point: no threshold can part them.
+
+    >>> risk_coverage([0.9, 0.2, 0.9], [True, False, True])
+    RiskCoverage(thresholds=(0.9, 0.2), coverage=(0.6666666666666666, 1.0), risk=(0.0, 0.3333333333333333))
+    """
+    ordered = sorted(zip(scores, right, strict=True), key=lambda pair: -pair[0])
+    points, wrong = [], 0
+    for number, (threshold, is_right) in enumerate(ordered, start=1):
+        wrong += not is_right
+        if number == len(ordered) or ordered[number][0] != threshold:
+            points.append((float(threshold), number / len(ordered), wrong / number))
+    columns = tuple(zip(*points, strict=True)) or ((), (), ())
+    return RiskCoverage(*columns)
+
+
+def f1_by_class(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> dict[Hashable, float]:
+    """F1 of each class that occurs in the gold.
+
+    >>> f1_by_class(["order", "order", "invoice"], ["order", "invoice", "invoice"])
+    {'order': 0.6666666666666666, 'invoice': 0.6666666666666666}
+    """
+    pairs = list(zip(gold, predicted, strict=True))
+    return {
+        name: 2 * sum(g == p == name for g, p in pairs) / sum((g == name) + (p == name) for g, p in pairs)
+        for name in dict.fromkeys(gold)
+    }
+
+
+def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """Mean of the classes' F1, each class with the same weight however rare; over the classes in the gold.
+
+    >>> macro_f1(["order", "order", "invoice"], ["order", "order", "order"])
+    0.4
+    """
+    by_class = f1_by_class(gold, predicted)
+    return sum(by_class.values()) / len(by_class) if by_class else math.nan
+
+
+def automation_rate(routes: Sequence[Route]) -> float:
+    """Share of cases that no person touched.
+
+    Without cases there is no share to take: `nan`.
+
+    >>> automation_rate([Route.ACT, Route.REVIEW])
+    0.5
+    """
+    return sum(route is Route.ACT for route in routes) / len(routes) if routes else math.nan
+
+
+def interval(right: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share; (0, 1) where nothing was counted.
+
+    >>> tuple(round(end, 3) for end in interval(95, 100))
+    (0.888, 0.978)
+    """
+    from statistics import NormalDist
+
+    if of == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, scale = right / of, 1 + z * z / of
+    middle = (share + z * z / (2 * of)) / scale
+    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """Expected calibration error over bins of equal width (Guo et al. 2017); `nan` without answers.
+
+    >>> round(calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False]), 3)
+    0.1
+    """
+    if not confidences:
+        return math.nan
+    gaps = [0.0] * bins
+    for confidence, is_right in zip(confidences, right, strict=True):
+        gaps[min(int(confidence * bins), bins - 1)] += is_right - confidence
+    return sum(abs(gap) for gap in gaps) / len(confidences)

@@ -1,0 +1,149 @@
+"""Printed values: what they mean, and when two of them are the same.
+
+Two doors: `value_of` reads a text into a date, an amount or a plain string, and `same` compares two texts by kind.
+The comparison follows the match functions of VRDU (arXiv:2211.15421): same day, same cents, same letters and digits,
+and for names a similarity of at least 0.9 without brackets and company forms.
+Covered: ISO, American and worded dates; `1.880,00`; `($76.50)`, which is negative as a value and the same as 76.50.
+Not covered: currencies. An amount is a number.
+"""
+
+import difflib
+import re
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+
+from proveout.records import Kind, Value
+
+NAMES_AGREE_ABOVE = 0.9  # VRDU's string match
+
+_MONTHS = {name: at for at, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun"), 1)}
+_MONTHS |= {name: at for at, name in enumerate(("jul", "aug", "sep", "oct", "nov", "dec"), 7)}
+_ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_NUMERIC = re.compile(r"(\d{1,2})\s*[-/. ]\s*(\d{1,2})\s*[-/. ]\s*(\d{2,4})")
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3})[a-z]*\.?\s*(\d{1,2})\s*[,/ ]*\s*'?(\d{2,4})")
+_DAY_FIRST = re.compile(r"(\d{1,2})[\s\-]*([A-Za-z]{3})[a-z]*[\s\-,']*(\d{2,4})")
+_DIGITS = re.compile(r"\d[\d.,\s]*")
+_CENTS = re.compile(r"[.,](\d{1,2})$")
+_NEGATIVE = re.compile(r"^\s*(\(.*\d.*\)|-|\$\s*-)")
+_BRACKETS = re.compile(r"\([^)]*\)")
+_COMPANY_FORM = re.compile(r"\b(inc|llc|ltd|corp|co|committee|sdn bhd)\b\.?", re.IGNORECASE)
+
+
+def day_of(text: str, day_first: bool = False) -> date | None:
+    """The first calendar day in a text, or None. Where month and day cannot be what they seem, they change places.
+
+    >>> day_of("Flight: 1/27/20 - 2/04/20"), day_of("2020-02-04"), day_of("Mar 3, '20"), day_of("27/01/2020")
+    (datetime.date(2020, 1, 27), datetime.date(2020, 2, 4), datetime.date(2020, 3, 3), datetime.date(2020, 1, 27))
+    >>> day_of("02/235/20") is None
+    True
+    """
+    if found := _ISO.search(text):
+        return _calendar(*(int(part) for part in found.groups()))
+    numbers = _day_month_year(text, day_first)
+    if numbers is None:
+        return None
+    day, month, year = numbers
+    year += 2000 if year < 100 else 0
+    return _calendar(year, month, day) or _calendar(year, day, month)
+
+
+def _day_month_year(text: str, day_first: bool) -> tuple[int, int, int] | None:
+    if found := _NUMERIC.search(text):
+        first, second, year = (int(part) for part in found.groups())
+        return (first, second, year) if day_first else (second, first, year)
+    found = _MONTH_FIRST.search(text)
+    if found and found[1].lower() in _MONTHS:
+        return int(found[2]), _MONTHS[found[1].lower()], int(found[3])
+    found = _DAY_FIRST.search(text)
+    if found and found[2].lower() in _MONTHS:
+        return int(found[1]), _MONTHS[found[2].lower()], int(found[3])
+    return None
+
+
+def _calendar(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def cents_of(text: str) -> int | None:
+    """The first amount in a text in cents, without its sign, or None.
+
+    >>> cents_of("$1,880.00"), cents_of("1.880,00"), cents_of("($76.5)"), cents_of("free")
+    (188000, 188000, 7650, None)
+    """
+    found = _DIGITS.search(text)
+    if not found:
+        return None
+    digits = re.sub(r"\s", "", found[0]).rstrip(".,")
+    cents = _CENTS.search(digits)
+    whole = re.sub(r"\D", "", digits[: cents.start()] if cents else digits) or "0"
+    return int(whole) * 100 + int(cents[1].ljust(2, "0") if cents else 0)
+
+
+def plain(text: str) -> str:
+    """Letters a to z and digits alone, in lower case.
+
+    >>> plain("PQ-152 3915/a")
+    'pq1523915a'
+    """
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def plain_name(text: str) -> str:
+    """A name without brackets and company form, as names are compared; of a name that is nothing else, all of it.
+
+    >>> plain_name("Mike Bloomberg 2020, Inc. (33528)"), plain_name("(A)")
+    ('mikebloomberg2020', 'a')
+    """
+    return plain(_COMPANY_FORM.sub("", _BRACKETS.sub("", text))) or plain(text)
+
+
+def _same_name(a: str, b: str) -> bool:
+    x, y = plain_name(a), plain_name(b)
+    if x == y:
+        return True
+    matcher = difflib.SequenceMatcher(None, x, y, autojunk=False)
+    near = matcher.real_quick_ratio() >= NAMES_AGREE_ABOVE and matcher.quick_ratio() >= NAMES_AGREE_ABOVE
+    return near and matcher.ratio() >= NAMES_AGREE_ABOVE
+
+
+_SAME: dict[Kind, Callable[[str, str], bool]] = {
+    "number": lambda a, b: plain(a) == plain(b) != "",
+    "amount": lambda a, b: cents_of(a) is not None and cents_of(a) == cents_of(b),
+    "name": _same_name,
+}
+
+
+def same(kind: Kind, a: str, b: str, day_first: bool = False) -> bool:
+    """Whether two printed values mean the same.
+
+    >>> same("number", "PQ 152-1", "pq1521"), same("amount", "$5", "5.00"), same("date", "1/2/20", "01/02/2020")
+    (True, True, True)
+    >>> same("name", "Tom Steyer 2020", "Tom Steyer for President")
+    False
+    """
+    if kind == "date":
+        return (day := day_of(a, day_first)) is not None and day == day_of(b, day_first)
+    return _SAME[kind](a, b)
+
+
+def value_of(kind: Kind, text: str) -> Value:
+    """What a printed text means: a date, a Decimal, or the text with its spaces put right.
+
+    Raises ValueError where a date or an amount cannot be read in it.
+
+    >>> value_of("amount", "($1,076.50)"), value_of("name", "  One   Nation ")
+    (Decimal('-1076.50'), 'One Nation')
+    """
+    if kind == "date":
+        if (day := day_of(text)) is None:
+            raise ValueError(f"no calendar day in {text!r}")
+        return day
+    if kind == "amount":
+        if (cents := cents_of(text)) is None:
+            raise ValueError(f"no amount in {text!r}")
+        return Decimal(-cents if _NEGATIVE.match(text) else cents).scaleb(-2)
+    return " ".join(text.split())

@@ -1,0 +1,202 @@
+"""The project's scorer gives the numbers of the shared one; the other measures are held to hand-made cases."""
+
+import csv
+import importlib.util
+import math
+import random
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proveout import evaluation
+from proveout.models import values
+from proveout.records import Kind, Route
+
+KINDS: dict[str, Kind] = {
+    "contract_num": "number",
+    "advertiser": "name",
+    "gross_amount": "amount",
+    "flight_from": "date",
+    "flight_to": "date",
+}
+SHARED = Path(__file__).parent.parent.parent / "shared" / "bench" / "score_fields.py"
+ODD = [
+    "",
+    " ",
+    "-",
+    "($76.50)",
+    "$1,880.00",
+    "1.880,00",
+    "1 880",
+    "12,5",
+    "free",
+    "5.",
+    ".5",
+    "02/235/20",
+    "1/27/20 - 2/04/20",
+    "2020-02-04",
+    "2020-13-04",
+    "27/01/2020",
+    "31.02.2020",
+    "Mar 3, '20",
+    "3-March-2020",
+    "Marz 3 20",
+    "3 xyz 20",
+    "2 4 20",
+    "Tom Steyer 2020, Inc. (133)",
+    "TOM STEYER 2020",
+    "Tom Steyer for President",
+    "(A)",
+    "Committee",
+    "Inc",
+    "Sdn Bhd Foo",
+    "Bob Hamìlton for KS lnc",
+    "Bob Hamilton for KS Inc",
+    "1931604-1",
+    "19316041",
+    "#",
+    "٣/٤/٢٠٢٠",
+]
+
+
+@pytest.fixture(scope="module")
+def shared_scorer() -> ModuleType:
+    if not SHARED.exists():
+        pytest.skip(f"the shared scorer is not at {SHARED}")
+    spec = importlib.util.spec_from_file_location("score_fields", SHARED)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def adbuy(shared_data: Path) -> dict[str, dict[str, str]]:
+    with (shared_data / "adbuy" / "labels.csv").open(newline="") as rows:
+        return {row["file_id"]: {name: row[name] for name in KINDS} for row in csv.DictReader(rows)}
+
+
+def as_shared(ours: evaluation.Score) -> dict[str, object]:
+    """Our result in the shape that the shared scorer returns."""
+    counts = {**ours.fields, "micro": ours.micro}
+    return {
+        "documents": ours.documents,
+        "whole_document_right": ours.whole_document_right,
+        "fields": {
+            name: {
+                "right": c.right,
+                "answered": c.answered,
+                "labelled": c.labelled,
+                "precision": c.precision,
+                "recall": c.recall,
+                "f1": c.f1,
+            }
+            for name, c in counts.items()
+        },
+    }
+
+
+def assert_equal_results(one: object, other: object) -> None:
+    if isinstance(one, dict):
+        assert isinstance(other, dict) and one.keys() == other.keys()
+        for key in one:
+            assert_equal_results(one[key], other[key])
+    else:
+        assert one == other or (math.isnan(one) and math.isnan(other)) or math.isclose(one, other)  # type: ignore[arg-type]
+
+
+def test_every_pair_of_odd_values_compares_as_in_the_shared_scorer(shared_scorer: ModuleType) -> None:
+    for field, kind in KINDS.items():
+        for a in ODD:
+            for b in ODD:
+                assert values.same(kind, a, b) == shared_scorer.same(field, a, b), (field, a, b)
+
+
+def test_receipts_with_the_day_first_compare_as_in_the_shared_scorer(shared_scorer: ModuleType) -> None:
+    for a in ODD:
+        for b in ODD:
+            assert values.same("date", a, b, day_first=True) == shared_scorer.same("date", a, b), (a, b)
+
+
+PRINTED = st.one_of(
+    st.sampled_from(ODD),
+    st.text(alphabet="0123456789.,/- $()'", max_size=16),
+    st.text(alphabet="abcJanFebMar incllc.()-0123", max_size=16),
+    st.dates().map(lambda day: day.strftime("%m/%d/%y")),
+    st.dates().map(lambda day: day.strftime("%d %B %Y")),
+    st.text(max_size=12),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(a=PRINTED, b=PRINTED, near=st.integers(0, 12))
+def test_generated_values_compare_as_in_the_shared_scorer(shared_scorer: ModuleType, a: str, b: str, near: int) -> None:
+    for other in (b, a[:near] + a[near + 1 :]):
+        for field, kind in KINDS.items():
+            assert values.same(kind, a, other) == shared_scorer.same(field, a, other)
+        assert values.cents_of(other) == shared_scorer.as_cents(other)
+
+
+def damaged(labels: dict[str, dict[str, str]], seed: int) -> dict[str, dict[str, str | None]]:
+    """Predictions made of labels: right, of another document, cut, absent."""
+    draw = random.Random(seed)
+    pool = list(labels.values())
+    predictions: dict[str, dict[str, str | None]] = {}
+    for document, gold in labels.items():
+        if draw.random() < 0.05:
+            continue
+        predictions[document] = {
+            name: draw.choice([text, text, text.upper(), text[:-1], draw.choice(pool)[name], None, ""])
+            for name, text in gold.items()
+        }
+    return predictions
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_real_labels_score_as_in_the_shared_scorer(
+    shared_scorer: ModuleType, adbuy: dict[str, dict[str, str]], seed: int
+) -> None:
+    predictions = damaged(adbuy, seed)
+    assert_equal_results(as_shared(evaluation.score(adbuy, predictions, KINDS)), shared_scorer.score(adbuy, predictions))
+
+
+def test_automated_answers_are_parted_from_the_others_as_in_the_shared_scorer(shared_scorer: ModuleType) -> None:
+    predictions = {
+        "a": {"advertiser": "x", "gross_amount": {"value": "5", "confidence": 0.9, "automated": True}},
+        "b": {"advertiser": {"value": "y", "automated": False}, "gross_amount": None},
+    }
+    for automated_only in (False, True):
+        assert evaluation.answers(predictions, automated_only) == shared_scorer.values(predictions, automated_only)
+
+
+def test_nothing_labelled_has_no_score() -> None:
+    empty = evaluation.score({}, {}, KINDS)
+    assert math.isnan(empty.micro.f1) and math.isnan(empty.whole_document_right) and empty.fields == {}
+
+
+def test_wrong_answers_in_front_cost_the_coverage_that_a_better_order_has() -> None:
+    scores, good, bad = [0.9, 0.8, 0.7, 0.6], [True, True, True, False], [False, True, True, True]
+    assert evaluation.risk_coverage(scores, good).coverage_at(0.98) == 0.75
+    assert evaluation.risk_coverage(scores, bad).coverage_at(0.98) == 0.0
+    assert evaluation.risk_coverage(scores, good).area < evaluation.risk_coverage(scores, bad).area
+
+
+def test_measures_without_cases_are_undefined() -> None:
+    assert math.isnan(evaluation.automation_rate([]))
+    assert math.isnan(evaluation.macro_f1([], []))
+    assert math.isnan(evaluation.risk_coverage([], []).area)
+    assert math.isnan(evaluation.calibration_error([], []))
+    assert evaluation.automation_rate([Route.ACT, Route.REFUSE]) == 0.5
+
+
+def test_macro_f1_and_calibration_error_agree_with_scikit_learn_and_by_hand() -> None:
+    from sklearn.metrics import f1_score
+
+    draw = random.Random(0)
+    gold = [draw.choice(["invoice", "order", "contract"]) for _ in range(200)]
+    told = [g if draw.random() < 0.7 else draw.choice(["invoice", "order", "contract"]) for g in gold]
+    assert math.isclose(evaluation.macro_f1(gold, told), f1_score(gold, told, average="macro"))
+    assert math.isclose(evaluation.calibration_error([0.95, 0.85], [True, False]), 0.45)
