@@ -33,6 +33,7 @@ class SLO(_Strict):
 
 
 class ActionSpec(_Strict):
+    for_classes: tuple[str, ...] = ()  # classes for which it is proposed; empty: every class that is acted on
     undone_by: str | None = None
 
 

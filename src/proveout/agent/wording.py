@@ -1,0 +1,76 @@
+"""Two sentences in plain language: where a case goes and because of what, and what the weakest evidence was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proveout.mission import Mission
+from proveout.records import Check, FieldValue, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from proveout.calibration import Calibration
+
+
+def refusal(reason: str) -> tuple[str, str]:
+    return f"Refused: {reason}.", "Nothing was extracted and no action is proposed; a person has to look at the file."
+
+
+def sentences(
+    route: Route,
+    document_class: str,
+    fields: Mapping[str, FieldValue],
+    automated: frozenset[str],
+    checks: tuple[Check, ...],
+    mission: Mission,
+    calibration: Calibration,
+) -> tuple[str, str]:
+    """The route with its reason, then the weakest field with what speaks against it."""
+    promise = f"{mission.slo.precision:.0%} precision"
+    if route is Route.ACT:
+        first = f"Every required field of this {document_class} is certified at {promise} and every check passed: the agent may act."
+    else:
+        first = f"A person sees this {document_class}: {_obstacle(fields, automated, checks, mission, calibration)}."
+    return first, _weakest(fields)
+
+
+def _obstacle(
+    fields: Mapping[str, FieldValue],
+    automated: frozenset[str],
+    checks: tuple[Check, ...],
+    mission: Mission,
+    calibration: Calibration,
+) -> str:
+    """The first thing that stands in the way, in the order in which a person would fix it."""
+    required = [name for name, spec in mission.fields.items() if spec.required]
+    uncertifiable = [name for name in required if calibration.threshold(name) is None]
+    missing = [name for name in required if name not in fields]
+    unsure = [name for name in required if name in fields and name not in automated and name not in uncertifiable]
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        return f"the check “{failed[0].name}” failed ({failed[0].because})"
+    if missing:
+        return f"nothing plausible was found for {_and(missing)}"
+    if unsure:
+        values = (f"{name} ({fields[name].confidence:.0%} sure)" for name in unsure)
+        return f"below the certified threshold: {_and(list(values))}"
+    if uncertifiable:
+        return f"{mission.slo.precision:.0%} precision is not certifiable for {_and(uncertifiable)}"
+    return "this class of document is not one to act on"
+
+
+def _weakest(fields: Mapping[str, FieldValue]) -> str:
+    if not fields:
+        return "No field was found on its pages."
+    name, value = min(fields.items(), key=lambda item: item[1].confidence)
+    against = f"; {value.speaks_against[0]}" if value.speaks_against else ""
+    return f"The weakest value is {name}, {value.text!r} on page {value.page + 1}, {value.confidence:.0%} sure{against}."
+
+
+def _and(names: list[str]) -> str:
+    """
+    >>> _and(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
