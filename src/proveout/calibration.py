@@ -1,0 +1,452 @@
+"""What a raw score is worth: a probability, and a threshold with a guarantee.
+
+One door: `Calibration.fit`, from the (score, right) pairs of the calibration split, each field by itself.
+Covered: few points, ties, fields without an error, abstentions (score None: a case, but no answer).
+Where the data cannot certify the promised precision, the threshold is None and the certificate says why.
+Not covered: drift. The guarantee needs calibration and live cases to be exchangeable: one stream, in any order.
+When the stream changes, the certificate speaks of the old one; `monitoring` watches for that.
+"""
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from proveout.errors import BadInput, BadModel
+from proveout.mission import SLO
+
+Pair = tuple[float | None, bool]  # raw score 0..1 (None: no answer was given), and whether the answer was right
+
+FORMAT = 1  # of the file that `save` writes
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the calibration split proves of one field, and what it does not."""
+
+    field: str
+    threshold: float | None  # raw score; values at or above it are automated. None: not certifiable
+    n: int  # calibrated values: answered, at or above the threshold (all of them when there is no threshold)
+    errors: int  # wrong among those n
+    bound: float  # lower bound of their precision, Clopper-Pearson at the stated confidence; 0 without values
+    coverage: float  # share of the calibration cases that would be automated
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What holds of the values at or above one threshold."""
+
+    threshold: float
+    n: int
+    errors: int
+    coverage: float  # share of the cases, abstentions counted as cases
+    precision: float  # as observed; nan without values
+    lower: float  # one-sided Clopper-Pearson bounds of the precision, each at the stated confidence
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Values of similar confidence: what was said beside what was true."""
+
+    confidence: float  # mean
+    right: float  # share
+    lower: float  # two-sided 95 % Clopper-Pearson interval of `right`
+    upper: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How far the confidences can be taken at their word; each value judged by a curve that was fitted without it."""
+
+    ece: float  # expected calibration error, 0 is best; nan without values
+    brier: float  # mean squared distance to the truth, 0 is best; nan without values
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Beta calibration (Kull, Silva Filho, Flach 2017): logit p = a ln s - b ln(1 - s) + c, never falling in s.
+
+    `n` values support at most (n + 1) / (n + 2), the rule of succession: no confidence leaves that range.
+
+    >>> Curve(a=1.0, b=1.0, c=0.0, n=98)(0.8)
+    0.8
+    >>> Curve(a=1.0, b=1.0, c=0.0, n=98)(1.0)
+    0.99
+    """
+
+    a: float
+    b: float
+    c: float
+    n: int
+
+    def __call__(self, score: float) -> float:
+        s = min(max(score, 1e-6), 1 - 1e-6)
+        odds = self.a * math.log(s) - self.b * math.log1p(-s) + self.c
+        p = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
+        return min(max(round(p, 12), 1 / (self.n + 2)), (self.n + 1) / (self.n + 2))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Per field: score to confidence, the certified threshold, and the evidence for both."""
+
+    precision: float  # promised, of the automated values of each field
+    confidence_level: float  # of that promise
+    evidence: Mapping[str, tuple[Pair, ...]]
+    curves: Mapping[str, Curve]
+    certificates: Mapping[str, Certificate]
+
+    @classmethod
+    def fit(cls, scores: Mapping[str, Sequence[Pair]], slo: SLO) -> "Calibration":
+        """Fit the curves and test the thresholds. Raises BadInput for a score outside 0..1.
+
+        >>> clean = [(i / 400, True) for i in range(400)]
+        >>> fitted = Calibration.fit({"total": clean, "payee": clean[:52]}, SLO(precision=0.98, confidence=0.95))
+        >>> fitted.threshold("total"), round(fitted.confidence("total", 0.9), 2)
+        (0.0, 1.0)
+        >>> print(fitted.certificates["payee"].because)
+        not certifiable: 52 calibrated values, at least 149 are needed even without an error;
+        best statement the data allow: 94.4 % of all answers at 95 % confidence
+        """
+        evidence = {field: tuple(_checked(field, pair) for pair in pairs) for field, pairs in scores.items()}
+        return cls(
+            precision=slo.precision,
+            confidence_level=slo.confidence,
+            evidence=evidence,
+            curves={field: _fit_curve(_answered(pairs)) for field, pairs in evidence.items()},
+            certificates={field: certify(field, pairs, slo.precision, slo.confidence) for field, pairs in evidence.items()},
+        )
+
+    def confidence(self, field: str, score: float) -> float:
+        """Probability, 0..1, that a value of this raw score is right. A score that is nan counts as 0."""
+        if field not in self.curves:
+            raise BadModel(
+                f"calibration knows {', '.join(self.curves) or 'no field'}, not {field!r}; calibrate this mission again"
+            )
+        return self.curves[field](score if score == score else 0.0)
+
+    def threshold(self, field: str) -> float | None:
+        """The lowest raw score that is automated, or None: not certifiable, or a field that was never calibrated."""
+        certificate = self.certificates.get(field)
+        return certificate.threshold if certificate else None
+
+    def automates(self, field: str, score: float) -> bool:
+        """Whether a value of this raw score needs no person."""
+        threshold = self.threshold(field)
+        return threshold is not None and score >= threshold
+
+    def floor(self, field: str) -> float | None:
+        """The confidence that an automated value has at least; None when nothing is automated."""
+        threshold = self.threshold(field)
+        return None if threshold is None else self.confidence(field, threshold)
+
+    def at(self, field: str, threshold: float) -> Statement:
+        """What holds at a threshold that a person picks. Picked after looking, it is no guarantee; the certificate is."""
+        pairs = self.evidence.get(field, ())
+        above = [right for score, right in _answered(pairs) if score >= threshold]
+        return _statement(threshold, len(above), above.count(False), len(pairs), self.confidence_level)
+
+    def best_statement(self, field: str) -> Statement | None:
+        """The highest precision, in steps of 0.1 %, that these data would have certified had it been the promise.
+
+        `lower` is that precision. A promise lowered after looking is a wish again: decide it, then collect new labels.
+        None when not even 50 % can be certified.
+        """
+        return _best_statement(self.evidence.get(field, ()), self.confidence_level)
+
+    def quality(self, field: str) -> Quality:
+        """Calibration error and reliability by five-fold cross-fitting, so that no value is judged by a curve that saw it."""
+        answered = _answered(self.evidence.get(field, ()))
+        folds = min(5, len(answered))
+        curves = [_fit_curve([v for i, v in enumerate(answered) if i % folds != fold]) for fold in range(folds)]
+        said = [curves[i % folds](score) for i, (score, _) in enumerate(answered)]
+        return quality_of(said, [right for _, right in answered])
+
+    def save(self, path: Path | str) -> None:
+        """Write one JSON file, evidence included, whole or not at all."""
+        path = Path(path)
+        content = {
+            "format": FORMAT,
+            "precision": self.precision,
+            "confidence": self.confidence_level,
+            "fields": {
+                field: {
+                    "certificate": asdict(self.certificates[field]),
+                    "curve": asdict(self.curves[field]),
+                    "evidence": [[score, right] for score, right in pairs],
+                }
+                for field, pairs in self.evidence.items()
+            },
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(path.name + ".part")
+        aside.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+        aside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Calibration":
+        """Read what `save` wrote. Raises BadModel for anything else, and for a threshold that its evidence does not give."""
+        path = Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise BadModel(
+                    f"{path}: calibration of format {content['format']}, this version reads {FORMAT}; calibrate again"
+                )
+            loaded = cls._of(content)
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
+            raise BadModel(
+                f"{path}: not a calibration ({type(error).__name__}: {error}); make one: notebooks/<mission>/calibrate.py"
+            ) from error
+        for field, certificate in loaded.certificates.items():
+            proven = certify(field, loaded.evidence[field], loaded.precision, loaded.confidence_level)
+            if (proven.threshold, proven.n, proven.errors) != (certificate.threshold, certificate.n, certificate.errors):
+                raise BadModel(
+                    f"{path}: the threshold {certificate.threshold} of {field!r} does not follow from its evidence, "
+                    f"which gives {proven.threshold}; calibrate again"
+                )
+        return loaded
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> "Calibration":
+        fields = content["fields"]
+        return cls(
+            precision=float(content["precision"]),
+            confidence_level=float(content["confidence"]),
+            evidence={
+                name: tuple(_checked(name, (score, right)) for score, right in f["evidence"]) for name, f in fields.items()
+            },
+            curves={name: Curve(**f["curve"]) for name, f in fields.items()},
+            certificates={name: Certificate(**f["certificate"]) for name, f in fields.items()},
+        )
+
+
+def fewest_values(precision: float, confidence: float) -> int:
+    """How many values without one error certify a precision: ln(1 - confidence) / ln(precision).
+
+    >>> fewest_values(0.98, 0.95)
+    149
+    """
+    return math.ceil(math.log(1 - confidence) / math.log(precision))
+
+
+def precision_bounds(n: int, errors: int, confidence: float) -> tuple[float, float]:
+    """One-sided lower and upper bound of a precision, each at `confidence` (Clopper and Pearson 1934).
+
+    >>> low, high = precision_bounds(149, 0, 0.95)
+    >>> round(low, 4), high
+    (0.9801, 1.0)
+    """
+    from scipy.special import betaincinv  # type: ignore[import-untyped]
+
+    right = n - errors
+    low = float(betaincinv(right, errors + 1, 1 - confidence)) if right else 0.0
+    high = float(betaincinv(right + 1, errors, confidence)) if errors else 1.0
+    return low, high
+
+
+def risk_coverage(pairs: Sequence[Pair], confidence: float = 0.95) -> list[Statement]:
+    """The risk-coverage curve: one statement for each distinct score, from the highest down. Drawing it certifies nothing.
+
+    >>> [(s.coverage, s.precision) for s in risk_coverage([(0.9, True), (0.5, False), (None, False), (0.9, True)])]
+    [(0.5, 1.0), (0.75, 0.6666666666666666)]
+    """
+    return [_statement(score, n, errors, len(pairs), confidence) for score, n, errors in _steps(_answered(pairs))]
+
+
+def quality_of(said: Sequence[float], right: Sequence[bool], bins: int = 10) -> Quality:
+    """Expected calibration error and Brier score of confidences, over bins of equal count (15 values or more in each).
+
+    >>> quality_of([0.5, 0.5], [True, False]).ece
+    0.0
+    """
+    if not said:
+        return Quality(ece=math.nan, brier=math.nan, bins=())
+    order = sorted(range(len(said)), key=lambda i: said[i])
+    bins = max(1, min(bins, len(said) // 15))
+    cuts = [round(len(order) * k / bins) for k in range(bins + 1)]
+    rows = tuple(_bin([said[i] for i in order[a:b]], [right[i] for i in order[a:b]]) for a, b in pairwise(cuts))
+    return Quality(
+        ece=sum(row.n * abs(row.confidence - row.right) for row in rows) / len(said),
+        brier=sum((p - r) ** 2 for p, r in zip(said, right, strict=True)) / len(said),
+        bins=rows,
+    )
+
+
+def _bin(said: Sequence[float], right: Sequence[bool]) -> Bin:
+    low, high = precision_bounds(len(right), list(right).count(False), 0.975)
+    return Bin(sum(said) / len(said), sum(right) / len(right), low, high, len(right))
+
+
+def _statement(threshold: float, n: int, errors: int, cases: int, confidence: float) -> Statement:
+    low, high = precision_bounds(n, errors, confidence) if n else (0.0, 1.0)
+    observed = (n - errors) / n if n else math.nan
+    return Statement(threshold, n, errors, n / cases if cases else math.nan, observed, low, high)
+
+
+def _checked(field: str, pair: Sequence[Any]) -> Pair:
+    score, right = pair
+    if score is not None and not 0 <= score <= 1:
+        raise BadInput(f"calibration of {field!r}: found score {score!r}, expected 0..1 or None for an abstention")
+    return (None if score is None else float(score), bool(right))
+
+
+def _answered(pairs: Sequence[Pair]) -> list[tuple[float, bool]]:
+    return [(score, right) for score, right in pairs if score is not None]
+
+
+def _steps(answered: Sequence[tuple[float, bool]]) -> list[tuple[float, int, int]]:
+    """(score, values at or above it, errors among them) for each distinct score, from the highest down."""
+    steps: list[tuple[float, int, int]] = []
+    n = errors = 0
+    for score, right in sorted(answered, key=lambda value: -value[0]):
+        n, errors = n + 1, errors + (not right)
+        if steps and steps[-1][0] == score:
+            steps.pop()
+        steps.append((score, n, errors))
+    return steps
+
+
+def _fit_curve(answered: Sequence[tuple[float, bool]]) -> Curve:
+    """Penalised maximum likelihood, one right and one wrong pseudo-answer spread over the scores (as Platt 1999 smooths)."""
+    import numpy as np
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+    n = len(answered)
+    if n == 0:
+        return Curve(a=0.0, b=0.0, c=0.0, n=0)
+    s = np.clip(np.array([score for score, _ in answered]), 1e-6, 1 - 1e-6)
+    right = np.array([float(r) for _, r in answered])
+    x = np.stack([np.log(s), -np.log1p(-s), np.ones(n)], axis=1)  # (n, 3)
+    positive, negative = right + 1 / n, 1 - right + 1 / n  # weights of right and wrong at each score
+    start = np.array([1.0, 1.0, 0.0])
+
+    def loss(w: Any) -> tuple[float, Any]:
+        z = x @ w
+        p = 1 / (1 + np.exp(-np.clip(z, -35, 35)))
+        value = positive @ np.logaddexp(0, -z) + negative @ np.logaddexp(0, z)
+        pull = np.array([0.1, 0.1, 0.0]) * (w - start)  # weak, towards the identity: few points must not make a step
+        return float(value + 0.5 * pull @ (w - start)), x.T @ ((positive + negative) * p - positive) + pull
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
+    a, b, c = (round(float(w), 9) for w in found.x)
+    return Curve(a=a, b=b, c=c, n=n)
+
+
+def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: float) -> Certificate:
+    """Test the thresholds of one field. The guarantee is of this field alone, never of several pooled.
+
+    >>> certify("total", [(0.9, True)] * 200 + [(0.2, False)], 0.98, 0.95).n
+    200
+    """
+    chosen = _learn_then_test(_answered(pairs), len(pairs), precision, confidence)
+    if chosen is None:
+        n, errors = len(_answered(pairs)), sum(not right for _, right in _answered(pairs))
+        bound = precision_bounds(n, errors, confidence)[0] if n else 0.0
+        return Certificate(field, None, n, errors, bound, 0.0, _not_certifiable(pairs, precision, confidence))
+    because = (
+        f"certified: {chosen.n} calibrated values score at least {chosen.threshold:.4g}, {chosen.errors} of them wrong; "
+        f"their precision is at least {_percent(precision)} at {_percent(confidence)} confidence"
+    )
+    return Certificate(field, chosen.threshold, chosen.n, chosen.errors, chosen.lower, chosen.coverage, because)
+
+
+def _not_certifiable(pairs: Sequence[Pair], precision: float, confidence: float) -> str:
+    n, needed = len(_answered(pairs)), fewest_values(precision, confidence)
+    if n < needed:
+        why = f"at least {needed} are needed even without an error"
+    else:
+        why = f"with errors too near the top to show {_percent(precision)} at {_percent(confidence)} confidence"
+    best = _best_statement(pairs, confidence)
+    if best is None:
+        allow = "the data allow no statement above 50 %"
+    else:
+        covered = "all answers" if best.n == n else f"the highest {best.n} scores"
+        allow = f"best statement the data allow: {_percent(best.lower)} of {covered} at {_percent(confidence)} confidence"
+    return f"not certifiable: {n} calibrated values, {why}; {allow}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _learn_then_test(
+    answered: Sequence[tuple[float, bool]], cases: int, precision: float, confidence: float
+) -> Statement | None:
+    """The lowest threshold whose precision is certified, or None (Learn-then-Test, Angelopoulos et al. 2021).
+
+    The hypotheses "precision above this threshold is lower than promised" are tested one after the other, from high scores
+    to low, with exact binomial p-values. A rejected one hands its error budget to the next, one that stands ends the run:
+    fixed-sequence testing, or with several starts the fallback procedure (Wiens and Dmitrienko 2005). Sizes and starts
+    depend on the number of values and on ties among the scores, never on what was right.
+    A set is "strictly above the next lower score", so that its values are an independent sample of all that lies above.
+    """
+    from scipy.special import bdtr
+
+    steps = _steps(answered)
+    carried, passed = 0.0, None
+    for place, budget in _grid([n for _, n, _ in steps], precision, 1 - confidence):
+        level = carried + budget
+        _, n, errors = steps[place]
+        carried = level if bdtr(errors, n, 1 - precision) <= level * (1 + 1e-12) else 0.0
+        passed = place if carried else passed
+    if passed is None:
+        return None
+    # One float above the next lower score; with every score in the set there is nothing lower to keep out.
+    threshold = math.nextafter(steps[passed + 1][0], math.inf) if passed + 1 < len(steps) else 0.0
+    _, n, errors = steps[passed]
+    return _statement(threshold, n, errors, cases, confidence)
+
+
+def _grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[int, float]]:
+    """Which steps are tested, in order, with the error budget that enters at each. `sizes` rise.
+
+    A size between two of these allows no more errors than the smaller one, so only the sizes at which one more error
+    is allowed are worth a test. Up to three times the fewest values there is one start; beyond that four, so that
+    a single error near the top does not end everything.
+    """
+    total = sizes[-1] if sizes else 0
+    starts = 4 if total >= 3 * fewest_values(precision, 1 - alpha) else 1
+    wanted = _sizes_that_allow_one_more(total, precision, alpha / starts)
+    places = sorted({bisect_left(sizes, size) for size in wanted})
+    if not places:
+        return []
+    first = sizes[places[0]]
+    targets = [first * (total / first) ** (k / max(starts - 1, 1)) for k in range(starts)]
+    entering = [min(places, key=lambda place: abs(sizes[place] - target)) for target in targets]
+    return [(place, alpha * entering.count(place) / starts) for place in places]
+
+
+@cache
+def _sizes_that_allow_one_more(total: int, precision: float, alpha: float) -> tuple[int, ...]:
+    """The fewest values that certify with 0, 1, 2 ... errors, as far as `total` goes, and `total` itself."""
+    import numpy as np
+    from scipy.special import bdtr
+
+    errors = np.arange(total)
+    errors = errors[bdtr(errors, total, 1 - precision) <= alpha]
+    low, high = errors + 1, np.full(len(errors), total)
+    while (low < high).any():  # bisection, for every number of errors at once
+        middle = (low + high) // 2
+        enough = bdtr(errors, middle, 1 - precision) <= alpha
+        low, high = np.where(enough, low, np.minimum(middle + 1, high)), np.where(enough, middle, high)
+    return tuple(sorted({*low.tolist(), total})) if len(errors) else ()
+
+
+def _best_statement(pairs: Sequence[Pair], confidence: float) -> Statement | None:
+    answered = _answered(pairs)
+    lower = [precision_bounds(n, errors, confidence)[0] for _, n, errors in _steps(answered)]
+    for permille in range(math.floor(1000 * max(lower, default=0) + 1e-9), 499, -1):  # no test can pass above the best bound
+        found = _learn_then_test(answered, len(pairs), permille / 1000, confidence)
+        if found is not None:
+            return replace(found, lower=permille / 1000)
+    return None

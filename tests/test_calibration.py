@@ -1,0 +1,179 @@
+"""A confidence is a probability, and a threshold is a guarantee or it is None."""
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from proveout.calibration import Calibration, certify, fewest_values, precision_bounds, risk_coverage
+from proveout.errors import BadInput, BadModel
+from proveout.mission import SLO
+
+PROMISE = SLO(precision=0.98, confidence=0.95)
+Chance = Callable[[np.ndarray], np.ndarray]  # score to probability of being right
+
+
+def draw(chance: Chance, n: int, seed: int, levels: int | None = None) -> list[tuple[float | None, bool]]:
+    """A calibration split; with `levels` the scores fall on so many values, so that there are ties."""
+    rng = np.random.default_rng(seed)
+    scores = rng.random(n)
+    if levels:
+        scores = np.floor(scores * levels) / levels
+    return list(zip(scores.tolist(), (rng.random(n) < chance(scores)).tolist(), strict=True))
+
+
+def true_precision(chance: Chance, threshold: float, levels: int | None = None) -> float:
+    grid = (np.arange(100_000) + 0.5) / 100_000
+    if levels:
+        grid = np.floor(grid * levels) / levels
+    return float(chance(grid[grid >= threshold]).mean())
+
+
+@pytest.mark.parametrize(
+    ("chance", "n", "levels"),
+    [
+        pytest.param(lambda s: 1 - (1 - s) ** 3, 600, None, id="a score that ranks well"),
+        pytest.param(
+            lambda s: np.full_like(s, 0.9799), 200, None, id="a score that says nothing, precision just below the promise"
+        ),
+        pytest.param(lambda s: np.full_like(s, 0.9799), 900, None, id="the same with several starts"),
+        pytest.param(lambda s: np.where(s > 0.5, 0.9799, 0.5), 500, None, id="a cliff just below the promise"),
+        pytest.param(lambda s: 0.97 + 0.01 * s, 700, 10, id="ten distinct scores"),
+        pytest.param(lambda s: 0.9799 + 0.001 * (s < 0.2), 400, 5, id="ties, and high scores a little worse"),
+    ],
+)
+def test_the_guarantee_is_broken_in_at_most_five_percent_of_the_draws(chance: Chance, n: int, levels: int | None) -> None:
+    draws = 300
+    broken = 0
+    for seed in range(draws):
+        threshold = certify("f", draw(chance, n, seed, levels), 0.98, 0.95).threshold
+        broken += threshold is not None and true_precision(chance, threshold, levels) < 0.98
+    noise = 3 * math.sqrt(0.05 * 0.95 / draws)
+    assert broken / draws <= 0.05 + noise
+
+
+def test_a_reliable_score_is_automated_for_the_most_part() -> None:
+    coverage = [certify("f", draw(lambda s: 1 - (1 - s) ** 12, 600, seed), 0.98, 0.95).coverage for seed in range(20)]
+    assert np.mean(coverage) > 0.6  # 0.89 of the values lie above the ideal threshold
+
+
+def test_fewer_values_than_the_statement_needs_are_not_certifiable_and_say_so() -> None:
+    fitted = Calibration.fit({"advertiser": [(0.99, True)] * 52}, PROMISE)
+    certificate = fitted.certificates["advertiser"]
+    assert (certificate.threshold, certificate.n, certificate.errors) == (None, 52, 0)
+    assert certificate.because == (
+        "not certifiable: 52 calibrated values, at least 149 are needed even without an error; "
+        "best statement the data allow: 94.4 % of all answers at 95 % confidence"
+    )
+    best = fitted.best_statement("advertiser")
+    assert best is not None and (best.lower, best.coverage) == (0.944, 1.0)
+    assert not fitted.automates("advertiser", 1.0) and fitted.floor("advertiser") is None
+
+
+def test_fields_are_never_pooled() -> None:
+    fitted = Calibration.fit({"many": [(0.9, True)] * 149, "few": [(0.9, True)] * 148}, PROMISE)
+    assert fitted.threshold("many") == 0.0
+    assert fitted.threshold("few") is None
+
+
+def test_what_was_right_never_moves_the_grid() -> None:
+    pairs = draw(lambda s: 1 - (1 - s) ** 12, 600, seed=1)
+    threshold = certify("f", pairs, 0.98, 0.95).threshold
+    assert threshold is not None
+    below = [(score, right if score is not None and score >= threshold else False) for score, right in pairs]
+    assert certify("f", below, 0.98, 0.95).threshold == threshold
+
+
+def test_equal_scores_share_one_fate() -> None:
+    pairs = [(0.9, True)] * 160 + [(0.5, True), (0.5, False)] * 60
+    certificate = certify("f", pairs, 0.98, 0.95)
+    assert certificate.n == 160
+    assert certificate.threshold is not None and 0.5 < certificate.threshold <= 0.9
+
+
+def test_an_abstention_is_a_case_without_an_answer() -> None:
+    certificate = certify("f", [(0.9, True)] * 150 + [(None, False)] * 50, 0.98, 0.95)
+    assert (certificate.n, certificate.errors, certificate.coverage) == (150, 0, 0.75)
+
+
+@pytest.mark.parametrize(("n", "errors"), [(149, 0), (10, 1), (10, 10), (373, 7)])
+def test_bounds_are_those_of_clopper_and_pearson(n: int, errors: int) -> None:
+    theirs = binomtest(n - errors, n).proportion_ci(confidence_level=0.90, method="exact")
+    assert precision_bounds(n, errors, 0.95) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("precision", "confidence", "n"), [(0.98, 0.95, 149), (0.99, 0.95, 299), (0.9, 0.9, 22)])
+def test_the_fewest_values_certify_and_one_less_does_not(precision: float, confidence: float, n: int) -> None:
+    assert fewest_values(precision, confidence) == n
+    assert certify("f", [(0.5, True)] * n, precision, confidence).threshold is not None
+    assert certify("f", [(0.5, True)] * (n - 1), precision, confidence).threshold is None
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 52, 1000])
+def test_a_confidence_never_falls_with_the_score_and_is_never_certain(n: int) -> None:
+    fitted = Calibration.fit({"f": draw(lambda s: s**2, n, seed=n)}, PROMISE)
+    said = [fitted.confidence("f", score) for score in np.linspace(0, 1, 101).tolist()]
+    assert said == sorted(said)
+    assert 1 / (n + 2) <= said[0] and said[-1] <= (n + 1) / (n + 2)
+
+
+def test_confidences_can_be_taken_at_their_word() -> None:
+    fitted = Calibration.fit({"f": draw(lambda s: s**3, 2000, seed=3)}, PROMISE)
+    assert fitted.quality("f").ece < 0.03
+    assert abs(fitted.confidence("f", 0.5) - 0.5**3) < 0.03
+    raw = np.mean([(score - right) ** 2 for score, right in fitted.evidence["f"] if score is not None])
+    assert fitted.quality("f").brier < raw - 0.05
+
+
+def test_an_automated_value_is_at_least_as_confident_as_the_floor() -> None:
+    fitted = Calibration.fit({"f": draw(lambda s: 1 - (1 - s) ** 12, 600, seed=2)}, PROMISE)
+    floor, threshold = fitted.floor("f"), fitted.threshold("f")
+    assert floor is not None and threshold is not None
+    for score in np.linspace(0, 1, 201).tolist():
+        assert not fitted.automates("f", score) or fitted.confidence("f", score) >= floor
+
+
+def test_the_risk_coverage_curve_ends_with_every_answer() -> None:
+    curve = risk_coverage(draw(lambda s: s, 200, seed=5))
+    assert [point.coverage for point in curve] == sorted(point.coverage for point in curve)
+    assert curve[-1].coverage == 1.0 and curve[0].n == 1
+    assert all(point.lower <= point.precision <= point.upper for point in curve)
+
+
+def test_a_saved_calibration_says_the_same_after_loading(tmp_path) -> None:
+    fitted = Calibration.fit({"a": draw(lambda s: 1 - (1 - s) ** 12, 600, seed=4), "b": [(None, False)]}, PROMISE)
+    fitted.save(tmp_path / "calibration.json")
+    assert Calibration.load(tmp_path / "calibration.json") == fitted
+
+
+def test_a_threshold_that_its_evidence_does_not_give_is_refused(tmp_path) -> None:
+    path = tmp_path / "calibration.json"
+    Calibration.fit({"a": [(0.9, True)] * 52}, PROMISE).save(path)
+    content = json.loads(path.read_text())
+    content["fields"]["a"]["certificate"]["threshold"] = 0.1
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadModel, match="does not follow from its evidence"):
+        Calibration.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "fields": 3}', "\udcff"])
+def test_another_file_is_not_taken_for_a_calibration(tmp_path, text: str) -> None:
+    (tmp_path / "other.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(BadModel, match="calibrat"):
+        Calibration.load(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, math.nan])
+def test_a_score_that_is_none_is_refused(score: float) -> None:
+    with pytest.raises(BadInput, match=r"expected 0\.\.1"):
+        Calibration.fit({"f": [(score, True)]}, PROMISE)
+
+
+def test_a_field_that_was_never_calibrated_is_never_automated() -> None:
+    fitted = Calibration.fit({"f": [(0.9, True)]}, PROMISE)
+    assert fitted.threshold("other") is None
+    with pytest.raises(BadModel, match="not 'other'"):
+        fitted.confidence("other", 0.9)
