@@ -1,0 +1,34 @@
+"""A marimo notebook is a step of a pipeline: the same file is designed, built and recorded.
+
+In a notebook, a script or a test: `context`. From Python: `build`, `freshness`, `why`.
+Covered: everything here is imported on first use, so that a notebook pays only for `context`.
+Not covered: what a step does. That stands in the notebooks.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proveout.pipeline.builds import Built, TaskResult, build
+    from proveout.pipeline.here import Context, acting_as, context
+    from proveout.pipeline.spec import Spec, Task, load
+
+_HOME = {
+    "Built": "builds",
+    "TaskResult": "builds",
+    "build": "builds",
+    "Context": "here",
+    "acting_as": "here",
+    "context": "here",
+    "Spec": "spec",
+    "Task": "spec",
+    "load": "spec",
+}
+__all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build", "context", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
