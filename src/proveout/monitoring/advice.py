@@ -1,0 +1,38 @@
+"""What to do about the findings: one sentence each, the most urgent first."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from proveout.monitoring.findings import Findings
+
+
+def advice(found: Findings) -> Findings:
+    """The findings with what a colleague would do about them."""
+    return replace(found, advice=tuple(dict.fromkeys(_sentences(found))))
+
+
+def _sentences(found: Findings) -> Iterator[str]:
+    for one in found.broken:
+        yield (
+            f"Stop automating {one.field}: {one.right} of {one.labelled} labelled automated values are right, "
+            f"{found.promised_precision:.0%} was promised. Roll back (proveout release rollback) or send it to review."
+        )
+    for worse in found.worse_off:
+        yield (
+            f"Look at ten cases of {worse.segment} and ask what they share; until then let a person see that segment. "
+            f"Its {worse.measure} differs by {worse.difference:+.2f} from the rest."
+        )
+    for drift in found.drifted[:5]:
+        since = f"since {drift.since:%d %B %Y}"
+        if drift.what.endswith((".known", ".pattern")):
+            yield f"Label cases with a new {drift.what.split('.')[0]} {since}, then build: the next release knows them."
+        elif drift.what.endswith((".confidence", ".answer")) or drift.what in ("class_confidence", "route"):
+            yield f"Confidence and routes moved {since}: label a sample from then on and recalibrate (proveout build)."
+        elif drift.what in ("pages", "words", "ocr_share", "document_class", "segment"):
+            yield f"Other documents come in {since}: read the three cases below, then decide whether the mission covers them."
+        else:
+            yield f"The values themselves moved {since} ({drift.what}): check limits and budget against the new range."
+    if not any(window.tested for window in found.windows):
+        yield f"Wait: no window has {found.alerts.window.at_least} cases yet, so nothing was tested for drift."
+    elif not (found.broken or found.worse_off or found.drifted):
+        yield "Nothing. No alarm, at the stated false-alarm rates."

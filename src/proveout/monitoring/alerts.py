@@ -1,0 +1,84 @@
+"""When to alarm: the false-alarm rates and thresholds of `monitoring/alerts.yaml`. One door: `load`.
+
+Covered: unknown keys (the nearest known one is named), values out of range.
+Not covered: who is told. The report is a file; sending it is the scheduler's work.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from proveout.errors import BadInput
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WindowAlerts(_Strict):
+    by: Literal["day", "week", "count"] = "week"
+    at_least: int = Field(default=30, ge=1)  # cases; a shorter window grows by whole days until it has them
+    count: int = Field(default=100, ge=1)  # cases a window, when `by` is count
+
+
+class DriftAlerts(_Strict):
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # of any false alarm, over all columns and `over_windows` windows
+    over_windows: int = Field(default=52, ge=1)  # a year of weeks
+    smallest_change: float = Field(default=0.10, ge=0, le=1)  # in the share of cases; smaller ones are real but not news
+    ignore: tuple[str, ...] = ()  # columns that are expected to move
+
+
+class BiasAlerts(_Strict):
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # of any false alarm, over all segments and measures of a report
+    smallest_difference: float = Field(default=0.05, ge=0, le=1)
+    smallest_group: int = Field(default=20, ge=2)  # below this a group is not judged, and its numbers are not shown
+    by: tuple[str, ...] = ("segment",)  # columns whose groups must not be treated worse
+
+
+class PerformanceAlerts(_Strict):
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # of any false alarm, over all fields and `over_windows` windows
+
+
+class Alerts(_Strict):
+    window: WindowAlerts = WindowAlerts()
+    drift: DriftAlerts = DriftAlerts()
+    bias: BiasAlerts = BiasAlerts()
+    performance: PerformanceAlerts = PerformanceAlerts()
+
+
+def load(path: Path | str) -> Alerts:
+    """Read an `alerts.yaml`. An empty file means the defaults.
+
+    Raises BadInput with the file, the key, and what would have been accepted.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); alerts live in monitoring/alerts.yaml") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: expected keys such as `drift: {{false_alarm_rate: 0.05}}`, found {type(raw).__name__}")
+    try:
+        return Alerts.model_validate(raw)
+    except ValidationError as error:
+        raise BadInput("\n".join(f"{path}: {_explain(fault)}" for fault in error.errors())) from error
+
+
+def _explain(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"`{place}`: {fault['msg'].lower()}; found {fault['input']!r}"
+    *parents, key = fault["loc"]
+    model: type[BaseModel] = Alerts
+    for parent in parents:
+        inner = model.model_fields[str(parent)].annotation
+        assert isinstance(inner, type) and issubclass(inner, BaseModel)
+        model = inner
+    near = difflib.get_close_matches(str(key), model.model_fields, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(model.model_fields)}"
+    return f"unknown key `{place}`; {hint}"

@@ -1,0 +1,216 @@
+"""Who is treated worse: each segment against all other cases, with intervals, small groups protected.
+
+Measures of the agent: automation rate, error rate, error rate among automated values, calibration gap. Per case, not per
+value: five fields of one document are not five witnesses. Fisher's exact test for rates, Welch's for the gap; Holm's
+correction over all segments and measures; intervals after Newcombe, Bonferroni-wide, so that all of them hold together.
+Also the group rates of fairness audits (`group_rates`, `between_groups`), as fairlearn defines them.
+Not covered: why. A segment may be worse off because its documents are harder; the difference in the reference stands beside it.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proveout.mission import Mission
+from proveout.models.values import same
+from proveout.monitoring.alerts import BiasAlerts
+from proveout.monitoring.findings import Disparity
+from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, welch
+from proveout.records import Route
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series  # type: ignore[import-untyped]
+
+AUTOMATION, ERROR, AUTOMATED_ERROR, GAP = "automation rate", "error rate", "error rate of automated values", "calibration gap"
+MEASURES = (AUTOMATION, ERROR, AUTOMATED_ERROR, GAP)
+_SAID = {
+    AUTOMATION: "{value:.0%} of the cases of {segment} pass without a person, {other:.0%} of all others",
+    ERROR: "{value:.0%} of the cases of {segment} have a wrong value, {other:.0%} of all others",
+    AUTOMATED_ERROR: "{value:.1%} of the automated cases of {segment} have a wrong automated value, {other:.1%} of all others",
+    GAP: "confidence is {value:+.3f} above the share of right values in {segment}, {other:+.3f} in all others",
+}
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """Rates of one group, or of everybody. `nan` where nobody is there to count."""
+
+    cases: int
+    selection_rate: float  # predicted yes
+    error_rate: float
+    true_positive_rate: float
+    false_positive_rate: float
+
+
+Rate = Literal["selection_rate", "error_rate", "true_positive_rate", "false_positive_rate"]
+
+
+def group_rates(truth: NDArray[np.bool_], yes: NDArray[np.bool_], groups: Sequence[Hashable]) -> dict[Hashable, GroupRates]:
+    """The rates of every group.
+
+    >>> truth, yes = np.array([1, 0, 1, 0], bool), np.array([1, 0, 0, 0], bool)
+    >>> rates = group_rates(truth, yes, ["a", "a", "b", "b"])
+    >>> rates["a"].true_positive_rate, rates["b"].true_positive_rate, rates["b"].error_rate
+    (1.0, 0.0, 0.5)
+    """
+    members: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    return {group: overall_rates(truth[places], yes[places]) for group, places in members.items()}
+
+
+def overall_rates(truth: NDArray[np.bool_], yes: NDArray[np.bool_]) -> GroupRates:
+    """The rates of everybody together."""
+    return GroupRates(len(truth), _mean(yes), _mean(truth != yes), _mean(yes[truth]), _mean(yes[~truth]))
+
+
+def between_groups(rates: Mapping[Hashable, GroupRates], of: Rate) -> tuple[float, float]:
+    """The largest difference between two groups, and their ratio (smallest / largest). No groups: `nan`.
+
+    >>> between_groups({"a": GroupRates(9, 0.5, 0, 0, 0), "b": GroupRates(9, 0.25, 0, 0, 0)}, "selection_rate")
+    (0.25, 0.5)
+    """
+    values = [value for one in rates.values() if not math.isnan(value := getattr(one, of))]
+    if not values:
+        return math.nan, math.nan
+    return max(values) - min(values), min(values) / max(values) if max(values) else math.nan
+
+
+def _mean(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def outcomes(frame: "DataFrame", mission: Mission) -> "DataFrame":
+    """What happened to each case: one column a measure, `nan` where it cannot be said (no label yet, nothing automated)."""
+    import pandas as pd
+
+    right = pd.DataFrame({name: rightness(frame, name, mission) for name in mission.fields}, index=frame.index)
+    automated = pd.DataFrame({name: frame[f"{name}.automated"].fillna(False).astype(bool) for name in mission.fields})
+    confidence = pd.DataFrame({name: pd.to_numeric(frame[f"{name}.confidence"], errors="coerce") for name in mission.fields})
+    wrong = (1 - right).max(axis=1)
+    wrong_automated = (1 - right).where(automated).max(axis=1)
+    acted = (frame["route"].astype("string") == Route.ACT.value).fillna(False).astype(float)
+    measured = {AUTOMATION: acted, ERROR: wrong, AUTOMATED_ERROR: wrong_automated, GAP: (confidence - right).mean(axis=1)}
+    return pd.DataFrame({name: values.astype(float) for name, values in measured.items()}, index=frame.index)
+
+
+def rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
+    """1.0 right, 0.0 wrong, `nan` where the agent gave no answer or nobody has said yet what is right."""
+    import pandas as pd
+
+    answered = frame[field].notna() & (frame[field].astype("string").fillna("") != "")
+    if f"{field}.right" in frame.columns:
+        known = frame[f"{field}.right"].map({True: 1.0, False: 0.0}).astype(float)
+    elif f"{field}.label" in frame.columns:
+        kind = mission.kinds[field]
+        pairs = zip(frame[field], frame[f"{field}.label"], strict=True)
+        judged = [
+            float(same(kind, str(a), str(b))) if isinstance(a, str) and isinstance(b, str) and b else math.nan for a, b in pairs
+        ]
+        known = pd.Series(judged, index=frame.index, dtype=float)
+    else:
+        known = pd.Series(math.nan, index=frame.index, dtype=float)
+    return known.where(answered, math.nan)
+
+
+def disparities(
+    log: "DataFrame", measured: "DataFrame", reference: "DataFrame", measured_before: "DataFrame", settings: BiasAlerts
+) -> tuple[Disparity, ...]:
+    """Every segment and measure, the worst first. `measured` are the log's `outcomes`, row for row."""
+    found = []
+    for by in settings.by:
+        groups, groups_before = _names(log[by]), _names(reference[by]) if by in reference.columns else np.array([])
+        segments = sorted(set(groups) - {""})
+        for segment in segments if len(set(groups)) > 1 else []:
+            for measure in MEASURES:
+                before = _difference(measured_before[measure].to_numpy(), groups_before == segment, settings.smallest_group)
+                found.append(_compare(by, segment, measure, measured[measure].to_numpy(), groups == segment, settings, before))
+    return tuple(sorted(_judged(found, log, measured, settings), key=lambda one: (not one.worse, math.isnan(one.p), one.p)))
+
+
+def _names(values: "Series") -> NDArray[np.object_]:
+    return np.asarray(values.astype("string").fillna(""), dtype=object)
+
+
+def _difference(values: NDArray[np.float64], member: NDArray[np.bool_], smallest: int) -> float:
+    if len(member) != len(values):
+        return math.nan
+    known = ~np.isnan(values)
+    inside, outside = values[known & member], values[known & ~member]
+    return float(inside.mean() - outside.mean()) if min(len(inside), len(outside)) >= smallest else math.nan
+
+
+def _compare(
+    by: str,
+    segment: str,
+    measure: str,
+    values: NDArray[np.float64],
+    member: NDArray[np.bool_],
+    settings: BiasAlerts,
+    before: float,
+) -> Disparity:
+    """One segment against the others, uncorrected."""
+    known = ~np.isnan(values)
+    inside, outside = values[known & member], values[known & ~member]
+    n, m = len(inside), len(outside)
+    if min(n, m) < settings.smallest_group:
+        side = "it" if n <= m else "the rest"
+        because = f"not judged: {measure} is known of {min(n, m)} cases of {side}, fewer than {settings.smallest_group}"
+        nan = math.nan
+        return Disparity(by, segment, measure, nan, nan, n, m, nan, nan, (nan, nan), nan, worse=False, because=because)
+    value, other = float(inside.mean()), float(outside.mean())
+    p = welch(inside, outside)[0] if measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
+    because = _SAID[measure].format(value=value, other=other, segment=segment)
+    ratio = value / other if other and measure != GAP else math.nan
+    return Disparity(
+        by, segment, measure, value, other, n, m, value - other, ratio, (math.nan, math.nan), p, False, because, before
+    )
+
+
+def _judged(found: Sequence[Disparity], log: "DataFrame", measured: "DataFrame", settings: BiasAlerts) -> list[Disparity]:
+    """With corrected p-values, simultaneous intervals, and the verdict."""
+    compared = sum(not math.isnan(one.p) for one in found)
+    confidence = 1 - settings.false_alarm_rate / max(1, compared)
+    judged = []
+    for one, p in zip(found, holm([one.p for one in found]), strict=True):
+        if math.isnan(p):
+            judged.append(one)
+            continue
+        values = measured[one.measure].to_numpy()
+        member, known = _names(log[one.by]) == one.segment, ~np.isnan(values)
+        inside, outside = values[known & member], values[known & ~member]
+        if one.measure == GAP:
+            interval = welch(inside, outside, confidence)[1]
+        else:
+            interval = newcombe(int(inside.sum()), len(inside), int(outside.sum()), len(outside), confidence)
+        harm = -one.difference if one.measure == AUTOMATION else one.difference
+        worse = p <= settings.false_alarm_rate and harm >= settings.smallest_difference
+        since = _since(values, member & known, log["day"].to_numpy()) if worse and one.measure != GAP else None
+        judged.append(replace(one, p=p, interval=interval, worse=worse, since=since))
+    return judged
+
+
+def _since(values: NDArray[np.float64], member: NDArray[np.bool_], days: NDArray[np.object_]) -> date | None:
+    """The day on which the segment's own rate changed, if it did so clearly (the change is e**8 times as likely as none)."""
+    tally: dict[date, list[int]] = {}
+    for day, value in sorted(((d, v) for d, v in zip(days[member], values[member], strict=True) if isinstance(d, date))):
+        counts = tally.setdefault(day, [0, 0])
+        counts[0] += int(value)
+        counts[1] += 1
+    dates, successes, cases = list(tally), [x for x, _ in tally.values()], [n for _, n in tally.values()]
+    if len(dates) < 3:
+        return None
+    start, stop, _, _ = changed_stretch((0, 0), successes, cases)
+    inside = (sum(successes[start : stop + 1]), sum(cases[start : stop + 1]))
+    outside = (sum(successes) - inside[0], sum(cases) - inside[1])
+    gain = _loglik(*inside) + _loglik(*outside) - _loglik(sum(successes), sum(cases))
+    return dates[start] if start > 0 and gain > 8 else None
+
+
+def _loglik(x: int, n: int) -> float:
+    return x * math.log(x / n) + (n - x) * math.log1p(-x / n) if 0 < x < n else 0.0

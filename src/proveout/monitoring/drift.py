@@ -1,0 +1,191 @@
+"""What changed, since when, and how sure.
+
+Each window of the log is looked at once, when it ends: by itself and together with the last 2, 4, 8 ... windows, against the
+reference, every column by an exact test (Kolmogorov–Smirnov for numbers, Fisher for each category). Holm's correction holds the
+false-alarm rate over everything looked at in one window, Bonferroni's over a stated number of windows. So a finding never goes
+away because more days arrive, and the rate holds however dependent the columns are.
+Covered: a shared reference, ties, missing values, windows of unequal size.
+Not covered: cases that depend on each other (ten invoices of one campaign count as ten); a window looked at
+while it still fills.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from proveout.monitoring.alerts import DriftAlerts, WindowAlerts
+from proveout.monitoring.features import is_number
+from proveout.monitoring.findings import Drift, Event, Example, Test, Window
+from proveout.monitoring.significance import changed_stretch, fisher_p, holm, ks_distance, ks_p
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series  # type: ignore[import-untyped]
+
+_RARE = 5  # a category with fewer cases in both samples together cannot be significant; it is not tested by itself
+
+
+def cut(days: Sequence[date], settings: WindowAlerts) -> list[tuple[Window, slice]]:
+    """Cut a log, sorted by day, into windows. The last one may be too short to be tested.
+
+    >>> days = [date(2024, 1, d) for d in (1, 1, 2, 8, 9, 9, 16)]
+    >>> [(w.start.day, w.cases, w.tested) for w, _ in cut(days, WindowAlerts(by="week", at_least=3))]
+    [(1, 3, True), (8, 3, True), (16, 1, False)]
+    """
+    if settings.by == "count":
+        edges = [*range(0, len(days), settings.count), len(days)]
+    else:
+        period = [day.toordinal() if settings.by == "day" else day.isocalendar()[:2] for day in days]
+        edges = [0]
+        for i in range(1, len(days) + 1):
+            if (i == len(days) or period[i] != period[i - 1]) and (i - edges[-1] >= settings.at_least or i == len(days)):
+                edges.append(i)
+    pairs = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    enough = min(settings.at_least, settings.count) if settings.by == "count" else settings.at_least
+    return [(Window(days[a], days[b - 1], b - a, b - a >= enough), slice(a, b)) for a, b in pairs]
+
+
+def look(reference: "DataFrame", current: "DataFrame", windows: Sequence[slice], settings: DriftAlerts) -> list[Test]:
+    """Every column in every window, p-values corrected. `current` is in time order."""
+    found: list[list[Test]] = [[] for _ in windows]
+    for column in current.columns:
+        if column in settings.ignore:
+            continue
+        tests = _numbers if is_number(reference[column]) else _categories
+        for test in tests(column, reference[column], current[column], windows):
+            found[test.window].append(test)
+    return [
+        replace(test, p=min(1.0, p * settings.over_windows))
+        for tests_of_window in found
+        for test, p in zip(tests_of_window, holm([test.p for test in tests_of_window]), strict=True)
+    ]
+
+
+def _lookbacks(window: int) -> Iterator[int]:
+    size = 1
+    while size <= window + 1:
+        yield size
+        size *= 2
+
+
+def _numbers(column: str, reference: "Series", current: "Series", windows: Sequence[slice]) -> Iterator[Test]:
+    before, values = np.sort(reference.dropna().to_numpy(dtype=float)), current.to_numpy(dtype=float)
+    for last in range(len(windows)):
+        for size in _lookbacks(last):
+            sample = values[windows[last - size + 1].start : windows[last].stop]
+            after = np.sort(sample[~np.isnan(sample)])
+            if not len(before) or not len(after):
+                continue
+            distance, at = ks_distance(before, after)
+            more = np.searchsorted(after, at, "right") / len(after) > np.searchsorted(before, at, "right") / len(before)
+            event = Event(column, "at most" if more else "above", at)
+            yield Test(column, last, size, ks_p(distance, len(before), len(after)), distance, event)
+
+
+def _categories(column: str, reference: "Series", current: "Series", windows: Sequence[slice]) -> Iterator[Test]:
+    import pandas as pd
+
+    codes, names = pd.factorize(pd.concat([reference, current], ignore_index=True))
+    before = np.bincount(codes[: len(reference)][codes[: len(reference)] >= 0], minlength=len(names))
+    codes = codes[len(reference) :]
+    counts = [np.bincount(part[part >= 0], minlength=len(names)) for part in (codes[w] for w in windows)]
+    for last in range(len(windows)):
+        for size in _lookbacks(last):
+            after = np.sum(counts[last - size + 1 : last + 1], axis=0)
+            n, m = int(before.sum()), int(after.sum())
+            tested = np.flatnonzero(before + after >= _RARE)
+            if not n or not m or len(tested) < 2:
+                continue
+            p_values = [fisher_p(int(before[c]), n, int(after[c]), m) for c in tested]
+            shift = after[tested] / m - before[tested] / n
+            best = min(range(len(tested)), key=lambda i: (p_values[i], -shift[i]))
+            p = p_values[best] * (len(tested) if len(names) > 2 else 1)  # with two categories both tests are the same
+            best_event = Event(column, "is", str(names[tested[best]]))
+            yield Test(column, last, size, min(1.0, p), abs(float(shift[best])), best_event)
+
+
+def drifts(
+    reference: "DataFrame",
+    current: "DataFrame",
+    cases: Sequence[str],
+    days: Sequence[date],
+    windows: Sequence[Window],
+    tests: Sequence[Test],
+    settings: DriftAlerts,
+) -> tuple[Drift, ...]:
+    """The columns that alarmed, surest first, each with its change point and the cases that show it."""
+    alarmed = [test for test in tests if test.p <= settings.false_alarm_rate and test.effect >= settings.smallest_change]
+    surest: dict[str, Test] = {}
+    for test in sorted(alarmed, key=lambda test: (test.p, -test.effect)):
+        surest.setdefault(test.column, test)
+    first = {column: min(test.window for test in alarmed if test.column == column) for column in surest}
+    found = [_dated(test, reference, current, days, windows[first[test.column]].end) for test in surest.values()]
+    return tuple(_with_examples(found, current, cases, days))
+
+
+def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Sequence[date], alarmed: date) -> Drift:
+    """Where the share of the test's event changed, by day."""
+    earlier, true = test.event.holds(reference).dropna(), test.event.holds(current)
+    kept = true.notna().to_numpy()
+    of_day: dict[date, list[int]] = {}
+    for day, value in zip(np.asarray(days, dtype=object)[kept], true.to_numpy()[kept], strict=True):
+        tally = of_day.setdefault(day, [0, 0])
+        tally[0] += int(value)
+        tally[1] += 1
+    dates, tallies = list(of_day), list(of_day.values())
+    before = (int(earlier.sum()), len(earlier))
+    start, stop, low, high = changed_stretch(before, [x for x, _ in tallies], [n for _, n in tallies])
+    inside = np.array(tallies[start : stop + 1]).sum(axis=0)
+    outside = np.array([before, *tallies[:start]]).sum(axis=0)
+    share_before, share_after = float(outside[0] / outside[1]), float(inside[0] / inside[1])
+    return Drift(
+        what=test.column,
+        event=test.event,
+        since=dates[start],
+        since_between=(dates[low], dates[high]),
+        until=dates[stop] if stop < len(dates) - 1 else None,
+        p=test.p,
+        effect=abs(share_after - share_before),
+        before=share_before,
+        after=share_after,
+        cases_after=int(inside[1]),
+        alarmed=alarmed,
+    )
+
+
+def _with_examples(found: Sequence[Drift], current: "DataFrame", cases: Sequence[str], days: Sequence[date]) -> Iterator[Drift]:
+    """Each drift with the three cases that show it best: those that show most of the other changes too."""
+    if not found:
+        return
+    day = np.asarray(days, dtype=object)
+    rising = [one for one in found if one.after > one.before]
+    shown = {one.what: one.event.holds(current).fillna(0).to_numpy() == 1 for one in rising}
+    score = sum(shown.values(), np.zeros(len(current)))
+    for one in found:
+        holds = one.event.holds(current).fillna(0 if one.after > one.before else 1).to_numpy() == 1
+        inside = (day >= one.since) & (day <= (one.until or day[-1])) & (holds if one.after > one.before else ~holds)
+        places = np.flatnonzero(inside)
+        best = places[np.lexsort((places, -score[places]))][:3]
+        yield replace(one, examples=tuple(_example(int(i), one, rising, shown, cases, days, current) for i in best))
+
+
+def _example(i: int, one: Drift, rising: Sequence[Drift], shown: Any, cases: Any, days: Any, current: Any) -> Example:
+    own = [other for other in rising if shown[other.what][i] and other is not one]
+    because = [_value(one, current, i), *(_value(other, current, i) for other in own[:3])]
+    return Example(cases[i], days[i], tuple(because))
+
+
+def _value(one: Drift, current: "DataFrame", i: int) -> str:
+    value = current[one.what].iloc[i]
+    return f"{one.what} {value:,.6g}" if isinstance(value, float) else f"{one.what} {value}"
+
+
+def best_examples(found: Sequence[Drift]) -> tuple[Example, ...]:
+    """Three cases for the first screen: of the surest findings, each case once."""
+    chosen: dict[str, Example] = {}
+    for one in sorted((one for drift in found for one in drift.examples), key=lambda example: -len(example.because)):
+        chosen.setdefault(one.case, one)
+    return tuple(chosen.values())[:3]

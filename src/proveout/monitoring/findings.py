@@ -1,0 +1,152 @@
+"""What a report says, as frozen data. `compare` makes it; `write` prints it; nothing here computes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from proveout.monitoring.alerts import Alerts
+from proveout.monitoring.significance import Interval
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the log: whole days, or a number of cases."""
+
+    start: date
+    end: date
+    cases: int
+    tested: bool  # False: still too few cases to look at
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that is true of a case or not, such as `gross_amount above 4,200`. Drift is a change of its share."""
+
+    column: str
+    relation: str  # "above", "at most", "is"
+    value: float | str
+
+    def __str__(self) -> str:
+        shown = f"{self.value:,.6g}" if isinstance(self.value, float) else self.value
+        return f"{self.column} {self.relation} {shown}"
+
+    def holds(self, features: "DataFrame") -> "DataFrame":
+        """1.0 where it is true, 0.0 where not, `nan` where the column has no value."""
+        values = features[self.column]
+        if self.relation == "is":
+            true = values == self.value
+        else:
+            true = values > self.value if self.relation == "above" else values <= self.value
+        return true.astype(float).where(values.notna(), math.nan)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A case that shows a finding well."""
+
+    case: str
+    day: date | None
+    because: tuple[str, ...]  # what is new about it
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One column whose distribution is another one than in the reference."""
+
+    what: str
+    event: Event  # the single event whose share changed most
+    since: date
+    since_between: tuple[date, date]  # days that are nearly as likely
+    until: date | None  # None: it lasts to the end of the log
+    p: float  # corrected for all columns and windows; compare with the false-alarm rate
+    effect: float  # change in the event's share, 0..1
+    before: float  # share before `since`, the reference included
+    after: float
+    cases_after: int
+    alarmed: date  # end of the first window that alarmed
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class Test:
+    """One column, looked at once: a window, or the last two, four, eight ... windows together, against the reference."""
+
+    column: str
+    window: int  # the last one, index into Findings.windows
+    windows: int  # how many together
+    p: float  # corrected
+    effect: float
+    event: Event
+
+
+@dataclass(frozen=True)
+class Disparity:
+    """One measure of one segment against all other cases. `nan` where a group is too small to be shown."""
+
+    by: str  # the column that names the groups
+    segment: str
+    measure: str
+    value: float
+    other: float
+    cases: int
+    other_cases: int
+    difference: float  # value - other
+    ratio: float  # value / other
+    interval: Interval  # of the difference; all intervals of a report hold together
+    p: float  # corrected for all segments and measures
+    worse: bool  # treated worse, surely and by enough to matter
+    because: str  # one sentence
+    reference_difference: float = math.nan  # the same difference in the reference
+    since: date | None = None  # when the segment's own rate changed; None: it did not, or that cannot be told
+
+
+@dataclass(frozen=True)
+class FieldPerformance:
+    """Precision among automated values of one field, as far as labels have arrived."""
+
+    field: str
+    window: int | None  # None: the whole log
+    automated: int
+    labelled: int  # of the automated ones
+    right: int
+    precision: float
+    interval: Interval
+    p: float = math.nan  # of the promise being kept, corrected; only for the whole log
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Findings:
+    mission: str
+    releases: tuple[str, ...]  # that decided the log
+    alerts: Alerts
+    promised_precision: float
+    reference_days: tuple[date | None, date | None]
+    reference_cases: int
+    days: tuple[date | None, date | None]
+    cases: int
+    without_day: int  # cases that no window can hold
+    windows: tuple[Window, ...]
+    columns: tuple[str, ...]  # that were compared
+    tests: tuple[Test, ...]
+    drifted: tuple[Drift, ...]  # surest first
+    disparities: tuple[Disparity, ...]
+    performance: tuple[FieldPerformance, ...]
+    examples: tuple[Example, ...]  # the three cases that show the drift best
+    advice: tuple[str, ...]
+    reference_features: "DataFrame" = field(repr=False, compare=False)
+    features: "DataFrame" = field(repr=False, compare=False)  # one row a dated case, in time order
+    outcomes: Mapping[str, "DataFrame"] = field(repr=False, compare=False)  # "reference" and "log": what bias is measured on
+
+    @property
+    def worse_off(self) -> tuple[Disparity, ...]:
+        return tuple(one for one in self.disparities if one.worse)
+
+    @property
+    def broken(self) -> tuple[FieldPerformance, ...]:
+        return tuple(one for one in self.performance if one.broken)
