@@ -1,0 +1,139 @@
+"""The policy says yes only when a permit says so and nothing failed."""
+
+import dataclasses
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from proveout import mission
+from proveout.errors import BadInput
+from proveout.policy import Policy, Proposal, schema
+from proveout.records import Action, Box, Check, Decision, FieldValue, Route
+
+DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
+INVOICES = mission.load(DESIGN / "mission.yaml")
+PAY, FILE = Action("pay_invoice", {}, key="pay"), Action("file_document", {}, key="file")
+UNDO = Action("recall_payment", {}, key="undo:pay")
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return Policy.load(DESIGN / "policy.cedar", INVOICES)
+
+
+def value(of: Decimal | date | str) -> FieldValue:
+    return FieldValue(str(of), of, 0.99, 0, Box(0, 0, 1, 1))
+
+
+def decided(amount: str = "1234.56", **changes) -> Decision:
+    fields = {
+        "contract_num": value("17"),
+        "advertiser": value("Ada for Mayor"),
+        "gross_amount": value(Decimal(amount)),
+        "flight_from": value(date(2020, 3, 2)),
+        "flight_to": value(date(2020, 3, 9)),
+    }
+    whole = Decision(
+        case="c1",
+        release="r1",
+        document_class="invoice",
+        class_confidence=0.98,
+        fields=fields,
+        automated=frozenset(fields),
+        checks=(Check("not a duplicate", True, "no past case has these values"),),
+        similar=(),
+        route=Route.ACT,
+        because=("", ""),
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def without(name: str) -> dict:
+    fields = dict(decided().fields)
+    del fields[name]
+    return {"fields": fields, "automated": frozenset(fields)}
+
+
+DUPLICATE = (Check("not a duplicate", False, "c0 has the same values"),)
+FAILED = (*decided().checks, Check("gross_amount adds up", False, "no amounts make it"))
+
+
+@pytest.mark.parametrize(
+    ("decision", "action", "cents", "allowed", "because"),
+    [
+        pytest.param(decided(), PAY, 123456, True, "`pay small and certain invoices`: an invoice of at most", id="small"),
+        pytest.param(decided("10000.00"), PAY, 1000000, True, "pay small", id="exactly 10,000 dollars"),
+        pytest.param(
+            decided("10000.01"), PAY, 1000001, False, "no policy permits pay_invoice for this invoice", id="a cent more",
+        ),
+        pytest.param(decided("-5.00"), PAY, -500, False, "no policy permits", id="a negative amount"),
+        pytest.param(decided(), PAY, 999999, False, "no policy permits", id="another amount than the document's"),
+        pytest.param(decided(document_class="order"), PAY, 123456, False, "for this order", id="an order is not paid"),
+        pytest.param(decided(document_class="order"), FILE, 0, True, "file what is certain", id="an order is filed"),
+        pytest.param(decided(automated=frozenset()), FILE, 0, False, "no policy permits", id="nothing is certain"),
+        pytest.param(decided(checks=()), PAY, 123456, False, "no policy permits", id="a check that did not run"),
+        pytest.param(decided(checks=FAILED), PAY, 123456, False, "no policy permits", id="a check that failed"),
+        pytest.param(decided(checks=DUPLICATE), PAY, 123456, False, "forbidden by `never pay twice`", id="a duplicate"),
+        pytest.param(decided(**without("gross_amount")), PAY, 123456, False, "no policy permits", id="no amount was seen"),
+        pytest.param(decided(), UNDO, 0, False, "no policy permits", id="a release undoes nothing"),
+        pytest.param(decided(), Action("delete_archive", {}, "k"), 0, False, "could not be asked", id="an unknown action"),
+        pytest.param(decided("1e30"), PAY, 10**32, False, "could not be asked", id="an amount beyond 64 bits"),
+    ],
+)  # fmt: skip
+def test_an_action_needs_a_permit(policy: Policy, decision, action, cents: int, allowed: bool, because: str) -> None:
+    (verdict,) = policy.judge([Proposal(decision, action, cents)])
+    assert (verdict.allowed, because in verdict.because) == (allowed, True), verdict
+
+
+def test_a_person_may_undo(policy: Policy) -> None:
+    assert policy.judge([Proposal(decided(), UNDO, person="ada")])[0].allowed
+    assert not policy.judge([Proposal(decided(), PAY, 123456, person="ada")])[0].allowed
+
+
+def test_one_bad_fact_denies_only_its_own_case(policy: Policy) -> None:
+    unreadable = decided(document_class="\udcff")  # no text that Cedar can read
+    good = Proposal(decided(), PAY, 123456)
+    bad = [Proposal(unreadable, PAY, 123456), Proposal(decided(), PAY, 10**32), Proposal(decided(), Action("launch", {}, "k"))]
+    assert [verdict.allowed for verdict in policy.judge([good, *bad, good])] == [True, False, False, False, True]
+    assert [verdict.allowed for verdict in policy.judge([good, *bad[1:], good])] == [True, False, False, True]
+
+
+def test_a_forbid_that_fails_is_a_no() -> None:
+    text = """
+    permit (principal, action, resource) when { resource.known.passed.contains("not a duplicate") };
+    forbid (principal, action, resource) when { context.cents + 1 < 0 };
+    """
+    asked = Policy(text, INVOICES).judge([Proposal(decided(), PAY, 5), Proposal(decided(), PAY, 2**63 - 1)])
+    assert [verdict.allowed for verdict in asked] == [True, False]  # the second sum leaves 64 bits
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("permit (", "not Cedar"),
+        ("permit (principal, action, resource) when { resource.seen.gros_amount.cents < 5 };", "gros_amount"),
+        ('permit (principal, action == Action::"pay_invoices", resource);', "pay_invoices"),
+        ('permit (principal, action, resource) when { resource.known.route == 5 };', "route|type"),
+        ('@id("gullible") permit (principal, action, resource) when { resource.seen.document_class == "invoice" };',
+         "`gullible` asks for nothing in `resource.known`"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_cannot_mean_what_it_says_does_not_load(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Policy(text, INVOICES)
+
+
+def test_without_a_policy_file_the_message_says_that_nothing_is_allowed(tmp_path) -> None:
+    with pytest.raises(BadInput, match="nothing is allowed"):
+        Policy.load(tmp_path / "policy.cedar", INVOICES)
+
+
+def test_an_empty_policy_permits_nothing() -> None:
+    assert not Policy("", INVOICES).judge([Proposal(decided(), FILE)])[0].allowed
+
+
+def test_the_schema_names_every_field_and_action_of_the_mission() -> None:
+    text = schema(INVOICES)
+    assert all(f'"{name}"' in text for name in (*INVOICES.fields, *INVOICES.actions, "unfile_document", "recall_payment"))
