@@ -5,7 +5,8 @@ Covered: text layers, OCR, sideways pages, limits on bytes and pages; every refu
 Not covered: what the words mean, and what a file is called: a Document knows its bytes and nothing else.
 """
 
+from proveout.documents.batch import read_many
 from proveout.documents.files import page_image, read, sha256_of
 from proveout.documents.sheet import lines
 
-__all__ = ["lines", "page_image", "read", "sha256_of"]
+__all__ = ["lines", "page_image", "read", "read_many", "sha256_of"]

@@ -1,24 +1,32 @@
 """One file into a Document.
 
-Covered: the kind of a file is told by its bytes, not its name; limits on bytes and pages.
+The kind of a file is told by its bytes, never by its name: PDF, PNG, JPEG, TIFF, or plain text.
+Covered: limits on bytes, pages and pixels; pages of a PDF without a usable text layer are read by OCR.
 Not covered: a file that crashes or hangs the reader. `read_many` reads in processes that may die.
 """
 
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from proveout.documents import sheet, text_layer
+import numpy as np
+
+from proveout.documents import ocr, plain_text, sheet, text_layer
 from proveout.errors import UnreadableDocument
 from proveout.records import Document, Page
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Kind = Literal["pdf", "image", "text"]
+
 MAX_BYTES = 100_000_000  # a scan of 300 pages has about half of it
 MAX_PAGES = 300
+MAX_PIXELS = 60_000_000  # an A3 page at 500 dpi
+LETTER_HEIGHT = 792.0  # points; the longer side of an image that does not say its resolution
 
 
 def sha256_of(path: Path | str) -> str:
@@ -29,40 +37,140 @@ def sha256_of(path: Path | str) -> str:
 def read(path: Path | str) -> Document:
     """The words of one file.
 
-    Raises UnreadableDocument with the reason: broken, empty, encrypted, oversized, or of an unknown kind.
+    Raises UnreadableDocument with the reason: broken, empty, encrypted, oversized, without text, or of an unknown kind.
     """
-    data = _bytes(Path(path))
-    return sheet.document(hashlib.sha256(data).hexdigest(), _sheets(data))
+    data = content(Path(path))
+    return sheet.document(hashlib.sha256(data).hexdigest(), list(sheets(data)))
 
 
 def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image":
     """A page as a person reads it: `scale` pixels a point, turned so that the boxes of its words fit on it.
 
-    Given a Page of a Document that was read, nothing has to be found out again.
+    Given a Page of a Document that was read, nothing has to be found out again; given the number of a scanned page,
+    its lines are recognised once more to see which way up it is.
     """
-    with _pdf(_bytes(Path(path))) as pdf:
-        number = page if isinstance(page, int) else page.number
-        shown = pdf[number]
-        turned = page.turned if isinstance(page, Page) else text_layer.page_sheet(shown).turned
-        return shown.render(scale=scale, rotation=int(turned)).to_pil()  # type: ignore[no-any-return]
+    from PIL import Image
+
+    data = content(Path(path))
+    if isinstance(page, int):
+        turned = next(each.turned for number, each in enumerate(sheets(data)) if number == page)
+        return page_image(path, Page(page, 0, 0, (), turned), scale)
+    quarter = round(page.turned / 90) * 90
+    kind = kind_of(data)
+    if kind == "text":
+        return plain_text.picture(list(plain_text.pages(data))[page.number], scale)
+    if kind == "pdf":
+        with _pdf(data) as pdf:
+            picture: Image.Image = pdf[page.number].render(scale=scale, rotation=quarter % 360).to_pil().convert("RGB")
+    else:
+        frame = next(each for number, each in enumerate(_frames(data)) if number == page.number)
+        width, height = _points(frame)
+        size = (round(width * scale), round(height * scale))
+        picture = _on_white(frame).resize(size).rotate(-quarter, expand=True)
+    return picture.rotate(quarter - page.turned, resample=Image.Resampling.BICUBIC, fillcolor="white")
 
 
-def _sheets(data: bytes) -> list[sheet.Sheet]:
-    with _pdf(data) as pdf:
-        return [text_layer.page_sheet(pdf[number]) for number in range(len(pdf))]
+def content(path: Path) -> bytes:
+    """The bytes of a file.
 
-
-def _bytes(path: Path) -> bytes:
+    Raises UnreadableDocument if there are none, or too many.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise UnreadableDocument(f"{path.name}: {size:,} bytes, more than {MAX_BYTES:,}; split it or scan it anew")
+            raise UnreadableDocument(f"oversized: {size:,} bytes, at most {MAX_BYTES:,} are read; split it or scan it anew")
         data = path.read_bytes()
     except OSError as error:
-        raise UnreadableDocument(f"{path.name}: cannot be opened ({error.strerror})") from error
+        raise UnreadableDocument(f"cannot be opened: {error.strerror}; check that the file exists and may be read") from error
     if not data:
-        raise UnreadableDocument(f"{path.name}: empty, 0 bytes; ask for the file again")
+        raise UnreadableDocument("empty: 0 bytes; ask for the file again")
     return data
+
+
+def kind_of(data: bytes) -> Kind:
+    """What a file is by its first bytes.
+
+    >>> kind_of(b"%PDF-1.7 ..."), kind_of("Total: 12,00 €".encode())
+    ('pdf', 'text')
+    """
+    if b"%PDF-" in data[:1024]:
+        return "pdf"
+    if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")):
+        return "image"
+    if plain_text.is_text(data):
+        return "text"
+    raise UnreadableDocument("unknown kind of file; expected PDF, PNG, JPEG, TIFF or plain text in UTF-8")
+
+
+def sheets(data: bytes) -> Iterator[sheet.Sheet]:
+    """The pages, one by one. Raises UnreadableDocument, after the last page too: where none has a word."""
+    kind = kind_of(data)
+    words = 0
+    for each in {"pdf": _pdf_sheets, "image": _image_sheets, "text": plain_text.pages}[kind](data):
+        words += len(each.texts)
+        yield each
+    if not words:
+        raise UnreadableDocument("no text on any page, not even by OCR; check whether the scan is blank")
+
+
+def _pdf_sheets(data: bytes) -> Iterator[sheet.Sheet]:
+    with _pdf(data) as pdf:
+        for number in range(len(pdf)):
+            page = pdf[number]
+            written = text_layer.page_sheet(page)
+            yield written if text_layer.looks_read(written) and not text_layer.is_scan(page) else _scanned(page)
+            page.close()
+
+
+def _scanned(page: Any) -> sheet.Sheet:
+    width, height = page.get_size()
+    pixels = page.render(scale=ocr.READING_SIDE / max(width, height, 1.0)).to_numpy()
+    return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
+
+
+def _image_sheets(data: bytes) -> Iterator[sheet.Sheet]:
+    for frame in _frames(data):
+        pixels = np.asarray(_on_white(frame))[..., ::-1]
+        yield ocr.read_picture(ocr.shrunk(np.ascontiguousarray(pixels)), *_points(frame))
+
+
+def _frames(data: bytes) -> Iterator["Image"]:
+    from PIL import Image, ImageOps, ImageSequence
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "TIFF")) as image:
+            pages = getattr(image, "n_frames", 1)
+            if pages > MAX_PAGES:
+                raise UnreadableDocument(f"oversized: {pages} pages, at most {MAX_PAGES} are read; split it")
+            for frame in ImageSequence.Iterator(image):
+                if frame.width * frame.height > MAX_PIXELS:
+                    raise UnreadableDocument(
+                        f"oversized: {frame.width} x {frame.height} pixels, at most {MAX_PIXELS:,} are read; scan it at 300 dpi"
+                    )
+                yield ImageOps.exif_transpose(frame)
+    except UnreadableDocument:
+        raise
+    except Exception as error:  # Pillow answers hostile bytes with errors of every kind, SyntaxError among them
+        raise UnreadableDocument(f"broken image: {error}; ask for the file again") from error
+
+
+def _on_white(frame: "Image") -> "Image":
+    """The picture in red, green and blue, what is transparent in white."""
+    from PIL import Image
+
+    if "A" in frame.getbands() or "transparency" in frame.info:
+        over = frame.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
+    if frame.mode.startswith("I;16"):
+        return frame.point(lambda grey: grey / 256).convert("L").convert("RGB")
+    return frame.convert("RGB")
+
+
+def _points(frame: "Image") -> tuple[float, float]:
+    """Width and height in points, by the image's resolution where it names a sensible one."""
+    dpi = float(frame.info.get("dpi", (0, 0))[0] or 0)
+    scale = 72 / dpi if 60 <= dpi <= 1300 else LETTER_HEIGHT / max(frame.size)
+    return frame.width * scale, frame.height * scale
 
 
 @contextmanager
@@ -70,13 +178,13 @@ def _pdf(data: bytes) -> Iterator[Any]:
     import pypdfium2  # type: ignore[import-untyped]
 
     try:
-        pdf = pypdfium2.PdfDocument(data)
+        with pypdfium2.PdfDocument(data) as pdf:
+            if len(pdf) > MAX_PAGES:
+                raise UnreadableDocument(f"oversized: {len(pdf)} pages, at most {MAX_PAGES} are read; split it")
+            if not len(pdf):
+                raise UnreadableDocument("empty: a PDF without pages; ask for the file again")
+            yield pdf
     except pypdfium2.PdfiumError as error:
-        reason = "encrypted; ask for a copy without a password" if "password" in str(error).lower() else "not a PDF that opens"
-        raise UnreadableDocument(reason) from error
-    try:
-        if len(pdf) > MAX_PAGES:
-            raise UnreadableDocument(f"{len(pdf)} pages, more than {MAX_PAGES}; split it")
-        yield pdf
-    finally:
-        pdf.close()
+        if "password" in str(error).lower():
+            raise UnreadableDocument("encrypted: it opens only with a password; ask for a copy without one") from error
+        raise UnreadableDocument(f"broken PDF: {error}; ask for the file again") from error

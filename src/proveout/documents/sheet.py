@@ -7,7 +7,6 @@ Not covered: what a table or a column means. Whoever needs that has the boxes.
 
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,37 +113,47 @@ def _page(sha256: str, number: int, each: Sheet) -> Page:
     return Page(number, each.width, each.height, tuple(words), each.turned)
 
 
-def as_plain(sheets: list[Sheet]) -> list[dict[str, Any]]:
-    """Sheets as lists and numbers, for JSON."""
-    return [
+def to_json(sha256: str, sheets: list[Sheet]) -> bytes:
+    """A document's columns as JSON, equal for equal documents."""
+    import orjson
+
+    pages = [
         {
             "width": s.width,
             "height": s.height,
             "turned": s.turned,
             "source": s.source.value,
             "texts": s.texts,
-            "boxes": s.boxes.ravel().tolist(),
-            "lines": s.lines.tolist(),
-            "confidence": [] if (s.confidence == 1).all() else s.confidence.tolist(),
+            "boxes": s.boxes.ravel(),
+            "lines": s.lines,
+            "confidence": None if (s.confidence == 1).all() else s.confidence,
         }
         for s in sheets
     ]
+    return orjson.dumps({"sha256": sha256, "pages": pages}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def from_plain(plain: list[dict[str, Any]]) -> list[Sheet]:
-    return [
-        Sheet(
-            width=p["width"],
-            height=p["height"],
-            turned=p["turned"],
-            source=Source(p["source"]),
-            texts=p["texts"],
-            boxes=np.array(p["boxes"], dtype=np.float64).reshape(-1, 4),
-            lines=np.array(p["lines"], dtype=np.int64),
-            confidence=np.array(p["confidence"], dtype=np.float64) if p["confidence"] else np.ones(len(p["texts"])),
-        )
-        for p in plain
-    ]
+def from_json(payload: bytes) -> Document:
+    """The document that `to_json` wrote."""
+    import orjson
+
+    plain = orjson.loads(payload)
+    return document(
+        plain["sha256"],
+        [
+            Sheet(
+                width=p["width"],
+                height=p["height"],
+                turned=p["turned"],
+                source=Source(p["source"]),
+                texts=p["texts"],
+                boxes=np.array(p["boxes"], dtype=np.float64).reshape(-1, 4),
+                lines=np.array(p["lines"], dtype=np.int64),
+                confidence=np.ones(len(p["texts"])) if p["confidence"] is None else np.array(p["confidence"]),
+            )
+            for p in plain["pages"]
+        ],
+    )
 
 
 def lines(page: Page) -> list[list[Word]]:

@@ -20,6 +20,7 @@ from proveout.records import Source
 
 MAX_CHARACTERS = 200_000  # a page: a densely printed broadsheet has a tenth of it
 HYPHEN = "\x02"  # what PDFium puts for a hyphen that breaks a word, U+FFFE in its bulk text
+SCAN_SHARE = 0.8  # of the page's area: a picture that covers more is the page
 _BLOCK = 4096  # character boxes asked for at once
 
 
@@ -40,10 +41,13 @@ def page_sheet(page: Any) -> Sheet:
         turn = _sideways(text_page, starts, int(page.get_rotation()))
     finally:
         text_page.close()
-    texts = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    text = text.replace(HYPHEN, "-")
     corners = np.concatenate([np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])], axis=1)
     boxes, width, height = _as_shown(corners, page.get_bbox(), (int(page.get_rotation()) + turn) % 360)
-    return sheet(width, height, texts, boxes, source=Source.TEXT_LAYER, turned=turn)
+    middle_x, middle_y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
+    on_page = (middle_x >= 0) & (middle_x <= width) & (middle_y >= 0) & (middle_y <= height)
+    texts = [text[a:b] for a, b in zip(starts[on_page].tolist(), ends[on_page].tolist(), strict=True)]
+    return sheet(width, height, texts, boxes[on_page], source=Source.TEXT_LAYER, turned=turn)
 
 
 def looks_read(words: Sheet) -> bool:
@@ -59,9 +63,26 @@ def looks_read(words: Sheet) -> bool:
     return strange / len(text) < 0.2
 
 
+def is_scan(page: Any) -> bool:
+    """Whether a page is one picture, its text layer what somebody else's OCR made of it: all letters invisible."""
+    from pypdfium2 import raw  # type: ignore[import-untyped]
+
+    left, bottom, right, top = page.get_bbox()
+    area = (right - left) * (top - bottom)
+    covered = False
+    for thing in page.get_objects(max_depth=2):
+        if thing.type == raw.FPDF_PAGEOBJ_TEXT:
+            if raw.FPDFTextObj_GetTextRenderMode(thing.raw) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+                return False
+        elif thing.type == raw.FPDF_PAGEOBJ_IMAGE:
+            x0, y0, x1, y1 = thing.get_bounds()
+            covered = covered or (x1 - x0) * (y1 - y0) > SCAN_SHARE * area
+    return covered
+
+
 def _text(text_page: Any, count: int) -> str:
     """The page's characters, one for each index of PDFium."""
-    from pypdfium2 import raw  # type: ignore[import-untyped]
+    from pypdfium2 import raw
 
     buffer = (ctypes.c_ushort * (count + 1))()
     written = raw.FPDFText_GetText(text_page.raw, 0, count, buffer)
@@ -69,7 +90,7 @@ def _text(text_page: Any, count: int) -> str:
     if len(text) != count or "\ufffd" in text:  # PDFium left characters out, or pairs of surrogates count as one here
         codes = map(raw.FPDFText_GetUnicode, repeat(text_page.raw), range(count))
         text = "".join(chr(code) if 0 < code < 0xD800 or 0xE000 <= code < 0x110000 else "\ufffd" for code in codes)
-    return text.replace("\ufffe", "-").replace(HYPHEN, "-")
+    return text.replace("\ufffe", HYPHEN)
 
 
 def _spans(text: str) -> tuple[Any, Any]:
@@ -77,12 +98,20 @@ def _spans(text: str) -> tuple[Any, Any]:
 
     >>> [a.tolist() for a in _spans(" Net\\u00a0due")]
     [[1, 5], [4, 8]]
+
+    A hyphen that breaks a word at the end of a line ends it: the rest stands elsewhere.
+
+    >>> [a.tolist() for a in _spans(f"co{HYPHEN}op")]
+    [[0, 3], [3, 5]]
     """
     codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     blank = (codes <= 0x20) | ((codes >= 0x7F) & (codes <= 0xA0)) | ((codes >= 0x2000) & (codes <= 0x200B))
     blank |= np.isin(codes, (0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF))
-    edges = np.diff((~blank).astype(np.int8), prepend=0, append=0)
-    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    blank &= codes != ord(HYPHEN)
+    inside = ~blank & ~np.concatenate([[True], blank[:-1] | (codes[:-1] == ord(HYPHEN))])  # goes on from the letter before
+    starts = np.flatnonzero(~blank & ~inside)
+    ends = np.flatnonzero(~blank & ~np.concatenate([inside[1:], [False]])) + 1
+    return starts, ends
 
 
 @cache

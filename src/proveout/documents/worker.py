@@ -1,0 +1,52 @@
+"""A process that reads files one by one, so that a file can take down no more than this process.
+
+One JSON path a line comes in; frames go out: a letter, a length, that many bytes.
+`b` is a sign of life after every page, `d` a document as JSON, `r` the reason of a refusal.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+FRAME = struct.Struct(">cI")
+MAX_MEMORY = 8 << 30  # bytes of address space; a file that needs more is hostile
+
+
+def main() -> None:
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not look like a frame
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    for line in sys.stdin.buffer:
+        kind, payload = _answer(Path(json.loads(line)), out)
+        _send(out, kind, payload)
+
+
+def _answer(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
+    from proveout.documents import files, sheet
+    from proveout.errors import UnreadableDocument
+
+    try:
+        data = files.content(path)
+        pages = []
+        for page in files.sheets(data):
+            pages.append(page)
+            _send(out, b"b", b"")
+        return b"d", sheet.to_json(hashlib.sha256(data).hexdigest(), pages)
+    except UnreadableDocument as error:
+        return b"r", str(error).encode()
+    except Exception as error:
+        return b"r", f"the reader failed on it: {type(error).__name__}: {error}; ask for the file again".encode()
+
+
+def _send(out: BinaryIO, kind: bytes, payload: bytes) -> None:
+    out.write(FRAME.pack(kind, len(payload)))
+    out.write(payload)
+    out.flush()
