@@ -6,6 +6,8 @@ false-alarm rate (`alerts.yaml`), held over everything that is looked at.
 Not covered: who is told, and what is done about it. A person decides that; the report says what to do first.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.errors import BadInput
@@ -27,7 +29,29 @@ __all__ = [
     "Window",
     "compare",
     "load",
+    "read",
+    "write",
+    "write_bias",
+    "write_drift",
+    "write_page",
 ]
+
+
+def read(path: Path | str) -> "DataFrame":
+    """The cases of a Parquet file, or of all Parquet files in a folder. Of a case that was decided again, the last decision.
+
+    Raises BadInput when there is none.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
+    if not files:
+        raise BadInput(f"{path}: no Parquet log here; expected are logs as a run of the agent writes them: proveout run")
+    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    if "decided_at" in frame.columns:
+        frame = frame.sort_values("decided_at", kind="stable", ignore_index=True)
+    return frame.drop_duplicates("case", keep="last", ignore_index=True) if "case" in frame.columns else frame
 
 
 def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: Alerts | None = None) -> Findings:
@@ -74,9 +98,47 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         advice=(),
         reference_features=before,
         features=after,
+        case_days=tuple(days),
         outcomes={
             "reference": measured_before.assign(**{by: reference[by] for by in alerts.bias.by if by in reference}),
             "log": measured.assign(**{by: log[by] for by in alerts.bias.by if by in log}),
         },
     )
     return advice(found)
+
+
+def write(found: Findings, folder: Path | str) -> Path:
+    """All into one folder: report.html and report.json, drift and bias as Evidently's HTML and JSON. Returns the page.
+
+    The same findings give the same report.html and report.json, byte for byte.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_drift(found, folder / "drift.html", folder / "drift.json")
+    write_bias(found, folder / "bias.html", folder / "bias.json")
+    write_page(found, folder / "report.html", folder / "report.json", REPORTS)
+    return folder / "report.html"
+
+
+REPORTS = {"Every column, by Evidently": "drift.html", "Every segment, by Evidently": "bias.html"}
+
+
+def write_drift(found: Findings, html: Path, json: Path) -> None:
+    """Evidently's report of drift."""
+    from proveout.monitoring import evidently_reports
+
+    evidently_reports.write_drift(found, html, json)
+
+
+def write_bias(found: Findings, html: Path, json: Path) -> None:
+    """Evidently's report of bias by segment."""
+    from proveout.monitoring import evidently_reports
+
+    evidently_reports.write_bias(found, html, json)
+
+
+def write_page(found: Findings, html: Path, json: Path, links: Mapping[str, str]) -> None:
+    """The page that people read first, and the same for machines. `links`: titles and paths of the other reports."""
+    from proveout.monitoring import page
+
+    page.write_page(found, html, json, links)

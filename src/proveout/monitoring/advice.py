@@ -17,11 +17,8 @@ def _sentences(found: Findings) -> Iterator[str]:
             f"Stop automating {one.field}: {one.right} of {one.labelled} labelled automated values are right, "
             f"{found.promised_precision:.0%} was promised. Roll back (proveout release rollback) or send it to review."
         )
-    for worse in found.worse_off:
-        yield (
-            f"Look at ten cases of {worse.segment} and ask what they share; until then let a person see that segment. "
-            f"Its {worse.measure} differs by {worse.difference:+.2f} from the rest."
-        )
+    for segment in dict.fromkeys(one.segment for one in found.worse_off):
+        yield f"Read ten cases of {segment} and ask what they share; let a person see that segment until you know."
     for drift in found.drifted[:5]:
         since = f"since {drift.since:%d %B %Y}"
         if drift.what.endswith((".known", ".pattern")):

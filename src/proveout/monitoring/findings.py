@@ -32,8 +32,23 @@ class Event:
     value: float | str
 
     def __str__(self) -> str:
+        """
+        >>> print(Event("gross_amount", "above", 4200.0), Event("advertiser.known", "is", "new"), sep="; ")
+        gross_amount above 4,200; advertiser is new
+        >>> print(Event("total.answer", "is", "none"), Event("flight_to.lead_days", "at most", 3.0), sep="; ")
+        total without an answer; flight_to at most 3 days after the case's day
+        """
         shown = f"{self.value:,.6g}" if isinstance(self.value, float) else self.value
-        return f"{self.column} {self.relation} {shown}"
+        name, _, part = self.column.rpartition(".")
+        phrases = {
+            "known": f"{name} is {'one seen before' if self.value == 'seen' else self.value}",
+            "answer": f"{name} {'without an answer' if self.value == 'none' else self.value}",
+            "confidence": f"confidence in {name} {self.relation} {shown}",
+            "pattern": f"{name} printed like {shown}",
+            "lead_days": f"{name} {self.relation} {shown} days after the case's day",
+            "days": f"days from {name.replace('..', ' to ')} {self.relation} {shown}",
+        }
+        return phrases.get(part if name else "", f"{self.column} {self.relation} {shown}")
 
     def holds(self, features: "DataFrame") -> "DataFrame":
         """1.0 where it is true, 0.0 where not, `nan` where the column has no value."""
@@ -70,6 +85,12 @@ class Drift:
     cases_after: int
     alarmed: date  # end of the first window that alarmed
     examples: tuple[Example, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What changed and since when, for a person."""
+        until = f" until {self.until:%d %B %Y}" if self.until else ""
+        return f"{self.event}: {self.before:.0%} before, {self.after:.0%} since {self.since:%d %B %Y}{until}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +162,12 @@ class Findings:
     advice: tuple[str, ...]
     reference_features: "DataFrame" = field(repr=False, compare=False)
     features: "DataFrame" = field(repr=False, compare=False)  # one row a dated case, in time order
+    case_days: tuple[date, ...] = field(repr=False, compare=False)  # of the rows of `features`
     outcomes: Mapping[str, "DataFrame"] = field(repr=False, compare=False)  # "reference" and "log": what bias is measured on
+
+    def since(self, day: date | None) -> "DataFrame":
+        """The features of the cases from that day on; of all, without a day."""
+        return self.features if day is None else self.features[[one >= day for one in self.case_days]]
 
     @property
     def worse_off(self) -> tuple[Disparity, ...]:
