@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any
 
 from proveout.models.values import day_of, same
-from proveout.records import Kind, Route
+from proveout.records import Decision, Kind, Route
 
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
 
@@ -225,3 +225,10 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
     for confidence, is_right in zip(confidences, right, strict=True):
         gaps[min(int(confidence * bins), bins - 1)] += is_right - confidence
     return sum(abs(gap) for gap in gaps) / len(confidences)
+
+
+def verdicts(labels: Mapping[str, str], decision: Decision, kinds: Mapping[str, Kind]) -> dict[str, bool]:
+    """Which of a decision's fields are right, for those that a person labelled."""
+    given = {name: value.text for name, value in decision.fields.items()}
+    scored = score({"": labels}, {"": given}, kinds)
+    return {name: bool(counts.right) for name, counts in scored.fields.items() if counts.labelled}

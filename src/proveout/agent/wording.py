@@ -29,7 +29,9 @@ def sentences(
     """The route with its reason, then the weakest field with what speaks against it."""
     promise = f"{mission.slo.precision:.0%} precision"
     if route is Route.ACT:
-        first = f"Every required field of this {document_class} is certified at {promise} and every check passed: the agent may act."
+        first = (
+            f"Every required field of this {document_class} is certified at {promise}, every check passed: the agent may act."
+        )
     else:
         first = f"A person sees this {document_class}: {_obstacle(fields, automated, checks, mission, calibration)}."
     return first, _weakest(fields)

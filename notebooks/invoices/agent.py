@@ -1,0 +1,247 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="The agent")
+
+
+@app.cell
+def _():
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return (here,)
+
+
+@app.cell
+def _():
+    from proveout import mission as missions
+    from proveout.agent import Agent
+    from proveout.calibration import Calibration
+    from proveout.corpus import Dataset
+    from proveout.evaluation import verdicts
+    from proveout.journal import Decided
+    from proveout.journal.log import write_log
+    from proveout.models import Extractor
+    from proveout.retrieval import Memory
+
+    return Agent, Calibration, Dataset, Decided, Extractor, Memory, missions, verdicts, write_log
+
+
+@app.cell
+def _():
+    import matplotlib.pyplot as plt
+    import marimo as mo
+    import pandas as pd
+
+    from proveout import documents
+    from proveout.agent.scenarios import scenarios
+    from proveout.records import Route
+
+    return Route, documents, mo, pd, plt, scenarios
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # The agent, one case at a time
+
+    It reads, recalls, extracts, checks, weighs, routes and proposes. Here its parts are put together as they will be
+    released. Every case of the calibration split is decided, and those decisions become the **reference** that
+    monitoring compares the live logs with.
+    """)
+    return
+
+
+@app.cell
+def _(Agent, Calibration, Dataset, Extractor, Memory, here, missions):
+    mission = missions.load(here.params["mission"])
+    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+    agent = Agent(
+        mission,
+        Extractor.load(here.upstream["models"]["model"]),
+        Calibration.load(here.upstream["calibrate"]["calibration"]),
+        Memory.open(here.upstream["retrieval"]["index"], store=""),
+    )
+    return agent, dataset, mission
+
+
+@app.cell
+def _(agent, dataset):
+    cases = dataset.documents("calibration")
+    decisions = agent.batch(cases)
+    return cases, decisions
+
+
+@app.cell
+def the_reference(Decided, dataset, decisions, here, mission, verdicts, write_log):
+    labels = dataset.labels("calibration")
+    known = {
+        decision.case: {
+            "labels": labels.get(decision.case, {}),
+            "right": verdicts(labels.get(decision.case, {}), decision, mission.kinds),
+        }
+        for decision in decisions
+    }
+    write_log(
+        [Decided(dataset.entry(decision.case).case, decision) for decision in decisions],
+        here.product["reference"],
+        list(mission.fields),
+        known,
+    )
+    return (known,)
+
+
+@app.cell
+def _(Route, decisions, mission, mo):
+    _routes = {route: sum(decision.route is route for decision in decisions) for route in Route}
+    _certified = sum(bool(decision.automated) for decision in decisions)
+    mo.hstack(
+        [
+            mo.stat(len(decisions), label="cases of the calibration split"),
+            *(mo.stat(count, label=f"routed to {route.value}") for route, count in _routes.items()),
+            mo.stat(_certified, label=f"with a field certified at {mission.slo.precision:.0%}"),
+        ],
+        widths="equal",
+    )
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## What keeps cases from being acted on
+
+    Each case counts under the first thing that stands in its way. If one bar towers, that is the next thing to work on.
+    """)
+    return
+
+
+@app.cell
+def obstacles(Route, decisions, mission, pd, plt):
+    def _obstacle(decision):
+        if decision.route is Route.ACT:
+            return "nothing: it may act"
+        failed = [check.name for check in decision.checks if not check.passed]
+        if failed:
+            return f"check: {failed[0]}"
+        missing = [name for name in mission.fields if name not in decision.fields]
+        if missing:
+            return f"nothing found: {missing[0]}"
+        unsure = [name for name in mission.fields if name not in decision.automated]
+        return f"not sure enough: {unsure[0]}" if unsure else f"class: {decision.document_class}"
+
+    _counts = pd.Series([_obstacle(decision) for decision in decisions]).value_counts().sort_values()
+    assert _counts.sum() == len(decisions), "every case has one obstacle or none"
+    _figure, _axes = plt.subplots(figsize=(8, 0.4 * len(_counts) + 1))
+    _axes.barh(
+        _counts.index, _counts.to_numpy(), color=["#2f855a" if "nothing: it" in name else "#718096" for name in _counts.index]
+    )
+    _axes.set_xlabel("cases")
+    _axes.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## One case, step by step
+
+    Choose a case, and how far the agent has gone with it. Green boxes are automated, orange ones go to a person.
+    """)
+    return
+
+
+@app.cell
+def _(agent, cases, mo):
+    case_picker = mo.ui.dropdown({f"case {at}": at for at in range(len(cases))}, value="case 0", label="case")
+    step_picker = mo.ui.dropdown([*agent.steps, "decision"], value="decision", label="after the step")
+    page_picker = mo.ui.number(1, 12, value=1, label="page")
+    mo.hstack([case_picker, step_picker, page_picker], justify="start")
+    return case_picker, page_picker, step_picker
+
+
+@app.cell
+def _(agent, case_picker, cases, step_picker):
+    chosen = cases[case_picker.value]
+    steps = dict(agent.stream(chosen))
+    state = steps[step_picker.value]
+    return chosen, state, steps
+
+
+@app.cell
+def _(mo, state, steps):
+    _rows = [
+        {
+            "field": name,
+            "value": value.text,
+            "confidence": f"{value.confidence:.1%}",
+            "automated": name in steps["decision"].automated,
+            "speaks for": "; ".join(value.speaks_for[:2]),
+            "speaks against": "; ".join(value.speaks_against[:2]),
+        }
+        for name, value in state.fields.items()
+    ]
+    _checks = [{"check": check.name, "passed": check.passed, "because": check.because} for check in state.checks]
+    mo.vstack(
+        [
+            mo.md(f"**{steps['decision'].because[0]}** {steps['decision'].because[1]}"),
+            mo.ui.table(_rows, selection=None, label="fields") if _rows else mo.md("*no field yet at this step*"),
+            mo.ui.table(_checks, selection=None, label="checks") if _checks else mo.md("*no check yet at this step*"),
+        ]
+    )
+    return
+
+
+@app.cell
+def evidence_on_the_page(chosen, dataset, documents, page_picker, plt, state, steps):
+    _page = chosen.pages[min(int(page_picker.value), len(chosen.pages)) - 1]
+    _image = documents.page_image(dataset.path_of(chosen.sha256), _page, scale=1.5)
+    _figure, _axes = plt.subplots(figsize=(8, 8 * _page.height / _page.width))
+    _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))
+    for _name, _value in state.fields.items():
+        if _value.page == _page.number:
+            _box, _color = _value.box, "#2f855a" if _name in steps["decision"].automated else "#dd6b20"
+            _axes.add_patch(
+                plt.Rectangle((_box.x0, _box.y0), _box.x1 - _box.x0, _box.y1 - _box.y0, fill=False, ec=_color, lw=2)
+            )
+            _axes.text(_box.x0, _box.y0 - 2, f"{_name} {_value.confidence:.0%}", color=_color, fontsize=8, va="bottom")
+    _axes.axis("off")
+    _figure.tight_layout(pad=0)
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Scenarios: the chosen case, changed on purpose
+
+    A design is only as good as what it does on a bad day. The table re-decides the chosen case with one change at a time.
+    """)
+    return
+
+
+@app.cell
+def scenario_table(agent, chosen, mission, mo, scenarios, steps):
+    _found = steps["decision"].fields
+    _list = scenarios(list(mission.fields))
+    _answers = agent.batch([scenario.change(chosen, _found) for scenario in _list])
+    _rows = [
+        {
+            "scenario": scenario.name,
+            "route": answer.route.value,
+            "as it should": answer.route in scenario.allowed,
+            "because": answer.because[0],
+            "proposes": ", ".join(action.name for action in answer.actions) or "nothing",
+        }
+        for scenario, answer in zip(_list, _answers, strict=True)
+    ]
+    assert _rows[-1]["route"] == "refuse", "a page without words is refused"
+    mo.ui.table(_rows, selection=None, page_size=20)
+    return
+
+
+if __name__ == "__main__":
+    app.run()

@@ -1,0 +1,261 @@
+"""The command line. Each command teaches itself; what it does stands in the module that it names.
+
+Heavy modules are imported by the command that needs them, so that `proveout --help` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+for _quiet in ("PLOOMBER_STATS_ENABLED", "ANONYMIZED_TELEMETRY"):
+    os.environ.setdefault(_quiet, "false")
+for _quiet in ("PLOOMBER_VERSION_CHECK_DISABLED", "DO_NOT_TRACK", "MARIMO_SKIP_UPDATE_CHECK", "HF_HUB_OFFLINE"):
+    os.environ.setdefault(_quiet, "1")
+
+app = typer.Typer(
+    rich_markup_mode=None,  # plain help: rich costs 0.4 s of CPU
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""From notebook to governed production and back.
+
+    First steps:  proveout demo            everything once, on synthetic invoices
+                  proveout status          what is built, released, decided
+                  proveout edit models     open a notebook on the pipeline's own inputs
+
+    The loop:     build -> release promote -> run -> monitor -> build""",
+)
+release_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, promote and roll back releases.")
+app.add_typer(release_app, name="release")
+
+Mission = Annotated[str, typer.Option("--mission", "-m", help="Folder under pipelines/.", envvar="PROVEOUT_MISSION")]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where products, releases and the journal live [work/<mission>].", envvar="PROVEOUT_HOME"),
+]
+Data = Annotated[Path | None, typer.Option("--data", help="A folder of documents with a labels.csv.")]
+
+
+def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
+    from proveout.workspace import Workspace
+
+    return Workspace.find(mission, home)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Documents with a labels.csv instead of synthetic ones.")] = None,
+    documents: Annotated[int, typer.Option(help="How many synthetic documents.", min=150)] = 900,
+    seed: Annotated[int, typer.Option(help="Of the synthetic documents.")] = 7,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """The main job once through: documents, build, release, a dated stream of cases, drift and bias, a summary.
+
+    A second run skips everything that is already done.
+    """
+    from proveout.cli.demo import demo as run_demo
+
+    run_demo(mission, data, documents, seed, home)
+
+
+@app.command()
+def synthesize(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    documents: Annotated[int, typer.Option(help="How many.", min=1)] = 900,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+) -> None:
+    """Write a dated stream of synthetic invoices with a labels.csv, known drift and a known bias (truth.json)."""
+    from proveout.progress import bar
+    from proveout.corpus import synthetic
+
+    with bar("Drawing documents", documents) as step:
+        synthetic.generate(folder, documents=documents, seed=seed, progress=step)
+    print(f"{documents} documents in {folder}; build from them with: proveout build --data {folder}")
+
+
+@app.command()
+def build(
+    data: Data = None,
+    only: Annotated[list[str] | None, typer.Option(help="A task, with what it depends on. May be repeated.")] = None,
+    force: Annotated[bool, typer.Option(help="Run every task although nothing changed.")] = False,
+    record: Annotated[bool, typer.Option(help="Write the HTML record of each notebook that runs.")] = True,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Run the notebooks whose inputs changed, up to a new release.
+
+    A step is stale when the code on the way to its products, a module it imports, a parameter, a prompt, its data or an
+    upstream product changed. A changed chart rebuilds nothing. `proveout why TASK` says what it was.
+    """
+    from proveout.cli import work
+
+    work.build(_workspace(mission, home), data, only, force, record)
+
+
+@app.command()
+def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home = None) -> None:
+    """Say in one line what makes a task stale, or that nothing does."""
+    from proveout.cli import work
+
+    print(work.why(_workspace(mission, home), task, data))
+
+
+@app.command()
+def edit(
+    notebook: Annotated[str, typer.Argument(help="A task of the build pipeline, such as `models`.")],
+    data: Data = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Open a notebook in marimo's editor on the pipeline's own inputs."""
+    from proveout.cli import work
+
+    work.edit(_workspace(mission, home), notebook, data)
+
+
+@app.command()
+def run(
+    inbox: Annotated[Path | None, typer.Option(help="Folder of new documents [<home>/inbox].")] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Decide every new case in the inbox by the promoted release, and carry out what the control plane allows.
+
+    The same file is the same case: running twice decides nothing twice.
+    """
+    from proveout.cli import work
+
+    work.run(_workspace(mission, home), inbox)
+
+
+@app.command()
+def extract(
+    folder: Annotated[Path, typer.Argument(help="PDFs, scans, images, texts.", exists=True, file_okay=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The scorer's format: document -> field -> value, confidence, automated.")
+    ],
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Write the fields of every document of a folder by the promoted release. Nothing is journaled and nothing is done."""
+    from proveout.cli import work
+
+    work.extract(_workspace(mission, home), folder, out)
+
+
+@app.command()
+def show(
+    document: Annotated[Path, typer.Argument(help="One file.", exists=True, dir_okay=False)],
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Decide one document and show the decision: fields, confidence, where they stand, what spoke for and against, the route."""
+    from proveout.cli import work
+
+    work.show(_workspace(mission, home), document)
+
+
+@app.command()
+def monitor(mission: Mission = "invoices", home: Home = None) -> None:
+    """Compare the live logs with the release's reference: drift, bias by segment, performance as labels arrive."""
+    from proveout.cli import work
+
+    work.monitor(_workspace(mission, home))
+
+
+@app.command()
+def status(mission: Mission = "invoices", home: Home = None) -> None:
+    """What is built and what is stale, which release is promoted, what the journal holds, and whether it verifies."""
+    from proveout.cli import work
+
+    work.status(_workspace(mission, home))
+
+
+@app.command()
+def label(
+    labels: Annotated[Path, typer.Argument(help="A labels.csv, or a folder that holds one.", exists=True)],
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Add people's answers that arrived after the decisions to the journal: they measure precision, and the next build learns."""
+    from proveout.cli import work
+
+    work.label(_workspace(mission, home), labels)
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="As `proveout extract` writes them.", exists=True, dir_okay=False)],
+    labels: Annotated[Path, typer.Argument(help="A labels.csv.", exists=True)],
+    split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
+    mission: Mission = "invoices",
+) -> None:
+    """Precision, recall and F1 of a predictions file, of all answers and of the automated ones."""
+    from proveout.cli import work
+
+    work.score(_workspace(mission, None), predictions, labels, split)
+
+
+@app.command()
+def stop(
+    because: Annotated[str, typer.Argument(help="What people read who find it stopped.")],
+    lift: Annotated[bool, typer.Option(help="Let effects happen again.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Stop every side effect at once, until it is lifted with --lift. Deciding goes on; acting waits."""
+    from proveout.cli import work
+
+    work.stop(_workspace(mission, home), because, lift)
+
+
+@release_app.command("list")
+def release_list(mission: Mission = "invoices", home: Home = None) -> None:
+    """Every release with its day, its scores, and which one is promoted."""
+    from proveout.cli import work
+
+    work.releases(_workspace(mission, home))
+
+
+@release_app.command("promote")
+def release_promote(
+    release: Annotated[str, typer.Argument(help="An id, or the start of one; `latest` for the newest.")] = "latest",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Let a release decide the next cases."""
+    from proveout.cli import work
+
+    work.promote(_workspace(mission, home), release)
+
+
+@release_app.command("rollback")
+def release_rollback(mission: Mission = "invoices", home: Home = None) -> None:
+    """Return to the release that was promoted before this one."""
+    from proveout.cli import work
+
+    work.rollback(_workspace(mission, home))
+
+
+def main() -> None:
+    """Run the command line; a fault that Proveout knows is one message and exit code 1."""
+    from proveout.errors import ProveoutError
+
+    try:
+        app()
+    except ProveoutError as error:
+        sys.exit(f"proveout: {error}")
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(
+            f"proveout: the disk is full ({error.filename or 'while writing'}); free some space and run the same command again"
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,47 @@
+"""A decision as a person reads it in a terminal."""
+
+from collections.abc import Sequence
+
+from proveout.control import Ruling
+from proveout.records import Decision, FieldValue
+
+TICK = {True: "✓", False: "✗"}
+
+
+def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
+    """Route and reasons, each field with its evidence, the checks, and what the control plane says to each action."""
+    lines = [
+        f"{decision.document_class or 'unreadable'} → {decision.route.upper()}",
+        f"  {decision.because[0]}",
+        f"  {decision.because[1]}",
+    ]
+    if decision.fields:
+        lines += ["", "fields"]
+    for name, value in decision.fields.items():
+        lines += _field(name, value, name in decision.automated)
+    if decision.checks:
+        lines += ["", "checks"]
+    lines += [f"  {TICK[check.passed]} {check.name}: {check.because}" for check in decision.checks]
+    if decision.similar:
+        lines += ["", "similar cases"]
+    for case in decision.similar[:3]:
+        known = ", ".join(case.fields.values())
+        lines.append(f"  {case.case[:12]}  {case.similarity:.2f}  {known}")
+    if rulings:
+        lines += ["", "proposed actions"]
+    for ruling in rulings:
+        said = "allowed" if ruling.verdict.allowed else "refused"
+        lines.append(f"  {TICK[ruling.verdict.allowed]} {ruling.action.name} {said}: {ruling.verdict.because}")
+    lines += ["", f"case {decision.case[:12]}, release {decision.release[:12]}, memory position {decision.memory_position}"]
+    return "\n".join(lines)
+
+
+def _field(name: str, value: FieldValue, automated: bool) -> list[str]:
+    place = f"page {value.page + 1} at {value.box.x0:.0f},{value.box.y0:.0f}"
+    mark = "automated" if automated else "to review"
+    lines = [f"  {name:14} {value.text!r:32} {value.confidence:5.1%}  {mark}  {place}"]
+    if value.speaks_for:
+        lines.append(f"      for      {'; '.join(value.speaks_for[:3])}")
+    if value.speaks_against:
+        lines.append(f"      against  {'; '.join(value.speaks_against[:2])}")
+    return lines

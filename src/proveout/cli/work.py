@@ -1,0 +1,243 @@
+"""What the commands do, in terms of the modules that do it, and how their results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proveout.errors import BadInput, NoRelease
+from proveout.workspace import Workspace
+
+if TYPE_CHECKING:
+    from proveout.pipeline import Built
+    from proveout.records import Decision
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+# --- build -----------------------------------------------------------------------------------------------------------
+
+
+def environment(space: Workspace, data: Path | None = None) -> dict[str, Any]:
+    """What the build spec's placeholders become for this workspace."""
+    data = data or _last_data(space) or space.home / "synthetic"
+    return {"data": data.resolve(), "out": space.build, "releases": space.releases}
+
+
+def _last_data(space: Workspace) -> Path | None:
+    """The data of the last build here, so that `--data` is said once."""
+    note = space.home / "data"
+    return Path(note.read_text(encoding="utf-8").strip()) if note.exists() else None
+
+
+def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
+    from proveout.pipeline import build as run_build
+
+    env = environment(space, data)
+    if not env["data"].is_dir():
+        raise BadInput(
+            f"{env['data']}: no such folder; expected documents and a labels.csv. "
+            f"Name one with --data, or make synthetic ones: proveout synthesize {env['data']}"
+        )
+    space.home.mkdir(parents=True, exist_ok=True)
+    (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
+
+    def tell(result: Any) -> None:
+        mark = f"{result.seconds:6.1f} s  {result.why}" if result.state == "ran" else f"     ok  {result.why}"
+        say(f"  {result.task:10} {mark}")
+
+    built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=tell)
+    say(
+        f"{len(built.ran)} of {len(built.tasks)} steps ran, {built.seconds:.1f} s; records and products in {_short(space.build)}"
+    )
+    return built
+
+
+def why(space: Workspace, task: str, data: Path | None) -> str:
+    from proveout.pipeline import why as reason
+
+    return reason(space.spec("build"), task, env=environment(space, data)) or "nothing changed"
+
+
+def edit(space: Workspace, task: str, data: Path | None) -> None:
+    from proveout.pipeline import load
+
+    env = environment(space, data)
+    tasks = load(space.spec("build"), env).tasks
+    file = tasks[task].file if task in tasks else None
+    if file is None:
+        notebooks = [name for name, each in tasks.items() if each.file]
+        raise BadInput(f"no notebook `{task}` in {space.spec('build').name}; there are: {', '.join(notebooks)}")
+    variables = {"PROVEOUT_ENV": json.dumps({name: str(value) for name, value in env.items()})}
+    subprocess.run([sys.executable, "-m", "marimo", "edit", str(file)], env=os.environ | variables, check=False)
+
+
+# --- releases ----------------------------------------------------------------------------------------------------------
+
+
+def releases(space: Workspace) -> None:
+    from proveout.release import Releases
+
+    for line in Releases(space.releases).list():
+        say(str(line))
+
+
+def promote(space: Workspace, release: str) -> None:
+    from proveout.release import Releases
+
+    promoted = Releases(space.releases).promote(release, by=_person())
+    say(f"release {promoted[:12]} decides from now on; back with: proveout release rollback")
+
+
+def rollback(space: Workspace) -> None:
+    from proveout.release import Releases
+
+    say(f"back to release {Releases(space.releases).rollback(by=_person())[:12]}")
+
+
+def _person() -> str:
+    import getpass
+
+    return os.environ.get("PROVEOUT_USER") or getpass.getuser()
+
+
+# --- decide ------------------------------------------------------------------------------------------------------------
+
+
+def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
+    from proveout.pipeline import build as run_build
+    from proveout.release import Releases
+
+    env = {
+        "inbox": (inbox or space.home / "inbox").resolve(),
+        "release": Releases(space.releases).current(),
+        "releases": space.releases,
+        "home": space.home,
+    }
+    built = run_build(space.spec("run"), env=env)
+    summary: dict[str, Any] = json.loads(built.products["run"]["summary"].read_text(encoding="utf-8"))
+    if built.ran:
+        say(told(summary))
+    else:
+        say(f"nothing new in {_short(env['inbox'])}: {summary['cases']} cases, all decided")
+    return summary
+
+
+def told(summary: Mapping[str, Any]) -> str:
+    """One run in one line."""
+    routes = ", ".join(f"{count} {route}" for route, count in summary["routes"].items() if count)
+    effects = ", ".join(f"{count} {state}" for state, count in summary["effects"].items()) or "none"
+    already = summary["cases"] - summary["decided"]
+    return (
+        f"{summary['decided']} cases decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
+        f"{already} were decided before; effects: {effects}"
+    )
+
+
+def _agent(space: Workspace) -> Any:
+    """The promoted release at work over a copy of the memory, so that looking changes nothing."""
+    from proveout.release import Releases
+
+    opened = Releases(space.releases).open(Releases(space.releases).current())
+    return opened.agent(opened.memory(space.memory), cache=space.cache)
+
+
+def extract(space: Workspace, folder: Path, out: Path) -> None:
+    from proveout.pipeline.live import inbox_cases
+    from proveout.progress import bar
+
+    cases, agent = inbox_cases(folder), _agent(space)
+    predictions: dict[str, Any] = {}
+    with bar("Extracting", len(cases)) as step:
+        for first in range(0, len(cases), 64):
+            batch = cases[first : first + 64]
+            for case, decision in zip(batch, agent.batch([folder / case.path for case in batch]), strict=True):
+                predictions[Path(case.path).stem] = answers(decision)
+                step()
+    aside = out.with_name(f".{out.name}.part")
+    aside.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
+    aside.replace(out)
+    say(f"{len(predictions)} documents in {out}; score them with: proveout score {out} LABELS.csv")
+
+
+def answers(decision: Decision) -> dict[str, dict[str, Any]]:
+    """A decision in the scorer's format."""
+    return {
+        name: {"value": value.text, "confidence": round(value.confidence, 4), "automated": name in decision.automated}
+        for name, value in decision.fields.items()
+    }
+
+
+def show(space: Workspace, document: Path) -> None:
+    from proveout.cli.decision import printed
+
+    say(printed(_agent(space).invoke(document)))
+
+
+# --- monitor, status -----------------------------------------------------------------------------------------------------
+
+
+def monitor(space: Workspace) -> None:
+    from proveout.pipeline import build as run_build
+
+    env = {
+        "reference": space.build / "agent" / "reference.parquet",
+        "log": space.home / "log" / "decisions.parquet",
+        "out": space.reports,
+    }
+    built = run_build(space.spec("monitor"), env=env)
+    for products in built.products.values():
+        for path in products.values():
+            say(f"  {_short(path)}")
+
+
+def status(space: Workspace) -> None:
+    from proveout.journal import Journal
+    from proveout.pipeline import freshness
+    from proveout.release import Releases
+
+    say(f"mission {space.name} in {_short(space.home)}")
+    try:
+        say(f"release {Releases(space.releases).current()[:12]} is promoted")
+    except NoRelease as error:
+        say(f"release: {error}")
+    for task, reason in freshness(space.spec("build"), env=environment(space)).items():
+        say(f"  {task:10} {reason or 'up to date'}")
+    if not (space.home / "journal.db").exists():
+        say("journal: nothing decided yet; proveout run")
+        return
+    with Journal(space.home / "journal.db") as journal:
+        checked = journal.verify()
+        say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
+
+
+def stop(space: Workspace, because: str, lift: bool) -> None:
+    from proveout.control import StopSwitch
+
+    switch = StopSwitch(space.home / "STOP")
+    if lift:
+        switch.lift()
+        say("effects may happen again; what waited is carried out by the next: proveout run")
+    else:
+        switch.stop(_person(), because)
+        say(f"no effect happens until: proveout stop --lift {because!r}")
+
+
+def label(space: Workspace, labels: Path) -> None:
+    raise NotImplementedError
+
+
+def score(space: Workspace, predictions: Path, labels: Path, split: str | None) -> None:
+    raise NotImplementedError
+
+
+def _short(path: Path) -> str:
+    """Relative to where the person stands, when that is shorter."""
+    return os.path.relpath(path) if len(os.path.relpath(path)) < len(str(path)) else str(path)
