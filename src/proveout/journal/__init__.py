@@ -1,0 +1,366 @@
+"""Everything that happened to every case: append-only, each event hash-chained to the one before.
+
+One door: `Journal(url)`, on SQLite by a path, on PostgreSQL by a URL. What is appended together is there whole or not at all.
+A case is decided once, an effect intended once and settled once, whoever else writes at the same time.
+Covered: two processes at one journal, a kill at any instant, a changed, lost or invented event (`verify` places it).
+Not covered: who may write, and encryption. A forger who can rewrite the whole chain and its tip is not found by hashes alone.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proveout.actions import Intention, Outcome, State
+from proveout.control import Ruling
+from proveout.errors import BadInput, BadJournal
+from proveout.journal.codec import (
+    action_from_json,
+    action_to_json,
+    canonical,
+    decision_from_json,
+    decision_to_json,
+    parse,
+)
+from proveout.records import Action, Case, Decision, Verdict
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+    from sqlalchemy.engine import Connection
+
+DECISION, INTENDED, SETTLED, LABEL = "decision", "effect intended", "effect settled", "label"
+GENESIS = "0" * 64
+SEPARATOR = "\x1f"
+CHUNK = 10_000  # rows read at a time
+NAMES = 500  # names in one question; SQLite takes 32,766
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. What the journal adds when it is appended stands after the blank line."""
+
+    case: str  # SHA-256 of the file; "" for an event of no case
+    kind: str
+    payload: Mapping[str, Any]  # what JSON can say
+    key: str = ""  # one event of this kind a key; "" may happen again
+
+    position: int = 0  # from 1, without a gap
+    at: str = ""  # ISO 8601, UTC
+    previous: str = ""
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A case, what was decided, and what the control plane said to each proposed action."""
+
+    case: Case
+    decision: Decision
+    rulings: tuple[Ruling, ...] = ()
+    seconds: float = 0.0  # from the file to the decision
+    at: str = ""  # ISO 8601, UTC; set by the journal
+    position: int = 0  # of its event; set by the journal
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    whole: bool
+    events: int  # that were checked
+    bad: int | None  # position of the first event that does not fit
+    because: str
+
+
+class Journal:
+    """One journal. Cheap to open, safe to open many times, in many processes."""
+
+    def __init__(self, url: str | Path) -> None:
+        """Raises BadJournal for a newer schema and for what is no journal; BadInput for a URL that is none."""
+        from proveout.journal import schema
+
+        self._engine = schema.connect(url)
+        self._writes = schema.writing(self._engine)
+        self._events, self._tip = schema.events, schema.tip
+        self.url = schema.shown(self._engine.url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def position(self) -> int:
+        """How many events there are."""
+        with self._reading() as connection:
+            return int(connection.execute(self._tip.select()).one().position)
+
+    def positions(self) -> dict[str, int]:
+        """The last position of every kind of event."""
+        from sqlalchemy import func, select
+
+        kind, position = self._events.c.kind, self._events.c.position
+        with self._reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(select(kind, func.max(position)).group_by(kind))}
+
+    def append(self, events: Sequence[Event]) -> list[Event]:
+        """Add events in one transaction and give those that were added.
+
+        One whose kind and key are there already is left out; if that is a decision, so is everything of its case in this call.
+        """
+        with self._writing() as connection:
+            tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait here
+            there = self._there(connection, events)
+            late = {event.case for event in events if event.kind == DECISION and (event.kind, event.key) in there}
+            new, seen = [], set(there)
+            for event in events:
+                named = (event.kind, event.key)
+                if (event.case and event.case in late) or (event.key and named in seen):
+                    continue
+                seen.add(named)
+                new.append(event)
+            return self._chain(connection, tip, new)
+
+    def record(self, decided: Sequence[Decided], run: str) -> list[Decided]:
+        """Write decisions with their verdicts, and an intention for every allowed action, in one transaction.
+
+        Gives those that were new; a case that was decided before, here or in another process, keeps its first decision.
+        """
+        events = [event for one in decided for event in _decision_events(one, run)]
+        added = {event.case: event for event in self.append(events) if event.kind == DECISION}
+        recorded = []
+        for one in decided:
+            if event := added.pop(one.case.id, None):
+                recorded.append(replace(one, at=event.at, position=event.position))
+        return recorded
+
+    def decided(self, cases: Iterable[str]) -> set[str]:
+        """Those of the cases that are decided already."""
+        with self._reading() as connection:
+            there = self._there(connection, [Event(case, DECISION, {}, key=case) for case in cases])
+        return {key for _, key in there}
+
+    def decisions(self, release: str | None = None, since: date | datetime | str | None = None) -> Iterator[Decided]:
+        """Decisions in the order in which they were made; those decided `since` a day or an ISO 8601 moment, UTC."""
+        at = self._events.c.at
+        for event in self._select(self._events.c.kind == DECISION, *([at >= _moment(since)] if since else [])):
+            decided = _decided(event)
+            if release is None or decided.decision.release == release:
+                yield decided
+
+    def events(self, case: str | None = None) -> Iterator[Event]:
+        """Everything that happened to a case, or everything, in order."""
+        return self._select(*([self._events.c.case == case] if case is not None else []))
+
+    def label(self, case: str, labels: Mapping[str, str], by: str, right: Mapping[str, bool] | None = None) -> Event:
+        """A person's answer, which arrives later than the decision. `right` says which fields the decision had right."""
+        (event,) = self.append([Event(case, LABEL, {"labels": dict(labels), "by": by, "right": dict(right or {})})])
+        return event
+
+    def intend(self, case: str, action: Action, run: str, cents: int = 0) -> bool:
+        """Write down one allowed action by itself, such as an undo. False when its key is there already."""
+        return bool(self.append([_intention(case, action, run, cents)]))
+
+    def pending(self) -> list[Intention]:
+        """Intentions without an outcome, oldest first."""
+        from sqlalchemy import exists
+
+        later = self._events.alias("later")
+        settled = exists().where(later.c.kind == SETTLED, later.c.key == self._events.c.key)
+        return [_intended(event) for event in self._select(self._events.c.kind == INTENDED, ~settled)]
+
+    def settle(self, intention: Intention, outcome: Outcome) -> bool:
+        """Record the outcome of an intention; False when it has one already."""
+        if outcome.state not in (State.DONE, State.REFUSED):
+            raise BadInput(f"an intention that is {outcome.state.value} stays one; only done or refused is an outcome")
+        payload = {"name": intention.action.name, "state": outcome.state.value, "because": outcome.because}
+        return bool(self.append([Event(intention.case, SETTLED, payload, key=intention.action.key)]))
+
+    def spent(self, run: str) -> tuple[int, int]:
+        """Effects that a run intended, and their cents."""
+        mine = [
+            event.payload["cents"] for event in self._select(self._events.c.kind == INTENDED) if event.payload["run"] == run
+        ]
+        return len(mine), sum(mine)
+
+    def verify(self) -> Verification:
+        """Compute the whole chain again and place the first event that does not fit."""
+        with self._reading(snapshot=True) as connection:
+            tip = connection.execute(self._tip.select()).one()
+            number, previous = 0, GENESIS.encode()
+            for position, line, found in self._lines(connection):
+                number += 1
+                if position != number:
+                    return Verification(
+                        False, number - 1, number, f"event {number} is missing; the next one there is {position}"
+                    )
+                if not line.startswith(previous):
+                    return Verification(False, number, number, f"event {number} does not follow the event before it")
+                previous = hashlib.sha256(line).hexdigest().encode()
+                if found != previous:
+                    return Verification(False, number, number, f"event {number} is not what was written")
+        if tip.position > number:
+            return Verification(False, number, number + 1, f"events {number + 1} to {tip.position} are missing at the end")
+        if tip.position < number:
+            return Verification(False, number, tip.position + 1, f"events after {tip.position} were not written by a journal")
+        if tip.hash.encode() != previous:
+            return Verification(False, number, number, f"event {number} is not the one that the tip of the chain names")
+        return Verification(True, number, None, f"{number} events, each as it was written")
+
+    def to_parquet(self, folder: Path | str, fields: Sequence[str] | None = None) -> Path:
+        """Write `decisions.parquet`, one row a case, as `journal.log` describes it; labels that came later are joined.
+
+        `fields` are the columns to expect, for example the mission's; without them, those that occur.
+        """
+        from proveout.journal.log import write_log
+
+        labels: dict[str, dict[str, Any]] = {}
+        for event in self._select(self._events.c.kind == LABEL):
+            known = labels.setdefault(event.case, {"labels": {}, "right": {}})
+            known["labels"].update(event.payload["labels"])
+            known["right"].update(event.payload["right"])
+        if fields is None:
+            fields = sorted({name for decided in self.decisions() for name in decided.decision.fields})
+        return write_log(self.decisions(), Path(folder) / "decisions.parquet", fields, labels)
+
+    @contextmanager
+    def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":
+        with self._explained(), self._engine.connect() as connection:
+            if snapshot and self._engine.dialect.name == "postgresql":  # SQLite reads a snapshot anyway
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> "Iterator[Connection]":
+        with self._explained(), self._writes.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            yield
+        except DBAPIError as error:
+            raise BadJournal(f"{self.url}: {error.orig}; nothing of this step was written. Mend that and run again") from error
+
+    def _there(self, connection: "Connection", events: Sequence[Event]) -> set[tuple[str, str]]:
+        """(kind, key) of those events that the journal holds."""
+        from sqlalchemy import select
+
+        kind, key = self._events.c.kind, self._events.c.key
+        wanted = {(event.kind, event.key) for event in events if event.key}
+        keys = sorted({name for _, name in wanted})
+        found: set[tuple[str, str]] = set()
+        for start in range(0, len(keys), NAMES):
+            rows = connection.execute(select(kind, key).where(key.in_(keys[start : start + NAMES]), key != ""))
+            found.update((row[0], row[1]) for row in rows)
+        return found & wanted
+
+    def _chain(self, connection: "Connection", tip: "Row[Any]", events: Sequence[Event]) -> list[Event]:
+        if not events:
+            return []
+        position, previous = tip.position, tip.hash
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
+        rows, chained = [], []
+        for event in events:
+            position += 1
+            payload = canonical(event.payload)
+            names = (event.case, event.kind, event.key)
+            if any(not name.isprintable() for name in names):
+                raise BadInput(f"an event's case, kind and key are printable text, found {names!r}")
+            line = SEPARATOR.join((previous, str(position), *names, at, payload))
+            digest = hashlib.sha256(line.encode()).hexdigest()
+            rows.append(
+                {"position": position, "case": event.case, "kind": event.kind, "key": event.key, "at": at}
+                | {"payload": payload, "previous": previous, "hash": digest}
+            )
+            chained.append(replace(event, position=position, at=at, previous=previous, hash=digest))
+            previous = digest
+        connection.execute(self._events.insert(), rows)
+        connection.execute(self._tip.update().values(position=position, hash=previous))
+        return chained
+
+    def _select(self, *conditions: Any) -> Iterator[Event]:
+        """Matching events in order, read in chunks so that no reader holds the journal open."""
+        position, c = 0, self._events.c
+        while True:
+            with self._reading() as connection:
+                question = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(CHUNK)
+                rows = connection.execute(question).all()
+            yield from map(_event, rows)
+            if len(rows) < CHUNK:
+                return
+            position = rows[-1].position
+
+    def _lines(self, connection: "Connection") -> Iterable[Any]:
+        """(position, hashed line, hash) of every event; the last two as bytes, so that spoilt text is placed too."""
+        line = f" || '{SEPARATOR}' || ".join(("previous", "CAST(position AS TEXT)", '"case"', "kind", "key", "at", "payload"))
+        raw = "CAST({} AS BLOB)" if self._engine.dialect.name == "sqlite" else "convert_to({}, 'UTF8')"
+        question = f"SELECT position, {raw.format(line)}, {raw.format('hash')} FROM events ORDER BY position"
+        return connection.execution_options(yield_per=CHUNK).exec_driver_sql(question)
+
+
+def _decision_events(decided: Decided, run: str) -> Iterator[Event]:
+    case = decided.case
+    payload = {
+        "case": {"path": case.path, "day": case.day.isoformat() if case.day else None, "segment": case.segment},
+        "decision": decision_to_json(decided.decision),
+        "run": run,
+        "seconds": decided.seconds,
+        "verdicts": [
+            {
+                "key": ruling.action.key,
+                "allowed": ruling.verdict.allowed,
+                "because": ruling.verdict.because,
+                "cents": ruling.cents,
+            }
+            for ruling in decided.rulings
+        ],
+    }
+    yield Event(case.id, DECISION, payload, key=case.id)
+    for ruling in decided.rulings:
+        if ruling.verdict.allowed:
+            yield _intention(case.id, ruling.action, run, ruling.cents)
+
+
+def _decided(event: Event) -> Decided:
+    payload, case = event.payload, event.payload["case"]
+    decision = decision_from_json(payload["decision"])
+    actions = {action.key: action for action in decision.actions}
+    return Decided(
+        case=Case(event.case, case["path"], date.fromisoformat(case["day"]) if case["day"] else None, case["segment"]),
+        decision=decision,
+        rulings=tuple(
+            Ruling(actions[said["key"]], Verdict(said["allowed"], said["because"]), said["cents"])
+            for said in payload["verdicts"]
+        ),
+        seconds=payload["seconds"],
+        at=event.at,
+        position=event.position,
+    )
+
+
+def _intention(case: str, action: Action, run: str, cents: int) -> Event:
+    return Event(case, INTENDED, {"action": action_to_json(action), "run": run, "cents": cents}, key=action.key)
+
+
+def _intended(event: Event) -> Intention:
+    payload = event.payload
+    return Intention(event.case, action_from_json(payload["action"]), payload["run"], payload["cents"])
+
+
+def _event(row: "Row[Any]") -> Event:
+    return Event(row.case, row.kind, parse(row.payload), row.key, row.position, row.at, row.previous, row.hash)
+
+
+def _moment(since: date | datetime | str) -> str:
+    """Comparable with `at`: a day is its first instant, a moment with a zone is taken to UTC."""
+    if isinstance(since, datetime):
+        return since.astimezone(UTC).isoformat(timespec="microseconds")
+    return since if isinstance(since, str) else since.isoformat()

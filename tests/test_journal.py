@@ -1,0 +1,385 @@
+"""The journal keeps everything that happened, once, in order, on SQLite and on PostgreSQL alike."""
+
+import math
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proveout.actions import Outcome, State
+from proveout.control import Ruling
+from proveout.errors import BadInput, BadJournal
+from proveout.journal import Decided, Event, Journal
+from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
+from proveout.records import Action, Box, Case, Check, Decision, FieldValue, Route, SimilarCase, Verdict
+
+PAY = Action("pay_invoice", {"gross_amount": "12.50"}, key="invoices:pay_invoice:c1", compensation="recall_payment")
+
+
+def decided(case: str = "c1", release: str = "r1", allowed: bool = True) -> Decided:
+    decision = Decision(
+        case=case,
+        release=release,
+        document_class="invoice",
+        class_confidence=0.9,
+        fields={
+            "gross_amount": FieldValue("$12.50", Decimal("12.50"), 0.99, 0, Box(1, 2, 3.5, 4), ("beside “Total”",), ()),
+            "flight_from": FieldValue("3/2/20", date(2020, 3, 2), 0.5, 1, Box(0, 0, 1, 1), (), ("another date is nearer",)),
+        },
+        automated=frozenset({"gross_amount"}),
+        checks=(Check("not a duplicate", True, "no past case has these values"),),
+        similar=(SimilarCase("c0", 0.75, {"advertiser": "Ada"}),),
+        route=Route.ACT,
+        because=("It is certain.", "The weakest value is flight_from."),
+        actions=(replace(PAY, key=f"pay:{case}"),),
+        memory_position=7,
+        descriptors={"pages": 2, "words": 310, "ocr_share": 0.25},
+    )
+    rulings = (Ruling(decision.actions[0], Verdict(allowed, "small and certain"), 1250 if allowed else 0),)
+    return Decided(Case(case, f"in/{case}.pdf", date(2020, 3, 1), "north"), decision, rulings, seconds=0.125)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A throw-away PostgreSQL on a socket in a temporary folder."""
+    found = shutil.which("initdb") or next((str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+    if found is None:
+        pytest.skip("no PostgreSQL here (`initdb` is missing); enable with: apt-get install postgresql")
+    binaries = Path(found).resolve().parent
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    if user:
+        shutil.chown(folder, user)
+    quiet = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([binaries / "initdb", "-D", folder / "data", "-U", "proveout", "-A", "trust", "-N"], check=True, **quiet)
+    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", folder]
+    server = subprocess.Popen([binaries / "postgres", "-D", folder / "data", *options], **quiet)
+    try:
+        for _ in range(300):
+            if subprocess.run([binaries / "pg_isready", "-q", "-h", folder], **quiet).returncode == 0:
+                break
+            time.sleep(0.1)
+        yield f"postgresql://proveout@/postgres?host={folder}"
+    finally:
+        server.send_signal(signal.SIGINT)  # fast shutdown
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path: Path) -> str:
+    """Of a journal that does not exist yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'journal.db'}"
+    import psycopg
+
+    server = request.getfixturevalue("postgres")
+    name = f"t{time.time_ns()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def journal(url: str) -> Iterator[Journal]:
+    with Journal(url) as journal:
+        yield journal
+
+
+def test_a_decision_comes_back_equal_in_every_value(journal: Journal) -> None:
+    one = decided()
+    (recorded,) = journal.record([one], run="today")
+    (back,) = journal.decisions()
+    assert back == recorded
+    assert replace(back, at="", position=0) == one
+    assert str(back.decision.fields["gross_amount"].value) == "12.50"
+
+
+def test_a_case_is_decided_once_and_the_second_decision_brings_nothing_along(journal: Journal) -> None:
+    journal.record([decided(release="r1")], run="today")
+    assert journal.record([decided(release="r2"), decided("c2", release="r2")], run="tomorrow")[0].case.id == "c2"
+    assert [one.decision.release for one in journal.decisions()] == ["r1", "r2"]
+    assert journal.decided(["c1", "c2", "c3"]) == {"c1", "c2"}
+    assert [intention.run for intention in journal.pending()] == ["today", "tomorrow"]
+
+
+def test_the_same_case_twice_in_one_batch_is_one_decision(journal: Journal) -> None:
+    assert len(journal.record([decided(), decided()], run="today")) == 1
+    assert journal.spent("today") == (1, 1250)
+
+
+def test_an_allowed_action_is_pending_until_it_has_one_outcome(journal: Journal) -> None:
+    journal.record([decided(), decided("c2", allowed=False)], run="today")
+    (intention,) = journal.pending()
+    assert (intention.case, intention.cents, intention.action.compensation) == ("c1", 1250, "recall_payment")
+    assert journal.settle(intention, Outcome(State.DONE, "orders/1.json"))
+    assert not journal.settle(intention, Outcome(State.REFUSED, "late"))
+    assert journal.pending() == []
+    with pytest.raises(BadInput, match="stays one"):
+        journal.settle(intention, Outcome(State.HELD, "stopped"))
+
+
+def test_an_intention_by_itself_is_written_once(journal: Journal) -> None:
+    assert journal.intend("c1", PAY, run="by hand")
+    assert not journal.intend("c1", PAY, run="by hand")
+
+
+def test_decisions_are_chosen_by_release_and_moment(journal: Journal) -> None:
+    journal.record([decided("c1", "r1")], run="a")
+    (second,) = journal.record([decided("c2", "r2")], run="b")
+    assert [one.case.id for one in journal.decisions(release="r1")] == ["c1"]
+    assert [one.case.id for one in journal.decisions(since=second.at)] == ["c2"]
+    assert list(journal.decisions(since=date(2999, 1, 1))) == []
+
+
+def test_events_of_a_case_tell_its_story_in_order(journal: Journal) -> None:
+    journal.record([decided(), decided("c2")], run="today")
+    journal.settle(journal.pending()[0], Outcome(State.DONE, "there"))
+    journal.label("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})
+    assert [event.kind for event in journal.events("c1")] == ["decision", "effect intended", "effect settled", "label"]
+    assert [event.position for event in journal.events()] == list(range(1, journal.position + 1))
+    assert journal.positions() == {"decision": 3, "effect intended": 4, "effect settled": 5, "label": 6}
+
+
+@pytest.mark.parametrize("statement", ["UPDATE events SET payload = '{}'", "DELETE FROM events"])
+def test_the_database_refuses_to_change_what_was_written(journal: Journal, statement: str) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    journal.append([Event("c1", "note", {})])
+    with pytest.raises(DBAPIError, match="append-only"), journal._engine.begin() as connection:
+        connection.execute(text(statement))
+    assert journal.verify().whole
+
+
+def test_all_of_a_batch_is_written_or_nothing(journal: Journal) -> None:
+    with pytest.raises(BadInput, match="printable"):
+        journal.append([Event("c1", "note", {}), Event("c2\n", "note", {})])
+    assert journal.position == 0 and list(journal.events()) == []
+
+
+def test_many_processes_at_one_journal_decide_each_case_once(url: str, tmp_path: Path) -> None:
+    Journal(url).close()
+    script = (
+        "import sys\n"
+        "from proveout.journal import Event, Journal\n"
+        "with Journal(sys.argv[1]) as journal:\n"
+        "    for start in range(0, 60, 6):\n"
+        "        cases = [f'c{n}' for n in range(start, start + 6)]\n"
+        "        journal.append([Event(c, 'decision', {'by': sys.argv[2]}, key=c) for c in cases]\n"
+        "                       + [Event(c, 'note', {'by': sys.argv[2]}) for c in cases])\n"
+    )
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent / "src")}
+    workers = [subprocess.Popen([sys.executable, "-c", script, url, f"w{n}"], env=here) for n in range(3)]
+    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+    with Journal(url) as journal:
+        told = [(event.case, event.kind, event.payload["by"]) for event in journal.events()]
+        assert sorted(case for case, kind, _ in told if kind == "decision") == sorted(f"c{n}" for n in range(60))
+        assert {(case, by) for case, kind, by in told if kind == "note"} == {
+            (c, by) for c, kind, by in told if kind == "decision"
+        }
+        assert journal.verify().whole
+
+
+def test_a_change_by_hand_is_found_and_placed(journal: Journal) -> None:
+    from sqlalchemy import text
+
+    journal.record([decided(f"c{n}") for n in range(5)], run="today")
+    assert journal.verify().whole
+    drop = {
+        "sqlite": "DROP TRIGGER events_refuse_UPDATE",
+        "postgresql": "DROP TRIGGER events_refuse_change ON events",
+    }
+    with journal._engine.begin() as connection:
+        connection.execute(text(drop[journal._engine.dialect.name]))
+        connection.execute(text("UPDATE events SET payload = replace(payload, '12.50', '92.50') WHERE position = 4"))
+    found = journal.verify()
+    assert (found.whole, found.bad) == (False, 4) and "event 4" in found.because
+
+
+@pytest.fixture
+def open_heart(tmp_path: Path) -> Iterator[tuple[Journal, sqlite3.Connection]]:
+    """A journal of 12 events, and a forger's connection to it that no trigger stops."""
+    with Journal(tmp_path / "journal.db") as journal:
+        for n in range(6):
+            journal.record([decided(f"c{n}")], run="today")
+        forger = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+        forger.executescript(
+            "PRAGMA synchronous = OFF; DROP TRIGGER events_refuse_UPDATE; DROP TRIGGER events_refuse_DELETE;"
+            "DROP INDEX one_event_a_key"
+        )
+        yield journal, forger
+        forger.close()
+
+
+def mutate(rng: random.Random, forger: sqlite3.Connection) -> tuple[str, int]:
+    """One small forgery. Gives what was done and the position at which it is to be found."""
+    at = rng.randint(1, 12)
+    kind = rng.choice(["character", "character", "character", "delete", "swap", "truncate", "invent", "tip", "bytes"])
+    if kind == "character":
+        column = rng.choice(['"case"', "kind", "key", "at", "payload", "previous", "hash"])
+        (old,) = forger.execute(f"SELECT {column} FROM events WHERE position = {at}").fetchone()
+        place = rng.randrange(len(old))
+        new = old[:place] + rng.choice([c for c in "0aZ\x1f\x00é " if c != old[place]]) + old[place + rng.randint(0, 1) :]
+        forger.execute(f"UPDATE events SET {column} = ? WHERE position = {at}", (new,))
+        return f"{column} {at}", at
+    if kind == "delete":
+        forger.execute("DELETE FROM events WHERE position = ?", (at,))
+        return f"delete {at}", at
+    if kind == "swap":
+        at = rng.randint(1, 11)
+        forger.execute("UPDATE events SET position = -position WHERE position IN (?, ?)", (at, at + 1))
+        forger.execute("UPDATE events SET position = ? + position WHERE position < 0", (2 * at + 1,))
+        return f"swap {at} and {at + 1}", at
+    if kind == "truncate":
+        forger.execute("DELETE FROM events WHERE position >= ?", (at,))
+        return f"truncate from {at}", at
+    if kind == "invent":
+        forger.execute(
+            "INSERT INTO events SELECT 13, 'c9', kind, 'c9', at, payload, hash, hash FROM events WHERE position = 12"
+        )
+        return "invent 13", 13
+    if kind == "tip":
+        forger.execute("UPDATE tip SET hash = ?", (f"{rng.getrandbits(256):064x}",))
+        return "tip", 12
+    forger.execute("UPDATE events SET payload = CAST(x'7bff00' AS TEXT) WHERE position = ?", (at,))
+    return f"bytes {at}", at
+
+
+@pytest.mark.parametrize("mutations", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_every_forgery_is_found_and_placed(open_heart: tuple[Journal, sqlite3.Connection], mutations: int) -> None:
+    journal, forger = open_heart
+    assert journal.verify().events == 12
+    rows, tip = forger.execute("SELECT * FROM events").fetchall(), forger.execute("SELECT * FROM tip").fetchall()
+    rng = random.Random(7)
+    for _ in range(mutations):
+        forger.execute("BEGIN")
+        done, at = mutate(rng, forger)
+        forger.execute("COMMIT")
+        found = journal.verify()
+        assert (found.whole, found.bad) == (False, at), done
+        forger.execute("BEGIN")
+        forger.execute("DELETE FROM events")
+        forger.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        forger.execute("UPDATE tip SET position = ?, hash = ?", tip[0][1:])
+        forger.execute("COMMIT")
+    assert journal.verify().whole
+
+
+def test_a_journal_of_a_newer_schema_is_refused(journal: Journal, url: str) -> None:
+    from sqlalchemy import text
+
+    with journal._engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+    with pytest.raises(BadJournal, match="schema 0099; this version knows up to 0001"):
+        Journal(url)
+
+
+def test_the_migrations_make_the_tables_that_the_code_expects(journal: Journal) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from proveout.journal.schema import metadata
+
+    with journal._engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def a_text_file(path: Path) -> None:
+    path.write_text("no database, but a letter to my bank\n" * 100)
+
+
+def another_database(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE events (what TEXT)")
+
+
+@pytest.mark.parametrize("spoil", [a_text_file, another_database])
+def test_another_file_is_not_taken_for_a_journal(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(tmp_path / "journal.db")
+    with pytest.raises(BadJournal, match=r"journal\.db"):
+        Journal(tmp_path / "journal.db")
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "nonsense://x", "sqlite//:x://"])
+def test_a_url_that_is_no_database_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match=r"SQLite|expected a file"):
+        Journal(url)
+
+
+def test_a_full_disk_writes_nothing_and_the_next_try_continues(tmp_path: Path) -> None:
+    from sqlalchemy import text
+
+    with Journal(tmp_path / "journal.db") as journal:
+        journal.record([decided("c1")], run="today")
+        with journal._engine.connect() as connection:
+            pages = connection.execute(text("PRAGMA page_count")).scalar()
+            connection.execute(text(f"PRAGMA max_page_count = {pages}"))  # of this, the pool's one connection
+        many = [decided(f"d{n}") for n in range(100)]
+        with pytest.raises(BadJournal, match="full"):
+            journal.record(many, run="today")
+        assert journal.decided(["c1", "d0"]) == {"c1"} and journal.verify().whole
+        with journal._engine.connect() as connection:
+            connection.execute(text("PRAGMA max_page_count = 1000000"))
+        assert len(journal.record(many, run="today")) == 100
+
+
+def test_the_log_has_one_row_a_case_and_labels_that_came_later(journal: Journal, tmp_path: Path) -> None:
+    refused = Decision(
+        "c2", "r1", "", 0.0, {}, frozenset(), (), (), Route.REFUSE, ("Refused: encrypted.", "A person has to look.")
+    )
+    journal.record([decided(), Decided(Case("c2", "x.pdf"), refused)], run="today")
+    journal.label("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})
+    rows = pq.read_table(journal.to_parquet(tmp_path / "logs", ["gross_amount", "advertiser"])).to_pylist()
+    assert [row["case"] for row in rows] == ["c1", "c2"]
+    first, second = rows
+    assert (first["gross_amount"], first["gross_amount.automated"], first["gross_amount.right"]) == ("$12.50", True, True)
+    assert (first["day"], first["segment"], first["pages"], first["ocr_share"]) == (date(2020, 3, 1), "north", 2, 0.25)
+    assert (second["route"], second["day"], second["pages"], second["gross_amount.right"]) == ("refuse", None, None, None)
+    assert first["advertiser"] is None and first["decided_at"].tzinfo is not None
+
+
+texts = st.text(st.characters(codec=None, categories=None), max_size=8)
+numbers = st.floats(allow_nan=False) | st.sampled_from([0.1, 1e-300, -0.0])
+values = texts | st.decimals(allow_nan=False) | st.dates()
+fields = st.builds(
+    FieldValue, texts, values, numbers, st.integers(0, 99), st.builds(Box, *[numbers] * 4),
+    st.lists(texts, max_size=2).map(tuple), st.lists(texts, max_size=2).map(tuple),
+)  # fmt: skip
+actions = st.builds(Action, texts, st.dictionaries(texts, texts, max_size=2), texts, st.none() | texts)
+decisions = st.builds(
+    Decision, texts, texts, texts, numbers, st.dictionaries(texts, fields, max_size=3), st.frozensets(texts, max_size=3),
+    st.lists(st.builds(Check, texts, st.booleans(), texts), max_size=2).map(tuple),
+    st.lists(st.builds(SimilarCase, texts, numbers, st.dictionaries(texts, texts, max_size=2)), max_size=2).map(tuple),
+    st.sampled_from(Route), st.tuples(texts, texts),
+    st.lists(actions, max_size=2).map(tuple),
+    st.integers(0, 2**62), st.dictionaries(texts, numbers, max_size=3),
+)  # fmt: skip
+
+
+@given(decisions)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_json_loses_nothing_of_any_decision(decision: Decision) -> None:
+    text = canonical(decision_to_json(decision))
+    assert decision_from_json(parse(text)) == decision
+    assert canonical(decision_to_json(decision_from_json(parse(text)))) == text
+
+
+def test_a_confidence_that_is_not_a_number_stays_none() -> None:
+    decision = replace(decided().decision, class_confidence=math.nan)
+    assert math.isnan(decision_from_json(parse(canonical(decision_to_json(decision)))).class_confidence)
