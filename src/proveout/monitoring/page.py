@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from proveout.monitoring.bias import GAP
-from proveout.monitoring.findings import Disparity, Drift, FieldPerformance, Findings
+from proveout.monitoring.findings import Disparity, Event, FieldPerformance, Findings
 from proveout.monitoring.significance import wilson
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
@@ -33,7 +33,7 @@ def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str,
         headline=headline(found),
         columns=_columns(found),
         links=links,
-        drift_plots={one.what: drift_plot(found, one) for one in found.drifted},
+        drift_plots=[share_plot(found, one.event, one.since) for one in found.drifted],
         bias_plot=bias_plot(found.disparities),
         performance_plot=performance_plot(found),
         gap=GAP,
@@ -119,11 +119,11 @@ def _columns(found: Findings) -> list[dict[str, Any]]:
     return rows + [{"column": name, **nothing} for name in found.columns if name not in best]
 
 
-def drift_plot(found: Findings, one: Drift) -> str:
+def share_plot(found: Findings, event: Event, since: date | None = None) -> str:
     """SVG: the share of the event in every window with its 95 % interval, the reference as a band, the change as a line."""
     axes, figure = _axes(5.6, 2.3)
-    true = one.event.holds(found.features)
-    known = one.event.holds(found.reference_features).dropna()
+    true = event.holds(found.features)
+    known = event.holds(found.reference_features).dropna()
     low, high = wilson(int(known.sum()), len(known))
     axes.axhspan(low, high, color=_GREY, alpha=0.25, lw=0, label="reference")
     place = 0
@@ -135,9 +135,10 @@ def drift_plot(found: Findings, one: Drift) -> str:
             middle = window.start + (window.end - window.start) / 2
             axes.vlines(middle, bottom, top, color=_BLUE, lw=1.5)
             axes.plot(middle, values.mean(), "o", color=_BLUE, ms=4)
-    axes.axvline(one.since, color=_RED, lw=1, ls="--", label=f"since {one.since:%d %b}")
+    if since:
+        axes.axvline(since, color=_RED, lw=1, ls="--", label=f"since {since:%d %b}")
     axes.set_ylim(0, 1)
-    axes.set_title(str(one.event), fontsize=9, loc="left")
+    axes.set_title(str(event), fontsize=9, loc="left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     axes.legend(fontsize=7, frameon=False, loc="upper left")
     figure.autofmt_xdate(rotation=0, ha="center")

@@ -1,0 +1,117 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Performance, and the page that people read first")
+
+
+@app.cell
+def _():
+    from proveout import mission as missions
+    from proveout import monitoring
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return here, missions, monitoring
+
+
+@app.cell
+def _():
+    import marimo as mo
+
+    return (mo,)
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # Is the promise kept?
+
+    Precision among automated values, as labels arrive late. A window without labels has no precision.
+    Where only reviewed cases get labels, the numbers speak of those.
+    """)
+    return
+
+
+@app.cell
+def _(here, missions, monitoring):
+    mission = missions.load(here.params["mission"])
+    alerts = monitoring.load(here.params["alerts"])
+    reference = monitoring.read(here.params["reference"])
+    log = monitoring.read(here.params["logs"])
+    return alerts, log, mission, reference
+
+
+@app.cell
+def _(alerts, log, mission, monitoring, reference):
+    found = monitoring.compare(reference, log, mission, alerts)
+    return (found,)
+
+
+@app.cell
+def _(found, here, monitoring):
+    links = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
+    monitoring.write_page(found, here.product["page"], here.product["json"], links)
+    return
+
+
+@app.cell
+def no_labels_no_precision(found):
+    for one in found.performance:
+        assert (one.precision != one.precision) == (one.labelled == 0)
+        assert one.right <= one.labelled <= one.automated
+    return
+
+
+@app.cell
+def the_windows_add_up_to_the_log(found):
+    for total in (one for one in found.performance if one.window is None):
+        windows = [one for one in found.performance if one.field == total.field and one.window is not None]
+        assert sum(one.labelled for one in windows) == total.labelled
+        assert sum(one.right for one in windows) == total.right
+    return
+
+
+@app.cell
+def _(found, mo):
+    field_choice = mo.ui.dropdown(["all", *dict.fromkeys(one.field for one in found.performance)], value="all", label="field")
+    field_choice
+    return (field_choice,)
+
+
+@app.cell
+def precision_by_window(field_choice, found, mo):
+    from dataclasses import replace
+
+    from proveout.monitoring.page import performance_plot
+
+    chosen = [one for one in found.performance if field_choice.value in ("all", one.field)]
+    plot = performance_plot(replace(found, performance=tuple(chosen)))
+    mo.Html(plot) if plot else mo.md("No automated value has a label yet.")
+    return (chosen,)
+
+
+@app.cell
+def _(chosen):
+    [
+        {
+            "field": one.field,
+            "automated": one.automated,
+            "labelled": one.labelled,
+            "right": one.right,
+            "precision": "" if one.precision != one.precision else f"{one.precision:.1%}",
+            "promise": "broken" if one.broken else "",
+        }
+        for one in chosen
+        if one.window is None
+    ]
+    return
+
+
+@app.cell
+def what_to_do(found, mo):
+    mo.md("## What to do\n\n" + "\n".join(f"- {one}" for one in found.advice))
+    return
+
+
+if __name__ == "__main__":
+    app.run()
