@@ -1,0 +1,10 @@
+"""What is like this case, and what the policy says of it.
+
+`Memory` holds past cases (append-only, with a position), `Passages` the mission's policy; `retrievers` shows both as
+LangChain's `BaseRetriever`. Texts become vectors by `Encoder`, live in Chroma, and are ranked by meaning and by words.
+"""
+
+from proveout.retrieval.encoder import Encoder
+from proveout.retrieval.memory import Memory, Record, case_text, without_numbers, written
+
+__all__ = ["Encoder", "Memory", "Record", "case_text", "without_numbers", "written"]
