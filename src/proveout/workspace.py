@@ -1,7 +1,7 @@
 """Where a mission's things live: its design in the project, its products and its live state in one folder of work.
 
-    pipelines/<mission>/   mission.yaml  policy.cedar  prompts/  pipeline.*.yaml      (kept in git)
-    work/<mission>/        build/  releases/  journal.db  logs/  effects/  reports/   (made by commands)
+pipelines/<mission>/   mission.yaml  policy.cedar  prompts/  pipeline.*.yaml      (kept in git)
+work/<mission>/        build/  releases/  journal.db  memory/  logs/  effects/  reports/   (made by commands)
 """
 
 from __future__ import annotations
@@ -61,10 +61,6 @@ class Workspace:
         return self.home / "releases"
 
     @property
-    def journal_url(self) -> str:
-        return f"sqlite:///{self.home / 'journal.db'}"
-
-    @property
     def memory(self) -> Path:
         return self.home / "memory"
 
@@ -73,13 +69,9 @@ class Workspace:
         return self.home / "logs"
 
     @property
-    def effects(self) -> Path:
-        return self.home / "effects"
-
-    @property
     def reports(self) -> Path:
         return self.home / "reports"
 
     @property
     def cache(self) -> Path:
-        return self.root / "work" / "cache"
+        return self.home / "cache"

@@ -1,13 +1,14 @@
 """The agent: from files to decisions, as a LangChain `Runnable`.
 
 read → recall → extract → check → confide → route → propose. Each step takes a batch of drafts, so that models see
-many documents at once; a draft that was refused passes through the later steps untouched.
+many documents at once; a file that cannot be read is refused and the others go on.
 `invoke` is a batch of one, `stream` shows a draft after each step.
 Not covered: whether a proposed action may happen (`control`), and remembering what was decided (`pipeline.live`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,14 +22,15 @@ from proveout import documents
 from proveout.agent import checks, wording
 from proveout.errors import UnreadableDocument
 from proveout.mission import Mission
+from proveout.models import Extraction, Extractor
 from proveout.models.values import cents_of
-from proveout.records import Action, Check, Decision, Document, FieldValue, Route, SimilarCase, Source
+from proveout.records import Action, Check, Decision, Document, FieldValue, Route, SimilarCase, Source, Value
 
 if TYPE_CHECKING:
     from proveout.calibration import Calibration
-    from proveout.models import Extraction, Extractor
     from proveout.retrieval import Memory
 
+NOTHING = Extraction(document="", document_class="", class_confidence=0.0, fields={})
 WITH_CENTS = re.compile(r"[($-]*\d[\d,.]*[.,]\d\d\)?")
 CaseInput: TypeAlias = Path | str | Document
 SIMILAR = 5  # notebooks/invoices/retrieval.py: recall of layout and advertiser is flat beyond five
@@ -36,19 +38,25 @@ SIMILAR = 5  # notebooks/invoices/retrieval.py: recall of layout and advertiser 
 
 @dataclass
 class Draft:
-    """A decision in the making. Each step fills its part."""
+    """A decision in the making, of a document that could be read. Each step fills its part."""
 
-    path: Path | None = None
-    document: Document | None = None
-    refused: str = ""
+    document: Document
     memory_position: int = 0
     similar: tuple[SimilarCase, ...] = ()
-    extraction: Extraction | None = None
+    extraction: Extraction = NOTHING
     checks: tuple[Check, ...] = ()
     fields: dict[str, FieldValue] = field(default_factory=dict)
     automated: frozenset[str] = frozenset()
-    route: Route = Route.REFUSE
+    route: Route = Route.REVIEW
     actions: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that is no document: which one, and why."""
+
+    sha256: str
+    because: str
 
 
 class Agent(Runnable[CaseInput, Decision]):
@@ -66,7 +74,6 @@ class Agent(Runnable[CaseInput, Decision]):
         self.mission, self.extractor, self.calibration = mission, extractor, calibration
         self.memory, self.release, self.cache = memory, release, cache
         self.steps: dict[str, Callable[[list[Draft]], None]] = {
-            "read": self._read,
             "recall": self._recall,
             "extract": self._extract,
             "check": self._check,
@@ -78,62 +85,64 @@ class Agent(Runnable[CaseInput, Decision]):
     def invoke(self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any) -> Decision:
         return self.batch([input], config)[0]
 
-    def batch(  # type: ignore[override]  # one vectorised pass; LangChain's own starts a thread a case
+    def batch(  # one vectorised pass; LangChain's own starts a thread a case
         self, inputs: Sequence[CaseInput], config: Any = None, **kwargs: Any
     ) -> list[Decision]:
-        drafts = [_draft(item) for item in inputs]
-        for step in self.steps.values():
-            step(drafts)
-        return [self._decision(draft) for draft in drafts]
+        """A decision for every input, in their order. Files that cannot be read are refused; the others go on."""
+        read = self._read(inputs)
+        drafts = [draft for draft in read if isinstance(draft, Draft)]
+        if drafts:
+            for step in self.steps.values():
+                step(drafts)
+        return [self._decision(draft) for draft in read]
 
     def stream(  # type: ignore[override]  # yields the steps, not only the decision
         self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[tuple[str, Draft | Decision]]:
+    ) -> Iterator[tuple[str, Draft | Refused | Decision]]:
         """After each step its name and the draft so far; at the end ("decision", the decision)."""
-        draft = _draft(input)
-        for name, step in self.steps.items():
-            step([draft])
-            yield name, replace(draft)
+        (draft,) = self._read([input])
+        yield "read", draft
+        if isinstance(draft, Draft):
+            for name, step in self.steps.items():
+                step([draft])
+                yield name, replace(draft, fields=dict(draft.fields))
         yield "decision", self._decision(draft)
 
-    def _read(self, drafts: list[Draft]) -> None:
-        unread = [draft for draft in drafts if draft.document is None]
-        paths = [draft.path for draft in unread if draft.path is not None]
-        for draft, found in zip(unread, documents.read_many(paths, cache=self.cache), strict=True):
-            if isinstance(found, UnreadableDocument):
-                draft.refused = str(found)
-            else:
-                draft.document = found
-        for draft in drafts:
-            if draft.document is not None and not draft.document.words:
-                draft.refused = "no word can be read in it"
+    def _read(self, inputs: Sequence[CaseInput]) -> list[Draft | Refused]:
+        paths = [Path(item) for item in inputs if not isinstance(item, Document)]
+        found = zip(paths, documents.read_many(paths, cache=self.cache), strict=True)
+        return [_draft(item) if isinstance(item, Document) else _read_draft(*next(found)) for item in inputs]
 
     def _recall(self, drafts: list[Draft]) -> None:
         position = self.memory.position
-        live = _live(drafts)
-        found = self.memory.search_many([draft.document for draft in live], k=SIMILAR, position=position)
-        for draft, similar in zip(live, found, strict=True):
-            draft.memory_position, draft.similar = position, tuple(similar)
+        found = self.memory.search_many([draft.document for draft in drafts], k=SIMILAR, position=position)
+        for draft, similar in zip(drafts, found, strict=True):
+            draft.memory_position, draft.similar = position, similar
 
     def _extract(self, drafts: list[Draft]) -> None:
-        live = _live(drafts)
-        extractions = self.extractor.extract([draft.document for draft in live if draft.document])
-        for draft, extraction in zip(live, extractions, strict=True):
+        extractions = self.extractor.extract([draft.document for draft in drafts])
+        for draft, extraction in zip(drafts, extractions, strict=True):
             draft.extraction = extraction
 
     def _check(self, drafts: list[Draft]) -> None:
         named = self.mission.checks
-        for draft in _live(drafts):
+        batch: dict[tuple[Value, ...], str] = {}  # the memory does not hold this batch yet
+        for draft in drafts:
             values = {name: proposal.value for name, proposal in draft.extraction.fields.items()}
+            duplicate = self.memory.duplicate(draft.document, values, named.duplicate_on, draft.memory_position)
+            if named.duplicate_on and all(name in values for name in named.duplicate_on):
+                first = batch.setdefault(tuple(values[name] for name in named.duplicate_on), draft.document.sha256)
+                if first != draft.document.sha256:
+                    duplicate = duplicate or f"case {first[:12]}, handed in with it, has the same values"
             draft.checks = (
                 *(checks.date_order(values, first, last) for first, last in named.date_order),
                 *(checks.adds_up(values, total, amounts(draft.document)) for total in named.adds_up),
                 *([checks.same_party(values, *named.same_party_on, draft.similar)] if named.same_party_on else []),
-                checks.no_duplicate(self.memory.duplicate(draft.document, values, named.duplicate_on, draft.memory_position)),
+                checks.no_duplicate(duplicate),
             )
 
     def _confide(self, drafts: list[Draft]) -> None:
-        for draft in _live(drafts):
+        for draft in drafts:
             for name, proposal in draft.extraction.fields.items():
                 draft.fields[name] = FieldValue(
                     text=proposal.text,
@@ -149,7 +158,7 @@ class Agent(Runnable[CaseInput, Decision]):
 
     def _route(self, drafts: list[Draft]) -> None:
         required = {name for name, spec in self.mission.fields.items() if spec.required}
-        for draft in _live(drafts):
+        for draft in drafts:
             sure = required <= draft.automated and all(check.passed for check in draft.checks)
             acted_on = draft.extraction.document_class != self.mission.classes[-1]
             draft.route = Route.ACT if sure and acted_on else Route.REVIEW
@@ -169,16 +178,23 @@ class Agent(Runnable[CaseInput, Decision]):
             if not spec.for_classes or draft.extraction.document_class in spec.for_classes
         )
 
-    def _decision(self, draft: Draft) -> Decision:
-        if draft.document is None or draft.extraction is None:
-            sha256 = draft.document.sha256 if draft.document else documents.sha256_of(draft.path)
+    def _decision(self, draft: Draft | Refused) -> Decision:
+        if isinstance(draft, Refused):
             return Decision(
-                case=sha256, release=self.release, document_class="", class_confidence=0.0, fields={}, automated=frozenset(),
-                checks=(), similar=(), route=Route.REFUSE, because=wording.refusal(draft.refused),
-            )  # fmt: skip
+                case=draft.sha256,
+                release=self.release,
+                document_class="",
+                class_confidence=0.0,
+                fields={},
+                automated=frozenset(),
+                checks=(),
+                similar=(),
+                route=Route.REFUSE,
+                because=wording.refusal(draft.because),
+            )
         found = draft.extraction
         return Decision(
-            case=found.document,
+            case=draft.document.sha256,
             release=self.release,
             document_class=found.document_class,
             class_confidence=found.class_confidence,
@@ -210,9 +226,12 @@ def amounts(document: Document) -> list[Decimal]:
     ]
 
 
-def _draft(item: CaseInput) -> Draft:
-    return Draft(document=item) if isinstance(item, Document) else Draft(path=Path(item))
+def _read_draft(path: Path, found: Document | UnreadableDocument) -> Draft | Refused:
+    if isinstance(found, Document):
+        return _draft(found)
+    sha256 = documents.sha256_of(path) if path.is_file() else hashlib.sha256(str(path).encode()).hexdigest()
+    return Refused(sha256, str(found))
 
 
-def _live(drafts: list[Draft]) -> list[Draft]:
-    return [draft for draft in drafts if not draft.refused]
+def _draft(document: Document) -> Draft | Refused:
+    return Draft(document) if document.words else Refused(document.sha256, "no word can be read in it")

@@ -22,11 +22,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""From notebook to governed production and back.
 
+    \b
     First steps:  proveout demo            everything once, on synthetic invoices
                   proveout status          what is built, released, decided
-                  proveout edit models     open a notebook on the pipeline's own inputs
-
-    The loop:     build -> release promote -> run -> monitor -> build""",
+                  proveout edit models     a notebook on the pipeline's own inputs
+    The loop:     build, release promote, run, label, monitor, build
+    """,
 )
 release_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, promote and roll back releases.")
 app.add_typer(release_app, name="release")
@@ -69,8 +70,8 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
     """Write a dated stream of synthetic invoices with a labels.csv, known drift and a known bias (truth.json)."""
-    from proveout.progress import bar
     from proveout.corpus import synthetic
+    from proveout.progress import bar
 
     with bar("Drawing documents", documents) as step:
         synthetic.generate(folder, documents=documents, seed=seed, progress=step)
@@ -135,9 +136,7 @@ def run(
 @app.command()
 def extract(
     folder: Annotated[Path, typer.Argument(help="PDFs, scans, images, texts.", exists=True, file_okay=False)],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The scorer's format: document -> field -> value, confidence, automated.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON: document -> field -> value, confidence, automated.")],
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
@@ -153,7 +152,7 @@ def show(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide one document and show the decision: fields, confidence, where they stand, what spoke for and against, the route."""
+    """Decide one document and show it: fields with their evidence, checks, the route, and what policy says to each action."""
     from proveout.cli import work
 
     work.show(_workspace(mission, home), document)
@@ -181,7 +180,7 @@ def label(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Add people's answers that arrived after the decisions to the journal: they measure precision, and the next build learns."""
+    """Add people's answers to the journal. They arrive after the decisions and measure their precision."""
     from proveout.cli import work
 
     work.label(_workspace(mission, home), labels)

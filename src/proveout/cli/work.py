@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -54,9 +55,7 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
         say(f"  {result.task:10} {mark}")
 
     built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=tell)
-    say(
-        f"{len(built.ran)} of {len(built.tasks)} steps ran, {built.seconds:.1f} s; records and products in {_short(space.build)}"
-    )
+    say(f"{len(built.ran)} of {len(built.tasks)} steps ran in {built.seconds:.1f} s; products: {short(space.build)}")
     return built
 
 
@@ -120,13 +119,14 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
         "release": Releases(space.releases).current(),
         "releases": space.releases,
         "home": space.home,
+        "out": space.home / "run",
     }
     built = run_build(space.spec("run"), env=env)
     summary: dict[str, Any] = json.loads(built.products["run"]["summary"].read_text(encoding="utf-8"))
     if built.ran:
         say(told(summary))
     else:
-        say(f"nothing new in {_short(env['inbox'])}: {summary['cases']} cases, all decided")
+        say(f"nothing new in {short(env['inbox'])}: {summary['cases']} cases, all decided")
     return summary
 
 
@@ -187,15 +187,12 @@ def show(space: Workspace, document: Path) -> None:
 def monitor(space: Workspace) -> None:
     from proveout.pipeline import build as run_build
 
-    env = {
-        "reference": space.build / "agent" / "reference.parquet",
-        "log": space.home / "log" / "decisions.parquet",
-        "out": space.reports,
-    }
-    built = run_build(space.spec("monitor"), env=env)
-    for products in built.products.values():
-        for path in products.values():
-            say(f"  {_short(path)}")
+    if not (space.logs / "decisions.parquet").exists():
+        raise BadInput(f"{space.logs}: no log yet; decide some cases first: proveout run")
+    env = {"reference": space.build / "agent" / "reference.parquet", "logs": space.logs, "out": space.reports}
+    page = run_build(space.spec("monitor"), env=env).products["performance"]["page"]
+    report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    say(f"{report['headline']}\nread it: {short(page)}")
 
 
 def status(space: Workspace) -> None:
@@ -203,7 +200,7 @@ def status(space: Workspace) -> None:
     from proveout.pipeline import freshness
     from proveout.release import Releases
 
-    say(f"mission {space.name} in {_short(space.home)}")
+    say(f"mission {space.name} in {short(space.home)}")
     try:
         say(f"release {Releases(space.releases).current()[:12]} is promoted")
     except NoRelease as error:
@@ -230,14 +227,57 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
         say(f"no effect happens until: proveout stop --lift {because!r}")
 
 
-def label(space: Workspace, labels: Path) -> None:
-    raise NotImplementedError
+def label(space: Workspace, labels: Path) -> int:
+    """Add to the journal what people say of decided cases. What is there already is not said twice."""
+    from proveout.corpus import read_labels
+    from proveout.evaluation import verdicts
+    from proveout.journal import LABEL, Event, Journal
+
+    table = labels / "labels.csv" if labels.is_dir() else labels
+    rows = read_labels(table, space.mission).rows
+    with Journal(space.home / "journal.db") as journal:
+        events = []
+        for one in journal.decisions():
+            row = rows.get(Path(one.case.path).stem)
+            if row and any(row.fields.values()):
+                right = verdicts(row.fields, one.decision, space.mission.kinds)
+                said = {"labels": dict(row.fields), "by": _person(), "right": right}
+                events.append(Event(one.case.id, LABEL, said, key=canonical_key(one.case.id, row.fields)))
+        new = len(journal.append(events))
+        journal.to_parquet(space.logs, list(space.mission.fields))
+    say(f"{new} new labels for {len(events)} of the decided cases; next: proveout monitor")
+    return new
+
+
+def canonical_key(case: str, labels: Mapping[str, str]) -> str:
+    """The same answer to the same case has the same key."""
+    return hashlib.sha256(json.dumps([case, dict(sorted(labels.items()))]).encode()).hexdigest()
 
 
 def score(space: Workspace, predictions: Path, labels: Path, split: str | None) -> None:
-    raise NotImplementedError
+    from proveout import evaluation
+    from proveout.corpus import read_labels
+
+    rows = read_labels(labels / "labels.csv" if labels.is_dir() else labels, space.mission).rows
+    chosen = {name: dict(row.fields) for name, row in rows.items() if split is None or row.split == split}
+    if not chosen:
+        raise BadInput(
+            f"{labels}: no row of split {split!r}; there are: {', '.join(sorted({row.split for row in rows.values()}))}"
+        )
+    try:
+        given = json.loads(predictions.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{predictions}: not JSON ({error}); expected what `proveout extract` writes") from error
+    for title, automated_only in (("all answers", False), ("automated answers", True)):
+        result = evaluation.score(chosen, evaluation.answers(given, automated_only), space.mission.kinds)
+        say(f"{title}: {result.documents} documents, every field right in {result.whole_document_right:.3f}")
+        say(f"{'field':14}{'precision':>10}{'recall':>10}{'f1':>10}{'coverage':>10}{'labelled':>10}")
+        for name, counts in [*result.fields.items(), ("micro", result.micro)]:
+            rates = (counts.precision, counts.recall, counts.f1, counts.coverage)
+            say(f"{name:14}" + "".join(f"{rate:10.3f}" for rate in rates) + f"{counts.labelled:10}")
+        say()
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Relative to where the person stands, when that is shorter."""
     return os.path.relpath(path) if len(os.path.relpath(path)) < len(str(path)) else str(path)

@@ -70,9 +70,9 @@ def _sheet(path: Path) -> dict[str, tuple[date | None, str]]:
 
 
 def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path) -> None:
-    """Decide what is new in `inbox` by `release`; write the log (Parquet) and a summary of this run (JSON).
+    """Decide what is new in `inbox` by `release`, and write a summary of this run (JSON).
 
-    Live state stays in `home`: journal.db, memory/, effects/. Only the products follow the run.
+    Live state stays in `home`: journal.db, memory/, effects/, and logs/ (Parquet, one row a case, for monitoring).
     """
     from proveout.actions import connectors
     from proveout.control import ControlPlane, StopSwitch
@@ -109,7 +109,7 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
                 _remember(memory, recorded[-len(batch) :], paths, cache)
                 for _ in batch:
                     step()
-        journal.to_parquet(product["log"].parent, list(opened.mission.fields))
+        journal.to_parquet(Path(home) / "logs", list(opened.mission.fields))
         routes = Counter(one.decision.route.value for one in recorded)
         summary = {
             "release": opened.id,

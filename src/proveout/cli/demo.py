@@ -1,0 +1,142 @@
+"""The main job once through, with what a person wants to know at the end.
+
+Everything here is what the single commands do, in their order, over a folder of its own; only the inbox is made up:
+the live stream is what the data set keeps from training and calibration, handed in without its labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from proveout.cli import work
+from proveout.cli.work import say
+from proveout.pipeline.live import SHEET
+from proveout.workspace import Workspace
+
+
+def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None) -> None:
+    began = time.perf_counter()
+    folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
+    space = Workspace.find(mission, folder)
+    if data is None:
+        data = space.home / "synthetic"
+        with _step(f"1/6  Documents: a dated stream of {documents} synthetic ones, with known drift and a known bias"):
+            _synthesize(data, documents, seed)
+    else:
+        say(f"1/6  Documents: {data}")
+    with _step("2/6  Build: notebooks into a release"):
+        work.build(space, data, None, False, True)
+    with _step("3/6  Promote"):
+        work.promote(space, "latest")
+    with _step("4/6  Run: the release decides the live stream, day by day"):
+        inbox = _hand_in(space)
+        work.run(space, inbox)
+    with _step("5/6  Labels arrive late, and the log is compared with the reference"):
+        work.label(space, data)
+        work.monitor(space)
+    say("6/6  Summary")
+    say()
+    say(summary(space))
+    say(f"\n{time.perf_counter() - began:.0f} seconds in all. Once more, and nothing is built or decided twice: proveout demo")
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    say(title)
+    yield
+    say()
+
+
+def _synthesize(folder: Path, documents: int, seed: int) -> None:
+    from proveout.corpus import synthetic
+    from proveout.progress import bar
+
+    if (folder / "labels.csv").exists():
+        say("  there already")
+        return
+    with bar("Drawing documents", documents) as step:
+        synthetic.generate(folder, documents=documents, seed=seed, progress=step)
+
+
+def _hand_in(space: Workspace) -> Path:
+    """Link the stream's files into the inbox, with the day and the segment of each."""
+    from proveout.corpus import Dataset
+
+    dataset = Dataset.load(space.build / "curate" / "dataset")
+    inbox = space.home / "inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for entry in dataset.chosen("stream"):
+        source = dataset.path_of(entry.case.id)
+        if not (inbox / source.name).exists():
+            _link(source, inbox / source.name)
+        rows.append((source.name, entry.case.day or "", entry.case.segment))
+    with (inbox / SHEET).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("file", "day", "segment"), *rows])
+    return inbox
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def summary(space: Workspace) -> str:
+    """What came of it, in the order in which a person asks."""
+    import pandas as pd
+
+    log = pd.read_parquet(space.logs / "decisions.parquet")
+    report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
+    acted = (log["route"] == "act").mean()
+    lines = [
+        f"documents            {len(log)} decided, {(log['route'] == 'refuse').sum()} refused as unreadable",
+        f"no person touches    {acted:.0%} of them",
+    ]
+    lines += _precision(log, list(space.mission.fields))
+    lines += ["", "what drifted, and since when"]
+    lines += [f"  {one['what']}, since {one['since']}" for one in report["drifted"][:5]] or ["  nothing"]
+    lines += ["", "who is worse off"]
+    lines += _listed_disparities(report["worse_off"])
+    lines += ["", "where to read on"]
+    lines += [f"  {name:18} {work.short(path)}" for name, path in _places(space)]
+    return "\n".join(lines)
+
+
+def _precision(log: Any, fields: list[str]) -> list[str]:
+    """Of the automated values, field by field, as far as labels have arrived."""
+    lines = ["precision of automated values, labels that arrived later"]
+    for name in fields:
+        automated = log[log[f"{name}.automated"]]
+        known = automated[f"{name}.right"].dropna().astype(bool)
+        share = f"{len(automated) / len(log):4.0%} automated"
+        lines.append(
+            f"  {name:18} {share}, " + (f"{known.mean():.1%} of {len(known)} right" if len(known) else "none labelled")
+        )
+    return lines
+
+
+def _listed_disparities(found: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"  {one['segment']}: {one['measure']} {one['value']:.0%}, {one['other']:.0%} elsewhere"
+        + (f", since {one['since']}" if one.get("since") else "")
+        for one in found[:5]
+    ] or ["  no segment, at the stated confidence"]
+
+
+def _places(space: Workspace) -> list[tuple[str, Path]]:
+    return [
+        ("drift and bias", space.reports / "report.html"),
+        ("the notebooks' records", space.build),
+        ("the journal", space.home / "journal.db"),
+        ("effects", space.home / "effects"),
+    ]
