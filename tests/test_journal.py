@@ -1,13 +1,13 @@
 """The journal keeps everything that happened, once, in order, on SQLite and on PostgreSQL alike."""
 
 import math
+import multiprocessing
 import os
 import random
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -173,20 +173,23 @@ def test_all_of_a_batch_is_written_or_nothing(journal: Journal) -> None:
     assert journal.position == 0 and list(journal.events()) == []
 
 
-def test_many_processes_at_one_journal_decide_each_case_once(url: str, tmp_path: Path) -> None:
+def decide_sixty(url: str, by: str) -> None:
+    with Journal(url) as journal:
+        for start in range(0, 60, 6):
+            cases = [f"c{n}" for n in range(start, start + 6)]
+            decisions = [Event(case, "decision", {"by": by}, key=case) for case in cases]
+            journal.append([*decisions, *(Event(case, "note", {"by": by}) for case in cases)])
+
+
+def test_many_processes_at_one_journal_decide_each_case_once(url: str) -> None:
     Journal(url).close()
-    script = (
-        "import sys\n"
-        "from proveout.journal import Event, Journal\n"
-        "with Journal(sys.argv[1]) as journal:\n"
-        "    for start in range(0, 60, 6):\n"
-        "        cases = [f'c{n}' for n in range(start, start + 6)]\n"
-        "        journal.append([Event(c, 'decision', {'by': sys.argv[2]}, key=c) for c in cases]\n"
-        "                       + [Event(c, 'note', {'by': sys.argv[2]}) for c in cases])\n"
-    )
-    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent / "src")}
-    workers = [subprocess.Popen([sys.executable, "-c", script, url, f"w{n}"], env=here) for n in range(3)]
-    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+    processes = multiprocessing.get_context("fork")
+    workers = [processes.Process(target=decide_sixty, args=(url, f"w{n}")) for n in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with Journal(url) as journal:
         told = [(event.case, event.kind, event.payload["by"]) for event in journal.events()]
         assert sorted(case for case, kind, _ in told if kind == "decision") == sorted(f"c{n}" for n in range(60))

@@ -107,7 +107,7 @@ def _effect(intention: Intention, connector: Connector | None, stopped: Callable
         return connector.perform(case, action)
     except BadInput as error:
         return Outcome(State.REFUSED, str(error))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:
         return Outcome(State.UNKNOWN, f"{action.name} could not be done: {error}")
 
 
@@ -192,8 +192,8 @@ class PayInvoice:
         try:
             cents = Decimal(text) * 100
         except InvalidOperation:
-            cents = Decimal("nan")
-        if not cents.is_finite() or cents % 1 or not 0 < cents < 10**15:
+            cents = Decimal(0)
+        if not cents.is_finite() or not 0 < cents < 10**15 or cents % 1:
             raise BadInput(f"{action.name}: `{self.amount}` is {text!r}, expected dollars and cents above 0")
         return int(cents)
 

@@ -1,0 +1,169 @@
+"""Budget, policy, SLO threshold, stop switch: in that order, and the first no is the verdict."""
+
+import dataclasses
+import threading
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from proveout import mission
+from proveout.actions import State, connectors
+from proveout.calibration import Calibration
+from proveout.control import ControlPlane, StopSwitch
+from proveout.journal import Decided, Journal
+from proveout.mission import Budget
+from proveout.policy import Policy
+from proveout.records import Action, Box, Case, Check, Decision, FieldValue, Route
+
+DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
+INVOICES = mission.load(DESIGN / "mission.yaml")
+CERTIFIED = Calibration.fit({name: [(n / 600, n > 100) for n in range(600)] for name in INVOICES.fields}, INVOICES.slo)
+
+
+def decision(case: str = "c1", amount: str = "100.00", confidence: float = 0.999, **changes) -> Decision:
+    values = {
+        "contract_num": "17",
+        "advertiser": "Ada for Mayor",
+        "gross_amount": Decimal(amount),
+        "flight_from": date(2020, 3, 2),
+        "flight_to": date(2020, 3, 9),
+    }
+    fields = {name: FieldValue(str(value), value, confidence, 0, Box(0, 0, 1, 1)) for name, value in values.items()}
+    arguments = {"gross_amount": amount, "document_class": "invoice"}
+    actions = tuple(Action(name, arguments, f"{name}:{case}") for name in ("file_document", "pay_invoice"))
+    checks = (Check("not a duplicate", True, ""),)
+    whole = Decision(
+        case, "r1", "invoice", 0.9, fields, frozenset(fields), checks, (), Route.ACT, ("", ""), actions
+    )  # fmt: skip
+    return dataclasses.replace(whole, **changes)
+
+
+@pytest.fixture
+def plane(tmp_path: Path):
+    """Makes a control plane; all of one test share a journal, a stop switch and the place of their effects."""
+    journal = Journal(tmp_path / "journal.db")
+    switch = StopSwitch(tmp_path / "STOP")
+    (tmp_path / "original").write_bytes(b"x")
+
+    def make(run: str = "today", calibration: Calibration = CERTIFIED, **budget) -> ControlPlane:
+        invoices = INVOICES.model_copy(update={"budget": Budget(**budget)})
+        policy = Policy.load(DESIGN / "policy.cedar", invoices)
+        four = connectors(tmp_path / "effects", lambda case: tmp_path / "original")
+        return ControlPlane(invoices, policy, calibration, four, journal, switch, run)
+
+    yield make
+    journal.close()
+
+
+def said(rulings) -> list[tuple[bool, str]]:
+    return [(ruling.verdict.allowed, ruling.verdict.because) for ruling in rulings]
+
+
+def test_what_nothing_forbids_and_something_permits_is_allowed(plane) -> None:
+    (rulings,) = plane().judge([decision()])
+    assert [allowed for allowed, _ in said(rulings)] == [True, True]
+    assert [ruling.cents for ruling in rulings] == [0, 10000]
+
+
+UNCERTIFIED = Calibration.fit({name: [(0.9, True)] * 52 for name in INVOICES.fields}, INVOICES.slo)
+DUPLICATE = (Check("not a duplicate", False, "c0"),)
+
+
+@pytest.mark.parametrize(
+    ("given", "with_", "stop", "because"),
+    [
+        ({}, {"amount_per_run": 0}, True, "100.00 dollars are more than the 0.00 left"),
+        ({"checks": DUPLICATE}, {"amount_per_run": 0}, True, "dollars are more than"),
+        ({"checks": DUPLICATE, "confidence": 0.1}, {}, True, "forbidden by `never pay twice`"),
+        ({"confidence": 0.1}, {}, True, "contract_num is 10.0% sure, the certified threshold asks for"),
+        ({"confidence": float("nan")}, {}, False, "contract_num is nan% sure"),
+        ({"route": Route.REVIEW}, {}, False, "the case goes to review"),
+        ({}, {"calibration": UNCERTIFIED}, True, "contract_num is not certifiable: 52 calibrated values"),
+        ({}, {}, True, "stopped by ada"),
+    ],
+    ids=["budget", "budget before policy", "policy before SLO", "SLO before stop", "nan", "review", "uncertified", "stop"],
+)
+def test_the_first_no_is_the_verdict(plane, given: dict, with_: dict, stop: bool, because: str) -> None:
+    control = plane(**with_)
+    if stop:
+        control.stop.stop("ada", "month end")
+    (rulings,) = control.judge([decision(**given)])
+    allowed, why = said(rulings)[1]  # of the payment
+    assert not allowed and because in why
+
+
+def test_a_no_gives_its_budget_back(plane) -> None:
+    control = plane(amount_per_run=150, effects_per_run=4)
+    control.judge([decision("c1", checks=DUPLICATE)])
+    (rulings,) = control.judge([decision("c2")])
+    assert [allowed for allowed, _ in said(rulings)] == [True, True]
+
+
+def test_a_budget_is_spent_case_by_case(plane) -> None:
+    rulings = plane(amount_per_run=250).judge([decision(f"c{n}") for n in range(4)])
+    assert [case[1].verdict.allowed for case in rulings] == [True, True, False, False]
+    assert "50.00 left of this run's 250" in rulings[2][1].verdict.because
+    assert all(case[0].verdict.allowed for case in rulings)  # filing costs nothing
+
+
+def test_effects_are_counted_too(plane) -> None:
+    rulings = plane(effects_per_run=3).judge([decision(f"c{n}") for n in range(2)])
+    assert [ruling.verdict.allowed for case in rulings for ruling in case] == [True, True, True, False]
+
+
+def test_judging_twice_spends_once(plane) -> None:
+    control = plane(amount_per_run=100)
+    assert all(control.judge([decision()])[0][1].verdict.allowed for _ in range(3))
+
+
+def test_a_run_that_is_started_again_remembers_what_it_spent(plane) -> None:
+    first = plane(amount_per_run=150)
+    one = decision("c1")
+    (rulings,) = first.judge([one])
+    first.ledger.record([Decided(Case("c1", "c1.pdf"), one, rulings)], run=first.run)
+    assert not plane(amount_per_run=150).judge([decision("c2")])[0][1].verdict.allowed
+    assert plane(run="tomorrow", amount_per_run=150).judge([decision("c2")])[0][1].verdict.allowed
+
+
+def test_only_what_is_allowed_happens(plane, tmp_path: Path) -> None:
+    control = plane()
+    good, dear = decision("c1"), decision("c2", amount="20000.00")
+    rulings = control.judge([good, dear])
+    control.ledger.record([Decided(Case(d.case, ""), d, r) for d, r in zip([good, dear], rulings, strict=True)], control.run)
+    done = control.carry_out()
+    assert sorted(intention.action.key for intention, _ in done) == ["file_document:c1", "file_document:c2", "pay_invoice:c1"]
+    assert len(list((tmp_path / "effects" / "payments").iterdir())) == 1
+
+
+def test_no_effect_follows_after_the_switch_is_thrown(plane) -> None:
+    control = plane()
+    many = [decision(f"c{n}") for n in range(20)]
+    control.ledger.record(
+        [Decided(Case(d.case, ""), d, r) for d, r in zip(many, control.judge(many), strict=True)], control.run
+    )
+    seen = []
+
+    def throw_after_five() -> None:
+        seen.append(1)
+        if len(seen) == 5:
+            thrower = threading.Thread(target=control.stop.stop, args=("ada", "enough"))
+            thrower.start()
+            thrower.join()
+
+    states = [outcome.state for _, outcome in control.carry_out(throw_after_five)]
+    assert State.HELD not in states[:5] and set(states[5:]) == {State.HELD}
+    control.stop.lift()
+    assert len(control.carry_out()) == 35
+
+
+def test_a_switch_that_cannot_be_read_counts_as_thrown(tmp_path: Path) -> None:
+    switch = StopSwitch(tmp_path / "STOP")
+    assert switch.stopped() == ""
+    switch.path.write_text("")
+    assert "exists" in switch.stopped()
+    switch.lift()
+    switch.stop("ada", "audit")
+    switch.stop("bob", "me too")
+    assert "stopped by ada" in switch.stopped() and "audit" in switch.stopped()
