@@ -1,0 +1,426 @@
+"""Releases: everything that decides, frozen under one content id; promoted, rolled back, opened again years later.
+
+`freeze` puts code, prompts, model, index, policy, mission, calibration and the environment's versions under one SHA-256 and
+copies them to `<root>/<id>/`. The same parts are the same release, whoever freezes them and when.
+`Releases(root)` lists, promotes, rolls back and opens; who promoted what and when is in `history.jsonl`, append-only.
+Covered: a full disk or a kill while freezing (written aside, named at the end), a file that changed since (`open` says which).
+Not covered: who may promote, and the memory: it stands outside the release, which holds only what it began with.
+"""
+
+import ast
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import proveout
+from proveout.errors import BadModel, NoRelease
+from proveout.journal.codec import canonical
+from proveout.mission import Mission, load
+
+if TYPE_CHECKING:
+    from proveout.agent import Agent
+    from proveout.calibration import Calibration
+    from proveout.policy import Policy
+    from proveout.prompts import Prompts
+    from proveout.retrieval import Memory
+
+FORMAT = 1
+MANIFEST = "release.json"
+DERIVED = {"index": frozenset({"vectors.npy", "chroma"})}  # rebuilt from the rest of the part, so they do not count for its id
+SHORT = 12  # hex digits shown to people
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One release as people see it in a list."""
+
+    id: str
+    mission: str
+    frozen: str  # ISO 8601, UTC
+    parts: Mapping[str, str]  # name to content id
+    promoted: bool
+    headline: str  # what its evaluation says, in one line
+
+    def __str__(self) -> str:
+        mark = "*" if self.promoted else " "
+        return f"{mark} {self.id[:SHORT]}  {self.frozen[:16].replace('T', ' ')}  {self.mission}  {self.headline}".rstrip()
+
+
+@dataclass(frozen=True)
+class Release:
+    """An open release, every file as it was frozen."""
+
+    id: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    def path(self, part: str) -> Path:
+        """Where a part lies: `code`, `prompts`, `model`, `index`, `mission`, `policy`, `calibration`, or `evidence/<name>`."""
+        found = self.folder / part
+        if not found.exists():
+            found = next(iter(sorted(self.folder.glob(f"{part}.*"))), found)
+        if not found.exists():
+            raise BadModel(
+                f"release {self.id[:SHORT]} has no part {part!r}; it has {', '.join(self.manifest['content']['parts'])}"
+            )
+        return found
+
+    @cached_property
+    def mission(self) -> Mission:
+        return load(self.path("mission"))
+
+    @cached_property
+    def policy(self) -> "Policy":
+        from proveout.policy import Policy
+
+        return Policy.load(self.path("policy"), self.mission)
+
+    @cached_property
+    def calibration(self) -> "Calibration":
+        from proveout.calibration import Calibration
+
+        return Calibration.load(self.path("calibration"))
+
+    @cached_property
+    def prompts(self) -> "Prompts":
+        from proveout.prompts import Prompts
+
+        return Prompts.load(self.path("prompts"))
+
+    def memory(self, folder: Path | str | None = None) -> "Memory":
+        """The live memory in `folder`, with what this release knew from its build; without a folder, that alone."""
+        from proveout.retrieval import Memory
+
+        if folder is None:
+            return Memory.open(self.path("index"), store="")
+        folder = Path(folder)
+        if not (folder / "records.jsonl").exists():
+            _seed(self.path("index"), folder)
+            return Memory.open(folder)
+        memory = Memory.open(folder)
+        memory.add(Memory.open(self.path("index"), store="").records())  # only what it does not know yet
+        return memory
+
+    def agent(self, memory: "Memory", cache: Path | None = None) -> "Agent":
+        """This release at work over a memory."""
+        from proveout.agent import Agent
+        from proveout.models import Extractor
+
+        return Agent(self.mission, Extractor.load(self.path("model")), self.calibration, memory, self.id, cache)
+
+    def differences(self) -> list[str]:
+        """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""
+        content = self.manifest["content"]
+        then, now = content["environment"], _environment(self.path("code"))
+        found = [
+            f"{name} {then.get(name, 'missing')} then, {now.get(name, 'missing')} now"
+            for name in sorted({*then, *now})
+            if then.get(name) != now.get(name)
+        ]
+        if _part_id("code", _hashes(_sources())) != content["parts"]["code"]:
+            found.append("the code of proveout changed")
+        return found
+
+
+class Releases:
+    """The releases in one folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def freeze(self, parts: Mapping[str, Path], evidence: Mapping[str, Path] | None = None, headline: str = "") -> str:
+        """Freeze parts, each a file or a folder, and give the id. Evidence is kept beside them and does not count for the id.
+
+        Raises BadModel when a part is missing. What is frozen already is left as it is, unless it is damaged.
+        """
+        sources = {"code": _sources()} | {name: _files(name, Path(path)) for name, path in parts.items()}
+        kept = {f"evidence/{name}": _files(f"evidence/{name}", Path(path)) for name, path in (evidence or {}).items()}
+        content = {
+            "mission": load(parts["mission"]).mission,
+            "parts": {name: _part_id(name, _hashes(files)) for name, files in sources.items()},
+            "environment": _environment(_package()),
+        }
+        id = hashlib.sha256(canonical(content).encode()).hexdigest()
+        target, aside = self.root / id, self.root / f".{id[:SHORT]}-{uuid.uuid4().hex[:8]}.part"
+        try:
+            self._checked(target)
+            return id
+        except NoRelease:
+            pass
+        except BadModel:
+            target.rename(self.root / f".{id[:SHORT]}-{uuid.uuid4().hex[:8]}.damaged")
+        files = {place: path for each in (sources | kept).values() for place, path in each.items()}
+        try:
+            for place, path in files.items():
+                (aside / place).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, aside / place)
+                (aside / place).chmod(0o444)
+            hashes = {place: _sha256(aside / place) for place in files}  # of the copies: what is frozen is what was read back
+            frozen = datetime.now(UTC).isoformat(timespec="seconds")
+            about = {"format": FORMAT, "id": id, "content": content, "files": hashes, "frozen": frozen, "headline": headline}
+            (aside / MANIFEST).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            _check(about, aside)
+            aside.rename(target)
+        except FileExistsError:
+            pass  # somebody froze the same at the same time
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return id
+
+    def list(self) -> list[Listed]:
+        """Every release, the newest first."""
+        promoted = self._promoted()[-1:]
+        found = [self._listed(id, promoted == (id,)) for id in self._ids()]
+        return sorted(found, key=lambda one: (one.frozen, one.id), reverse=True)
+
+    def _listed(self, id: str, promoted: bool) -> Listed:
+        try:
+            about = _read_manifest(self.root / id / MANIFEST)
+        except BadModel as error:
+            return Listed(id, "", "", {}, promoted, f"DAMAGED: {error}")
+        content = about["content"]
+        return Listed(id, content["mission"], about["frozen"], content["parts"], promoted, about["headline"])
+
+    def _ids(self) -> tuple[str, ...]:
+        return tuple(sorted(path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{64}", path.name)))
+
+    def find(self, release: str) -> str:
+        """The id that starts with `release`; `latest` is the newest. Raises NoRelease."""
+        known = self._ids()
+        if not known:
+            raise NoRelease(f"no release in {self.root}; make one: proveout build")
+        if release == "latest":
+            return self.list()[0].id
+        found = [id for id in known if release and id.startswith(release.lower())]
+        if len(found) != 1:
+            what = f"{len(found)} releases start with {release!r}" if found else f"no release {release!r}"
+            raise NoRelease(f"{what}; there are: {', '.join(id[:SHORT] for id in known)}")
+        return found[0]
+
+    def open(self, release: str) -> Release:
+        """Open a release by its id, the start of it, or `latest`. Raises NoRelease, and BadModel naming what changed."""
+        id = self.find(release)
+        return Release(id, self.root / id, self._checked(self.root / id))
+
+    def promote(self, release: str, by: str) -> str:
+        """Let a release decide the next cases, and give its id. Promoting what is promoted changes nothing."""
+        id = self.open(release).id
+        with self._history() as append:
+            if self._promoted()[-1:] != (id,):
+                append({"what": "promote", "release": id, "by": by})
+        return id
+
+    def rollback(self, by: str) -> str:
+        """Return to the release that was promoted before the current one, and give its id."""
+        with self._history() as append:
+            stack = self._promoted()
+            if len(stack) < 2:
+                now = f"{stack[0][:SHORT]} is the only one ever promoted" if stack else "nothing is promoted"
+                raise NoRelease(f"{now}; there is nothing to roll back to. See: proveout release list")
+            before = self.open(stack[-2]).id
+            append({"what": "rollback", "release": before, "by": by})
+        return before
+
+    def current(self) -> str:
+        """The id of the promoted release."""
+        stack = self._promoted()
+        if not stack:
+            raise NoRelease(f"no release is promoted in {self.root}; promote the newest: proveout release promote latest")
+        return stack[-1]
+
+    def history(self) -> Sequence[Mapping[str, str]]:
+        """Who promoted and rolled back what, oldest first: `at`, `by`, `what`, `release`."""
+        path = self.root / "history.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")[:-1]  # what a crash tore off has no line end and never happened
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise NoRelease(f"{path}: a line is damaged ({error}); restore the file before anything is promoted") from error
+
+    def _promoted(self) -> tuple[str, ...]:
+        """Releases in the order of their promotion, the current one last; a rollback takes the last one off."""
+        stack: tuple[str, ...] = ()
+        for entry in self.history():
+            stack = (*stack, entry["release"]) if entry["what"] == "promote" else stack[:-1]
+        return stack
+
+    @contextmanager
+    def _history(self) -> Iterator[Any]:
+        """Alone with the history: decide and append without another in between."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "history.jsonl").open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+            def append(entry: Mapping[str, str]) -> None:
+                file.seek(0)
+                whole = file.read().rfind(b"\n") + 1
+                file.truncate(whole)
+                at = datetime.now(UTC).isoformat(timespec="seconds")
+                file.write(canonical({**entry, "at": at}).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+            yield append
+
+    def _checked(self, folder: Path) -> Mapping[str, Any]:
+        if not folder.exists():
+            raise NoRelease(f"no release {folder.name[:SHORT]} in {self.root}")
+        about = _read_manifest(folder / MANIFEST)
+        _check(about, folder)
+        if about["id"] != folder.name:
+            raise BadModel(f"{folder}: holds release {about['id'][:SHORT]}; a release's folder bears its id")
+        return about
+
+
+def freeze(
+    product: Mapping[str, Path],
+    upstream: Mapping[str, Mapping[str, Path]],
+    mission: Path,
+    policy: Path,
+    releases: Path | str,
+) -> None:
+    """The last step of the build pipeline: its products and the mission's files become a release.
+
+    Writes the id and where it is to `product["release"]`. The metrics' `headline`, if there is one, is shown in lists.
+    """
+    parts = {
+        "prompts": upstream["prompts"]["prompts"],
+        "model": upstream["models"]["model"],
+        "index": upstream["retrieval"]["index"],
+        "calibration": upstream["calibrate"]["calibration"],
+        "mission": Path(mission),
+        "policy": Path(policy),
+    }
+    evidence = {
+        "reference": upstream["agent"]["reference"],
+        "metrics": upstream["evaluate"]["metrics"],
+    }
+    metrics = json.loads(Path(evidence["metrics"]).read_text(encoding="utf-8"))
+    root = Releases(releases)
+    id = root.freeze(parts, evidence, str(metrics.get("headline", "")) if isinstance(metrics, dict) else "")
+    content = root.open(id).manifest["content"]
+    product["release"].write_text(json.dumps({"id": id, **content}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _package() -> Path:
+    return Path(proveout.__file__).parent
+
+
+def _sources() -> dict[str, Path]:
+    """The package's own files, as `code/...`."""
+    return _files("code", _package())
+
+
+def _files(name: str, path: Path) -> dict[str, Path]:
+    """Place in the release to file: `name/...` for a folder, `name.suffix` for a file."""
+    if path.is_file():
+        return {f"{name}{path.suffix}": path}
+    found = {
+        f"{name}/{file.relative_to(path).as_posix()}": file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    if not found:
+        raise BadModel(f"{path}: the part {name!r} of a release is missing or empty; build it again: proveout build")
+    return found
+
+
+def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    return {place: _sha256(path) for place, path in files.items()}
+
+
+def _part_id(name: str, hashes: Mapping[str, str]) -> str:
+    """One id over a part's files, those that are derived from the others left out."""
+    derived = DERIVED.get(name, frozenset())
+    counted = {place: digest for place, digest in hashes.items() if derived.isdisjoint(place.split("/"))}
+    return hashlib.sha256(canonical(counted).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _environment(package: Path) -> dict[str, str]:
+    """Python's version and those of the distributions that the package's sources import."""
+    from importlib.metadata import version
+
+    imported = {name for source in package.rglob("*.py") for name in _imports(source.read_bytes())}
+    known = _distributions()
+    distributions = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
+    return {"python": ".".join(map(str, sys.version_info[:3]))} | {name: version(name) for name in distributions}
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    """Importable name to the distributions that bring it."""
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()
+
+
+@cache
+def _imports(source: bytes) -> frozenset[str]:
+    """Top-level names that a source imports, at its head or inside its functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return frozenset(names)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise BadModel(f"{path}: a release of format {about['format']}, this version reads {FORMAT}; update proveout")
+        about["content"]["parts"], about["content"]["environment"], about["files"], about["frozen"], about["headline"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadModel(f"{path}: not a release ({type(error).__name__}: {error}); freeze it again: proveout build") from error
+    return dict(about)
+
+
+def _check(about: Mapping[str, Any], folder: Path) -> None:
+    """Raises BadModel unless every file is there as it was frozen, and the parts and the id follow from them."""
+    again = "restore it, or freeze it again: proveout build --force"
+    files: Mapping[str, str] = about["files"]
+    for place, digest in files.items():
+        if not (folder / place).is_file():
+            raise BadModel(f"{folder / place}: missing from release {about['id'][:SHORT]}; {again}")
+        if _sha256(folder / place) != digest:
+            raise BadModel(f"{folder / place}: changed since release {about['id'][:SHORT]} was frozen; {again}")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if strange := sorted(there - files.keys() - {MANIFEST}):
+        raise BadModel(f"{folder / strange[0]}: does not belong to release {about['id'][:SHORT]}; remove it")
+    for name, id in about["content"]["parts"].items():
+        mine = {place: digest for place, digest in files.items() if place.startswith((f"{name}/", f"{name}."))}
+        if _part_id(name, mine) != id:
+            raise BadModel(f"{folder}: the part {name!r} is not the one that release {about['id'][:SHORT]} names; {again}")
+    if hashlib.sha256(canonical(about["content"]).encode()).hexdigest() != about["id"]:
+        raise BadModel(f"{folder / MANIFEST}: changed since release {about['id'][:SHORT]} was frozen; {again}")
+
+
+def _seed(index: Path, folder: Path) -> None:
+    """Begin a memory with a release's records; the file that makes it one is named last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted(index.iterdir(), key=lambda path: path.name == "records.jsonl"):
+        if source.is_file():
+            aside = folder / f".{source.name}.part"
+            shutil.copyfile(source, aside)
+            aside.replace(folder / source.name)
