@@ -1,0 +1,73 @@
+"""What durability costs over the bare minimum: writing the same bytes with fdatasync, hashing the same lines.
+
+`journal_append`: 64 events a commit, on SQLite with synchronous=FULL, against one write of the same 64 lines and fdatasync.
+`verify`: the whole chain out of the database, against SHA-256 over the same lines in memory. Both in events/s a core.
+"""
+
+import hashlib
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from proveout.journal import SEPARATOR, Event, Journal
+
+BATCH, BATCHES = 64, 60
+PAYLOAD = {"document_class": "invoice", "route": "review", "because": "gross_amount is not certified at 98 % precision"}
+
+
+def run() -> dict[str, dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.db") as journal:
+        batches = [[_event(batch, number) for number in range(BATCH)] for batch in range(BATCHES)]
+        ours, bare = [], []
+        with (Path(folder) / "lines").open("ab", buffering=0) as file:
+            for events in batches:
+                seconds, written = _timed(journal.append, events)
+                ours.append(seconds)
+                bare.append(_timed(_write, file, b"".join(_line(event) for event in written))[0])
+        lines = [_line(event) for event in journal.events()]
+        verify = min(_timed(journal.verify)[0] for _ in range(3))
+        plain = min(_timed(_chain, lines)[0] for _ in range(3))
+    append, peer = statistics.median(ours), statistics.median(bare)
+    rate, peer_rate = len(lines) / verify, len(lines) / plain
+    return {
+        "journal_append": {
+            "ours": append, "peer": peer, "unit": f"s a commit of {BATCH} events", "ratio": append / peer,
+            "peer_name": "write + fdatasync of the same bytes",
+        },
+        "verify": {
+            "ours": rate, "peer": peer_rate, "unit": "events/s a core", "ratio": peer_rate / rate,
+            "peer_name": "SHA-256 over the same lines in memory",
+        },
+    }  # fmt: skip
+
+
+def _event(batch: int, number: int) -> Event:
+    case = hashlib.sha256(f"{batch} {number}".encode()).hexdigest()
+    return Event(case, "decision", {**PAYLOAD, "number": number}, key=case)
+
+
+def _line(event: Event) -> bytes:
+    from proveout.journal.codec import canonical
+
+    names = (event.case, event.kind, event.key, event.at)
+    return (SEPARATOR.join((event.previous, str(event.position), *names, canonical(event.payload), event.hash)) + "\n").encode()
+
+
+def _write(file: Any, content: bytes) -> None:
+    file.write(content)
+    os.fdatasync(file.fileno())
+
+
+def _chain(lines: list[bytes]) -> None:
+    for line in lines:
+        hashlib.sha256(line).digest()
+
+
+def _timed(does: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+    began = time.perf_counter()
+    result = does(*arguments)
+    return time.perf_counter() - began, result
