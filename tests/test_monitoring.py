@@ -1,5 +1,7 @@
 """Monitoring on logs whose truth is known: what drifted, when, and who is worse off is written down by the generator."""
 
+import json
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,7 +11,15 @@ import pandas as pd
 import pytest
 
 from proveout import mission as missions
+from proveout import monitoring
+from proveout.errors import BadInput
 from proveout.mission import Mission
+from proveout.monitoring import Alerts, Findings, compare, write
+from proveout.monitoring.alerts import BiasAlerts, DriftAlerts
+from proveout.monitoring.bias import between_groups, disparities, group_rates, overall_rates
+from proveout.monitoring.drift import look
+from proveout.monitoring.significance import fisher_p, ks_distance, ks_p
+from proveout.pipeline import build
 
 ROOT = Path(__file__).parent.parent
 FIELDS = ("contract_num", "advertiser", "gross_amount", "flight_from", "flight_to")
@@ -82,3 +92,371 @@ def pair(seed: int, world: World, cases: int = 500, reference: int = 150) -> tup
 @pytest.fixture(scope="module")
 def mission() -> Mission:
     return missions.load(ROOT / "pipelines/invoices/mission.yaml")
+
+
+# The stated rates, on worlds whose truth is known
+
+
+SEEDS = range(20)
+CHANGE = date(2024, 4, 22)
+
+
+def most_false_alarms(rate: float, looks: int) -> int:
+    """More false alarms than this come by chance in one of a thousand such tests only."""
+    from scipy.stats import binom
+
+    return int(binom.ppf(0.999, looks, rate))
+
+
+def frames_without_drift(seed: int, cases: int) -> pd.DataFrame:
+    """Numbers and categories of many kinds, some of them nearly copies of each other."""
+    rng = np.random.default_rng(seed)
+    plain = rng.normal(size=(cases, 4))
+    return pd.DataFrame(
+        {
+            **{f"number {i}": plain[:, i] for i in range(4)},
+            "nearly number 0": plain[:, 0] + 0.1 * rng.normal(size=cases),
+            "tied": rng.poisson(2, cases).astype(float),
+            "half empty": np.where(rng.random(cases) < 0.5, np.nan, plain[:, 1]),
+            "heavy": rng.standard_cauchy(cases),
+            "two": rng.choice(["a", "b"], cases, p=[0.9, 0.1]),
+            "five": rng.choice(list("abcde"), cases, p=[0.5, 0.3, 0.1, 0.07, 0.03]),
+            "many": rng.zipf(1.5, cases).astype(str),
+        }
+    )
+
+
+def test_without_drift_at_most_the_stated_share_of_reports_alarms():
+    settings = DriftAlerts(false_alarm_rate=0.05, over_windows=8, smallest_change=0.0)
+    windows = [slice(40 * i, 40 * (i + 1)) for i in range(8)]
+    alarms = 0
+    for seed in range(200):
+        tests = look(frames_without_drift(10_000 + seed, 120), frames_without_drift(seed, 320), windows, settings)
+        alarms += any(test.p <= 0.05 for test in tests)
+    assert alarms <= most_false_alarms(0.05, 200)
+
+
+def test_drift_is_found_near_its_day(mission):
+    found = [compare(*pair(seed, World(drift_from=CHANGE)), mission) for seed in SEEDS]
+    detected = [one for one in found if one.drifted]
+    near = [one for one in detected if abs((one.drifted[0].since - CHANGE).days) <= 7]
+    in_time = [one for one in detected if min(drift.alarmed for drift in one.drifted) <= CHANGE + timedelta(14)]
+    assert min(len(detected), len(near), len(in_time)) >= 0.95 * len(SEEDS)
+    assert {drift.what for one in found for drift in one.drifted} <= {"gross_amount", "pages", "advertiser.known"}
+
+
+def test_a_worse_treated_segment_is_found_and_no_other(mission):
+    found = [compare(*pair(seed, World(worse_segment="east")), mission) for seed in SEEDS]
+    assert sum({"automation rate", "error rate"} <= {worse.measure for worse in one.worse_off} for one in found) >= 0.95 * len(
+        SEEDS
+    )
+    others = sum(any(worse.segment != "east" for worse in one.worse_off) for one in found)
+    assert others <= most_false_alarms(0.05, len(SEEDS))
+
+
+def test_a_quiet_world_alarms_at_most_at_the_stated_rate(mission):
+    found = [compare(*pair(seed, World()), mission) for seed in SEEDS]
+    assert sum(bool(one.drifted) for one in found) <= most_false_alarms(0.05, len(SEEDS))
+    assert sum(bool(one.worse_off) for one in found) <= most_false_alarms(0.05, len(SEEDS))
+
+
+def test_the_bias_rate_is_held_when_groups_are_small_and_errors_rare():
+    settings, alarms = BiasAlerts(smallest_difference=0.0), 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        log = pd.DataFrame({"segment": rng.choice(list("abcd"), 200, p=[0.6, 0.15, 0.15, 0.1]), "day": None})
+        measured = pd.DataFrame(
+            {
+                "automation rate": (rng.random(200) < 0.7).astype(float),
+                "error rate": (rng.random(200) < 0.05).astype(float),
+                "error rate of automated values": np.where(rng.random(200) < 0.5, np.nan, rng.random(200) < 0.03),
+                "calibration gap": 0.98 - rng.binomial(5, 0.98, 200) / 5,  # skewed: nearly always 0, seldom far below
+            }
+        )
+        found = disparities(log, measured, log, measured, settings)
+        alarms += any(one.p <= settings.false_alarm_rate for one in found)
+    assert alarms <= most_false_alarms(0.05, 200)
+
+
+def test_more_days_take_no_finding_away(mission):
+    reference, log = pair(1, World(drift_from=CHANGE))
+    early = log[pd.to_datetime(log["day"]) < pd.Timestamp(CHANGE + timedelta(14))]
+    now, later = compare(reference, early, mission), compare(reference, log, mission)
+    assert now.drifted
+    assert set(now.tests) <= set(later.tests)
+
+
+def test_drift_that_ends_has_an_end(mission):
+    reference, before = pair(5, World())
+    _, during = pair(5, World(drift_from=START))
+    day = pd.to_datetime(before["day"])
+    ends = pd.Timestamp(CHANGE + timedelta(14))
+    between = (day >= pd.Timestamp(CHANGE)) & (day < ends)
+    found = compare(reference, pd.concat([before[~between], during[between.to_numpy()]]), mission)
+    amount = next(one for one in found.drifted if one.what == "gross_amount")
+    assert amount.until is not None and abs((amount.until - ends.date()).days) <= 4
+
+
+def test_the_same_log_in_any_order_is_the_same_report(mission):
+    reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
+    shuffled = compare(reference.sample(frac=1, random_state=1), log.sample(frac=1, random_state=2), mission)
+    straight = compare(reference, log, mission)
+    assert [(one.what, one.since, one.event) for one in shuffled.drifted] == [
+        (one.what, one.since, one.event) for one in straight.drifted
+    ]
+    assert [one.because for one in shuffled.disparities] == [one.because for one in straight.disparities]
+
+
+# The numbers themselves, beside peers
+
+
+@pytest.mark.parametrize(("n", "m", "shift"), [(10, 13, 1.5), (52, 30, 0.6), (150, 41, 0.4), (200, 200, 0.25), (3, 90, 4.0)])
+def test_ks_is_scipys(n, m, shift):
+    from scipy.stats import ks_2samp
+
+    rng = np.random.default_rng(n)
+    a, b = np.sort(rng.normal(size=n)), np.sort(rng.normal(size=m) + shift)
+    distance, _ = ks_distance(a, b)
+    peer = ks_2samp(a, b, method="exact")
+    assert distance == pytest.approx(peer.statistic, abs=1e-12)
+    assert ks_p(distance, n, m) == pytest.approx(peer.pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize(("x", "n", "y", "m"), [(8, 10, 1, 10), (0, 50, 9, 60), (400, 5_000, 300, 5_000), (1, 2, 999, 1_000)])
+def test_fisher_is_twice_the_smaller_tail(x, n, y, m):
+    from scipy.stats import fisher_exact
+
+    tails = [fisher_exact([[x, n - x], [y, m - y]], alternative=side).pvalue for side in ("less", "greater")]
+    assert fisher_p(x, n, y, m) == pytest.approx(min(1, 2 * min(tails)), rel=1e-8)
+
+
+def test_a_million_cases_are_no_reason_to_alarm():
+    rng = np.random.default_rng(0)
+    assert fisher_p(int(rng.binomial(10**6, 0.3)), 10**6, int(rng.binomial(10**6, 0.3)), 10**6) > 1e-4
+    assert fisher_p(300_000, 10**6, 306_000, 10**6) < 1e-15
+
+
+def census(shared_data: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Adults with their income, and a crude guess: yes to everybody with more than 12 years of school and 35 hours a week."""
+    frame = pd.read_csv(shared_data / "adult" / "adult.data.gz", header=None, skipinitialspace=True)
+    frame = frame.rename(columns={4: "years", 8: "race", 9: "sex", 12: "hours", 14: "income"})
+    return frame, (frame["income"] == ">50K").to_numpy(), ((frame["years"] > 12) & (frame["hours"] > 35)).to_numpy()
+
+
+@pytest.mark.parametrize("by", ["sex", "race"])
+def test_group_rates_on_the_census_are_fairlearns(shared_data, by):
+    frame, truth, yes = census(shared_data)
+    same_as_fairlearn(truth, yes, frame[by])
+
+
+def test_group_rates_are_fairlearns():
+    rng = np.random.default_rng(4)
+    groups = pd.Series(rng.choice(list("abc"), 400))
+    same_as_fairlearn(rng.random(400) < 0.4, rng.random(400) < 0.3 + 0.2 * (groups == "b"), groups)
+
+
+def same_as_fairlearn(truth: np.ndarray, yes: np.ndarray, groups: pd.Series) -> None:
+    from fairlearn import metrics as peer
+
+    yes = np.asarray(yes)
+    rates = group_rates(truth, yes, list(groups))
+    definitions = {
+        "selection_rate": peer.selection_rate,
+        "true_positive_rate": peer.true_positive_rate,
+        "false_positive_rate": peer.false_positive_rate,
+        "error_rate": lambda y_true, y_pred: float((y_true != y_pred).mean()),
+    }
+    frame = peer.MetricFrame(metrics=definitions, y_true=truth, y_pred=yes, sensitive_features=groups)
+    for name in definitions:
+        for group, value in frame.by_group[name].items():
+            assert getattr(rates[group], name) == pytest.approx(value, abs=1e-9)
+        assert getattr(overall_rates(truth, yes), name) == pytest.approx(frame.overall[name], abs=1e-9)
+        assert between_groups(rates, name) == pytest.approx((frame.difference()[name], frame.ratio()[name]), abs=1e-9)
+    parity = peer.demographic_parity_difference(truth, yes, sensitive_features=groups)
+    assert between_groups(rates, "selection_rate")[0] == pytest.approx(parity, abs=1e-9)
+    odds = peer.equalized_odds_difference(truth, yes, sensitive_features=groups)
+    ours = max(between_groups(rates, "true_positive_rate")[0], between_groups(rates, "false_positive_rate")[0])
+    assert ours == pytest.approx(odds, abs=1e-9)
+
+
+def test_the_segment_table_is_a_plain_count(mission):
+    reference, log = pair(3, World(worse_segment="east"))
+    one = next(
+        one for one in compare(reference, log, mission).disparities if (one.segment, one.measure) == ("east", "automation rate")
+    )
+    east = log["segment"] == "east"
+    acts = log["route"] == "act"
+    assert (one.value, one.other) == pytest.approx((acts[east].mean(), acts[~east].mean()), abs=1e-12)
+    assert one.interval[0] < one.difference < one.interval[1]
+
+
+# Edges
+
+
+def test_a_small_group_is_not_shown(mission):
+    reference, log = pair(1, World())
+    log.loc[log.index[:7], "segment"] = "tiny"
+    tiny = [one for one in compare(reference, log, mission).disparities if one.segment == "tiny"]
+    assert tiny and all(np.isnan(one.value) and np.isnan(one.other) and not one.worse for one in tiny)
+    assert "7 cases" in tiny[0].because
+
+
+def test_labels_that_came_later_are_compared_with_the_answers(mission):
+    reference, log = pair(1, World())
+    for name in FIELDS:
+        log[f"{name}.label"] = log[name].where(log[f"{name}.right"].astype("boolean").fillna(False), "nothing like it")
+        log.loc[log[f"{name}.right"].isna(), f"{name}.label"] = None
+    with_right = compare(reference, log, mission)
+    without = compare(reference, log.drop(columns=[f"{name}.right" for name in FIELDS]), mission)
+    assert without.performance == with_right.performance
+
+
+def test_a_broken_promise_is_named(mission):
+    reference, log = pair(1, World())
+    log["gross_amount.right"] = [None if known is None else i % 5 > 0 for i, known in enumerate(log["gross_amount.right"])]
+    found = compare(reference, log, mission)
+    assert [one.field for one in found.broken] == ["gross_amount"]
+    assert any("gross_amount" in one for one in found.advice)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda log: log.drop(columns="pages"), "no column `pages`"),
+        (lambda log: log.rename(columns={"route": "routes"}), "is it `routes`"),
+        (lambda log: log[:0], "the log has no cases"),
+    ],
+)
+def test_a_log_that_is_none_is_refused(mission, change, said):
+    reference, log = pair(1, World(), cases=50)
+    with pytest.raises(BadInput, match=said):
+        compare(reference, change(log), mission)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda log: log[:3],
+        lambda log: log.assign(day=None),
+        lambda log: log.assign(segment="everybody"),
+        lambda log: log.assign(**dict.fromkeys(FIELDS)),
+        lambda log: log.assign(**{f"{name}.right": None for name in FIELDS}),
+        lambda log: log.assign(advertiser="</script><script>alert(1)</script>", segment="<b>one</b>"),
+        lambda log: log.assign(gross_amount="no amount", flight_from="02/235/20"),
+        lambda log: log.assign(day=START),
+    ],
+    ids=["three cases", "no days", "one segment", "no answers", "no labels", "hostile text", "unreadable values", "one day"],
+)
+def test_an_odd_log_is_reported_all_the_same(mission, change, tmp_path):
+    few = mission.model_copy(update={"fields": {name: mission.fields[name] for name in ("advertiser", "gross_amount")}})
+    reference, log = pair(1, World(), cases=120)
+    page = write(compare(reference, change(log), few), tmp_path)
+    assert "<h1>" in page.read_text()
+    for name in ("report", "drift", "bias"):
+        assert "<script>alert" not in (tmp_path / f"{name}.html").read_text()
+        json.loads((tmp_path / f"{name}.json").read_text(), parse_constant=pytest.fail)  # no NaN: that is no JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("drift: {false_alarm_rat: 0.1}", "did you mean `false_alarm_rate`"),
+        ("drifts: {}", "did you mean `drift`"),
+        ("bias: {smallest_group: 1}", "bias.smallest_group"),
+        ("window: {by: month}", "window.by"),
+        ("- drift", "found list"),
+    ],
+)
+def test_a_mistake_in_the_alerts_is_named(tmp_path, text, said):
+    (tmp_path / "alerts.yaml").write_text(text)
+    with pytest.raises(BadInput, match=said):
+        monitoring.load(tmp_path / "alerts.yaml")
+
+
+def test_the_alerts_that_ship_are_the_defaults():
+    assert monitoring.load(ROOT / "monitoring/alerts.yaml") == Alerts()
+
+
+# What people and machines read
+
+
+@pytest.fixture(scope="module")
+def reported(mission, tmp_path_factory) -> tuple[Findings, Path]:
+    folder = tmp_path_factory.mktemp("report")
+    found = compare(*pair(3, World(drift_from=CHANGE, worse_segment="east")), mission)
+    write(found, folder)
+    return found, folder
+
+
+def test_the_page_says_what_since_when_how_sure_whom_and_what_to_do(reported):
+    found, folder = reported
+    page = (folder / "report.html").read_text()
+    for heading in ("What changed", "Since when", "How sure", "Whom it hurts", "What to do", "The cases that show it best"):
+        assert heading in page
+    assert "22 April 2024" in page and len(found.examples) == 3
+    assert all(one.case in page for one in found.examples)
+
+
+def test_every_file_of_a_report_opens_without_a_network(reported):
+    _, folder = reported
+    for page in folder.glob("*.html"):
+        loads = re.findall(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["'](?!data:)([^"']+)""", page.read_text())
+        assert loads == [], page.name
+
+
+def test_machines_read_the_same(reported):
+    found, folder = reported
+    report = json.loads((folder / "report.json").read_text())
+    assert [(one["what"], one["since"], one["p"], one["effect"]) for one in report["drifted"]] == [
+        (one.what, one.since.isoformat(), one.p, one.effect) for one in found.drifted
+    ]
+    worst = report["worse_off"][0]
+    assert (worst["segment"], worst["measure"], len(worst["interval"])) == ("east", "automation rate", 2)
+    assert all((folder / path).exists() for path in report["reports"])
+
+
+def test_evidently_says_what_we_say(reported):
+    found, folder = reported
+    values = {one["metric_name"]: one["value"] for one in json.loads((folder / "bias.json").read_text())["metrics"]}
+    for one in found.disparities:
+        assert values[f"SegmentDifference(column={one.measure},by=segment,segment={one.segment})"] == pytest.approx(
+            one.difference
+        )
+    metrics = json.loads((folder / "drift.json").read_text())["metrics"]
+    counted = next(one["value"]["count"] for one in metrics if one["config"]["type"].endswith("DriftedColumnsCount"))
+    assert counted == len(found.drifted)
+
+
+def test_the_same_log_gives_the_same_page(reported, tmp_path):
+    found, folder = reported
+    monitoring.write_page(found, tmp_path / "report.html", tmp_path / "report.json", monitoring.REPORTS)
+    for name in ("report.html", "report.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("world", [World(), World(drift_from=CHANGE, worse_segment="east")], ids=["quiet", "drift and bias"])
+def test_the_monitor_pipeline_runs_and_then_has_nothing_to_do(tmp_path, world):
+    reference, log = pair(3, world)
+    (tmp_path / "logs").mkdir()
+    reference.to_parquet(tmp_path / "reference.parquet")
+    log[:250].to_parquet(tmp_path / "logs" / "1.parquet")
+    log[250:].to_parquet(tmp_path / "logs" / "2.parquet")
+    env = {"reference": tmp_path / "reference.parquet", "logs": tmp_path / "logs", "out": tmp_path / "reports"}
+    built = build(ROOT / "pipelines/invoices/pipeline.monitor.yaml", env=env)
+    assert len(built.ran) == 3
+    page = (tmp_path / "reports/report.html").read_text()
+    for link in re.findall(r'<a href="([^"]+)"', page):
+        assert (tmp_path / "reports" / link).exists()
+    assert not build(ROOT / "pipelines/invoices/pipeline.monitor.yaml", env=env).ran
+
+
+def test_logs_that_are_not_there_are_missed(tmp_path):
+    with pytest.raises(BadInput, match="proveout run"):
+        monitoring.read(tmp_path)
+
+
+def test_a_case_that_was_decided_again_counts_once(tmp_path):
+    log = World().log(1, 40)
+    log[:20].to_parquet(tmp_path / "b.parquet")
+    log.assign(decided_at="2024-07-01T00:00:00", release="r2").to_parquet(tmp_path / "a.parquet")
+    assert list(monitoring.read(tmp_path)["release"].unique()) == ["r2"] and len(monitoring.read(tmp_path)) == 40

@@ -1,7 +1,7 @@
 """Who is treated worse: each segment against all other cases, with intervals, small groups protected.
 
 Measures of the agent: automation rate, error rate, error rate among automated values, calibration gap. Per case, not per
-value: five fields of one document are not five witnesses. Fisher's exact test for rates, Welch's for the gap; Holm's
+value: five fields of one document are not five witnesses. Fisher's exact test for rates, a permutation test for the gap; Holm's
 correction over all segments and measures; intervals after Newcombe, Bonferroni-wide, so that all of them hold together.
 Also the group rates of fairness audits (`group_rates`, `between_groups`), as fairlearn defines them.
 Not covered: why. A segment may be worse off because its documents are harder; the difference in the reference stands beside it.
@@ -20,7 +20,7 @@ from proveout.mission import Mission
 from proveout.models.values import same
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity
-from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, welch
+from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
 from proveout.records import Route
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _compare(
         nan = math.nan
         return Disparity(by, segment, measure, nan, nan, n, m, nan, nan, (nan, nan), nan, worse=False, because=because)
     value, other = float(inside.mean()), float(outside.mean())
-    p = welch(inside, outside)[0] if measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
+    p = permutation_p(inside, outside) if measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
     because = _SAID[measure].format(value=value, other=other, segment=segment)
     ratio = value / other if other and measure != GAP else math.nan
     return Disparity(

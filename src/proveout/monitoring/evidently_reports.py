@@ -168,8 +168,8 @@ def write_drift(found: Findings, html: Path, json: Path) -> None:
     alarms = [DriftAlarm(column=one.what, p=one.p, sentence=one.sentence) for one in found.drifted if one.what in shown]
     any_column = 0.5 / max(1, len(shown))  # one drifted column is drift
     preset = [DataDriftPreset(columns=shown, method=_verdicts(found), drift_share=any_column)] if shown else []
-    current, reference = (Dataset.from_pandas(frame[shown].reset_index(drop=True), definition) for frame in frames)
-    _run([_Note(text=note if shown else "There is nothing to compare."), *alarms, *preset], current, reference, html, json)
+    plain = [frame[shown].reset_index(drop=True) for frame in frames]
+    _run([_Note(text=note if shown else "There is nothing to compare."), *alarms, *preset], plain, definition, html, json)
 
 
 def write_bias(found: Findings, html: Path, json: Path) -> None:
@@ -181,8 +181,7 @@ def write_bias(found: Findings, html: Path, json: Path) -> None:
     metrics: list[Any] = [BySegment([_row(one) for one in found.disparities], pairs, list(_figures(judged)))]
     if not found.disparities:
         metrics = [_Note(text="The log names fewer than two segments, so nobody can be compared with anybody.")]
-    current, reference = (Dataset.from_pandas(_plain(found.outcomes[name], by), definition) for name in ("log", "reference"))
-    _run(metrics, current, reference, html, json)
+    _run(metrics, [_plain(found.outcomes[name], by) for name in ("log", "reference")], definition, html, json)
 
 
 class _Note(MetricContainer):  # type: ignore[misc]
@@ -241,9 +240,10 @@ def _figures(judged: Sequence[Disparity]) -> Iterator[tuple[str, str]]:
         yield (measure if measure != GAP else f"{measure}: confidence minus share of right values"), figure.to_json()
 
 
-def _run(metrics: list[Any], current: Any, reference: Any, html: Path, json: Path) -> None:
-    with warnings.catch_warnings():
+def _run(metrics: list[Any], frames: Sequence["DataFrame"], definition: Any, html: Path, json: Path) -> None:
+    """`frames`: the current cases, then the reference."""
+    with warnings.catch_warnings():  # it divides by the number of values of a column, which may be none
         warnings.simplefilter("ignore")
-        snapshot = Report(metrics).run(current, reference)
+        snapshot = Report(metrics).run(*(Dataset.from_pandas(frame, definition) for frame in frames))
         snapshot.save_html(str(html))
         snapshot.save_json(str(json))
