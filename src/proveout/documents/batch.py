@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache as once
 from importlib.metadata import version
@@ -30,6 +30,7 @@ from proveout.records import Document
 
 READER = "1"  # raise it when the same bytes would be read differently
 PATIENCE = 60.0  # seconds without a page, after which a file is given up; OCR takes 2 to 6 on a busy machine
+WORKER = "from proveout.documents.worker import main; main()"  # the program of a reading process
 AHEAD = 64  # files that are read before the first of them was asked for
 
 Progress = Callable[[int, int], None]  # files done, files in all
@@ -42,7 +43,7 @@ def read_many(
     *,
     processes: int | None = None,
     patience: float = PATIENCE,
-) -> Iterator[Document | UnreadableDocument]:
+) -> Generator[Document | UnreadableDocument, None, None]:
     """Every file's document, or why it cannot be read, in the order of the paths.
 
     With a `cache` folder, bytes that were read before are not read again.
@@ -168,7 +169,7 @@ class _Reader:
         source = str(Path(__file__).parents[2])
         known = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from proveout.documents.worker import main; main()"],
+            [sys.executable, "-c", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

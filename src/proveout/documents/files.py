@@ -144,12 +144,12 @@ def _frames(data: bytes) -> Iterator["Image"]:
                 raise UnreadableDocument(f"oversized: {pages} pages, at most {MAX_PAGES} are read; split it")
             for frame in ImageSequence.Iterator(image):
                 if frame.width * frame.height > MAX_PIXELS:
-                    raise UnreadableDocument(
-                        f"oversized: {frame.width} x {frame.height} pixels, at most {MAX_PIXELS:,} are read; scan it at 300 dpi"
-                    )
+                    raise UnreadableDocument(f"oversized: at most {MAX_PIXELS:,} pixels are read; scan it at 300 dpi")
                 yield ImageOps.exif_transpose(frame)
     except UnreadableDocument:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableDocument(f"oversized: at most {MAX_PIXELS:,} pixels are read; scan it at 300 dpi") from error
     except Exception as error:  # Pillow answers hostile bytes with errors of every kind, SyntaxError among them
         raise UnreadableDocument(f"broken image: {error}; ask for the file again") from error
 

@@ -42,7 +42,8 @@ def read_picture(pixels: Pixels, width: float, height: float) -> Sheet:
 
     The sheet's `turned` says how the page has to be turned to be read: quarters, and the skew.
     """
-    quads = _lines_found(pixels)
+    blank = pixels.max() == pixels.min()
+    quads = np.zeros((0, 4, 2)) if blank else _lines_found(pixels)
     if not len(quads):
         return sheet(width, height, [], np.zeros((0, 4)), source=Source.OCR)
     quarter, upright, quads, reads = _upright(pixels, quads)

@@ -1,0 +1,383 @@
+"""A data set: documents that were read, what people know of them, and where each of them belongs. One noun: `Dataset`.
+
+On disk a folder of manifest.parquet (a row a file), pages.parquet, words.parquet, card.md and dataset.json; written whole
+or not at all. Its version is an id of what it says: the same words and labels have the same version, wherever they lie
+and whatever the files are called.
+Covered: duplicates by content (one case, the others point to it) and by near-duplicate text, files that nobody can read
+(refused, with the reason), files without a row (unlabelled: live cases).
+Not covered: the original files. They stay where they are; `path_of` finds them.
+"""
+
+import gc
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from proveout import documents
+from proveout.corpus.labels import Row, read_labels
+from proveout.corpus.twins import near_duplicates
+from proveout.documents.sheet import Sheet, document
+from proveout.errors import BadInput, BadLabels, NoDocuments, UnreadableDocument
+from proveout.mission import Mission
+from proveout.records import Case, Document, Source
+
+SCHEMA = 1  # of the files of a data set
+SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # by day, oldest first, where labels.csv has no splits
+BESIDE = (".csv", ".json", ".md", ".yaml", ".yml")  # what lies beside documents and is none
+
+Progress = Callable[[int, int], None]  # files done, files in all
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of the data set."""
+
+    case: Case
+    split: str
+    layout: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)  # field to the value that people say is right
+    document_class: str = ""  # "" unknown
+    source: str = ""
+    licence: str = ""
+    duplicate_of: str = ""  # path of the first file with the same bytes
+    near_duplicate_of: str = ""  # case that says nearly the same and came before
+    refused: str = ""  # why it cannot be read
+
+
+class Dataset:
+    """Entries and documents. `build` reads a folder of files once; `load` opens what it left."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the data set at `root`; `load` says why one cannot be opened."""
+        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+
+        self.root = root
+        about = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+        self.version: str = about["version"]
+        self.folder: Path = Path(os.path.normpath(root / about["folder"]))
+        self.notes: Mapping[str, Any] = about["notes"]  # unlabelled files, unknown columns
+        self.entries: tuple[Entry, ...] = tuple(map(_entry, parquet.read_table(root / "manifest.parquet").to_pylist()))
+
+    @classmethod
+    def build(
+        cls, folder: Path | str, mission: Mission, out: Path | str, progress: Progress | None = None, cache: Path | None = None
+    ) -> Self:
+        """Read every document of a folder with its labels.csv, and write the data set to `out`.
+
+        Raises NoDocuments for a folder in which nothing can be read, BadLabels for a labels.csv that contradicts itself
+        or the folder. With a `cache` folder, files that were read before are not read again.
+        """
+        from proveout.corpus.card import card
+
+        folder, out = Path(folder), Path(out)
+        files = _files(folder)
+        labels = read_labels(folder / "labels.csv", mission)
+        missing = [name for name in labels.rows if name not in files]
+        if missing:
+            raise BadLabels(
+                f"{folder / 'labels.csv'}: {len(missing)} of {len(labels.rows)} rows have no file, "
+                f"the first is {missing[0]!r}; remove the rows or add the files"
+            )
+        with _without_collecting():
+            read = list(documents.read_many(list(files.values()), cache, progress))
+        if all(isinstance(each, UnreadableDocument) for each in read):
+            raise NoDocuments(
+                f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {read[0]}"
+            )
+        entries, kept = _entries(folder, files, labels.rows, read)
+        notes = {
+            "unlabelled": sorted(name for name in files if name not in labels.rows),
+            "unknown_columns": list(labels.unknown),
+            "columns": list(labels.columns),
+            "splits": "labels.csv" if "split" in labels.columns else "by day, oldest first",
+        }
+        with _whole(out) as staging:
+            _write(staging, entries, kept, os.path.relpath(folder, out), notes)
+            (staging / "card.md").write_text(card(cls(staging), mission), encoding="utf-8")
+        return cls(out)
+
+    @classmethod
+    def load(cls, out: Path | str) -> Self:
+        """Open a data set.
+
+        Raises BadInput when the folder holds none, or one of another schema.
+        """
+        out = Path(out)
+        try:
+            schema = json.loads((out / "dataset.json").read_text(encoding="utf-8"))["schema"]
+        except (OSError, ValueError, KeyError) as error:
+            raise BadInput(f"{out}: not a data set (dataset.json: {error}); build it: proveout build --only curate") from error
+        if schema != SCHEMA:
+            raise BadInput(f"{out}: a data set of schema {schema}, this Proveout reads {SCHEMA}; build it anew: proveout build")
+        return cls(out)
+
+    def chosen(self, split: str | None = None) -> tuple[Entry, ...]:
+        """One entry for every case of a split, in the order of the files.
+
+        `test` means all tests; `stream`, the live cases, means the tests where no case says `stream`.
+        """
+        cases = [entry for entry in self.entries if not entry.duplicate_of]
+        if split is None:
+            return tuple(cases)
+        if split == "stream" and all(entry.split != "stream" for entry in cases):
+            split = "test"
+        return tuple(e for e in cases if e.split == split or (split == "test" and e.split.startswith("test-")))
+
+    def documents(self, split: str | None = None) -> list[Document]:
+        """The readable documents of a split (see `chosen`)."""
+        with _without_collecting():
+            return [self._document(entry.case.id) for entry in self.chosen(split) if not entry.refused]
+
+    def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
+        """Case id to the fields that people labelled, refused cases too: they were live, and somebody knows the answer."""
+        return {entry.case.id: dict(entry.labels) for entry in self.chosen(split) if entry.labels}
+
+    def classes(self, split: str | None = None) -> dict[str, str]:
+        """Case id to its class, where it is known."""
+        return {entry.case.id: entry.document_class for entry in self.chosen(split) if entry.document_class}
+
+    def path_of(self, case: str) -> Path:
+        """Where the original file of a case lies."""
+        return self.folder / self._by_case[case].case.path
+
+    def entry(self, case: str) -> Entry:
+        return self._by_case[case]
+
+    @cached_property
+    def card(self) -> str:
+        """The data card, Markdown."""
+        return (self.root / "card.md").read_text(encoding="utf-8")
+
+    @cached_property
+    def pages(self) -> int:
+        """Pages that were read."""
+        return sum(len(pages) for pages in self._pages.values())
+
+    @cached_property
+    def words(self) -> int:
+        """Words that were read."""
+        return sum(page["words"] for pages in self._pages.values() for page in pages)
+
+    @cached_property
+    def ocr_share(self) -> float:
+        """Share of the words that were read by OCR, 0..1."""
+        recognised: int = sum(page["words"] for pages in self._pages.values() for page in pages if page["source"] == Source.OCR)
+        return recognised / max(self.words, 1)
+
+    @cached_property
+    def _by_case(self) -> dict[str, Entry]:
+        return {entry.case.id: entry for entry in self.chosen()}
+
+    def _document(self, case: str) -> Document:
+        if case not in self._documents:
+            self._documents[case] = document(case, [self._sheet(row) for row in self._pages[case]])
+        return self._documents[case]
+
+    @cached_property
+    def _documents(self) -> dict[str, Document]:
+        return {}
+
+    @cached_property
+    def _pages(self) -> dict[str, list[dict[str, Any]]]:
+        """Case to the rows of its pages, in order."""
+        import pyarrow.parquet as parquet
+
+        pages: dict[str, list[dict[str, Any]]] = {}
+        for row in parquet.read_table(self.root / "pages.parquet").to_pylist():
+            pages.setdefault(row["case"], []).append(row)
+        return pages
+
+    @cached_property
+    def _words(self) -> tuple[list[str], dict[str, Any]]:
+        import pyarrow.parquet as parquet
+
+        table = parquet.read_table(self.root / "words.parquet")
+        return table["text"].to_pylist(), {name: table[name].to_numpy() for name in table.column_names if name != "text"}
+
+    def _sheet(self, row: Mapping[str, Any]) -> Sheet:
+        texts, columns = self._words
+        part = slice(row["start"], row["start"] + row["words"])
+        boxes = np.stack([columns[name][part] for name in ("x0", "y0", "x1", "y1")], axis=1).astype(np.float64)
+        return Sheet(
+            width=row["width"],
+            height=row["height"],
+            turned=row["turned"],
+            source=Source(row["source"]),
+            texts=texts[part],
+            boxes=np.round(boxes / 100, 2),
+            lines=columns["line"][part].astype(np.int64),
+            confidence=np.round(columns["confidence"][part] / 10_000, 4),
+        )
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The documents of a folder, or of its `pdf/`, by the stem of their names."""
+    inside = folder / "pdf" if (folder / "pdf").is_dir() else folder
+    if not inside.is_dir():
+        raise NoDocuments(f"{folder}: no such folder; expected one with PDFs, images or texts and a labels.csv")
+    found = sorted(p for p in inside.iterdir() if p.is_file() and p.suffix.lower() not in BESIDE and not p.name.startswith("."))
+    if not found:
+        raise NoDocuments(f"{inside}: no documents; expected PDF, PNG, JPEG, TIFF or text files")
+    files: dict[str, Path] = {}
+    for path in found:
+        if path.stem in files:
+            raise BadLabels(
+                f"{inside}: {files[path.stem].name} and {path.name} have the same file_id {path.stem!r}; rename one"
+            )
+        files[path.stem] = path
+    return files
+
+
+def _entries(
+    folder: Path, files: Mapping[str, Path], rows: Mapping[str, Row], read: Sequence[Document | UnreadableDocument]
+) -> tuple[list[Entry], list[Document]]:
+    """An entry for every file, and the documents that are kept: the readable ones, each once."""
+    entries: list[Entry] = []
+    kept: list[Document] = []
+    first: dict[str, str] = {}
+    for (name, path), answer in zip(files.items(), read, strict=True):
+        row = rows.get(name, Row(split="stream"))
+        place = path.relative_to(folder).as_posix()
+        sha256 = answer.sha256 if isinstance(answer, Document) else _id_of_unread(path)
+        entries.append(
+            Entry(
+                case=Case(sha256, place, row.day, row.segment),
+                split=row.split,
+                layout=row.layout,
+                labels=row.fields,
+                document_class=row.document_class,
+                source=row.source,
+                licence=row.licence,
+                duplicate_of=first.get(sha256, ""),
+                refused=str(answer) if isinstance(answer, UnreadableDocument) else "",
+            )
+        )
+        if sha256 not in first and isinstance(answer, Document):
+            kept.append(answer)
+        first.setdefault(sha256, place)
+    return _with_splits(_with_twins(entries, kept)), kept
+
+
+def _id_of_unread(path: Path) -> str:
+    try:
+        return documents.sha256_of(path)
+    except OSError:  # not even its bytes can be read, so the name has to do
+        return hashlib.sha256(path.name.encode()).hexdigest()
+
+
+def _with_twins(entries: list[Entry], kept: list[Document]) -> list[Entry]:
+    """Near-duplicates point to the earliest of their kind."""
+    days = {entry.case.id: entry.case.day or date.min for entry in entries}
+    by_day = sorted(kept, key=lambda each: (days[each.sha256], each.sha256))
+    twins = near_duplicates([[word.text for word in each.words] for each in by_day])
+    of = {each.sha256: by_day[twin].sha256 for each, twin in zip(by_day, twins, strict=True) if twin is not None}
+    return [replace(entry, near_duplicate_of=of.get(entry.case.id, "")) for entry in entries]
+
+
+def _with_splits(entries: list[Entry]) -> list[Entry]:
+    """Where labels.csv gives no split at all: by day, oldest first; cases without a day first, by their id."""
+    if any(entry.split not in ("", "stream") for entry in entries):
+        return [entry if entry.split else replace(entry, split="stream") for entry in entries]
+    open_ids = {entry.case.id: entry.case.day or date.min for entry in entries if not entry.split and not entry.duplicate_of}
+    order = sorted(open_ids, key=lambda case: (open_ids[case], case))
+    split: dict[str, str] = {}
+    start, share = 0, 0.0
+    for name, part in SHARES.items():
+        share += part
+        end = round(share * len(order))
+        split.update(dict.fromkeys(order[start:end], name))
+        start = end
+    return [entry if entry.split else replace(entry, split=split.get(entry.case.id, "stream")) for entry in entries]
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when everything in it is written."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        yield staging
+        if out.exists():
+            shutil.rmtree(out)
+        staging.replace(out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write(staging: Path, entries: list[Entry], kept: list[Document], folder: str, notes: Mapping[str, Any]) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    words = [word for each in kept for word in each.words]
+    boxes = np.array([[w.box.x0, w.box.y0, w.box.x1, w.box.y1] for w in words], dtype=np.float64).reshape(-1, 4)
+    hundredths = np.round(boxes * 100).astype(np.int32)
+    columns: dict[str, Any] = {
+        "text": arrow.array([word.text for word in words], arrow.string()),
+        **{name: hundredths[:, i] for i, name in enumerate(("x0", "y0", "x1", "y1"))},
+        "line": np.array([word.line for word in words], dtype=np.int32),
+        "confidence": np.round(np.array([word.confidence for word in words]) * 10_000).astype(np.int16),
+    }
+    pages: list[dict[str, Any]] = []
+    start = 0
+    for each in kept:
+        for page in each.pages:
+            source = page.words[0].source if page.words else Source.TEXT_LAYER
+            place = {"case": each.sha256, "page": page.number, "start": start, "words": len(page.words), "source": source.value}
+            pages.append(place | {"width": page.width, "height": page.height, "turned": page.turned})
+            start += len(page.words)
+    parquet.write_table(arrow.table(columns), staging / "words.parquet")
+    parquet.write_table(arrow.Table.from_pylist(pages), staging / "pages.parquet")
+    parquet.write_table(arrow.Table.from_pylist([_plain(entry) for entry in entries]), staging / "manifest.parquet")
+    about = {"schema": SCHEMA, "version": _version(entries, columns, pages), "folder": folder, "notes": notes}
+    (staging / "dataset.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _version(entries: list[Entry], columns: Mapping[str, Any], pages: list[dict[str, Any]]) -> str:
+    """An id of what the data set says. Names of files and the order in which they were read do not count."""
+    digest = hashlib.sha256()
+    rows = [_plain(entry) | {"path": None, "duplicate_of": bool(entry.duplicate_of)} for entry in entries]
+    for row in sorted(json.dumps(row, sort_keys=True, default=str) for row in rows):
+        digest.update(row.encode())
+    texts = columns["text"].to_pylist()
+    for page in sorted(pages, key=lambda page: (page["case"], page["page"])):
+        part = slice(page["start"], page["start"] + page["words"])
+        digest.update(json.dumps({**page, "start": None}, sort_keys=True).encode())
+        digest.update("\n".join(texts[part]).encode())
+        for name in ("x0", "y0", "x1", "y1", "line", "confidence"):
+            digest.update(columns[name][part].tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    """A row of the manifest."""
+    row = asdict(entry)
+    case = row.pop("case")
+    return {**case, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    case = Case(row.pop("id"), row.pop("path"), row.pop("day"), row.pop("segment"))
+    return Entry(case=case, **row | {"labels": json.loads(row["labels"])})
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Hundreds of thousands of words are made at once and none of them is garbage: do not look for it meanwhile."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -1,0 +1,145 @@
+"""Read a `labels.csv`: what people know of each document. One door: `read_labels`.
+
+    file_id, <the mission's fields>, split, day (or received), layout, segment, class (or title), source, licence
+
+Only `file_id`, the file's name without its ending, has to be there. Every mistake names the line.
+Covered: a missing or malformed file, rows that contradict each other, columns that nobody knows (kept apart, named).
+Not covered: whether a value is right, or even of its field's kind. People write `02/235/20`.
+"""
+
+import csv
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from proveout.errors import BadLabels
+from proveout.mission import Mission
+
+SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream")
+HINT = (
+    "expected a CSV in UTF-8 with a column `file_id` (the file's name without its ending) and one column for each known field"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is known of one document; "" or None: not known."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""
+    day: date | None = None
+    layout: str = ""
+    segment: str = ""
+    document_class: str = ""
+    source: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    rows: Mapping[str, Row]  # by file_id
+    columns: tuple[str, ...]  # as in the file
+    unknown: tuple[str, ...]  # columns that mean nothing here
+
+
+def read_labels(path: Path, mission: Mission) -> Labels:
+    """The rows of a labels.csv.
+
+    Raises BadLabels with the file, the line and what was expected.
+    """
+    rows: dict[str, Row] = {}
+    lines: dict[str, int] = {}
+    columns: tuple[str, ...] = ()
+    for number, cells in _table(path):
+        if not columns:
+            columns = _columns(path, cells)
+            continue
+        if not any(cells):
+            continue
+        if len(cells) != len(columns):
+            raise BadLabels(
+                f"{path}, line {number}: {len(cells)} cells, the header has {len(columns)}; quote values with commas"
+            )
+        row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+        name = row["file_id"]
+        if not name:
+            raise BadLabels(f"{path}, line {number}: no file_id; every row names its file, without the ending")
+        if name in lines:
+            raise BadLabels(f"{path}, line {number}: file_id {name!r} stands in line {lines[name]} already; keep one of them")
+        lines[name] = number
+        rows[name] = _row(row, mission, f"{path}, line {number}")
+    if not columns:
+        raise BadLabels(f"{path}: empty; {HINT}")
+    known = {"file_id", "split", "day", "received", "layout", mission.segment, "class", "title", "source", "licence"}
+    return Labels(rows, columns, tuple(each for each in columns if each not in known and each not in mission.fields))
+
+
+def class_by_title(title: str, classes: tuple[str, ...]) -> str:
+    """The class that a title names; "" when it names none, or several.
+
+    A weak label to learn the class from. A title is never shown to a model.
+
+    >>> names = ("invoice", "order", "contract", "other")
+    >>> [class_by_title(title, names) for title in ("Inv. 4711", "ORDER 12 CONTRACT 13", "Payment Contract 64532", "Biden")]
+    ['invoice', '', 'contract', '']
+    """
+    words = set(re.findall(r"[a-z]+", title.lower()))
+    short = {"inv": "invoice", "ord": "order"}
+    said = {short.get(word, word.removesuffix("s")) for word in words} & (set(classes) - {"other"})
+    return said.pop() if len(said) == 1 else ""
+
+
+def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.reader(file, strict=True)
+            try:
+                for cells in table:
+                    yield table.line_num, cells
+            except csv.Error as error:
+                raise BadLabels(f"{path}, line {table.line_num}: malformed CSV: {error}; {HINT}") from error
+            except UnicodeDecodeError as error:
+                raise BadLabels(f"{path}, after line {table.line_num}: not UTF-8: {error.reason}; save it as UTF-8") from error
+    except OSError as error:
+        raise BadLabels(f"{path}: cannot be read ({error.strerror}); {HINT}") from error
+
+
+def _columns(path: Path, cells: list[str]) -> tuple[str, ...]:
+    columns = tuple(cell.strip() for cell in cells)
+    if "file_id" not in columns:
+        near = difflib.get_close_matches("file_id", columns, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"found: {', '.join(columns)}"
+        raise BadLabels(f"{path}, line 1: no column `file_id`; {hint} {HINT}")
+    twice = sorted({each for each in columns if columns.count(each) > 1})
+    if twice:
+        raise BadLabels(f"{path}, line 1: column `{twice[0]}` stands there twice; keep one of them")
+    return columns
+
+
+def _row(row: dict[str, str], mission: Mission, place: str) -> Row:
+    written = row.get("day") or row.get("received") or ""
+    try:
+        day = date.fromisoformat(written) if written else None
+    except ValueError as error:
+        raise BadLabels(f"{place}: day {written!r}; expected YYYY-MM-DD, such as 2020-02-29") from error
+    split = row.get("split", "")
+    if split and split not in SPLITS:
+        raise BadLabels(f"{place}: split {split!r}; expected one of {', '.join(SPLITS)}")
+    document_class = row.get("class", "")
+    if document_class and document_class not in mission.classes:
+        raise BadLabels(f"{place}: class {document_class!r}; the mission knows {', '.join(mission.classes)}")
+    layout = row.get("layout", "")
+    return Row(
+        fields={name: row[name] for name in mission.fields if row.get(name)},
+        split=split,
+        day=day,
+        layout=layout,
+        segment=row.get(mission.segment, layout),
+        document_class=document_class or class_by_title(row.get("title", ""), mission.classes),
+        source=row.get("source", ""),
+        licence=row.get("licence", ""),
+    )
