@@ -98,15 +98,18 @@ class Memory:
         self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     @classmethod
-    def open(cls, folder: Path | str, encoder: Encoder | None = None, store: Path | str | None = None) -> "Memory":
+    def open(
+        cls, folder: Path | str, encoder: Encoder | None = None, store: Path | str | None = None, name: str = "past-cases"
+    ) -> "Memory":
         """Open or begin a memory.
 
         store: where Chroma keeps the vectors; by default `folder/chroma`, a folder, or a server at http://host:port;
-        "" keeps none and writes nothing (for a snapshot that `save` made).
+        "" keeps none and writes nothing (for a snapshot that `save` made). name: the collection; a server that several
+        missions share needs one for each.
         """
         folder = Path(folder)
         place = folder / "chroma" if store is None else store
-        memory = cls(folder, Index(encoder or Encoder.load(), place, name="past-cases"))
+        memory = cls(folder, Index(encoder or Encoder.load(), place, name))
         records = memory._read()
         entries = [memory._note(record) for record in records]
         memory._index.fill(entries, known=memory._saved_vectors())

