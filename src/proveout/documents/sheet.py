@@ -59,8 +59,8 @@ def sheet(
 def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
     """The order in which a person reads boxes (n, 4), and the line of each in that order.
 
-    Two words share a line if their middles are closer than half the lower one's height: a stamp in large letters
-    does not pull the lines it covers into one.
+    Two words share a line if their middles are closer than half the lower one's height and neither is three times as
+    high as the other: a stamp in large letters does not pull the lines it covers into one.
 
     >>> order, lines = reading_order(np.array([[50.0, 21, 90, 30], [50, 0, 90, 9], [0, 1, 40, 10]]))
     >>> order.tolist(), lines.tolist()
@@ -76,7 +76,7 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
         near = [
             (abs(middle - there), n)
             for n, (there, tall, _) in enumerate(found[-3:], start=max(len(found) - 3, 0))
-            if abs(middle - there) < 0.5 * min(height, tall)
+            if abs(middle - there) < 0.5 * min(height, tall) and max(height, tall) < 3 * min(height, tall)
         ]
         if not near:
             found.append((middle, height, [i]))
