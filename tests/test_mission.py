@@ -1,0 +1,65 @@
+"""A mission file is checked whole before anything runs, and each fault is named with what would be right."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proveout import mission
+from proveout.errors import BadInput, BadMission
+from proveout.workspace import Workspace, project_root
+
+ROOT = Path(__file__).parent.parent
+INVOICES = yaml.safe_load((ROOT / "pipelines" / "invoices" / "mission.yaml").read_text())
+
+
+def written(folder: Path, **changes: object) -> Path:
+    path = folder / "mission.yaml"
+    path.write_text(yaml.safe_dump({**INVOICES, **changes}))
+    return path
+
+
+def test_the_missions_that_ship_are_valid():
+    loaded = mission.load(ROOT / "pipelines" / "invoices" / "mission.yaml")
+    assert loaded.kinds["gross_amount"] == "amount"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bugdet": {}}, "unknown key `bugdet`; did you mean `budget`?"),
+        ({"slo": {**INVOICES["slo"], "precison": 0.9}}, "unknown key `slo.precison`; did you mean `precision`?"),
+        ({"fields": {"total": {"kind": "money"}}}, "`fields.total.kind`"),
+        ({"slo": {**INVOICES["slo"], "precision": 98}}, "found 98"),
+        ({"checks": {"adds_up": ["gros_amount"]}}, "checks name gros_amount"),
+        ({"zzz": 1}, "known here: mission, purpose"),
+    ],
+    ids=["key", "nested key", "kind", "range", "check of no field", "nothing near"],
+)
+def test_a_fault_is_named_with_what_would_be_right(tmp_path, changes, said):
+    with pytest.raises(BadMission) as refused:
+        mission.load(written(tmp_path, **changes))
+    assert said in str(refused.value)
+    assert str(tmp_path / "mission.yaml") in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "mission: [", "just words"])
+def test_what_is_no_mission_is_refused(tmp_path, text):
+    (tmp_path / "mission.yaml").write_text(text)
+    with pytest.raises(BadMission, match=r"mission\.yaml"):
+        mission.load(tmp_path / "mission.yaml")
+
+
+def test_a_mission_that_is_not_there_names_the_place():
+    with pytest.raises(BadMission, match="pipelines/<name>/mission.yaml"):
+        mission.load("nowhere/mission.yaml")
+
+
+def test_an_unknown_mission_is_answered_with_the_nearest():
+    with pytest.raises(BadInput, match="did you mean `invoices`"):
+        Workspace.find("invoice", start=ROOT)
+
+
+def test_outside_a_project_the_command_says_where_it_stands(tmp_path):
+    with pytest.raises(BadInput, match="not inside a Proveout project"):
+        project_root(tmp_path)
