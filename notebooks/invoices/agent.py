@@ -29,8 +29,8 @@ def _():
 
 @app.cell
 def _():
-    import matplotlib.pyplot as plt
     import marimo as mo
+    import matplotlib.pyplot as plt
     import pandas as pd
 
     from proveout import documents

@@ -1,0 +1,198 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Evaluation")
+
+
+@app.cell
+def _():
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return (here,)
+
+
+@app.cell
+def _():
+    import json
+
+    from proveout import evaluation
+    from proveout import mission as missions
+    from proveout.agent import Agent
+    from proveout.calibration import Calibration
+    from proveout.corpus import Dataset
+    from proveout.models import Extractor
+    from proveout.retrieval import Memory
+
+    return Agent, Calibration, Dataset, Extractor, Memory, evaluation, json, missions
+
+
+@app.cell
+def _():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    return mo, pd, plt
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # Evaluation: what the release would do on documents that nothing was chosen on
+
+    The test splits were fixed before anybody looked. Nothing here feeds back into training, calibration or prompts:
+    these numbers are read, not tuned.
+    """)
+    return
+
+
+@app.cell
+def _(Agent, Calibration, Dataset, Extractor, Memory, here, missions):
+    mission = missions.load(here.params["mission"])
+    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+    agent = Agent(
+        mission,
+        Extractor.load(here.upstream["models"]["model"]),
+        Calibration.load(here.upstream["calibrate"]["calibration"]),
+        Memory.open(here.upstream["retrieval"]["index"], store=""),
+    )
+    return agent, dataset, mission
+
+
+@app.cell
+def _(agent, dataset):
+    splits = sorted({entry.split for entry in dataset.chosen("test")})
+    decisions = {split: agent.batch(dataset.documents(split)) for split in splits}
+    predictions = {
+        decision.case: {
+            name: {"value": value.text, "confidence": round(value.confidence, 4), "automated": name in decision.automated}
+            for name, value in decision.fields.items()
+        }
+        for split in splits
+        for decision in decisions[split]
+    }
+    return decisions, predictions, splits
+
+
+@app.cell
+def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions, splits):
+    def _rates(counts):
+        return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "coverage": counts.coverage}
+
+    def _scored(split, automated_only):
+        found = evaluation.score(dataset.labels(split), evaluation.answers(predictions, automated_only), mission.kinds)
+        table = {name: _rates(counts) for name, counts in [*found.fields.items(), ("micro", found.micro)]}
+        return {"documents": found.documents, "whole_document_right": found.whole_document_right, "fields": table}
+
+    metrics = {
+        split: {
+            "all": _scored(split, False),
+            "automated": _scored(split, True),
+            "no_person_touches": evaluation.automation_rate([decision.route for decision in decisions[split]]),
+        }
+        for split in splits
+    }
+    metrics["headline"] = "; ".join(
+        f"{split} F1 {metrics[split]['all']['fields']['micro']['f1']:.3f}, "
+        f"{metrics[split]['automated']['fields']['micro']['coverage']:.0%} automated"
+        for split in splits
+    )
+    here.product["metrics"].write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    here.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
+    return (metrics,)
+
+
+@app.cell
+def _(metrics, mo, pd, splits):
+    _tables = []
+    for _split in splits:
+        for _which in ("all", "automated"):
+            _found = metrics[_split][_which]
+            _tables.append(mo.md(f"**{_split}**, {_which} answers, {_found['documents']} documents"))
+            _tables.append(mo.ui.table(pd.DataFrame(_found["fields"]).T.round(3).reset_index(names="field"), selection=None))
+    mo.vstack(_tables)
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Where it is wrong
+
+    The dots are the share of right answers, the bars 95 % intervals. A group whose bar lies wholly left of the others' is
+    where the next hour of work belongs.
+    """)
+    return
+
+
+@app.cell
+def _(mo, splits):
+    split_picker = mo.ui.dropdown(splits, value=splits[0], label="split")
+    group_picker = mo.ui.dropdown(["layout", "segment", "document class", "field"], value="field", label="by")
+    mo.hstack([split_picker, group_picker], justify="start")
+    return group_picker, split_picker
+
+
+@app.cell
+def answers_one_by_one(dataset, decisions, evaluation, mission, pd, splits):
+    answers = pd.DataFrame(
+        [
+            {
+                "split": split,
+                "case": decision.case,
+                "layout": dataset.entry(decision.case).layout or "none",
+                "segment": dataset.entry(decision.case).case.segment or "none",
+                "document class": decision.document_class,
+                "field": name,
+                "right": right,
+                "confidence": decision.fields[name].confidence if name in decision.fields else 0.0,
+                "found": decision.fields[name].text if name in decision.fields else "",
+                "label": dataset.entry(decision.case).labels.get(name, ""),
+            }
+            for split in splits
+            for decision in decisions[split]
+            for name, right in evaluation.verdicts(dataset.entry(decision.case).labels, decision, mission.kinds).items()
+        ]
+    )
+    assert answers["right"].mean() > 0.5, "more than half of the labelled fields are found; if not, look at the curation first"
+    return (answers,)
+
+
+@app.cell
+def right_by_group(answers, evaluation, group_picker, plt, split_picker):
+    _part = answers[answers["split"] == split_picker.value]
+    _groups = _part.groupby(group_picker.value)["right"].agg(["sum", "count"]).sort_values("count").tail(25)
+    _figure, _axes = plt.subplots(figsize=(8, 0.32 * len(_groups) + 1))
+    for _at, (_name, _row) in enumerate(_groups.iterrows()):
+        _low, _high = evaluation.interval(int(_row["sum"]), int(_row["count"]))
+        _axes.plot([_low, _high], [_at, _at], color="#a0aec0", lw=3, solid_capstyle="round")
+        _axes.plot(_row["sum"] / _row["count"], _at, "o", color="#2b6cb0")
+    _axes.set_yticks(range(len(_groups)), [f"{name} ({int(count)})" for name, count in _groups["count"].items()])
+    _axes.set_xlim(0, 1.01)
+    _axes.set_xlabel(f"share of right values, {split_picker.value}")
+    _axes.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## The surest mistakes
+
+    Wrong, and confident: read these first. They are label noise, a layout that training never saw, or a real fault.
+    """)
+    return
+
+
+@app.cell
+def _(answers, mo, split_picker):
+    _wrong = answers[(answers["split"] == split_picker.value) & ~answers["right"]].sort_values("confidence", ascending=False)
+    mo.ui.table(_wrong[["case", "field", "found", "label", "confidence", "layout"]].head(30).round(3), selection=None)
+    return
+
+
+if __name__ == "__main__":
+    app.run()
