@@ -120,8 +120,7 @@ def test_a_file_that_nobody_can_read_is_a_refused_case(data: Dataset) -> None:
 
 
 def test_the_version_names_what_is_said_and_not_where(data: Dataset, tmp_path: Path, invoices: Mission) -> None:
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(data.folder, moved)
+    moved = shutil.copytree(data.root.parent / "folder", tmp_path / "elsewhere")
     assert Dataset.build(moved, invoices, tmp_path / "same").version == data.version
     (moved / "d.txt").rename(moved / "renamed.txt")
     labels = (moved / "labels.csv").read_text()
@@ -131,9 +130,11 @@ def test_the_version_names_what_is_said_and_not_where(data: Dataset, tmp_path: P
     assert Dataset.build(moved, invoices, tmp_path / "other label").version != data.version
 
 
-def test_no_path_of_this_machine_is_written(data: Dataset) -> None:
-    for file in data.root.iterdir():
-        assert str(data.folder).encode() not in file.read_bytes()
+def test_a_data_set_is_whole_wherever_it_is_moved(data: Dataset, tmp_path: Path) -> None:
+    moved = Dataset.load(shutil.copytree(data.root, tmp_path / "moved"))
+    assert moved.path_of(case_of(data, "a")).read_text() == body(0)
+    for file in moved.root.glob("*.*"):
+        assert str(data.root.parent).encode() not in file.read_bytes()  # no path of this machine
 
 
 def test_splits_go_by_day_where_nobody_made_any(tmp_path: Path, invoices: Mission) -> None:
@@ -157,7 +158,7 @@ def test_the_class_comes_from_the_title_and_the_segment_from_the_layout(tmp_path
 def test_a_title_reaches_nothing_that_a_model_sees(tmp_path: Path, invoices: Mission) -> None:
     rows = ["a,Secret 4711,L1", "b,Hidden 4712,L2"]
     data = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,title,layout"), invoices, tmp_path / "out")
-    assert not any(b"4711" in file.read_bytes() or b"Hidden" in file.read_bytes() for file in data.root.iterdir())
+    assert not any(b"4711" in file.read_bytes() or b"Hidden" in file.read_bytes() for file in data.root.glob("*.*"))
 
 
 MALFORMED = {
@@ -235,7 +236,7 @@ def test_a_build_that_fails_leaves_the_old_data_set(
 
     monkeypatch.setattr("proveout.corpus.card.card", full)
     with pytest.raises(OSError, match="No space"):
-        Dataset.build(data.folder, invoices, out)
+        Dataset.build(data.root.parent / "folder", invoices, out)
     assert Dataset.load(out).version == data.version
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -20,7 +20,7 @@ SHOWN = 12  # rows of a table before the rest is only counted
 def card(data: Dataset, mission: Mission) -> str:
     cases = data.chosen()
     parts = [
-        f"# Data card: {data.folder.name}",
+        f"# Data card: {data.name}",
         f"Version `{data.version}`. {mission.purpose.strip()}",
         "## What is in it",
         _table(("what", "how many"), _counts(data, cases)),

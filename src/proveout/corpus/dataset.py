@@ -1,21 +1,20 @@
 """A data set: documents that were read, what people know of them, and where each of them belongs. One noun: `Dataset`.
 
-On disk a folder of manifest.parquet (a row a file), pages.parquet, words.parquet, card.md and dataset.json; written whole
-or not at all. Its version is an id of what it says: the same words and labels have the same version, wherever they lie
-and whatever the files are called.
+On disk a folder of manifest.parquet (a row a file), pages.parquet, words.parquet, card.md, dataset.json and files/, a copy
+of every original; written whole or not at all, and whole wherever it is moved. Its version is an id of what it says: the
+same words and labels have the same version, whatever the files are called.
 Covered: duplicates by content (one case, the others point to it) and by near-duplicate text, files that nobody can read
 (refused, with the reason), files without a row (unlabelled: live cases).
-Not covered: the original files. They stay where they are; `path_of` finds them.
+Not covered: who may see it. The copies are as private as the originals.
 """
 
 import gc
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -65,7 +64,8 @@ class Dataset:
         self.root = root
         about = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
         self.version: str = about["version"]
-        self.folder: Path = Path(os.path.normpath(root / about["folder"]))
+        self.name: str = about["name"]  # of the folder it was built from
+        self.folder: Path = root / "files"
         self.notes: Mapping[str, Any] = about["notes"]  # unlabelled files, unknown columns
         self.entries: tuple[Entry, ...] = tuple(map(_entry, parquet.read_table(root / "manifest.parquet").to_pylist()))
 
@@ -103,7 +103,8 @@ class Dataset:
             "splits": "labels.csv" if "split" in labels.columns else "by day, oldest first",
         }
         with _whole(out) as staging:
-            _write(staging, entries, kept, os.path.relpath(folder, out), notes)
+            _write(staging, entries, kept, folder.resolve().name, notes)
+            _copy(files.values(), staging / "files")
             (staging / "card.md").write_text(card(cls(staging), mission), encoding="utf-8")
         return cls(out)
 
@@ -148,8 +149,8 @@ class Dataset:
         return {entry.case.id: entry.document_class for entry in self.chosen(split) if entry.document_class}
 
     def path_of(self, case: str) -> Path:
-        """Where the original file of a case lies."""
-        return self.folder / self._by_case[case].case.path
+        """Where the data set's copy of a case's file lies; there is none of a file too large to be read."""
+        return self.folder / Path(self._by_case[case].case.path).name
 
     def entry(self, case: str) -> Entry:
         return self._by_case[case]
@@ -315,7 +316,15 @@ def _whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write(staging: Path, entries: list[Entry], kept: list[Document], folder: str, notes: Mapping[str, Any]) -> None:
+def _copy(files: Iterable[Path], folder: Path) -> None:
+    folder.mkdir()
+    for path in files:
+        with suppress(OSError):  # what cannot be opened is a refused case already
+            if path.stat().st_size <= documents.MAX_BYTES:
+                shutil.copyfile(path, folder / path.name)
+
+
+def _write(staging: Path, entries: list[Entry], kept: list[Document], name: str, notes: Mapping[str, Any]) -> None:
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
@@ -339,7 +348,7 @@ def _write(staging: Path, entries: list[Entry], kept: list[Document], folder: st
     parquet.write_table(arrow.table(columns), staging / "words.parquet")
     parquet.write_table(arrow.Table.from_pylist(pages), staging / "pages.parquet")
     parquet.write_table(arrow.Table.from_pylist([_plain(entry) for entry in entries]), staging / "manifest.parquet")
-    about = {"schema": SCHEMA, "version": _version(entries, columns, pages), "folder": folder, "notes": notes}
+    about = {"schema": SCHEMA, "version": _version(entries, columns, pages), "name": name, "notes": notes}
     (staging / "dataset.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 

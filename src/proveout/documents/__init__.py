@@ -6,7 +6,7 @@ Not covered: what the words mean, and what a file is called: a Document knows it
 """
 
 from proveout.documents.batch import read_many
-from proveout.documents.files import page_image, read, sha256_of
+from proveout.documents.files import MAX_BYTES, page_image, read, sha256_of
 from proveout.documents.sheet import lines
 
-__all__ = ["lines", "page_image", "read", "read_many", "sha256_of"]
+__all__ = ["MAX_BYTES", "lines", "page_image", "read", "read_many", "sha256_of"]
