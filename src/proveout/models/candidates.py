@@ -1,0 +1,145 @@
+"""Candidates: every text of a document that could be the value of a field of some kind.
+
+One door: `candidates_of`. Recall counts here, choosing comes later.
+Covered: ranges ("1/27/20 - 2/04/20" gives two dates), ids with a suffix, names that run over two lines or follow their label.
+Not covered: values that are printed nowhere, and dates without a year.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from proveout.models.cells import NOWHERE, Cells
+from proveout.models.values import cents_of, day_of, plain, plain_name
+from proveout.records import Box, Kind, Word
+
+FIRST, LAST = 4, 2  # occurrences of one value that are kept: from the front and from the end of the document
+NAME_PAGES = 2  # names are looked for on so many pages at the front, and on the last one
+_LONGEST_NAME = 80  # characters
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"(?<![\d/.])(?:"
+    r"\d{4}-\d{1,2}-\d{1,2}(?!\d)"
+    r"|\d{1,2}([/.-])\d{1,2}\1(?:\d{4}(?!\d)|\d{2}(?![\d.,]\d))"
+    rf"|{_MONTH}\s*\d{{1,2}},?\s+\d{{4}}(?!\d)"
+    rf"|\d{{1,2}}[\s-]*{_MONTH}[\s,-]*(?:\d{{4}}|\d{{2}})(?!\d)"
+    r")",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(
+    r"(?<![\d.,/:-])(?:\(\s*)?(?:-\s*)?(?:[$€£]\s*)?(?:-\s*)?"
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,3}(?:\.\d{3})+,\d{2}|\d+[.,]\d{2}|(?<=[$€£])\d+|(?<=[$€£] )\d+)"
+    r"(?![\d%/:-]|[.,]\d)\)?"
+)
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{0,5}[-#]?\d[A-Za-z0-9]*(?:[-–][A-Za-z0-9]+)*(?![A-Za-z0-9])")
+_PHONE = re.compile(r"\(?\d{3}\)?[\s.-]*\d{3}[.-]\d{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    text: str  # as printed
+    key: str  # the same for candidates with the same value
+    cell: int  # index into the cells
+    start: int  # characters of the cell's text
+    end: int
+    page: int
+    box: Box
+
+
+def candidates_of(cells: Cells, kind: Kind, label_phrases: Sequence[str] = ()) -> list[Candidate]:
+    """Candidates in reading order. Of a value that is printed often, the first and the last occurrences are kept.
+
+    `label_phrases` are cut off a name that follows one in the same cell.
+    """
+    found = {"date": _dates, "amount": _amounts, "number": _numbers}
+    spans = _names(cells, label_phrases) if kind == "name" else found[kind](cells)
+    return _thinned([_candidate(cells, *span) for span in spans])
+
+
+Span = tuple[int, int, int, str, str]  # cell, start, end, text, key
+
+
+def _dates(cells: Cells) -> Iterator[Span]:
+    for at, text in enumerate(cells.texts):
+        if sum(map(str.isdigit, text)) < 3:
+            continue
+        for found in _DATE.finditer(text):
+            day = day_of(found[0])
+            if day is not None and 1980 <= day.year <= 2079:
+                yield at, found.start(), found.end(), found[0], day.isoformat()
+
+
+def _amounts(cells: Cells) -> Iterator[Span]:
+    for at, text in enumerate(cells.texts):
+        if not any(map(str.isdigit, text)):
+            continue
+        for found in _AMOUNT.finditer(text):
+            cents = cents_of(found[0])
+            if cents is not None:
+                yield at, found.start(), found.end(), found[0].strip(), str(cents)
+
+
+def _numbers(cells: Cells) -> Iterator[Span]:
+    for at, text in enumerate(cells.texts):
+        if sum(map(str.isdigit, text)) < 3:
+            continue
+        taken = [found.span() for pattern in (_DATE, _PHONE, _AMOUNT) for found in pattern.finditer(text)]
+        for found in _NUMBER.finditer(text):
+            start, end = found.span()
+            if sum(map(str.isdigit, found[0])) < 3 or any(a < end and start < b for a, b in taken):
+                continue
+            yield at, start, end, found[0], plain(found[0])
+
+
+def _names(cells: Cells, label_phrases: Sequence[str]) -> Iterator[Span]:
+    last = int(cells.page[-1]) if len(cells.page) else 0
+    leading = _leading(label_phrases)
+    for at, text in enumerate(cells.texts):
+        if NAME_PAGES <= cells.page[at] < last or not cells.wordy[at] or len(text) > _LONGEST_NAME or text.endswith(":"):
+            continue
+        start = found.end() if (found := leading.match(text)) else 0
+        if len(plain_name(text[start:])) < 3:
+            continue
+        yield at, start, len(text), text[start:], plain_name(text[start:])
+        below = int(cells.below[at])
+        if below != NOWHERE and _continues(cells, at, below):
+            whole = f"{text[start:]} {cells.texts[below]}"
+            yield at, start, len(text), whole, plain_name(whole)
+
+
+def _leading(label_phrases: Sequence[str]) -> re.Pattern[str]:
+    phrases = "|".join(re.escape(phrase) for phrase in sorted(label_phrases, key=len, reverse=True))
+    return re.compile(rf"(?:{phrases})(?:\s*[:#]\s*|\s+)(?=\S)" if phrases else r"(?!)", re.IGNORECASE)
+
+
+def _continues(cells: Cells, at: int, below: int) -> bool:
+    """Whether the cell below reads on: close under this one, from the same left edge, alone or unlabelled."""
+    x0, _, _, y1 = cells.boxes[at]
+    height = cells.boxes[at][3] - cells.boxes[at][1]
+    text = cells.texts[below]
+    near = abs(cells.boxes[below][0] - x0) < height and cells.boxes[below][1] - y1 < 0.6 * height
+    indented_less = cells.boxes[below][0] <= x0 + 1 and cells.boxes[below][1] - y1 < 0.6 * height
+    return bool((near or indented_less) and len(text) <= 40 and not text.endswith(":"))
+
+
+def _candidate(cells: Cells, cell: int, start: int, end: int, text: str, key: str) -> Candidate:
+    return Candidate(text, key, cell, start, end, int(cells.page[cell]), _box(cells.words[cell], start, end))
+
+
+def _box(words: tuple[Word, ...], start: int, end: int) -> Box:
+    """Around the words that hold these characters of the cell's text (words joined by one space)."""
+    inside, at = [], 0
+    for word in words:
+        if at < end and at + len(word.text) > start:
+            inside.append(word.box)
+        at += len(word.text) + 1
+    inside = inside or [words[0].box]
+    return Box(min(b.x0 for b in inside), min(b.y0 for b in inside), max(b.x1 for b in inside), max(b.y1 for b in inside))
+
+
+def _thinned(candidates: list[Candidate]) -> list[Candidate]:
+    places: dict[str, list[int]] = {}
+    for at, candidate in enumerate(candidates):
+        places.setdefault(candidate.key, []).append(at)
+    kept = {at for each in places.values() for at in (*each[:FIRST], *each[-LAST:])}
+    return [candidate for at, candidate in enumerate(candidates) if at in kept]

@@ -1,0 +1,195 @@
+"""A document as cells: runs of words that stand together, and what stands beside each of them.
+
+A form prints a label and its value as two cells beside or above each other; a table prints a heading over its column.
+Covered: cells that touch ("Total $: 500"), headings several rows above, pages of any size.
+Not covered: ruled lines and colours. Only words and their boxes are read.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from proveout.records import Document, Page, Word
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+GAP = 0.65  # of a line's height: a wider space parts two cells; a space between words is 0.25 to 0.35
+REACH = 240  # cells further up in reading order are not looked at for the one above
+NOWHERE = -1
+_BRACKETS = re.compile(r"\([^)]*\)")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Columns over all cells of a document; a neighbour is an index into them, or NOWHERE."""
+
+    texts: list[str]
+    words: list[tuple[Word, ...]]
+    boxes: Floats  # (cells, 4): x0, y0, x1, y1 in points
+    page: Ints
+    line: Ints  # counted through the document
+    sizes: Floats  # (cells, 2): width and height of its page
+    wordy: npt.NDArray[np.bool_]  # more letters than digits: a label or a name rather than a value
+    left: Ints
+    right: Ints
+    above: Ints
+    below: Ints
+    label_left: Ints  # the nearest wordy cell to the left
+    heading: Ints  # the nearest wordy cell above
+    row: Ints  # the first wordy cell of the line
+
+
+def cells_of(document: Document, phrases: Sequence[str] = ()) -> Cells:
+    """Cut the lines of every page at wide gaps and around known label phrases, and find each cell's neighbours."""
+    known = _starts(phrases)
+    runs: list[tuple[Word, ...]] = []
+    pages, lines, sizes = [], [], []
+    line = -1
+    for page in document.pages:
+        for words in _lines(page):
+            line += 1
+            for run in _cut(words, known):
+                runs.append(run)
+                pages.append(page.number)
+                lines.append(line)
+                sizes.append((max(page.width, 1.0), max(page.height, 1.0)))
+    texts = [" ".join(word.text for word in run) for run in runs]
+    boxes = np.array([_around(run) for run in runs], dtype=np.float64).reshape(-1, 4)
+    wordy = np.array([_is_wordy(text) for text in texts], dtype=bool)
+    page_of, line_of = np.array(pages, dtype=np.int64), np.array(lines, dtype=np.int64)
+    left = _previous(line_of)
+    above = _above(boxes, page_of, line_of)
+    return Cells(
+        texts=texts,
+        words=runs,
+        boxes=boxes,
+        page=page_of,
+        line=line_of,
+        sizes=np.array(sizes, dtype=np.float64).reshape(-1, 2),
+        wordy=wordy,
+        left=left,
+        right=_turned(left),
+        above=above,
+        below=_turned(above),
+        label_left=_nearest(left, wordy),
+        heading=_nearest(above, wordy),
+        row=_first_wordy(left, wordy),
+    )
+
+
+def _lines(page: Page) -> Iterator[list[Word]]:
+    line: list[Word] = []
+    for word in page.words:
+        if line and word.line != line[0].line:
+            yield line
+            line = []
+        line.append(word)
+    if line:
+        yield line
+
+
+Phrases = dict[str, list[tuple[str, ...]]]  # by their first word
+
+
+def _starts(phrases: Sequence[str]) -> Phrases:
+    """Phrases of several words by their first; one word alone is too often part of a name."""
+    found: Phrases = {}
+    for phrase in phrases:
+        words = tuple(phrase.lower().split())
+        if len(words) > 1:
+            found.setdefault(words[0], []).append(words)
+    return found
+
+
+def _cut(words: Sequence[Word], known: Phrases) -> Iterator[tuple[Word, ...]]:
+    heights = sorted(word.box.y1 - word.box.y0 for word in words)
+    gap = max(GAP * heights[len(heights) // 2], 2.0)
+    cuts = {0, len(words)}
+    for at, word in enumerate(words):
+        if at and (word.box.x0 - words[at - 1].box.x1 > gap or words[at - 1].text.endswith(":")):
+            cuts.add(at)
+        for phrase in known.get(word.text.lower(), ()):
+            here = tuple(each.text.lower().rstrip(":") for each in words[at : at + len(phrase)])
+            if here == phrase:
+                cuts |= {at, at + len(phrase)}
+    for start, end in pairwise(sorted(cuts)):
+        yield tuple(words[start:end])
+
+
+def _around(run: tuple[Word, ...]) -> tuple[float, float, float, float]:
+    boxes = [word.box for word in run]
+    return min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+
+
+def _is_wordy(text: str) -> bool:
+    """
+    >>> [_is_wordy(text) for text in ("Order #", "Bernie 2020 (33287)", "12/30/19 to 01/05/20", "$150.00", "PQ1523")]
+    [True, True, False, False, False]
+    """
+    outside = _BRACKETS.sub("", text) or text
+    letters = sum(map(str.isalpha, outside))
+    return letters >= 2 and letters > sum(map(str.isdigit, outside))
+
+
+def _previous(line: Ints) -> Ints:
+    """The cell before each in the same line.
+
+    >>> _previous(np.array([0, 0, 1])).tolist()
+    [-1, 0, -1]
+    """
+    before = np.arange(len(line)) - 1
+    before[np.flatnonzero(np.diff(line, prepend=-1))] = NOWHERE
+    return before
+
+
+def _turned(towards: Ints) -> Ints:
+    """The neighbour in the opposite direction; the nearest where several point at one cell."""
+    back = np.full(len(towards), NOWHERE)
+    for at in range(len(towards) - 1, -1, -1):
+        if towards[at] != NOWHERE:
+            back[towards[at]] = at
+    return back
+
+
+def _above(boxes: Floats, page: Ints, line: Ints) -> Ints:
+    """The lowest cell of an earlier line of the page whose width overlaps, the one with the larger overlap first."""
+    found = np.full(len(boxes), NOWHERE)
+    x0, x1 = boxes[:, 0], boxes[:, 2]
+    starts = np.searchsorted(line, line, side="left")  # first cell of each one's line
+    first = np.searchsorted(page, page, side="left")
+    block = 64
+    for a in range(0, len(boxes), block):
+        b = min(a + block, len(boxes))
+        low, high = max(int(first[a]), a - REACH), int(starts[b - 1])
+        if high <= low:
+            continue
+        overlap = np.minimum(x1[a:b, None], x1[None, low:high]) - np.maximum(x0[a:b, None], x0[None, low:high])
+        fits = overlap > 1.0
+        index = np.arange(low, high)
+        fits &= (index[None, :] < starts[a:b, None]) & (index[None, :] >= first[a:b, None])
+        rank = np.where(fits, line[None, low:high] * 1e4 + np.minimum(overlap, 9e3), -1.0)
+        best = rank.argmax(axis=1)
+        found[a:b] = np.where(rank[np.arange(b - a), best] >= 0, best + low, NOWHERE)
+    return found
+
+
+def _nearest(towards: Ints, wordy: npt.NDArray[np.bool_]) -> Ints:
+    """The first wordy cell on the way; every neighbour comes earlier in reading order."""
+    found = np.full(len(towards), NOWHERE)
+    for at, beside in enumerate(towards.tolist()):
+        if beside != NOWHERE:
+            found[at] = beside if wordy[beside] else found[beside]
+    return found
+
+
+def _first_wordy(left: Ints, wordy: npt.NDArray[np.bool_]) -> Ints:
+    found = np.full(len(left), NOWHERE)
+    for at, beside in enumerate(left.tolist()):
+        if beside != NOWHERE:
+            found[at] = found[beside] if found[beside] != NOWHERE else (beside if wordy[beside] else NOWHERE)
+    return found

@@ -1,0 +1,253 @@
+"""What labelled documents taught about places: which neighbours right answers had, and on which forms.
+
+Documents that share a form are a family. Evidence is averaged inside a family and added up over families, so that forty
+documents of one form count as one form that is well known, not as forty witnesses.
+A training document is asked as if it were new: without itself (a new document of a known form), or without its whole
+family (a new form). The ranker learns from both how far to trust this evidence.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proveout.models.features import SLOTS, Evidence, shape
+
+Floats = npt.NDArray[np.float64]
+Signature = tuple[str, ...]  # the shape of each slot's text, and of the candidate itself at the end
+
+SAME_FORM_ABOVE = 0.4  # shared share of the first page's wordy texts
+NEIGHBOURS = 5  # documents of the nearest forms that are asked
+_PRIOR = 0.7  # families' worth of doubt
+COLUMNS = (
+    *(f"rate_{slot}" for slot in (*SLOTS, "own")),
+    *(f"support_{slot}" for slot in (*SLOTS, "own")),
+    "form_match",
+    "familiar",
+)
+
+
+def signatures_of(evidence: Evidence) -> list[Signature]:
+    return [
+        (*(shape(text) for text in beside), shape(candidate.text))
+        for candidate, beside in zip(evidence.candidates, evidence.neighbours, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Known:
+    """One labelled document, for one field: its candidates' signatures, and which of them were right."""
+
+    signatures: list[Signature]
+    right: npt.NDArray[np.bool_]
+
+
+Rate = tuple[float, float]  # log odds of being right, families that say so
+
+
+@dataclass(frozen=True)
+class Rates:
+    """For each slot, what is known of the texts that stood there."""
+
+    unknown: Rate
+    slots: list[dict[str, Rate]]
+
+
+Counts = dict[str, dict[int, tuple[float, float]]]  # text of a slot to family to (sum of shares, documents)
+
+
+class Experience:
+    """What labelled documents taught, as it is asked about new documents."""
+
+    def __init__(
+        self, marks: Sequence[Sequence[str]], right: Mapping[str, Sequence[Sequence[Signature]]], rates: Mapping[str, Rates]
+    ) -> None:
+        self.marks = [tuple(sorted(each)) for each in marks]
+        self.right = right  # for each field, for each document: the signatures of right answers
+        self.rates = rates  # for each field
+        self._words = {word: at for at, word in enumerate(sorted({word for each in self.marks for word in each}))}
+        self._forms = np.zeros((len(marks), len(self._words)), dtype=np.float32)
+        for row, each in enumerate(self.marks):
+            self._forms[row, [self._words[word] for word in each]] = 1.0
+        self._sizes = np.array([len(each) for each in self.marks], dtype=np.float64)
+        keys = {key for name in right for each in right[name] for signature in each for key in signature if key}
+        self._keys = {key: at for at, key in enumerate(sorted(keys))}
+        self._places = {name: [self._numbered(each) for each in each_right] for name, each_right in right.items()}
+
+    def as_plain(self) -> dict[str, Any]:
+        slots = {
+            name: {
+                "unknown": rates.unknown,
+                "slots": [{k: [round(v, 5) for v in pair] for k, pair in sorted(slot.items())} for slot in rates.slots],
+            }
+            for name, rates in self.rates.items()
+        }
+        return {"marks": self.marks, "right": self.right, "rates": slots}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Experience":
+        right = {name: [[tuple(s) for s in each] for each in every] for name, every in plain["right"].items()}
+        rates = {
+            name: Rates(tuple(each["unknown"]), [{k: (v[0], v[1]) for k, v in slot.items()} for slot in each["slots"]])
+            for name, each in plain["rates"].items()
+        }
+        return cls(plain["marks"], right, rates)
+
+    def columns(self, name: str, signatures: Sequence[Signature], marks: frozenset[str]) -> Floats:
+        """COLUMNS for each candidate of a new document."""
+        rates = self.rates[name]
+        asked = [[rates.slots[slot].get(key, rates.unknown) for slot, key in enumerate(each)] for each in signatures]
+        return self._columns(name, signatures, asked, *self.nearest(marks))
+
+    def _columns(
+        self, name: str, signatures: Sequence[Signature], rates: list[list[Rate]], nearest: Sequence[int], likeness: Floats
+    ) -> Floats:
+        slots = len(SLOTS) + 1
+        out = np.zeros((len(signatures), len(COLUMNS)))
+        if not len(signatures):
+            return out
+        both = np.array(rates, dtype=np.float64)  # (candidates, slots, 2)
+        out[:, :slots], out[:, slots : 2 * slots] = both[:, :, 0], both[:, :, 1]
+        if (likeness > 0).any():
+            here = self._numbered(signatures)
+            match = np.stack([_match(here, self._places[name][at]) for at in nearest], axis=1)
+            out[:, -2] = match @ likeness**2 / (likeness**2).sum()
+        out[:, -1] = likeness.max(initial=0.0)
+        return out
+
+    def nearest(self, marks: frozenset[str], left_out: npt.NDArray[np.bool_] | None = None) -> tuple[list[int], Floats]:
+        """The documents whose first page is most alike, and how much (Jaccard)."""
+        shared = self._forms[:, [self._words[word] for word in marks if word in self._words]].sum(axis=1).astype(np.float64)
+        likeness = shared / np.maximum(self._sizes + len(marks) - shared, 1.0)
+        if left_out is not None:
+            likeness[left_out] = 0.0
+        order = np.argsort(-likeness, kind="stable")[:NEIGHBOURS]
+        return order.tolist(), likeness[order]
+
+    def _numbered(self, signatures: Sequence[Signature]) -> npt.NDArray[np.int64]:
+        """Keys as numbers: -1 for a key that no right answer had, -2 for none."""
+        rows = [[self._keys.get(key, -1) if key else -2 for key in signature] for signature in signatures]
+        return np.array(rows, dtype=np.int64).reshape(-1, len(SLOTS) + 1)
+
+
+class Learning(Experience):
+    """Experience that still knows which document taught what, and can be asked without it."""
+
+    def __init__(self, marks: Sequence[frozenset[str]], known: Mapping[str, Sequence[Known]]) -> None:
+        self.family = np.array(families(marks), dtype=int)
+        self.known = known
+        self._shares = {name: [_shares(each) for each in every] for name, every in known.items()}
+        self._base = {
+            name: float(sum(each.right.sum() for each in every)) / max(sum(len(each.right) for each in every), 1)
+            for name, every in known.items()
+        }
+        self._counts = {name: self._count(shares) for name, shares in self._shares.items()}
+        rates = {
+            name: Rates(
+                _rate((), self._base[name]),
+                [{key: _rate(there.values(), self._base[name]) for key, there in slot.items()} for slot in slots],
+            )
+            for name, slots in self._counts.items()
+        }
+        super().__init__([sorted(each) for each in marks], {name: [_right(e) for e in v] for name, v in known.items()}, rates)
+
+    def columns_without(self, name: str, own: int, new_form: bool) -> Floats:
+        """COLUMNS for a training document as if it were new: without itself, or without its whole family."""
+        asked: dict[tuple[int, str], Rate] = {}
+        signatures = self.known[name][own].signatures
+        for signature in signatures:
+            for at in enumerate(signature):
+                if at not in asked:
+                    asked[at] = self._rate_without(name, *at, own, new_form)
+        rates = [[asked[at] for at in enumerate(signature)] for signature in signatures]
+        left_out = self.family == self.family[own] if new_form else np.arange(len(self.family)) == own
+        return self._columns(name, signatures, rates, *self.nearest(frozenset(self.marks[own]), left_out))
+
+    def _count(self, documents: Sequence[Sequence[Mapping[str, float]]]) -> list[Counts]:
+        counts: list[Counts] = [{} for _ in range(len(SLOTS) + 1)]
+        for shares, group in zip(documents, self.family.tolist(), strict=True):
+            for count, slot in zip(counts, shares, strict=True):
+                for key, share in slot.items():
+                    there = count.setdefault(key, {})
+                    right, seen = there.get(group, (0.0, 0.0))
+                    there[group] = (right + share, seen + 1.0)
+        return counts
+
+    def _rate_without(self, name: str, slot: int, key: str, own: int, new_form: bool) -> Rate:
+        there = self._counts[name][slot].get(key, {})
+        group = int(self.family[own])
+        if group not in there:
+            return _rate(there.values(), self._base[name])
+        left = {each: pair for each, pair in there.items() if each != group}
+        share = self._shares[name][own][slot].get(key)
+        if not new_form:
+            right, seen = there[group]
+            left[group] = (right, seen) if share is None else (right - share, seen - 1.0)
+        return _rate(left.values(), self._base[name])
+
+
+def _rate(families: Iterable[tuple[float, float]], base: float) -> Rate:
+    """Log odds that a candidate with this neighbour is right, and how many families' worth of evidence says so."""
+    total, weight = _PRIOR * base, 0.0
+    for right, seen in families:
+        if seen > 0.5:
+            w = math.sqrt(min(seen, 9.0))
+            total, weight = total + w * max(right, 0.0) / seen, weight + w
+    rate = total / (weight + _PRIOR)
+    return math.log((rate + 1e-3) / (1 - rate + 1e-3)), weight
+
+
+def _right(known: Known) -> list[Signature]:
+    return sorted({s for s, right in zip(known.signatures, known.right.tolist(), strict=True) if right})
+
+
+def _shares(known: Known) -> list[dict[str, float]]:
+    """For each slot: of the candidates with this neighbour, the share that was right."""
+    out: list[dict[str, float]] = []
+    for slot in range(len(SLOTS) + 1):
+        right: dict[str, float] = {}
+        count: dict[str, int] = {}
+        for signature, is_right in zip(known.signatures, known.right.tolist(), strict=True):
+            key = signature[slot]
+            if key:
+                right[key] = right.get(key, 0.0) + is_right
+                count[key] = count.get(key, 0) + 1
+        out.append({key: right[key] / count[key] for key in right})
+    return out
+
+
+def _match(here: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> Floats:
+    """For each signature the share of slots that agree with the nearest right answer's."""
+    if not len(right):
+        return np.zeros(len(here))
+    same = (here[:, None, :] == right[None, :, :]) & (here[:, None, :] >= 0)
+    best: Floats = same.mean(axis=2).max(axis=1)
+    return best
+
+
+def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    """
+    >>> jaccard(frozenset("abc"), frozenset("bcd"))
+    0.5
+    """
+    shared = len(one & other)
+    return shared / (len(one) + len(other) - shared) if shared else 0.0
+
+
+def families(marks: Sequence[frozenset[str]]) -> list[int]:
+    """Group documents: each joins the family of the most similar earlier one, or founds its own.
+
+    >>> families([frozenset("abcd"), frozenset("xyz"), frozenset("abce")])
+    [0, 1, 0]
+    """
+    found: list[int] = []
+    for at, own in enumerate(marks):
+        best = max(range(at), key=lambda other: jaccard(own, marks[other]), default=None)
+        if best is not None and jaccard(own, marks[best]) >= SAME_FORM_ABOVE:
+            found.append(found[best])
+        else:
+            found.append(max(found, default=-1) + 1)
+    return found

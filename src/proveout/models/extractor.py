@@ -1,0 +1,315 @@
+"""The extractor: from documents to proposed values and a class. Train it, ask it, keep it in a folder.
+
+A folder holds JSON and text, no code: loading one cannot run anything. `manifest.json` names every file with its hash.
+Covered: the same documents, labels, prompts and settings give the same bytes on the same machine.
+Not covered: whether a proposal may be trusted. `calibration` and `control` decide that.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proveout.errors import BadModel, NoDocuments
+from proveout.mission import Mission
+from proveout.models import ranker, wording
+from proveout.models.classes import Classes
+from proveout.models.experience import Experience, Known, Learning, Signature, signatures_of
+from proveout.models.features import Evidence, Reading, reading_of
+from proveout.models.labels import Labels
+from proveout.models.ranker import Choice, Groups, Ranker, Settings
+from proveout.models.values import day_of, same, value_of
+from proveout.prompts import Prompts
+from proveout.records import Box, Document, Kind, Value
+
+FORMAT, VERSION = "proveout-extractor", 1
+_NONE_BELOW = 0.02  # a field whose best value is less likely than that is left empty
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One value of one field."""
+
+    text: str  # as printed
+    value: Value
+    page: int  # from 0
+    box: Box
+    score: float  # 0..1, raw: how likely among the document's values; calibration makes a probability of it
+    margin: float  # score minus the runner-up's
+    speaks_for: tuple[str, ...] = ()  # short phrases, strongest first
+    speaks_against: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extraction:
+    document: str  # SHA-256 of the file
+    document_class: str
+    class_confidence: float
+    fields: Mapping[str, Proposal]  # a missing field is an abstention
+
+
+class Extractor:
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        ranges: Sequence[tuple[str, str]],
+        prompts: Mapping[str, Any],
+        classes: Classes,
+        experience: Experience,
+        rankers: Mapping[str, Ranker],
+        settings: Settings,
+        trained_on: Mapping[str, Any],
+    ) -> None:
+        self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
+        self.experience, self.rankers, self.settings, self.trained_on = experience, dict(rankers), settings, trained_on
+        self.reader = _Reader(kinds, prompts)
+
+    @classmethod
+    def train(
+        cls,
+        documents: Sequence[Document],
+        labels: Mapping[str, Mapping[str, str]],
+        mission: Mission,
+        prompts: Prompts,
+        settings: Settings | None = None,
+        classes: Mapping[str, str] | None = None,
+        dataset: str = "",
+    ) -> "Extractor":
+        """Learn from documents and their labels (SHA-256 to field to text; a field may be missing).
+
+        `classes` gives the class where it is known, `dataset` the version that is noted in the manifest.
+        Raises NoDocuments where no document has a label.
+        """
+        settings = settings or Settings()
+        ordered = sorted((document for document in documents if labels.get(document.sha256)), key=lambda d: d.sha256)
+        if not ordered:
+            raise NoDocuments(f"none of {len(documents)} documents has a label to learn from; label some in labels.csv")
+        kinds, ranges = mission.kinds, mission.checks.date_order
+        plain = _plain(prompts)
+        reader = _Reader(kinds, plain)
+        readings = [reader.read(document) for document in ordered]
+        told = [labels[document.sha256] for document in ordered]
+        learning = _learn(readings, told, kinds)
+        rankers = {}
+        for name, kind in kinds.items():
+            groups, inputs, right = reader.groups[name], [], []
+            for at, reading in enumerate(readings):
+                if not has_label(kind, told[at].get(name, "")):
+                    continue
+                for new_form in (False, True):
+                    learned = learning.columns_without(name, at, new_form)
+                    inputs.append(ranker.columns(reading.kinds[kind], groups, learned))
+                    right.append(learning.known[name][at].right)
+            if any(each.any() for each in right):
+                rankers[name] = Ranker.train(inputs, right, settings)
+        headings = Classes.of(plain["classes"])
+        guessed = [(classes or {}).get(document.sha256, "") for document in ordered]
+        trained_on = {"dataset": dataset, "documents": len(ordered), "prompts": prompts.version}
+        made = cls(
+            kinds,
+            ranges,
+            plain,
+            headings.learn([reading.cells for reading in readings], guessed),
+            Experience.from_plain(learning.as_plain()),
+            rankers,
+            settings,
+            trained_on,
+        )
+        return made
+
+    def extract(self, documents: Sequence[Document]) -> list[Extraction]:
+        """What each document says, in their order. One document's answer never depends on another's."""
+        return [self._extraction(self.reader.read(document)) for document in documents]
+
+    def _extraction(self, reading: Reading) -> Extraction:
+        signatures = {kind: signatures_of(evidence) for kind, evidence in reading.kinds.items()}
+        choices = {name: self._choices(name, reading, signatures[kind]) for name, kind in self.kinds.items()}
+        for first, last in self.ranges:
+            evidence = reading.kinds[self.kinds[first]]
+            choices[first], choices[last] = ranker.choose_range(evidence, choices[first], choices[last])
+        _, likeness = self.experience.nearest(reading.marks)
+        familiar = float(likeness.max(initial=0.0))
+        found = {
+            name: self._proposal(name, reading, each, familiar)
+            for name, each in choices.items()
+            if each and each[0].score >= _NONE_BELOW
+        }
+        document_class, confidence = self.classes.tell(reading.cells)
+        return Extraction(reading.sha256, document_class, confidence, found)
+
+    def _choices(self, name: str, reading: Reading, signatures: Sequence[Signature]) -> list[Choice]:
+        if name not in self.rankers:
+            return []
+        evidence = reading.kinds[self.kinds[name]]
+        learned = self.experience.columns(name, signatures, reading.marks)
+        inputs = ranker.columns(evidence, self.reader.groups[name], learned)
+        return ranker.choose(evidence, self.rankers[name].probabilities(inputs))
+
+    def _proposal(self, name: str, reading: Reading, choices: Sequence[Choice], familiar: float) -> Proposal:
+        kind = self.kinds[name]
+        evidence, best = reading.kinds[kind], choices[0]
+        candidate = evidence.candidates[best.candidate]
+        second = choices[1].score if len(choices) > 1 else 0.0
+        groups = self.reader.groups[name]
+        pros, cons = wording.reasons(reading.cells, evidence, choices, groups, kind, familiar)
+        return Proposal(
+            text=candidate.text,
+            value=value_of(kind, candidate.text),
+            page=candidate.page,
+            box=candidate.box,
+            score=round(best.score, 6),
+            margin=round(best.score - second, 6),
+            speaks_for=pros,
+            speaks_against=cons,
+        )
+
+    @property
+    def id(self) -> str:
+        """Content id: the same for the same bytes in the folder."""
+        return hashlib.sha256(self._manifest(self._files())).hexdigest()[:16]
+
+    def save(self, folder: Path | str) -> None:
+        """Write the folder; the manifest comes last, so that half a folder is never taken for a whole one."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "manifest.json").unlink(missing_ok=True)
+        files = self._files()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        (folder / "manifest.json").write_bytes(self._manifest(files))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Extractor":
+        """Raises BadModel for a folder that is foreign, damaged, or written by a newer version."""
+        manifest, files = _open(Path(folder))
+        try:
+            prompts, state = json.loads(files["prompts.json"]), json.loads(files["experience.json"])
+            classes = Classes.of(prompts["classes"]).with_plain(json.loads(files["classes.json"]))
+            kinds = dict(manifest["kinds"])
+            rankers = {n: Ranker.from_text(files[f"ranker.{n}.txt"].decode()) for n in kinds if f"ranker.{n}.txt" in files}
+            settings = Settings(**manifest["settings"])
+            ranges = [(first, last) for first, last in manifest["ranges"]]
+            experience = Experience.from_plain(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadModel(f"{folder}: its files do not fit together ({error}); build the model again") from error
+        return cls(kinds, ranges, prompts, classes, experience, rankers, settings, manifest["trained_on"])
+
+    def _files(self) -> dict[str, bytes]:
+        return {
+            "prompts.json": _json(self.prompts),
+            "classes.json": _json(self.classes.as_plain()),
+            "experience.json": _json(self.experience.as_plain()),
+            **{f"ranker.{name}.txt": each.as_text().encode() for name, each in self.rankers.items()},
+        }
+
+    def _manifest(self, files: Mapping[str, bytes]) -> bytes:
+        return _json(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+                "kinds": [[name, kind] for name, kind in self.kinds.items()],
+                "ranges": self.ranges,
+                "settings": asdict(self.settings),
+                "trained_on": self.trained_on,
+            },
+            indent=1,
+        )
+
+
+class _Reader:
+    """Reads documents as the prompts say."""
+
+    def __init__(self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any]) -> None:
+        described = prompts["fields"]
+        groups: dict[str, list[str]] = {}
+        for name in kinds:
+            groups[name], groups[f"not {name}"] = described[name]["labels"], described[name]["not_labels"]
+        self.labels = Labels(groups)
+        order = list(groups)
+        self.groups = {
+            name: Groups(
+                order.index(name),
+                order.index(f"not {name}"),
+                tuple(order.index(other) for other, k in kinds.items() if k != kind),
+            )
+            for name, kind in kinds.items()
+        }
+        headings = [phrase for each in prompts["classes"].values() for phrase in each]
+        self.phrases = sorted({*(phrase for each in groups.values() for phrase in each), *headings})
+        self.name_labels = sorted({p for name, kind in kinds.items() if kind == "name" for p in described[name]["labels"]})
+        self.kinds = tuple(dict.fromkeys(kinds.values()))
+
+    def read(self, document: Document) -> Reading:
+        return reading_of(document, self.kinds, self.labels, self.phrases, self.name_labels)
+
+
+def has_label(kind: Kind, text: str) -> bool:
+    return bool(text.strip()) and (kind != "date" or day_of(text) is not None)
+
+
+def _learn(readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds: Mapping[str, Kind]) -> Learning:
+    signatures = [{kind: signatures_of(evidence) for kind, evidence in reading.kinds.items()} for reading in readings]
+    known = {
+        name: [
+            Known(signatures[at][kind], _right(kind, reading.kinds[kind], told[at].get(name, "")))
+            for at, reading in enumerate(readings)
+        ]
+        for name, kind in kinds.items()
+    }
+    return Learning([reading.marks for reading in readings], known)
+
+
+def _right(kind: Kind, evidence: Evidence, gold: str) -> npt.NDArray[np.bool_]:
+    if not has_label(kind, gold):
+        return np.zeros(len(evidence.candidates), dtype=bool)
+    texts = {candidate.text for candidate in evidence.candidates}
+    right = {text for text in texts if same(kind, gold, text)}
+    return np.array([candidate.text in right for candidate in evidence.candidates], dtype=bool)
+
+
+def _plain(prompts: Prompts) -> dict[str, Any]:
+    """The part of the prompts that conditions extraction; a model keeps it, so that it reads as it was trained."""
+    return {
+        "fields": {
+            name: {"labels": list(each.labels), "not_labels": list(each.not_labels)} for name, each in prompts.fields.items()
+        },
+        "classes": {name: list(each.headings) for name, each in prompts.classes.items()},
+    }
+
+
+def _json(data: Any, indent: int | None = None) -> bytes:
+    return json.dumps(data, ensure_ascii=False, indent=indent, sort_keys=False).encode()
+
+
+def _open(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the files that it names, each with the hash that it says."""
+    expected = "expected a folder that `proveout build` wrote"
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+    except OSError as error:
+        raise BadModel(f"{folder}: no manifest.json ({error.strerror}); {expected}") from error
+    except ValueError as error:
+        raise BadModel(f"{folder}/manifest.json: not JSON ({error}); {expected}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BadModel(f"{folder}: its format is {found!r}, not {FORMAT!r}; {expected}")
+    if manifest.get("version") != VERSION:
+        now = f"written by format version {manifest.get('version')}, this Proveout reads {VERSION}"
+        raise BadModel(f"{folder}: {now}; build the model again, or use the Proveout that wrote it")
+    files = {}
+    for name, expected_hash in manifest["files"].items():
+        try:
+            content = (folder / Path(name).name).read_bytes()
+        except OSError as error:
+            raise BadModel(f"{folder}/{name}: missing ({error.strerror}); build the model again") from error
+        if (found := hashlib.sha256(content).hexdigest()) != expected_hash:
+            hashes = f"its SHA-256 is {found[:12]}…, the manifest says {str(expected_hash)[:12]}…"
+            raise BadModel(f"{folder}/{name}: damaged or changed, {hashes}; build the model again")
+        files[name] = content
+    return manifest, files

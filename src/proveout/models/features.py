@@ -1,0 +1,311 @@
+"""What can be said of a candidate without having learned anything: place, neighbours, and its part in the document.
+
+`evidence_of` gives one matrix for each kind. What was learned from documents is added by `memory`.
+Not covered: title, received, layout, file name. A Document has none of them.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from proveout.models.candidates import Candidate, candidates_of
+from proveout.models.cells import NOWHERE, Cells, cells_of
+from proveout.models.labels import Labels, compact
+from proveout.records import Document, Kind
+
+Floats = npt.NDArray[np.float64]
+
+SLOTS = ("near", "left", "above", "heading", "row", "right", "below")  # where a neighbour stands
+_PREFIX = 40  # characters before the value in its own cell that are read
+_DIGITS = re.compile(r"\d+")
+_SHAPELESS = re.compile(r"[^a-z0#$%]")
+_JOINS_RANGE = re.compile(r"\s*(?:-|–|—|to|thru|through|/)?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything known about the candidates of one kind in one document."""
+
+    candidates: list[Candidate]
+    names: tuple[str, ...]  # of the columns of `base`
+    base: Floats  # (candidates, columns)
+    neighbours: list[tuple[str, ...]]  # text in each of SLOTS, "" where there is none
+    similar: Floats  # (candidates, SLOTS, groups of labels)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One document, read for every kind."""
+
+    sha256: str
+    cells: Cells
+    marks: frozenset[str]  # wordy texts of the first page: what the document's form looks like
+    kinds: Mapping[Kind, Evidence]
+    words: frozenset[str]
+
+
+def shape(text: str) -> str:
+    """A text as a key: letters in lower case, every run of digits as one 0.
+
+    >>> shape("Flight Dates:"), shape("12/30/19 -"), shape("Order # 2313")
+    ('flightdates', '000', 'order#0')
+    """
+    return _SHAPELESS.sub("", _DIGITS.sub("0", text.lower()))[:40]
+
+
+def reading_of(
+    document: Document, kinds: Sequence[Kind], labels: Labels, phrases: Sequence[str], names: Sequence[str]
+) -> Reading:
+    cells = cells_of(document, phrases)
+    front = [at for at in range(len(cells.texts)) if cells.page[at] == 0 and cells.wordy[at]]
+    marks = frozenset(compact(cells.texts[at]) for at in front) - {""}
+    words = frozenset(word for at in front for word in re.findall(r"[a-z]{3,}", cells.texts[at].lower()))
+    found = {kind: evidence_of(cells, kind, labels, names) for kind in dict.fromkeys(kinds)}
+    return Reading(document.sha256, cells, marks, found, words)
+
+
+def evidence_of(cells: Cells, kind: Kind, labels: Labels, names: Sequence[str]) -> Evidence:
+    candidates = candidates_of(cells, kind, names)
+    neighbours = [_neighbours(cells, candidate) for candidate in candidates]
+    columns: dict[str, Floats] = {**_place(cells, candidates), **_repetition(candidates), **_OWN[kind](cells, candidates)}
+    base = np.stack(list(columns.values()), axis=1) if candidates else np.zeros((0, len(columns)))
+    similar = np.array([[labels.similarity(text) for text in each] for each in neighbours])
+    shape_ = (len(candidates), len(SLOTS), len(labels.groups))
+    return Evidence(candidates, tuple(columns), base.astype(np.float64), neighbours, similar.reshape(shape_))
+
+
+def _neighbours(cells: Cells, candidate: Candidate) -> tuple[str, ...]:
+    at, text = candidate.cell, cells.texts[candidate.cell]
+    before, after = text[: candidate.start].strip()[-_PREFIX:], text[candidate.end :].strip()[:_PREFIX]
+
+    def of(index: int) -> str:
+        return cells.texts[index] if index != NOWHERE else ""
+
+    said_before = sum(map(str.isalpha, before)) >= 3
+    return (
+        before if said_before else of(int(cells.label_left[at])),
+        before or of(int(cells.left[at])),
+        of(int(cells.above[at])),
+        of(int(cells.heading[at])),
+        of(int(cells.row[at])),
+        after or of(int(cells.right[at])),
+        of(int(cells.below[at])),
+    )
+
+
+def _place(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    at = np.array([candidate.cell for candidate in candidates], dtype=int)
+    sizes = cells.sizes[at]
+    pages = float(cells.page.max() + 1) if len(cells.page) else 1.0
+    heights = cells.boxes[:, 3] - cells.boxes[:, 1]
+    usual = float(np.median(heights)) if len(heights) else 1.0
+    own = np.array([(c.box.x0, c.box.y0, c.box.x1, c.box.y1) for c in candidates]).reshape(-1, 4)
+    page = cells.page[at]
+    line, lines = cells.line[at], float(cells.line.max() + 1) if len(cells.line) else 1.0
+    in_line = Counter(line.tolist())
+    right_edge = np.round(own[:, 2] / 3)
+    in_column = Counter(zip(page.tolist(), right_edge.tolist(), strict=True))
+    left_gap = np.where(cells.left[at] != NOWHERE, own[:, 0] - cells.boxes[cells.left[at], 2], 999.0)
+    above_gap = np.where(cells.above[at] != NOWHERE, own[:, 1] - cells.boxes[cells.above[at], 3], 999.0)
+    heading_gap = np.where(cells.heading[at] != NOWHERE, own[:, 1] - cells.boxes[cells.heading[at], 3], 999.0)
+    return {
+        "page": page.astype(float),
+        "pages_left": pages - 1 - page,
+        "pages": np.full(len(at), pages),
+        "x": own[:, 0] / sizes[:, 0],
+        "right_x": own[:, 2] / sizes[:, 0],
+        "y": own[:, 1] / sizes[:, 1],
+        "through_document": line / lines,
+        "height": (own[:, 3] - own[:, 1]) / max(usual, 0.1),
+        "starts_at": np.array([float(c.start) for c in candidates]),
+        "ends_before": np.array([float(len(cells.texts[c.cell]) - c.end) for c in candidates]),
+        "left_gap": np.minimum(left_gap / max(usual, 0.1), 50),
+        "above_gap": np.minimum(above_gap / max(usual, 0.1), 50),
+        "heading_gap": np.minimum(heading_gap / max(usual, 0.1), 80),
+        "left_edge": (cells.left[at] == NOWHERE).astype(float),
+        "right_edge": (cells.right[at] == NOWHERE).astype(float),
+        "in_line": np.array([float(in_line[each]) for each in line.tolist()]),
+        "in_column": np.array([float(in_column[each]) for each in zip(page.tolist(), right_edge.tolist(), strict=True)]),
+    }
+
+
+def _repetition(candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    times = Counter(candidate.key for candidate in candidates)
+    pages: dict[str, set[int]] = {}
+    for candidate in candidates:
+        pages.setdefault(candidate.key, set()).add(candidate.page)
+    seen: Counter[str] = Counter()
+    order = []
+    for candidate in candidates:
+        order.append(float(seen[candidate.key]))
+        seen[candidate.key] += 1
+    return {
+        "times": np.array([float(times[c.key]) for c in candidates]),
+        "on_pages": np.array([float(len(pages[c.key])) for c in candidates]),
+        "occurrence": np.array(order),
+        "different": np.full(len(candidates), float(len(times))),
+        "nth": np.arange(len(candidates), dtype=float),
+    }
+
+
+def _dates(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    days = np.array([date.fromisoformat(c.key).toordinal() for c in candidates], dtype=float)
+    partner = np.full(len(candidates), np.nan)
+    role = np.zeros(len(candidates))
+    for at in range(len(candidates) - 1):
+        if _is_range(cells, candidates[at], candidates[at + 1]) and days[at] <= days[at + 1] and role[at] != 2:
+            role[at], role[at + 1] = 1, 2
+            partner[at], partner[at + 1] = days[at + 1], days[at]
+    length = np.where(role > 0, np.abs(partner - days), -1.0)
+    low, high = np.fmin(days, partner), np.fmax(days, partner)
+    inside = np.array([np.mean((days >= a) & (days <= b)) for a, b in zip(low, high, strict=True)])
+    pairs = Counter((a, b) for a, b, r in zip(low, high, role, strict=True) if r == 1)
+    different = np.unique(days)
+    rank = np.searchsorted(different, days).astype(float)
+    span = max(float(days.max() - days.min()), 1.0) if len(days) else 1.0
+    return {
+        "role": role,
+        "length": length,
+        "covers": np.where(role > 0, inside, -1.0),
+        "same_range": np.array([float(pairs[(a, b)]) if r else 0.0 for a, b, r in zip(low, high, role, strict=True)]),
+        "rank": rank,
+        "rank_from_last": len(different) - 1 - rank,
+        "position": (days - days.min()) / span if len(days) else days,
+        "earlier": np.array([np.mean(days < day) for day in days]),
+        "later": np.array([np.mean(days > day) for day in days]),
+        "weekday": (days - 1) % 7,
+        "since_first": days - days[0] if len(days) else days,
+    }
+
+
+def _is_range(cells: Cells, one: Candidate, other: Candidate) -> bool:
+    if one.cell == other.cell:
+        return bool(_JOINS_RANGE.fullmatch(cells.texts[one.cell][one.end : other.start]))
+    beside = cells.right[one.cell] == other.cell
+    joins = _JOINS_RANGE.fullmatch(cells.texts[one.cell][one.end :] + cells.texts[other.cell][: other.start])
+    return bool(beside and joins)
+
+
+def _amounts(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    cents = np.array([float(c.key) for c in candidates])
+    money = np.array(
+        [("$" in c.text) or ("." in c.text and len(c.text.rsplit(".", 1)[-1].rstrip(")")) == 2) for c in candidates]
+    )
+    real = np.unique(cents[money]) if money.any() else np.unique(cents)
+    high = real.max() if len(real) else 1.0
+    known = {int(value) for value in real}
+
+    def has(value: float, slack: int = 1) -> bool:
+        return any(round(value) + d in known for d in range(-slack, slack + 1))
+
+    net_of = np.array([has(0.85 * v) and v > 100 for v in cents], dtype=float)
+    is_net = np.array([any(has(v / 0.85 + d) for d in (0, -0.5, 0.5)) and v > 100 for v in cents], dtype=float)
+    commission = np.array([has(0.15 * v) and v > 100 for v in cents], dtype=float)
+    rank = len(real) - np.searchsorted(real, cents, side="right").astype(float)
+    column, total, before = _sums(cells, candidates, cents)
+    return {
+        "log": np.log10(cents + 1),
+        "of_largest": cents / max(high, 1.0),
+        "rank": rank,
+        "dollar": np.array([float("$" in c.text) for c in candidates]),
+        "has_cents": np.array([float(bool(re.search(r"\.\d\d\)?$", c.text))) for c in candidates]),
+        "negative": np.array([float("(" in c.text or "-" in c.text) for c in candidates]),
+        "net_of": net_of,
+        "is_net": is_net,
+        "commission": commission,
+        "both": net_of * commission,
+        "column_sum": column,
+        "document_sum": total,
+        "amounts_before": before,
+        "round": np.array([float(c.key.endswith("00")) for c in candidates]),
+    }
+
+
+def _sums(cells: Cells, candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
+    """Whether an amount is the sum of amounts over it in its column; of such a column through all pages; how many."""
+    columns: dict[int, list[int]] = {}
+    exact, total, before = np.zeros(len(cents)), np.zeros(len(cents)), np.zeros(len(cents))
+    for at, candidate in enumerate(candidates):
+        edge = round(candidate.box.x1)
+        near = [each for e in range(edge - 3, edge + 4) for each in columns.get(e, ())]
+        over = sorted(near, reverse=True)
+        running = 0.0
+        for n, other in enumerate(over):
+            running += cents[other]
+            if abs(running - cents[at]) < 1.5 and n >= 1:
+                exact[at] = n + 1
+                break
+            if running > cents[at] + 1.5:
+                break
+        everything = sum(cents[other] for other in over)
+        total[at] = float(len(over) > 1 and cents[at] > 0 and abs(everything - cents[at]) < 1.5)
+        before[at] = len(over)
+        columns.setdefault(edge, []).append(at)
+    return exact, total, before
+
+
+def _numbers(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    keys = [candidate.key for candidate in candidates]
+    stems = Counter(candidate.text.rsplit("-", 1)[0].lower() for candidate in candidates if "-" in candidate.text)
+    known = set(keys)
+    suffix = [re.search(r"\d-(\d{1,3})$", c.text) for c in candidates]
+    return {
+        "digits": np.array([float(sum(map(str.isdigit, c.text))) for c in candidates]),
+        "letters": np.array([float(sum(map(str.isalpha, c.text))) for c in candidates]),
+        "suffix": np.array([float(found is not None) for found in suffix]),
+        "stem_known": np.array(
+            [
+                float(bool(f) and re.sub(r"-\d{1,3}$", "", c.text).lower() in known)
+                for f, c in zip(suffix, candidates, strict=True)
+            ]
+        ),
+        "extended": np.array([float(stems[key]) for key in keys]),
+        "year": np.array([float(bool(re.fullmatch(r"(?:19|20)\d\d", c.text))) for c in candidates]),
+        "zero_first": np.array([float(c.text[0] == "0") for c in candidates]),
+        "after_state": np.array([float(bool(re.search(r"[A-Z]{2}\s*$", _before(cells, c)))) for c in candidates]),
+        "dashes": np.array([float(c.text.count("-")) for c in candidates]),
+        "letter_first": np.array([float(c.text[0].isalpha()) for c in candidates]),
+        "bracket": np.array([float(_before(cells, c).endswith("(")) for c in candidates]),
+    }
+
+
+def _before(cells: Cells, candidate: Candidate) -> str:
+    text = cells.texts[candidate.cell][: candidate.start]
+    left = int(cells.left[candidate.cell])
+    return text if text.strip() or left == NOWHERE else cells.texts[left]
+
+
+_ADDRESS = re.compile(r"\b[A-Z]{2}\s+\d{5}|\b(?:street|st|ave|avenue|suite|ste|floor|fl|box|blvd|road|rd)\b\.?", re.IGNORECASE)
+
+
+def _names(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    tokens = [frozenset(re.findall(r"[a-z]{3,}", c.text.lower())) for c in candidates]
+    cells_tokens = [
+        frozenset(re.findall(r"[a-z]{4,}", text.lower())) for text, w in zip(cells.texts, cells.wordy, strict=True) if w
+    ]
+    spread = Counter(token for each in cells_tokens for token in each)
+    shared = [max((spread[t] for t in own if len(t) > 3), default=0) for own in tokens]
+    mean = [float(np.mean([spread[t] for t in own if len(t) > 3] or [0])) for own in tokens]
+    letters = [max(sum(map(str.isalpha, c.text)), 1) for c in candidates]
+    return {
+        "characters": np.array([float(len(c.text)) for c in candidates]),
+        "words": np.array([float(c.text.count(" ") + 1) for c in candidates]),
+        "capitals": np.array([sum(map(str.isupper, c.text)) / n for c, n in zip(candidates, letters, strict=True)]),
+        "digits": np.array([float(sum(map(str.isdigit, c.text))) for c in candidates]),
+        "bracket_id": np.array([float(bool(re.search(r"\(\d+\)\s*$", c.text))) for c in candidates]),
+        "slashes": np.array([float(c.text.count("/")) for c in candidates]),
+        "address": np.array([float(bool(_ADDRESS.search(c.text))) for c in candidates]),
+        "colon": np.array([float(":" in c.text or "#" in c.text) for c in candidates]),
+        "shared_words": np.array([math.log1p(n) for n in shared]),
+        "mean_shared": np.array([math.log1p(n) for n in mean]),
+        "joined": np.array([float(c.end - c.start < len(c.text)) for c in candidates]),
+    }
+
+
+_OWN = {"date": _dates, "amount": _amounts, "number": _numbers, "name": _names}
