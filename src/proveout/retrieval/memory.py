@@ -103,13 +103,14 @@ class Memory:
     ) -> "Memory":
         """Open or begin a memory.
 
+        encoder: by default the one that the folder's snapshot was made with, else the usual one.
         store: where Chroma keeps the vectors; by default `folder/chroma`, a folder, or a server at http://host:port;
         "" keeps none and writes nothing (for a snapshot that `save` made). name: the collection; a server that several
         missions share needs one for each.
         """
         folder = Path(folder)
         place = folder / "chroma" if store is None else store
-        memory = cls(folder, Index(encoder or Encoder.load(), place, name))
+        memory = cls(folder, Index(encoder or _encoder_of(folder), place, name))
         records = memory._read()
         entries = [memory._note(record) for record in records]
         memory._index.fill(entries, known=memory._saved_vectors())
@@ -219,7 +220,8 @@ class Memory:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "records.jsonl").write_bytes(b"".join(_line(record) + b"\n" for record in self._records))
         np.save(folder / "vectors.npy", self._index.vectors)
-        about = {"id": self.id(), "position": self.position, "encoder": self._index.encoder.id}
+        encoder = self._index.encoder
+        about = {"id": self.id(), "position": self.position, "encoder": encoder.id, "tokens": encoder.tokens}
         (folder / "index.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     def _rows_with(self, said: Mapping[str, str], allowed: NDArray[np.bool_]) -> list[int]:
@@ -304,6 +306,11 @@ class Memory:
         position = about["position"]
         fits = about["encoder"] == self._index.encoder.id and position <= self.position and self.id(position) == about["id"]
         return np.load(self.folder / "vectors.npy") if fits else None
+
+
+def _encoder_of(folder: Path) -> Encoder:
+    about = folder / "index.json"
+    return Encoder.load(tokens=json.loads(about.read_text(encoding="utf-8"))["tokens"]) if about.exists() else Encoder.load()
 
 
 def _query(text: str | Document) -> str:

@@ -1,0 +1,273 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Retrieval")
+
+
+@app.cell
+def _():
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return (here,)
+
+
+@app.cell
+def _():
+    import shutil
+
+    from proveout import mission as missions
+    from proveout.corpus import Dataset
+    from proveout.models.values import value_of
+    from proveout.retrieval import Encoder, Memory, Passages, Record, case_text, written
+
+    return Dataset, Encoder, Memory, Passages, Record, case_text, missions, shutil, value_of, written
+
+
+@app.cell
+def _():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    return mo, np, plt
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # What is like this case?
+
+    The memory begins with the labelled cases of the **train** split. A new document finds past cases by *meaning* (vectors
+    of its first page's words, numbers left out) and by its *words*, fused by reciprocal rank. Here the cases of the
+    **calibration** split ask: how often is a past case of the same layout, or of the same party, among the first k?
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    tokens_picker = mo.ui.dropdown({"32": 32, "64": 64, "128": 128, "256": 256}, value="128", label="word pieces that are read")
+    tokens_picker
+    return (tokens_picker,)
+
+
+@app.cell
+def _(tokens_picker):
+    tokens = tokens_picker.value
+    return (tokens,)
+
+
+@app.cell
+def _(Dataset, here, missions):
+    mission = missions.load(here.params["mission"])
+    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+    return dataset, mission
+
+
+@app.cell
+def _(Record, case_text, dataset, mission, value_of, written):
+    def in_the_memorys_hand(name, text):
+        try:
+            return written(value_of(mission.kinds[name], text))
+        except ValueError:
+            return text
+
+    _labels, _classes = dataset.labels("train"), dataset.classes("train")
+    records = [
+        Record(
+            case=document.sha256,
+            text=case_text(document),
+            fields={name: in_the_memorys_hand(name, text) for name, text in _labels.get(document.sha256, {}).items() if text},
+            document_class=_classes.get(document.sha256, ""),
+            origin="label",
+            document=document.sha256,
+        )
+        for document in dataset.documents("train")
+    ]
+    return (records,)
+
+
+@app.cell
+def the_index(Encoder, Memory, here, records, shutil, tokens):
+    encoder = Encoder.load(tokens=tokens)
+    memory = Memory.open(here.product["index"], encoder, store="")
+    memory.add(records)
+    memory.save(here.product["index"])
+    shutil.copyfile(here.params["policy"], here.product["index"] / "policy.md")
+    return encoder, memory
+
+
+@app.cell
+def _(dataset, memory, mo):
+    mo.hstack(
+        [
+            mo.stat(memory.position, label="past cases"),
+            mo.stat(len(dataset.documents("calibration")), label="questions (calibration split)"),
+            mo.stat(memory.id(), label="id of the memory, over its records"),
+        ],
+        widths="equal",
+    )
+    return
+
+
+@app.cell
+def _(dataset, memory, np):
+    DEPTH = 20
+    ways = {"meaning": ("vectors",), "words": ("keywords",), "both, fused": ("vectors", "keywords")}
+    questions = [document for document in dataset.documents("calibration") if document.words]
+    found = {name: memory.search_many(questions, DEPTH, ways=way) for name, way in ways.items()}
+
+    def hits(name, known):
+        """(questions that have an answer, DEPTH) whether the case at each rank shares what `known` says of a case."""
+        asked = [at for at, document in enumerate(questions) if known.get(document.sha256) in _answers(known)]
+        rows = np.zeros((len(asked), DEPTH), dtype=bool)
+        for row, at in enumerate(asked):
+            same = [known.get(similar.case) == known[questions[at].sha256] for similar in found[name][at]]
+            rows[row, : len(same)] = same
+        return rows
+
+    def _answers(known):
+        return {known.get(record.case) for record in memory.records()} - {None, ""}
+
+    def recall(rows):
+        """(DEPTH,) share of questions with an answer among the first k; nan without questions."""
+        return np.logical_or.accumulate(rows, axis=1).mean(axis=0) if len(rows) else np.full(DEPTH, np.nan)
+
+    return DEPTH, found, hits, questions, recall, ways
+
+
+@app.cell
+def _(dataset):
+    def _bare(name):
+        return "".join(filter(str.isalnum, name.lower()))
+
+    shared = {
+        "same layout": {entry.case.id: entry.layout for entry in dataset.entries},
+        "same advertiser": {entry.case.id: _bare(entry.labels.get("advertiser", "")) for entry in dataset.entries},
+    }
+    return (shared,)
+
+
+@app.cell
+def _(DEPTH, mo):
+    k_slider = mo.ui.slider(1, DEPTH, value=5, label="k", show_value=True)
+    k_slider
+    return (k_slider,)
+
+
+@app.cell
+def recall_curves(DEPTH, hits, k_slider, np, plt, recall, shared, ways):
+    _figure, _axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    _colors = dict(zip(ways, ("#718096", "#dd6b20", "#2b6cb0"), strict=True))
+    for _ax, (_what, _known) in zip(_axes, shared.items(), strict=True):
+        for _name in ways:
+            _rows = hits(_name, _known)
+            _ax.plot(range(1, DEPTH + 1), recall(_rows), "o-", ms=3, color=_colors[_name], label=_name)
+        _ax.axvline(k_slider.value, color="#a0aec0", lw=1, ls="--")
+        _ax.set_title(f"{_what}: {len(_rows)} questions with an answer in the memory", fontsize=9)
+        _ax.set_xlabel("k")
+        _ax.spines[["top", "right"]].set_visible(False)
+        _curve = recall(_rows)
+        assert np.isnan(_curve).all() or (np.diff(_curve) >= 0).all(), "looking further never finds less"
+    _axes[0].set(ylabel="found among the first k", ylim=(0, 1.03))
+    _axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def the_choice(hits, k_slider, mo, recall, shared, ways):
+    _rows = []
+    for _name in ways:
+        _row = {"found by": _name}
+        for _what, _known in shared.items():
+            _hits = hits(_name, _known)
+            _row[f"{_what}: among the first {k_slider.value}"] = f"{recall(_hits)[k_slider.value - 1]:.0%}"
+            _row[f"{_what}: share of them"] = f"{_hits[:, : k_slider.value].mean():.0%}" if len(_hits) else "no question"
+        _rows.append(_row)
+    mo.ui.table(_rows, selection=None, label="the agent looks at 5 past cases, found by both")
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## One question
+
+    Choose a document and see what it is reminded of. A document that is in the memory itself is never its own answer.
+    """)
+    return
+
+
+@app.cell
+def _(mo, questions):
+    question_picker = mo.ui.slider(0, max(0, len(questions) - 1), value=0, label="case", show_value=True)
+    question_picker
+    return (question_picker,)
+
+
+@app.cell
+def neighbours(dataset, found, k_slider, mo, question_picker, questions):
+    if questions:
+        _asked = questions[question_picker.value]
+        _rows = [
+            {
+                "similarity": f"{similar.similarity:.3f}",
+                "file": dataset.entry(similar.case).case.path,
+                "layout": dataset.entry(similar.case).layout,
+                **similar.fields,
+            }
+            for similar in found["both, fused"][question_picker.value][: k_slider.value]
+        ]
+        _entry = dataset.entry(_asked.sha256)
+        _said = mo.md(f"**{_entry.case.path}**, layout {_entry.layout or 'unknown'}, is like")
+        assert all(similar.case != _asked.sha256 for similar in found["both, fused"][question_picker.value])
+        _shown = mo.vstack([_said, mo.ui.table(_rows, selection=None)])
+    else:
+        _shown = mo.md("*no document in the calibration split*")
+    _shown
+    return
+
+
+@app.cell
+def a_past_position_answers_as_it_did(memory, questions):
+    if questions and memory.position > 1:
+        _half = memory.position // 2
+        _then = {record.case for record in memory.records(_half)}
+        _seen = {similar.case for similar in memory.search(questions[0], 10, position=_half)}
+        assert _seen <= _then, "a search at a position sees only what was known then"
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## What does the policy say?
+
+    Ask in plain words. The passages are shown beside decisions; the rules themselves are Cedar's.
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    question_box = mo.ui.text("May it pay an order?", label="question", full_width=True)
+    question_box
+    return (question_box,)
+
+
+@app.cell
+def policy_passages(Passages, encoder, here, mo, question_box):
+    _passages = Passages.read(here.params["policy"], encoder)
+    _found = _passages.search(question_box.value or "policy", 3)
+    mo.ui.table(
+        [{"similarity": f"{likeness:.2f}", "under": passage.heading, "says": passage.text} for passage, likeness in _found],
+        selection=None,
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
