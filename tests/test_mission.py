@@ -51,7 +51,7 @@ def test_what_is_no_mission_is_refused(tmp_path, text):
 
 
 def test_a_mission_that_is_not_there_names_the_place():
-    with pytest.raises(BadMission, match="pipelines/<name>/mission.yaml"):
+    with pytest.raises(BadMission, match=r"pipelines/<name>/mission\.yaml"):
         mission.load("nowhere/mission.yaml")
 
 

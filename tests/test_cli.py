@@ -1,0 +1,93 @@
+"""The command line: quick to answer, one message for every fault, and nothing half written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = [
+    "demo",
+    "synthesize",
+    "build",
+    "why",
+    "edit",
+    "run",
+    "extract",
+    "show",
+    "monitor",
+    "status",
+    "label",
+    "score",
+    "stop",
+    "release",
+]
+HEAVY = {"torch", "pandas", "numpy", "langchain_core", "chromadb", "marimo", "ploomber", "lightgbm", "sqlalchemy", "rich"}
+
+
+def proveout(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from proveout.cli import main; main()", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['proveout', '--help']\nfrom proveout.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code + "print(*sys.modules)"], capture_output=True, text=True, check=True)
+    assert "demo" in run.stdout
+    assert HEAVY & set(run.stdout.splitlines()[-1].split()) == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "synthesize", "build", "why", "edit", "run", "extract", "show", "monitor", "status", "label", "score", "stop"],
+)
+def test_every_command_teaches_itself(command):
+    shown = proveout(command, "--help")
+    assert shown.returncode == 0
+    assert len(shown.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status", "-m", "invoice"], "did you mean `invoices`?"),
+        (["build", "--data", "/nowhere/at/all"], "no such folder; expected documents and a labels.csv"),
+        (["run"], "no release is promoted"),
+        (["monitor"], "no log yet; decide some cases first: proveout run"),
+        (["release", "promote", "abc"], "make one: proveout build"),
+        (["release", "rollback"], "nothing to roll back to"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_fault_is_one_message_and_exit_code_1(tmp_path, words, said):
+    run = proveout(*words, PROVEOUT_HOME=str(tmp_path / "home"))
+    assert run.returncode == 1
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_folder_without_labels_is_refused_and_nothing_is_built(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("Invoice 17")
+    run = proveout("build", "--data", tmp_path / "data", "--home", tmp_path / "home")
+    assert run.returncode == 1
+    assert "labels.csv" in run.stderr
+    assert not list((tmp_path / "home").rglob("dataset.json"))
+
+
+def test_the_scorer_says_what_it_expected(tmp_path):
+    (tmp_path / "labels.csv").write_text("file_id,gross_amount\na,5.00\n")
+    (tmp_path / "predictions.json").write_text("not json")
+    assert (
+        "expected what `proveout extract` writes"
+        in proveout("score", tmp_path / "predictions.json", tmp_path / "labels.csv").stderr
+    )
+    (tmp_path / "predictions.json").write_text(json.dumps({"a": {"gross_amount": "$5.00"}}))
+    scored = proveout("score", tmp_path / "predictions.json", tmp_path / "labels.csv")
+    assert "micro" in scored.stdout, scored.stderr
+    assert scored.stdout.split("micro")[1].split()[:3] == ["1.000", "1.000", "1.000"]
