@@ -1,0 +1,237 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Calibration")
+
+
+@app.cell
+def _():
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return (here,)
+
+
+@app.cell
+def _():
+    from proveout import mission as missions
+    from proveout.calibration import Calibration
+    from proveout.corpus import Dataset
+    from proveout.evaluation import score
+    from proveout.models import Extractor
+
+    return Calibration, Dataset, Extractor, missions, score
+
+
+@app.cell
+def _():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    from proveout.calibration import fewest_values, risk_coverage
+
+    return fewest_values, mo, plt, risk_coverage
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # How sure is sure?
+
+    The extractor gives every value a raw score. Here the scores of the **calibration split**, which the extractor has
+    not seen, become two things: a probability of being right, and a threshold above which no person has to look.
+
+    The threshold is a guarantee or it is missing: *at least the promised precision, at the promised confidence, each
+    field by itself*. It holds for live cases that come from the same stream as these. When the stream drifts, it speaks
+    of the old one; that is what monitoring is for.
+    """)
+    return
+
+
+@app.cell
+def _(Dataset, Extractor, here, missions):
+    mission = missions.load(here.params["mission"])
+    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+    extractor = Extractor.load(here.upstream["models"]["model"])
+    return dataset, extractor, mission
+
+
+@app.cell
+def _(dataset, extractor):
+    extractions = extractor.extract(dataset.documents("calibration"))
+    return (extractions,)
+
+
+@app.cell
+def _(dataset, extractions, mission, score):
+    labels = dataset.labels("calibration")
+    pairs = {name: [] for name in mission.fields}
+    for _found in extractions:
+        _gold = labels.get(_found.document, {})
+        _given = {name: proposal.text for name, proposal in _found.fields.items()}
+        for _name, _counts in score({"": _gold}, {"": _given}, mission.kinds).fields.items():
+            if _counts.labelled:
+                pairs[_name].append((_found.fields[_name].score if _counts.answered else None, bool(_counts.right)))
+    return (pairs,)
+
+
+@app.cell
+def _(Calibration, here, mission, pairs):
+    calibration = Calibration.fit(pairs, mission.slo)
+    calibration.save(here.product["calibration"])
+    return (calibration,)
+
+
+@app.cell
+def _(mission, mo):
+    mo.md(f"""
+    ## What these labels prove
+
+    The promise is **{mission.slo.precision:.0%} precision** among automated values at **{mission.slo.confidence:.0%}
+    confidence**. *Not certifiable* is an answer, not a failure: those values go to a person.
+    """)
+    return
+
+
+@app.cell
+def certificates(calibration, mission, mo, pairs):
+    _rows = []
+    for _name, _certificate in calibration.certificates.items():
+        _best = calibration.best_statement(_name)
+        _rows.append(
+            {
+                "field": _name,
+                "labelled cases": len(pairs[_name]),
+                "answered": sum(score is not None for score, _ in pairs[_name]),
+                "threshold": "none" if _certificate.threshold is None else f"{_certificate.threshold:.3f}",
+                "automated": f"{_certificate.coverage:.0%}",
+                "errors": _certificate.errors,
+                "best statement": f"{_best.lower:.1%} for {_best.coverage:.0%} of the cases" if _best else "none above 50 %",
+                "because": _certificate.because,
+            }
+        )
+        if _certificate.threshold is not None:
+            assert _certificate.bound >= mission.slo.precision, f"{_name} is certified below the promise"
+    mo.ui.table(_rows, selection=None)
+    return
+
+
+@app.cell
+def _(calibration, fewest_values, mission, mo):
+    _needed = fewest_values(mission.slo.precision, mission.slo.confidence)
+    _short = [name for name in mission.fields if calibration.threshold(name) is None]
+    _answer = (
+        f"Without a threshold: **{', '.join(_short)}**. A field needs at least **{_needed} labelled answers** above one, "
+        "more with every error among them. Lowering the promise after looking is no way out."
+        if _short
+        else "Every field has a threshold."
+    )
+    mo.md(_answer)
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Can a confidence be taken at its word?
+
+    Each point is a group of values of similar confidence: how sure the calibration was against how many were right, with
+    a 95 % interval. Each value is judged by a curve that was fitted without it. On the diagonal the word is good.
+    """)
+    return
+
+
+@app.cell
+def reliability(calibration, plt):
+    _names = list(calibration.certificates)
+    _figure, _axes = plt.subplots(1, len(_names), figsize=(3 * len(_names), 3.4), sharey=True, squeeze=False)
+    for _ax, _name in zip(_axes[0], _names, strict=True):
+        _quality = calibration.quality(_name)
+        _ax.plot([0, 1], [0, 1], color="#a0aec0", lw=1)
+        for _bin in _quality.bins:
+            _ax.plot([_bin.confidence] * 2, [_bin.lower, _bin.upper], color="#90cdf4", lw=4, solid_capstyle="butt")
+            _ax.plot(_bin.confidence, _bin.right, "o", color="#2b6cb0")
+        _scores = [step / 100 for step in range(101)]
+        _ax.plot(_scores, [calibration.confidence(_name, s) for s in _scores], color="#dd6b20", lw=1, ls=":")
+        _ax.set_title(f"{_name}\nerror {_quality.ece:.3f}, Brier {_quality.brier:.3f}", fontsize=9)
+        _ax.set_xlabel("said (dotted: raw score to confidence)", fontsize=8)
+        _ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        _ax.spines[["top", "right"]].set_visible(False)
+    _axes[0][0].set_ylabel("was right")
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Where would you draw the line?
+
+    Move the threshold. The curve shows which share of the cases it automates and how many of those are right; the band is
+    what these data allow to say at each point. A threshold that is chosen by looking is not a guarantee: the certified
+    one (green) was found by tests whose order was fixed before anybody knew what was right.
+    """)
+    return
+
+
+@app.cell
+def _(calibration, mo):
+    field_picker = mo.ui.dropdown(list(calibration.certificates), value=next(iter(calibration.certificates)), label="field")
+    field_picker
+    return (field_picker,)
+
+
+@app.cell
+def _(calibration, field_picker, mo):
+    _best = calibration.best_statement(field_picker.value)
+    _start = calibration.threshold(field_picker.value) or (_best.threshold if _best else 0.5)
+    threshold_slider = mo.ui.slider(0, 1, step=0.005, value=round(_start / 0.005) * 0.005, label="threshold", show_value=True)
+    threshold_slider
+    return (threshold_slider,)
+
+
+@app.cell
+def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_coverage, threshold_slider):
+    _points = risk_coverage(pairs[field_picker.value], mission.slo.confidence)
+    _here = calibration.at(field_picker.value, threshold_slider.value)
+    _figure, _ax = plt.subplots(figsize=(8, 3.6))
+    _coverage = [point.coverage for point in _points]
+    _ax.fill_between(_coverage, [p.lower for p in _points], [p.upper for p in _points], color="#bee3f8", alpha=0.6, step="pre")
+    _ax.step(_coverage, [point.precision for point in _points], where="pre", color="#2b6cb0", label="precision, observed")
+    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"promise {mission.slo.precision:.0%}")
+    _certified = calibration.threshold(field_picker.value)
+    if _certified is not None:
+        _at = calibration.at(field_picker.value, _certified)
+        _ax.plot(_at.coverage, _at.precision, "o", color="#2f855a", ms=9, label="certified")
+    if _here.n:
+        _ax.plot(_here.coverage, _here.precision, "D", color="#dd6b20", label="your threshold")
+    _ax.set(xlim=(0, 1.01), ylim=(max(0, min((p.precision for p in _points), default=0.1) - 0.1), 1.01))
+    _ax.set_xlabel("share of the cases that no person looks at")
+    _ax.set_ylabel("precision")
+    _ax.legend(loc="lower left", frameon=False, fontsize=8)
+    _ax.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(calibration, field_picker, mission, mo, threshold_slider):
+    _said = calibration.at(field_picker.value, threshold_slider.value)
+    _sure = calibration.confidence(field_picker.value, _said.threshold)
+    _kept = "keeps" if _said.lower >= mission.slo.precision else "does not show"
+    mo.callout(
+        mo.md(
+            f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_said.n} values ({_said.coverage:.0%} of the cases), "
+            f"{_said.errors} wrong. Had this threshold been named beforehand, these data would certify "
+            f"**{_said.lower:.1%}** at {mission.slo.confidence:.0%} confidence, which {_kept} the promise of "
+            f"{mission.slo.precision:.0%}. A value just there is {_sure:.0%} sure."
+        ),
+        kind="success" if _said.lower >= mission.slo.precision else "neutral",
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
