@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from proveout.pipeline.builds import Built, TaskResult, build
     from proveout.pipeline.here import Context, acting_as, context
     from proveout.pipeline.spec import Spec, Task, load
+    from proveout.pipeline.staleness import freshness, why
 
 _HOME = {
     "Built": "builds",
@@ -22,8 +23,10 @@ _HOME = {
     "Spec": "spec",
     "Task": "spec",
     "load": "spec",
+    "freshness": "staleness",
+    "why": "staleness",
 }
-__all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build", "context", "load"]
+__all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build", "context", "freshness", "load", "why"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ Not covered: what makes a step stale. `staleness` decides that.
 """
 
 import importlib
-import inspect
 import os
 import shutil
 import time
@@ -20,7 +19,7 @@ from proveout.errors import BadInput, BadSpec, TaskFailed
 from proveout.pipeline import spec as specs
 from proveout.pipeline.here import Context
 from proveout.pipeline.spec import Spec, Task
-from proveout.pipeline.staleness import Ledger
+from proveout.pipeline.staleness import Ledger, Parts
 
 Progress = Callable[["TaskResult"], None]
 
@@ -68,7 +67,7 @@ def build(
     ledger = Ledger(loaded)
     ledger.check(wanted)
     results = []
-    with ledger:
+    with ledger.alone():
         for task in wanted:
             why = ledger.why(task)
             if why is None and task.name in forced:
@@ -105,7 +104,9 @@ def _existing(record: Path) -> Path | None:
 
 
 def _run(spec: Spec, task: Task, ledger: Ledger, record: bool) -> None:
+    began = time.perf_counter()
     before = ledger.parts(task)
+    ledger.settle(task)
     ledger.forget(task)
     with _staged(task) as staged:
         here = Context.of(
@@ -124,10 +125,10 @@ def _run(spec: Spec, task: Task, ledger: Ledger, record: bool) -> None:
             task.record.parent.mkdir(parents=True, exist_ok=True)
             page.replace(task.record)
             _failed_record(task).unlink(missing_ok=True)
-    ledger.note(task, before)
+    ledger.note(task, before, time.perf_counter() - began)
 
 
-def _run_task(task: Task, here: Context, ledger: Ledger, record: bool, parts: Mapping[str, str]) -> Path | None:
+def _run_task(task: Task, here: Context, ledger: Ledger, record: bool, parts: Parts) -> Path | None:
     if task.kind == "function":
         _call(task, here)
         return None
@@ -137,11 +138,13 @@ def _run_task(task: Task, here: Context, ledger: Ledger, record: bool, parts: Ma
 
     assert task.file is not None
     page = _failed_record(task) if record else None  # until the step is whole
-    run_notebook(task.file, here, ledger.notebook(task.file), page, parts)
+    run_notebook(task.file, here, ledger.notebook(task.file), page, parts.shown())
     return page
 
 
 def _call(task: Task, here: Context) -> None:
+    import inspect
+
     module, _, name = task.source.rpartition(".")
     function = getattr(importlib.import_module(module), name)
     given: dict[str, Any] = {"product": here.product, **here.params}

@@ -26,6 +26,7 @@ class Cell:
     parents: tuple[str, ...]
     sink: bool  # writes a product, as far as one can see without running it
     sets_from_widget: tuple[str, ...]  # `k` of a cell that is nothing but `k = widget.value`
+    defines: tuple[str, ...]
     imports: tuple[str, ...]  # `pandas`, or `proveout.models:Extractor` for a from-import
     params: tuple[str, ...]
     upstream: tuple[tuple[str, str], ...]  # (task, product); product "*" where it cannot be seen which
@@ -125,6 +126,7 @@ def read(file: Path) -> Notebook:
                 parents=tuple(sorted(str(parent) for parent in graph.parents[id])),
                 sink=id in sinks,
                 sets_from_widget=_from_widget(tree),
+                defines=tuple(sorted(graph.cells[id].defs)),
                 imports=tuple(sorted(set(imports(tree)))),
                 params=tuple(sorted({key for what, key, _ in uses if what == "params"})),
                 upstream=tuple(sorted({(key, second) for what, key, second in uses if what == "upstream"})),

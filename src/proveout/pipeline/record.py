@@ -66,7 +66,7 @@ def rendered(value: object) -> str:
     shown = try_format(value, include_opinionated=False)
     if shown.exception is not None:
         return f"<pre class=error>{html.escape(shown.traceback or repr(shown.exception))}</pre>"
-    return static(_as_html(shown.mimetype, shown.data))
+    return static(_as_html(str(shown.mimetype), shown.data))
 
 
 def static(markup: str) -> str:
@@ -75,6 +75,7 @@ def static(markup: str) -> str:
     >>> static("<marimo-slider data-initial-value='5' data-label='&quot;k&quot;'></marimo-slider>")
     '<span class=widget>k: <b>5</b></span>'
     """
+    markup = re.sub(r"(<marimo-tex[^>]*>)\|\|[(\[](.*?)\|\|[)\]]", r"\1<code>\2</code>", markup, flags=re.S)
     if "<marimo-" not in markup and "<script" not in markup:
         return markup
     parser = _Static()
@@ -112,6 +113,7 @@ def _table(value: object) -> str | None:
         return _table(getattr(value, "_data", None))
     if kind.__module__.split(".")[0] == "pandas" and kind.__name__ in ("DataFrame", "Series"):
         frame: Any = value.to_frame() if kind.__name__ == "Series" else value  # type: ignore[attr-defined]
+        frame = frame[[name for name in frame.columns if name != "_marimo_row_id"]]
         return str(frame.head(ROWS).to_html(border=0, max_cols=40, classes="table")) + _more(len(frame))
     if kind.__module__.split(".")[0] == "polars" and kind.__name__ == "DataFrame":
         rows = value.head(ROWS).rows()  # type: ignore[attr-defined]

@@ -3,7 +3,8 @@
 A task has `source` (a notebook, a script or a function's dotted path), and optionally `name`, `product` (one path, or
 several by name; files or folders), `upstream`, `params`, `files` (prompts and settings that count), `data` (input that
 counts), `timeout` (seconds). Paths resolve against the spec's folder. `{{name}}` is filled in from `env.<name>.yaml`
-beside the spec; `{{here}}` is the spec's folder. A parameter that equals a declared file or data entry arrives in the
+beside the spec (a value there that begins with `./` or `../` is a path); `{{here}}` is the spec's folder.
+A parameter that equals a declared file or data entry arrives in the
 notebook as an absolute path and counts by its content.
 Covered: unknown keys, tasks, placeholders (the nearest known one is named), cycles, two tasks with one name or product.
 Not covered: what stands in a notebook. `notebook` reads that.
@@ -190,6 +191,9 @@ def _environment(path: Path, raw: dict[str, Any], override: Mapping[str, Any]) -
             values[key] = _fill(value, values, f"{beside}:{lines.get((key,), 1)}")
     for key, value in override.items():
         values[key] = str(value.resolve()) if isinstance(value, Path) else value
+    for key, value in values.items():
+        if isinstance(value, str) and value.startswith(("./", "../")):
+            values[key] = str((path.parent / value).resolve())
     if unused := [key for key in override if key not in _placeholders(raw) and not (beside.exists() and key in found)]:
         raise BadSpec(f"{path}: nothing here is called {{{{{unused[0]}}}}}; {nearest(unused[0], sorted(_placeholders(raw)))}")
     return values

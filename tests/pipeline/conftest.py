@@ -1,0 +1,93 @@
+"""A small pipeline of marimo notebooks in a folder of its own."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy import CONTEXT, Project, notebook
+
+HELPER = """
+import deeper
+
+
+def scaled(number, factor):
+    return deeper.times(number, factor)
+"""
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project without anything in it; what its notebooks import is forgotten afterwards."""
+    for name in ("PROVEOUT_SPEC", "PROVEOUT_TASK", "PROVEOUT_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    before = set(sys.modules)
+    yield Project(tmp_path)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def project(empty: Project) -> Project:
+    rows = notebook(
+        ("begin", CONTEXT),
+        "import marimo as mo",
+        ("prose", 'mo.md("# Rows of **text**")'),
+        ("shown_widget", 'zoom = mo.ui.slider(1, 9, value=2, label="zoom")\nzoom'),
+        ("factor_widget", 'factor_slider = mo.ui.slider(1, 9, value=2, label="factor")\nfactor_slider'),
+        ("take_factor", "factor = factor_slider.value"),
+        ("limit_widget", 'limit_slider = mo.ui.slider(1, 9, value=5, label="limit")\nlimit_slider'),
+        ("take_limit", "limit = limit_slider.value"),
+        (
+            "read",
+            """
+            import helper
+
+            numbers = [int(line) for line in here.params["data"].read_text().split()]
+            words = here.params["words"].read_text().strip()
+            """,
+        ),
+        (
+            "work",
+            """
+            # a comment
+            rows = [helper.scaled(number, factor) + here.params["add"] for number in numbers][:limit]
+            print("made", len(rows), "rows")
+            """,
+        ),
+        ("save", 'here.product["rows"].write_text(f"{words}: " + " ".join(map(str, rows)))'),
+        ("chart", "import only_shown\n\nonly_shown.bars(rows)"),
+    )
+    total = notebook(
+        ("begin", CONTEXT),
+        ("read", 'words, _, numbers = here.upstream["rows"]["rows"].read_text().partition(": ")'),
+        ("place", 'target = here.product["total"]'),
+        ("save", "target.mkdir()\n(target / 'total.txt').write_text(str(sum(map(int, numbers.split()))))"),
+    )
+    empty.write("notebooks/rows.py", rows)
+    empty.write("notebooks/total.py", total)
+    empty.write(
+        "notebooks/helper.py", "import deeper\n\n\ndef scaled(number, factor):\n    return deeper.times(number, factor)\n"
+    )
+    empty.write("notebooks/deeper.py", "def times(one, other):\n    return one * other\n")
+    empty.write("notebooks/only_shown.py", "def bars(rows):\n    return ['#' * (row % 50) for row in rows]\n")
+    empty.write("notebooks/nobody.py", "X = 1\n")
+    empty.write("data.txt", "1 2 3\n")
+    empty.write("pipelines/toy/words.md", "hello\n")
+    empty.write("pipelines/toy/env.build.yaml", "out: ../../out\ndata: ../../data.txt\n")
+    empty.write(
+        "pipelines/toy/pipeline.build.yaml",
+        """
+        tasks:
+          - source: ../../notebooks/total.py
+            upstream: [rows]
+            product: {total: "{{out}}/total"}
+          - source: ../../notebooks/rows.py
+            product: {rows: "{{out}}/rows.txt"}
+            data: ["{{data}}"]
+            files: [words.md]
+            params: {data: "{{data}}", words: words.md, add: 10, factor: 3}
+        """,
+    )
+    return empty
