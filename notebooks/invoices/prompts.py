@@ -1,0 +1,325 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Prompts")
+
+
+@app.cell
+def _():
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return (here,)
+
+
+@app.cell
+def _():
+    from proveout import mission as missions
+    from proveout.prompts import Prompts
+
+    return Prompts, missions
+
+
+@app.cell
+def the_prompts(Prompts, here, missions):
+    mission = missions.load(here.params["mission"])
+    prompts = Prompts.load(here.params["prompts"], mission)
+    prompts.save(here.product["prompts"])
+    return mission, prompts
+
+
+@app.cell
+def _():
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    from proveout.corpus import Dataset
+    from proveout.errors import BadPrompts
+    from proveout.evaluation import score
+    from proveout.models import Extractor
+    from proveout.models.features import SLOTS, reading_of
+    from proveout.models.labels import Labels
+    from proveout.models.values import same
+
+    return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, mo, plt, reading_of, same, score, shutil, tempfile
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # What the extractor is told
+
+    A field's **labels** are the phrases printed beside its value, its **not_labels** those beside wrong answers. They cut the
+    page, find candidates and are columns of the ranker; the descriptions and examples go to a language model, where one joins.
+
+    Edit below and the scores follow. What you edit here is a draft: the step's product is what stands in the files.
+    """)
+    return
+
+
+@app.cell
+def _(here, mo):
+    fields_box = mo.ui.text_area(
+        (here.params["prompts"] / "fields.yaml").read_text(), rows=18, label="fields.yaml", full_width=True
+    )
+    examples_box = mo.ui.text_area(
+        (here.params["prompts"] / "examples.yaml").read_text(), rows=12, label="examples.yaml", full_width=True
+    )
+    mo.accordion({"fields.yaml": fields_box, "examples.yaml": examples_box})
+    return examples_box, fields_box
+
+
+@app.cell
+def _(BadPrompts, Path, Prompts, examples_box, fields_box, here, mission, prompts, shutil, tempfile):
+    with tempfile.TemporaryDirectory() as _folder:
+        shutil.copytree(here.params["prompts"], _folder, dirs_exist_ok=True)
+        Path(_folder, "fields.yaml").write_text(fields_box.value)
+        Path(_folder, "examples.yaml").write_text(examples_box.value)
+        try:
+            draft, mistake = Prompts.load(_folder, mission), ""
+        except BadPrompts as error:
+            draft, mistake = prompts, str(error).replace(f"{_folder}/", "")
+    return draft, mistake
+
+
+@app.cell
+def _(draft, mistake, mo, prompts):
+    if mistake:
+        _said = mo.callout(
+            mo.md(f"The draft cannot be read, the scores below are those of the files. {mistake}"), kind="danger"
+        )
+    elif draft.version == prompts.version:
+        _said = mo.callout(mo.md(f"The draft is what stands in the files: version `{prompts.version}`."), kind="neutral")
+    else:
+        _said = mo.callout(
+            mo.md(
+                f"The draft is version `{draft.version}`, the files are `{prompts.version}`. Copy the text there to keep it."
+            ),
+            kind="warn",
+        )
+    _said
+    return
+
+
+@app.cell
+def _(Dataset, here):
+    SAMPLE = 40  # documents of the train split: enough to see a phrase work, few enough to answer at once
+    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+    gold = dataset.labels("train")
+    sample = sorted((document for document in dataset.documents("train") if gold.get(document.sha256)), key=lambda d: d.sha256)[
+        :SAMPLE
+    ]
+    return dataset, gold, sample
+
+
+@app.cell
+def _(Labels, SLOTS, gold, mission, reading_of, sample, score):
+    BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
+
+    def by_labels_alone(prompts):
+        """Answers of a rule that knows nothing but the phrases: the value whose label is nearest to one of them."""
+        groups = {}
+        for name, prompt in prompts.fields.items():
+            groups[name], groups[f"not {name}"] = prompt.labels, prompt.not_labels
+        labels, order = Labels(groups), list(groups)
+        phrases = sorted({phrase for group in groups.values() for phrase in group})
+        names = [phrase for name, kind in mission.kinds.items() if kind == "name" for phrase in prompts.fields[name].labels]
+        given, readings = {}, []
+        for document in sample:
+            reading = reading_of(document, list(mission.kinds.values()), labels, phrases, names)
+            given[document.sha256] = {}
+            for name, kind in mission.kinds.items():
+                evidence = reading.kinds[kind]
+                if not evidence.candidates:
+                    continue
+                near = evidence.similar[:, BESIDE, order.index(name)].max(axis=1)
+                against = evidence.similar[:, BESIDE, order.index(f"not {name}")].max(axis=1)
+                weight = near - 0.5 * against
+                best = int(weight.argmax()) if kind != "amount" else len(weight) - 1 - int(weight[::-1].argmax())
+                if near[best] > 0.5:
+                    given[document.sha256][name] = evidence.candidates[best].text
+            readings.append(reading)
+        return score({document.sha256: gold[document.sha256] for document in sample}, given, mission.kinds), readings
+
+    return BESIDE, by_labels_alone
+
+
+@app.cell
+def _(by_labels_alone, draft, prompts):
+    saved_score, _ = by_labels_alone(prompts)
+    draft_score, readings = (saved_score, _) if draft.version == prompts.version else by_labels_alone(draft)
+    return draft_score, readings, saved_score
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## How far do the phrases alone reach?
+
+    A rule that picks the value with the nearest label and knows nothing else. It is the floor on which training stands;
+    a field that is low here has a label that nobody wrote down yet, or a `not_label` that is missing.
+    """)
+    return
+
+
+@app.cell
+def scores_by_field(draft_score, mission, plt, saved_score):
+    _figure, _axes = plt.subplots(figsize=(8, 3))
+    for _at, _name in enumerate(mission.fields):
+        for _offset, _score, _color in ((-0.19, saved_score, "#a0aec0"), (0.19, draft_score, "#2b6cb0")):
+            _f1 = _score.fields[_name].f1 if _name in _score.fields else float("nan")
+            _axes.bar(_at + _offset, 0 if _f1 != _f1 else _f1, 0.36, color=_color)
+            _axes.text(_at + _offset, (0 if _f1 != _f1 else _f1) + 0.02, f"{_f1:.2f}", ha="center", fontsize=8)
+    _axes.set_xticks(range(len(mission.fields)), mission.fields)
+    _axes.set(ylim=(0, 1.1), ylabel="F1 of the labels alone")
+    _axes.set_title(f"files {saved_score.micro.f1:.3f} (grey), draft {draft_score.micro.f1:.3f} (blue), all fields", fontsize=9)
+    _axes.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def descriptions_beside_scores(draft, draft_score, mo, saved_score):
+    _rows = []
+    for _name, _prompt in draft.fields.items():
+        _counts = draft_score.fields.get(_name)
+        if _counts is None:
+            continue
+        _rows.append(
+            {
+                "field": _name,
+                "description": _prompt.description.strip(),
+                "labels": len(_prompt.labels),
+                "right": _counts.right,
+                "wrong": _counts.answered - _counts.right,
+                "no answer": _counts.labelled - _counts.answered,
+                "F1": f"{_counts.f1:.3f}",
+                "against the files": f"{_counts.f1 - saved_score.fields[_name].f1:+.3f}",
+            }
+        )
+    mo.ui.table(_rows, selection=None)
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Which phrase earns its place?
+
+    For every phrase of a field: how often it stands beside the right value, and how often beside a wrong one.
+    """)
+    return
+
+
+@app.cell
+def _(mission, mo):
+    field_picker = mo.ui.dropdown(list(mission.fields), value=next(iter(mission.fields)), label="field")
+    field_picker
+    return (field_picker,)
+
+
+@app.cell
+def phrases_beside_values(BESIDE, Labels, draft, field_picker, gold, mission, mo, readings, same):
+    _name = field_picker.value
+    _kind, _prompt = mission.kinds[_name], draft.fields[_name]
+    _labels = Labels({phrase: [phrase] for phrase in (*_prompt.labels, *_prompt.not_labels)})
+    _beside = {phrase: [0, 0] for phrase in _labels.groups}
+    for _reading in readings:
+        _wanted = gold[_reading.sha256].get(_name, "")
+        for _candidate, _texts in zip(_reading.kinds[_kind].candidates, _reading.kinds[_kind].neighbours, strict=True):
+            _right = bool(_wanted) and same(_kind, _wanted, _candidate.text)
+            for _at in BESIDE:
+                if _texts[_at]:
+                    _near = _labels.similarity(_texts[_at])
+                    if _near.max() > 0.8:
+                        _beside[_labels.groups[int(_near.argmax())]][_right] += 1
+    mo.ui.table(
+        [
+            {
+                "phrase": phrase,
+                "listed as": "label" if phrase in _prompt.labels else "not a label",
+                "beside right": r,
+                "beside wrong": w,
+            }
+            for phrase, (w, r) in _beside.items()
+        ],
+        selection=None,
+        page_size=30,
+    )
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Does it help after training?
+
+    Press to train the extractor twice on two thirds of the sample, with the files and with the draft, and score the last third.
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    train_button = mo.ui.run_button(label="train on a fold")
+    train_button
+    return (train_button,)
+
+
+@app.cell
+def trained_on_a_fold(Extractor, draft, gold, mission, mo, prompts, sample, score, train_button):
+    def _trained(told):
+        learned, asked = sample[: 2 * len(sample) // 3], sample[2 * len(sample) // 3 :]
+        found = Extractor.train(learned, gold, mission, told).extract(asked)
+        given = {each.document: {name: proposal.text for name, proposal in each.fields.items()} for each in found}
+        return score({document.sha256: gold[document.sha256] for document in asked}, given, mission.kinds).micro.f1
+
+    if train_button.value:
+        _files, _draft = _trained(prompts), _trained(draft)
+        _shown = mo.hstack(
+            [mo.stat(f"{_files:.3f}", label="micro-F1, files"), mo.stat(f"{_draft:.3f}", label="micro-F1, draft")]
+        )
+    else:
+        _shown = mo.md("*not trained yet*")
+    _shown
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## What a language model would read
+
+    The template filled with a document of the sample. What is printed on it stands inside a fence that it cannot close.
+    """)
+    return
+
+
+@app.cell
+def _(mo, sample):
+    document_slider = mo.ui.slider(0, max(0, len(sample) - 1), label="document", show_value=True)
+    document_slider
+    return (document_slider,)
+
+
+@app.cell
+def the_filled_template(document_slider, draft, mission, mo, sample):
+    from proveout.models.language_model import printed, schema_of
+
+    if sample:
+        _messages = draft.messages(printed(sample[document_slider.value]), schema_of(mission))
+        assert [_role for _role, _ in _messages][-1] == "user", "the document comes last, as the user's message"
+        _shown = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
+    else:
+        _shown = mo.md("*no labelled document in the train split*")
+    _shown
+    return
+
+
+if __name__ == "__main__":
+    app.run()
