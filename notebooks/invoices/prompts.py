@@ -36,6 +36,7 @@ def _():
 
     import marimo as mo
     import matplotlib.pyplot as plt
+    import numpy as np
 
     from proveout.corpus import Dataset
     from proveout.errors import BadPrompts
@@ -45,7 +46,7 @@ def _():
     from proveout.models.labels import Labels
     from proveout.models.values import same
 
-    return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, mo, plt, reading_of, same, score, shutil, tempfile
+    return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, mo, np, plt, reading_of, same, score, shutil, tempfile
 
 
 @app.cell
@@ -89,17 +90,12 @@ def _(BadPrompts, Path, Prompts, examples_box, fields_box, here, mission, prompt
 @app.cell
 def _(draft, mistake, mo, prompts):
     if mistake:
-        _said = mo.callout(
-            mo.md(f"The draft cannot be read, the scores below are those of the files. {mistake}"), kind="danger"
-        )
+        _said = mo.md(f"**The draft cannot be read**, the scores below are those of the files. {mistake}")
     elif draft.version == prompts.version:
-        _said = mo.callout(mo.md(f"The draft is what stands in the files: version `{prompts.version}`."), kind="neutral")
+        _said = mo.md(f"The draft is what stands in the files: version `{draft.version}`.")
     else:
-        _said = mo.callout(
-            mo.md(
-                f"The draft is version `{draft.version}`, the files are `{prompts.version}`. Copy the text there to keep it."
-            ),
-            kind="warn",
+        _said = mo.md(
+            f"The draft is version **`{draft.version}`**, the files are `{prompts.version}`. Copy it there to keep it."
         )
     _said
     return
@@ -117,7 +113,7 @@ def _(Dataset, here):
 
 
 @app.cell
-def _(Labels, SLOTS, gold, mission, reading_of, sample, score):
+def _(Labels, SLOTS, gold, mission, np, reading_of, sample, score):
     BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
 
     def by_labels_alone(prompts):
@@ -138,7 +134,8 @@ def _(Labels, SLOTS, gold, mission, reading_of, sample, score):
                     continue
                 near = evidence.similar[:, BESIDE, order.index(name)].max(axis=1)
                 against = evidence.similar[:, BESIDE, order.index(f"not {name}")].max(axis=1)
-                weight = near - 0.5 * against
+                taken = [candidate.text in given[document.sha256].values() for candidate in evidence.candidates]
+                weight = near - 0.5 * against - 9 * np.array(taken)  # two fields seldom have one value
                 best = int(weight.argmax()) if kind != "amount" else len(weight) - 1 - int(weight[::-1].argmax())
                 if near[best] > 0.5:
                     given[document.sha256][name] = evidence.candidates[best].text

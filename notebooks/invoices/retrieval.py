@@ -94,20 +94,16 @@ def the_index(Encoder, Memory, here, records, shutil, tokens):
     memory = Memory.open(here.product["index"], encoder, store="")
     memory.add(records)
     memory.save(here.product["index"])
-    shutil.copyfile(here.params["policy"], here.product["index"] / "policy.md")
+    _policy = shutil.copyfile(here.params["policy"], here.product["index"] / "policy.md")
     return encoder, memory
 
 
 @app.cell
 def _(dataset, memory, mo):
-    mo.hstack(
-        [
-            mo.stat(memory.position, label="past cases"),
-            mo.stat(len(dataset.documents("calibration")), label="questions (calibration split)"),
-            mo.stat(memory.id(), label="id of the memory, over its records"),
-        ],
-        widths="equal",
-    )
+    mo.md(f"""
+    **{memory.position}** past cases, id `{memory.id()}` over their records.
+    **{len(dataset.documents("calibration"))}** documents of the calibration split ask.
+    """)
     return
 
 
@@ -167,6 +163,7 @@ def recall_curves(DEPTH, hits, k_slider, np, plt, recall, shared, ways):
         _ax.axvline(k_slider.value, color="#a0aec0", lw=1, ls="--")
         _ax.set_title(f"{_what}: {len(_rows)} questions with an answer in the memory", fontsize=9)
         _ax.set_xlabel("k")
+        _ax.set_xticks([1, *range(5, DEPTH + 1, 5)])
         _ax.spines[["top", "right"]].set_visible(False)
         _curve = recall(_rows)
         assert np.isnan(_curve).all() or (np.diff(_curve) >= 0).all(), "looking further never finds less"
