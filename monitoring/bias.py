@@ -55,12 +55,15 @@ def _(found, here, monitoring):
 
 
 @app.cell
-def every_alarm_is_in_the_harmful_direction(found):
+def every_alarm_is_in_the_harmful_direction(found, mo):
     for one in found.worse_off:
         assert one.p <= found.alerts.bias.false_alarm_rate
         assert (one.difference < 0) == (one.measure == "automation rate")
         assert one.interval[0] <= one.difference <= one.interval[1]
-    [{"segment": one.segment, "measure": one.measure, "because": one.because, "p": f"{one.p:.1g}"} for one in found.worse_off]
+    alarms = [
+        {"segment": one.segment, "measure": one.measure, "because": one.because, "p": f"{one.p:.1g}"} for one in found.worse_off
+    ]
+    mo.ui.table(alarms, selection=None) if alarms else mo.md("No segment is surely treated worse.")
     return
 
 
@@ -103,8 +106,8 @@ def differences_with_intervals_that_hold_together(measure_choice, mo, seen):
 
 
 @app.cell
-def _(rows):
-    [
+def _(mo, rows):
+    table = [
         {
             "segment": one.segment,
             "measure": one.measure,
@@ -116,6 +119,7 @@ def _(rows):
         }
         for one in rows
     ]
+    mo.ui.table(table, selection=None)
     return
 
 

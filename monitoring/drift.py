@@ -55,7 +55,7 @@ def _(found, here, monitoring):
 
 
 @app.cell
-def an_alarm_is_sure_and_large_enough_to_matter(found):
+def an_alarm_is_sure_and_large_enough_to_matter(found, mo):
     settings = found.alerts.drift
     assert all(one.p <= settings.false_alarm_rate for one in found.drifted)
     assert all(
@@ -63,10 +63,11 @@ def an_alarm_is_sure_and_large_enough_to_matter(found):
         for test in found.tests
         if test.column not in {one.what for one in found.drifted}
     )
-    [
-        {"what": one.sentence, "p": f"{one.p:.1g}", "alarmed": str(one.alarmed), "cases": one.cases_after}
+    alarms = [
+        {"what": one.sentence, "p": f"{one.p:.1g}", "first alarm": str(one.alarmed), "cases": one.cases_after}
         for one in found.drifted
     ]
+    mo.ui.table(alarms, selection=None) if alarms else mo.md("No column alarmed.")
     return
 
 

@@ -91,8 +91,8 @@ def precision_by_window(field_choice, found, mo):
 
 
 @app.cell
-def _(chosen):
-    [
+def _(chosen, mo):
+    table = [
         {
             "field": one.field,
             "automated": one.automated,
@@ -104,6 +104,7 @@ def _(chosen):
         for one in chosen
         if one.window is None
     ]
+    mo.ui.table(table, selection=None)
     return
 
 

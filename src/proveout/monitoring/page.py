@@ -172,8 +172,9 @@ def performance_plot(found: Findings) -> str:
     axes, figure = _axes(7.2, 2.4)
     for shift, (name, rows) in enumerate(fields.items()):
         x = [one.window + 0.09 * (shift - len(fields) / 2) for one in rows]  # type: ignore[operator]
-        axes.plot(x, [one.precision for one in rows], "o-", ms=3, lw=1, label=name)
-        axes.vlines(x, [one.interval[0] for one in rows], [one.interval[1] for one in rows], lw=0.8, alpha=0.5)
+        (line,) = axes.plot(x, [one.precision for one in rows], "o-", ms=3, lw=1, label=name)
+        bottoms, tops = zip(*(one.interval for one in rows), strict=True)
+        axes.vlines(x, bottoms, tops, color=line.get_color(), lw=0.8, alpha=0.4)
     axes.axhline(found.promised_precision, color=_RED, lw=1, ls="--", label="promised")
     axes.set_xticks(range(len(found.windows)), [f"{window.start:%d %b}" for window in found.windows], fontsize=7)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower left")
@@ -194,12 +195,11 @@ def _axes(width: float, height: float) -> tuple[Any, Any]:
 def _svg(figure: Any) -> str:
     """The same findings give the same bytes."""
     import matplotlib
-    from markupsafe import Markup
 
     with matplotlib.rc_context({"svg.hashsalt": "proveout", "svg.fonttype": "none", "font.family": "sans-serif"}):
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return Markup(out.getvalue()[out.getvalue().index("<svg") :])
+    return out.getvalue()[out.getvalue().index("<svg") :]
 
 
 def _day(value: date | None) -> str:
