@@ -233,7 +233,7 @@ def open_heart(tmp_path: Path) -> Iterator[tuple[Journal, sqlite3.Connection]]:
 def mutate(rng: random.Random, forger: sqlite3.Connection) -> tuple[str, int]:
     """One small forgery. Gives what was done and the position at which it is to be found."""
     at = rng.randint(1, 12)
-    kind = rng.choice(["character", "character", "character", "delete", "swap", "truncate", "invent", "tip", "bytes"])
+    kind = rng.choice(["character", "character", "character", "delete", "swap", "truncate", "invent", "tip", "bytes", "suffix"])
     if kind == "character":
         column = rng.choice(['"case"', "kind", "key", "at", "payload", "previous", "hash"])
         (old,) = forger.execute(f"SELECT {column} FROM events WHERE position = {at}").fetchone()
@@ -260,8 +260,9 @@ def mutate(rng: random.Random, forger: sqlite3.Connection) -> tuple[str, int]:
     if kind == "tip":
         forger.execute("UPDATE tip SET hash = ?", (f"{rng.getrandbits(256):064x}",))
         return "tip", 12
-    forger.execute("UPDATE events SET payload = CAST(x'7bff00' AS TEXT) WHERE position = ?", (at,))
-    return f"bytes {at}", at
+    spoilt = "CAST(x'7bff00' AS TEXT)" if kind == "bytes" else "payload || char(0) || 'hidden behind a zero'"
+    forger.execute(f"UPDATE events SET payload = {spoilt} WHERE position = ?", (at,))
+    return f"{kind} {at}", at
 
 
 @pytest.mark.parametrize("mutations", [300, pytest.param(10_000, marks=pytest.mark.slow)])

@@ -353,8 +353,11 @@ def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: flo
         n, errors = len(_answered(pairs)), sum(not right for _, right in _answered(pairs))
         bound = precision_bounds(n, errors, confidence)[0] if n else 0.0
         return Certificate(field, None, n, errors, bound, 0.0, _not_certifiable(pairs, precision, confidence))
+    which = (
+        f"{chosen.n} calibrated values score at least {chosen.threshold:.4g}" if chosen.threshold else f"all {chosen.n} answers"
+    )
     because = (
-        f"certified: {chosen.n} calibrated values score at least {chosen.threshold:.4g}, {chosen.errors} of them wrong; "
+        f"certified: {which}, {chosen.errors} of them wrong; "
         f"their precision is at least {_percent(precision)} at {_percent(confidence)} confidence"
     )
     return Certificate(field, chosen.threshold, chosen.n, chosen.errors, chosen.lower, chosen.coverage, because)

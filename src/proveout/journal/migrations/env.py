@@ -2,6 +2,6 @@
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, transactional_ddl=True)
-context.run_migrations()
+if hasattr(context, "config"):  # alembic is at work; whoever else imports this file wants only to look at it
+    context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
+    context.run_migrations()
