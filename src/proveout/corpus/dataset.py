@@ -11,8 +11,8 @@ Not covered: who may see it. The copies are as private as the originals.
 import gc
 import hashlib
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +25,7 @@ import numpy as np
 
 from proveout import documents
 from proveout.corpus.labels import Row, read_labels
-from proveout.corpus.twins import near_duplicates
+from proveout.corpus.twins import ALIKE, near_duplicates
 from proveout.documents.sheet import Sheet, document
 from proveout.errors import BadInput, BadLabels, NoDocuments, UnreadableDocument
 from proveout.mission import Mission
@@ -138,7 +138,13 @@ class Dataset:
     def documents(self, split: str | None = None) -> list[Document]:
         """The readable documents of a split (see `chosen`)."""
         with _without_collecting():
-            return [self._document(entry.case.id) for entry in self.chosen(split) if not entry.refused]
+            return [self.document(entry.case.id) for entry in self.chosen(split) if not entry.refused]
+
+    def document(self, case: str) -> Document:
+        """The document of a readable case. The same object every time it is asked for."""
+        if case not in self._documents:
+            self._documents[case] = document(case, [self._sheet(row) for row in self._pages[case]])
+        return self._documents[case]
 
     def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
         """Case id to the fields that people labelled, refused cases too: they were live, and somebody knows the answer."""
@@ -154,6 +160,12 @@ class Dataset:
 
     def entry(self, case: str) -> Entry:
         return self._by_case[case]
+
+    def twins(self, alike: float = ALIKE) -> list[tuple[Entry, Entry]]:
+        """Pairs of cases that say nearly the same, the later one first; `alike` is their Jaccard similarity or more."""
+        return [
+            (self._by_case[one], self._by_case[other]) for one, other in _twins(self.entries, self.documents(), alike).items()
+        ]
 
     @cached_property
     def card(self) -> str:
@@ -179,11 +191,6 @@ class Dataset:
     @cached_property
     def _by_case(self) -> dict[str, Entry]:
         return {entry.case.id: entry for entry in self.chosen()}
-
-    def _document(self, case: str) -> Document:
-        if case not in self._documents:
-            self._documents[case] = document(case, [self._sheet(row) for row in self._pages[case]])
-        return self._documents[case]
 
     @cached_property
     def _documents(self) -> dict[str, Document]:
@@ -278,12 +285,16 @@ def _id_of_unread(path: Path) -> str:
 
 
 def _with_twins(entries: list[Entry], kept: list[Document]) -> list[Entry]:
-    """Near-duplicates point to the earliest of their kind."""
+    twins = _twins(entries, kept, ALIKE)
+    return [replace(entry, near_duplicate_of=twins.get(entry.case.id, "")) for entry in entries]
+
+
+def _twins(entries: Iterable[Entry], read: Iterable[Document], alike: float) -> dict[str, str]:
+    """Case to the earliest one, by day, that says nearly the same."""
     days = {entry.case.id: entry.case.day or date.min for entry in entries}
-    by_day = sorted(kept, key=lambda each: (days[each.sha256], each.sha256))
-    twins = near_duplicates([[word.text for word in each.words] for each in by_day])
-    of = {each.sha256: by_day[twin].sha256 for each, twin in zip(by_day, twins, strict=True) if twin is not None}
-    return [replace(entry, near_duplicate_of=of.get(entry.case.id, "")) for entry in entries]
+    by_day = sorted(read, key=lambda each: (days[each.sha256], each.sha256))
+    found = near_duplicates([[word.text for word in each.words] for each in by_day], alike)
+    return {each.sha256: by_day[twin].sha256 for each, twin in zip(by_day, found, strict=True) if twin is not None}
 
 
 def _with_splits(entries: list[Entry]) -> list[Entry]:
@@ -306,7 +317,9 @@ def _with_splits(entries: list[Entry]) -> list[Entry]:
 def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when everything in it is written."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    staging = out.with_name(f".{out.name}-{os.getpid()}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
     try:
         yield staging
         if out.exists():

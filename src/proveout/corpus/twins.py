@@ -9,6 +9,7 @@ Not covered: documents that differ in a handful of words that matter. A revision
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,8 @@ def near_duplicates(texts: Sequence[Sequence[str]], alike: float = ALIKE) -> lis
     >>> near_duplicates([text, [*text, "more"], text[::-1]])
     [None, 0, None]
     """
-    words: dict[str, int] = {}
-    signatures = [_signature(text, words) for text in texts]
+    codes = _Codes()
+    signatures = [_signature(text, codes) for text in texts]
     buckets: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
     twins: list[int | None] = []
     for i, signature in enumerate(signatures):
@@ -49,13 +50,22 @@ def similarity(one: Hashes | None, other: Hashes | None) -> float:
     return 0.0 if one is None or other is None else float((one == other).mean())
 
 
-def _signature(text: Sequence[str], words: dict[str, int]) -> Hashes | None:
+class _Codes(dict[str, int]):
+    """A number for every word, the same on every machine, reckoned once."""
+
+    def __missing__(self, word: str) -> int:
+        code = zlib.crc32(word.lower().encode()) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB
+        self[word] = code & 0xFFFFFFFFFFFFFFFF
+        return self[word]
+
+
+def _signature(text: Sequence[str], codes: _Codes) -> Hashes | None:
     if len(text) < RUN:
         return None
-    codes = np.array([words.setdefault(word, _mixed(zlib.crc32(word.lower().encode()))) for word in text], dtype=np.uint64)
-    runs = np.zeros(len(codes) - RUN + 1, dtype=np.uint64)
+    coded = np.array([codes[word] for word in text], dtype=np.uint64)
+    runs = np.zeros(len(coded) - RUN + 1, dtype=np.uint64)
     for i in range(RUN):
-        runs = runs * np.uint64(0x9E3779B97F4A7C15) + codes[i : i + len(runs)]
+        runs = runs * np.uint64(0x9E3779B97F4A7C15) + coded[i : i + len(runs)]
     runs = np.unique(runs)
     runs ^= runs >> np.uint64(29)
     odd, shift = _family()
@@ -64,10 +74,7 @@ def _signature(text: Sequence[str], words: dict[str, int]) -> Hashes | None:
     return np.asarray(hashed.min(axis=0))
 
 
-def _mixed(code: int) -> int:
-    return (code * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-
-
+@cache
 def _family() -> tuple[Hashes, Hashes]:
     random = np.random.default_rng(1997)
     odd = random.integers(1, 2**63, HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)

@@ -1,0 +1,339 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="The corpus")
+
+
+@app.cell
+def _():
+    from proveout.pipeline import context
+
+    here = context(__file__)
+    return (here,)
+
+
+@app.cell
+def _():
+    from pathlib import Path
+
+    from proveout import mission as missions
+    from proveout.corpus import Dataset
+    from proveout.workspace import Workspace
+
+    return Dataset, Path, Workspace, missions
+
+
+@app.cell
+def _():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from proveout import documents
+    from proveout.corpus.card import crossing
+
+    return crossing, documents, mo, pd, plt
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    # The corpus, before anything learns from it
+
+    A folder of documents and a `labels.csv` become one version of a data set: words with boxes, labels, splits, twins.
+    What a model will be able to learn, and what its test will be worth, is decided here.
+    """)
+    return
+
+
+@app.cell
+def the_data_set(Dataset, Path, Workspace, here, missions):
+    mission = missions.load(here.params["mission"])
+    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
+    dataset = Dataset.build(here.params["data"], mission, here.product["dataset"], cache=_home.cache)  # nothing is read twice
+    return dataset, mission
+
+
+@app.cell
+def _(dataset, mo):
+    cases = dataset.chosen()
+    _days = [entry.case.day for entry in cases if entry.case.day]
+    mo.md(
+        f"**{len(cases)} cases** in {len(dataset.entries)} files, {dataset.pages:,} pages and {dataset.words:,} words, "
+        f"{dataset.ocr_share:.1%} of them by OCR; **{sum(bool(entry.refused) for entry in cases)} refused**; "
+        + (f"from {min(_days)} to {max(_days)}." if _days else "nobody knows the days.")
+        + f" Version `{dataset.version}`."
+    )
+    return (cases,)
+
+
+@app.cell
+def every_case_has_one_place(cases, dataset, mission, mo):
+    assert len({entry.case.id for entry in cases}) == len(cases), "the same bytes are one case"
+    assert all(entry.split for entry in cases), "every case belongs to a split"
+    assert {name for entry in cases for name in entry.labels} <= set(mission.fields), "labels are of the mission's fields"
+    assert len(dataset.documents()) == sum(not entry.refused for entry in cases), "what is not refused was read"
+    mo.md("**Every case has one place:** one split, one document, labels of the mission's fields and no others.")
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Splits over time
+
+    A test is honest where it lies after what was learned, or shows what was not. Colour the stream by what you suspect.
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    by_picker = mo.ui.dropdown(["split", "class", "segment", "layout"], value="split", label="colour by")
+    width_picker = mo.ui.slider(7, 60, value=14, step=1, label="days a bar", show_value=True)
+    mo.hstack([by_picker, width_picker], justify="start")
+    return by_picker, width_picker
+
+
+@app.cell
+def _(cases, pd):
+    table = pd.DataFrame(
+        {
+            "day": [entry.case.day for entry in cases],
+            "split": [entry.split for entry in cases],
+            "class": [entry.document_class or "unknown" for entry in cases],
+            "segment": [entry.case.segment or "unknown" for entry in cases],
+            "layout": [entry.layout or "unknown" for entry in cases],
+            "labels": [len(entry.labels) for entry in cases],
+            "refused": [bool(entry.refused) for entry in cases],
+        }
+    ).astype({"day": "datetime64[s]"})
+    return (table,)
+
+
+@app.cell
+def the_stream(by_picker, pd, plt, table, width_picker):
+    _dated = table.dropna(subset="day")
+    _top = _dated[by_picker.value].value_counts().index[:9]  # more colours than that nobody tells apart
+    _group = _dated[by_picker.value].where(_dated[by_picker.value].isin(_top), "others")
+    _first = _dated["day"].min()
+    _bin = _first + pd.to_timedelta((_dated["day"] - _first).dt.days // width_picker.value * width_picker.value, unit="D")
+    _counts = _dated.assign(group=_group, bin=_bin).groupby(["bin", "group"]).size().unstack(fill_value=0)
+    assert int(_counts.to_numpy().sum()) == len(_dated), "every dated case stands in one bar"
+    _figure, _axes = plt.subplots(figsize=(9, 3.2))
+    _bottom = 0
+    for _number, _name in enumerate([name for name in [*_top, "others"] if name in _counts]):
+        _axes.bar(
+            _counts.index, _counts[_name], width_picker.value * 0.9, _bottom, label=_name, color=plt.get_cmap("tab10")(_number)
+        )
+        _bottom = _bottom + _counts[_name].to_numpy()
+    _axes.set_ylabel("cases")
+    _axes.spines[["top", "right"]].set_visible(False)
+    _axes.legend(frameon=False, fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Layouts
+
+    What the tests show that training never saw. A layout with one case teaches nothing that lasts.
+    """)
+    return
+
+
+@app.cell
+def what_training_never_saw(mo, table):
+    _trained = set(table.loc[table["split"] == "train", "layout"])
+    _tests = table[~table["split"].isin(["train", "calibration"])]
+    _unseen = _tests[~_tests["layout"].isin(_trained)]
+    _sizes = table["layout"].value_counts()
+    assert int(_sizes.sum()) == len(table), "every case has a layout, or the layout `unknown`"
+    mo.md(
+        f"{len(_sizes)} layouts, {int((_sizes == 1).sum())} of them with a single case. **{len(_unseen)} of {len(_tests)}** "
+        f"cases outside of training and calibration have one of {_unseen['layout'].nunique()} layouts that training never saw."
+    )
+    return
+
+
+@app.cell
+def layouts_by_split(plt, table):
+    _counts = table.groupby(["layout", "split"]).size().unstack(fill_value=0)
+    _counts = _counts.loc[_counts.sum(axis=1).sort_values(ascending=False).index]
+    _shown = _counts.head(40)
+    _figure, _axes = plt.subplots(figsize=(9, 3.2))
+    _bottom = 0
+    for _number, _name in enumerate(_shown):
+        _axes.bar(_shown.index, _shown[_name], bottom=_bottom, label=_name, color=plt.get_cmap("tab10")(_number))
+        _bottom = _bottom + _shown[_name].to_numpy()
+    _axes.set_ylabel("cases")
+    _axes.tick_params(axis="x", rotation=90, labelsize=7)
+    _axes.spines[["top", "right"]].set_visible(False)
+    _axes.legend(frameon=False, fontsize=8)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Labels
+
+    A field that is hardly labelled can be neither learned nor certified.
+    """)
+    return
+
+
+@app.cell
+def labels_by_split(cases, mission, mo):
+    _splits = sorted({entry.split for entry in cases})
+    _rows = []
+    for _name in mission.fields:
+        _known = {split: sum(_name in entry.labels for entry in cases if entry.split == split) for split in _splits}
+        _rows.append({"field": _name, **_known, "in all": sum(_known.values())})
+    assert sum(row["in all"] for row in _rows) == sum(len(entry.labels) for entry in cases), "every label is counted once"
+    mo.ui.table(_rows, selection=None, label="labelled values")
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Twins
+
+    The same bytes are one case. Nearly the same text on both sides of a split flatters the test: leave such a case out
+    or move it. Lower the similarity to see what else is close.
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    alike_picker = mo.ui.slider(0.5, 0.95, value=0.85, step=0.05, label="alike from (Jaccard of word runs)", show_value=True)
+    alike_picker
+    return (alike_picker,)
+
+
+@app.cell
+def twins(alike_picker, crossing, dataset, mo):
+    _pairs = dataset.twins(alike_picker.value)
+    _across = [(one, other) for one, other in _pairs if one.split != other.split]
+    if alike_picker.value == 0.85:
+        _kept = {(one.case.id, other.case.id) for one, other in crossing(dataset.chosen())}
+        assert {(one.case.id, other.case.id) for one, other in _across} == _kept, "the data set keeps what is found here"
+    _rows = [
+        {"case": one.case.path, "split": one.split, "like": other.case.path, "its split": other.split}
+        for one, other in _across or _pairs
+    ]
+    mo.vstack(
+        [
+            mo.md(
+                f"{sum(bool(entry.duplicate_of) for entry in dataset.entries)} copies by content. At {alike_picker.value:.2f}, "
+                f"{len(_pairs)} cases are nearly like another, **{len(_across)} of them across splits**."
+            ),
+            mo.ui.table(_rows, selection=None, page_size=8) if _rows else mo.md("*no twins*"),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## A page as the models see it
+
+    Words with their boxes, in reading order; nothing else of a file reaches a model. Red is what OCR was unsure of.
+    """)
+    return
+
+
+@app.cell
+def _(dataset, mo):
+    _readable = [entry for entry in dataset.chosen() if not entry.refused]
+    case_picker = mo.ui.dropdown(
+        {entry.case.path: entry.case.id for entry in _readable}, value=_readable[0].case.path, label="case", searchable=True
+    )
+    page_picker = mo.ui.number(1, 300, value=1, label="page")
+    drawn_picker = mo.ui.dropdown(["words", "lines", "nothing"], value="words", label="draw")
+    find_box = mo.ui.text(label="find", placeholder="words that contain ...")
+    mo.hstack([case_picker, page_picker, drawn_picker, find_box], justify="start", wrap=True)
+    return case_picker, drawn_picker, find_box, page_picker
+
+
+@app.cell
+def what_is_known_of_it(case_picker, dataset, find_box, mo, page_picker):
+    _document, _entry = dataset.document(case_picker.value), dataset.entry(case_picker.value)
+    _page = _document.pages[min(int(page_picker.value), len(_document.pages)) - 1]
+    _sources = sorted({word.source.value for word in _page.words})
+    _hits = sum(find_box.value.lower() in word.text.lower() for word in _page.words) if find_box.value else 0
+    mo.md(
+        f"**Page {_page.number + 1} of {len(_document.pages)}**: {len(_page.words)} words, {' and '.join(_sources) or 'none'}"
+        + (f", turned by {_page.turned:g} degrees" if _page.turned else "")
+        + (f", {_hits} with {find_box.value!r}" if find_box.value else "")
+        + f". Split {_entry.split}, layout {_entry.layout or 'unknown'}, class {_entry.document_class or 'unknown'}. "
+        + "; ".join(f"{name}: **{value}**" for name, value in _entry.labels.items())
+    )
+    return
+
+
+@app.cell
+def words_on_the_page(case_picker, dataset, documents, drawn_picker, find_box, page_picker, plt):
+    _document = dataset.document(case_picker.value)
+    _page = _document.pages[min(int(page_picker.value), len(_document.pages)) - 1]
+    _inside = [
+        -2 <= word.box.x0 <= word.box.x1 <= _page.width + 2 and word.box.y0 <= _page.height and word.box.y1 >= 0
+        for word in _page.words
+    ]
+    assert sum(_inside) >= 0.99 * len(_inside), "words stand on their page"
+    _figure, _axes = plt.subplots(figsize=(9, 9 * _page.height / _page.width))
+    _image = documents.page_image(dataset.path_of(_document.sha256), _page, scale=min(1.6, 1200 / _page.width))
+    _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))
+
+    def _frame(words, color, width):
+        _x0, _y0 = min(word.box.x0 for word in words), min(word.box.y0 for word in words)
+        _x1, _y1 = max(word.box.x1 for word in words), max(word.box.y1 for word in words)
+        _axes.add_patch(plt.Rectangle((_x0, _y0), _x1 - _x0, _y1 - _y0, fill=False, ec=color, lw=width))
+
+    if drawn_picker.value == "lines":
+        for _line in documents.lines(_page):
+            _frame(_line, "#2b6cb0", 0.8)
+    if drawn_picker.value == "words":
+        for _word in _page.words:
+            _frame([_word], plt.get_cmap("RdYlGn")((_word.confidence - 0.5) * 2), 0.8)
+    for _word in _page.words:
+        if find_box.value and find_box.value.lower() in _word.text.lower():
+            _frame([_word], "#d53f8c", 2.5)
+    _axes.axis("off")
+    _figure.tight_layout(pad=0)
+    _figure
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Refused files
+    """)
+    return
+
+
+@app.cell
+def refused_files(dataset, mo):
+    _refused = [{"file": entry.case.path, "because": entry.refused} for entry in dataset.entries if entry.refused]
+    assert all(row["because"] for row in _refused), "a refusal has its reason"
+    mo.ui.table(_refused, selection=None) if _refused else mo.md("None: every file was read.")
+    return
+
+
+@app.cell
+def the_card(dataset, mo):
+    mo.accordion({"The data card": mo.md(dataset.card)})
+    return
+
+
+if __name__ == "__main__":
+    app.run()
