@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from proveout import mission as missions
 from proveout import monitoring
 from proveout.errors import BadInput
+from proveout.journal.log import log_schema
 from proveout.mission import Mission
 from proveout.monitoring import Alerts, Findings, compare, write
 from proveout.monitoring.alerts import BiasAlerts, DriftAlerts
@@ -448,6 +451,17 @@ def test_the_monitor_pipeline_runs_and_then_has_nothing_to_do(tmp_path, world):
     for link in re.findall(r'<a href="([^"]+)"', page):
         assert (tmp_path / "reports" / link).exists()
     assert not build(ROOT / "pipelines/invoices/pipeline.monitor.yaml", env=env).ran
+
+
+def test_the_log_that_the_journal_writes_is_read(mission, tmp_path):
+    reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
+    typed = log.assign(day=pd.to_datetime(log["day"]).dt.date, decided_at=pd.Timestamp("2024-06-01", tz="UTC"))
+    typed = typed.assign(**{f"{name}.label": None for name in FIELDS})
+    schema = log_schema(FIELDS)
+    pq.write_table(
+        pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False), tmp_path / "decisions.parquet"
+    )
+    assert compare(reference, monitoring.read(tmp_path), mission) == compare(reference, log, mission)
 
 
 def test_logs_that_are_not_there_are_missed(tmp_path):
