@@ -11,6 +11,7 @@ from proveout.calibration import Calibration
 from proveout.errors import BadModel, NoRelease
 from proveout.mission import SLO
 from proveout.release import Releases, freeze
+from proveout.retrieval import Encoder, Memory, Record
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 PROMISE = SLO(precision=0.98, confidence=0.95)
@@ -177,6 +178,24 @@ def test_an_id_is_found_by_its_start_or_not_at_all(releases: Releases, parts) ->
     for wrong in ("", "xyz"):
         with pytest.raises(NoRelease, match=id[:12]):
             releases.find(wrong)
+
+
+def test_the_live_memory_begins_with_what_the_release_knew_and_outlives_it(releases: Releases, parts, tmp_path: Path) -> None:
+    def index(*cases: str) -> dict[str, Path]:
+        shutil.rmtree(parts["index"])
+        memory = Memory.open(parts["index"], encoder, store="")
+        memory.add(Record(case, f"invoice of {case}", {"advertiser": case}, origin="label") for case in cases)
+        memory.save(parts["index"])
+        return parts
+
+    encoder = Encoder.load()
+    live = tmp_path / "memory"
+    first = releases.open(releases.freeze(index("Ada")))
+    first.memory(live, encoder).add([Record("Bob", "decided live", {})])
+    second = releases.open(releases.freeze(index("Ada", "Cyd")))
+    assert [record.case for record in second.memory(live, encoder).records()] == ["Ada", "Bob", "Cyd"]
+    assert first.memory(live, encoder).position == 3  # rolled back, it forgets nothing
+    assert first.memory(encoder=encoder).position == 1  # of the release alone
 
 
 def test_a_full_disk_leaves_no_half_release(releases: Releases, parts, monkeypatch) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from proveout.calibration import Calibration
     from proveout.policy import Policy
     from proveout.prompts import Prompts
-    from proveout.retrieval import Memory
+    from proveout.retrieval import Encoder, Memory
 
 FORMAT = 1
 MANIFEST = "release.json"
@@ -99,18 +99,19 @@ class Release:
 
         return Prompts.load(self.path("prompts"))
 
-    def memory(self, folder: Path | str | None = None) -> "Memory":
+    def memory(self, folder: Path | str | None = None, encoder: "Encoder | None" = None) -> "Memory":
         """The live memory in `folder`, with what this release knew from its build; without a folder, that alone."""
-        from proveout.retrieval import Memory
+        from proveout.retrieval import Encoder, Memory
 
+        encoder = encoder or Encoder.load()
         if folder is None:
-            return Memory.open(self.path("index"), store="")
+            return Memory.open(self.path("index"), encoder, store="")
         folder = Path(folder)
         if not (folder / "records.jsonl").exists():
             _seed(self.path("index"), folder)
-            return Memory.open(folder)
-        memory = Memory.open(folder)
-        memory.add(Memory.open(self.path("index"), store="").records())  # only what it does not know yet
+            return Memory.open(folder, encoder)
+        memory = Memory.open(folder, encoder)
+        memory.add(Memory.open(self.path("index"), encoder, store="").records())  # only what it does not know yet
         return memory
 
     def agent(self, memory: "Memory", cache: Path | None = None) -> "Agent":
