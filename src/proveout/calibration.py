@@ -348,13 +348,16 @@ def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: flo
     >>> certify("total", [(0.9, True)] * 200 + [(0.2, False)], 0.98, 0.95).n
     200
     """
-    chosen = _learn_then_test(_answered(pairs), len(pairs), precision, confidence)
+    answered = _answered(pairs)
+    chosen = _learn_then_test(answered, len(pairs), precision, confidence)
     if chosen is None:
-        n, errors = len(_answered(pairs)), sum(not right for _, right in _answered(pairs))
+        n, errors = len(answered), sum(not right for _, right in answered)
         bound = precision_bounds(n, errors, confidence)[0] if n else 0.0
         return Certificate(field, None, n, errors, bound, 0.0, _not_certifiable(pairs, precision, confidence))
     which = (
-        f"{chosen.n} calibrated values score at least {chosen.threshold:.4g}" if chosen.threshold else f"all {chosen.n} answers"
+        f"all {chosen.n} answers"
+        if chosen.n == len(answered)
+        else f"{chosen.n} calibrated values score at least {chosen.threshold:.4g}"
     )
     because = (
         f"certified: {which}, {chosen.errors} of them wrong; "
@@ -404,8 +407,8 @@ def _learn_then_test(
         passed = place if carried else passed
     if passed is None:
         return None
-    # One float above the next lower score; with every score in the set there is nothing lower to keep out.
-    threshold = math.nextafter(steps[passed + 1][0], math.inf) if passed + 1 < len(steps) else 0.0
+    # One float above the next lower score; with every score in the set its lowest, since nothing is known of lower ones.
+    threshold = math.nextafter(steps[passed + 1][0], math.inf) if passed + 1 < len(steps) else steps[passed][0]
     _, n, errors = steps[passed]
     return _statement(threshold, n, errors, cases, confidence)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from proveout.calibration import Calibration
     from proveout.retrieval import Memory
 
+ALONE, RIVAL = "no other value on its pages comes near", "another value is nearly as likely"
 NOTHING = Extraction(document="", document_class="", class_confidence=0.0, fields={})
 WITH_CENTS = re.compile(r"[($-]*\d[\d,.]*[.,]\d\d\)?")
 CaseInput: TypeAlias = Path | str | Document
@@ -150,8 +151,8 @@ class Agent(Runnable[CaseInput, Decision]):
                     confidence=self.calibration.confidence(name, proposal.score),
                     page=proposal.page,
                     box=proposal.box,
-                    speaks_for=proposal.speaks_for,
-                    speaks_against=proposal.speaks_against,
+                    speaks_for=proposal.speaks_for or ((ALONE,) if proposal.margin > 0.5 else ()),
+                    speaks_against=proposal.speaks_against or (() if proposal.margin > 0.5 else (RIVAL,)),
                 )
                 if self.calibration.automates(name, proposal.score):
                     draft.automated |= {name}

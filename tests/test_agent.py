@@ -1,0 +1,164 @@
+"""The agent over real parts: synthetic documents, a small extractor trained here, its calibration and a memory."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from proveout import mission as missions
+from proveout.agent import Agent, scenarios
+from proveout.calibration import Calibration
+from proveout.corpus import Dataset, synthetic
+from proveout.evaluation import verdicts
+from proveout.models import Extractor, Settings
+from proveout.models.values import same
+from proveout.prompts import Prompts
+from proveout.records import Decision, Route
+from proveout.retrieval import Memory, Record, case_text
+
+DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    folder = tmp_path_factory.mktemp("agent")
+    off = {"new_suppliers": None, "amount_shift": None, "worse_segment": None, "new_layouts": None}
+    synthetic.generate(folder / "data", documents=150, seed=11, **off)
+    return Dataset.build(folder / "data", missions.load(DESIGN / "mission.yaml"), folder / "dataset")
+
+
+@pytest.fixture(scope="module")
+def agent(dataset, tmp_path_factory) -> Agent:
+    """With a promise that 60 cases can certify: 90 % at 90 %."""
+    mission = missions.load(DESIGN / "mission.yaml")
+    mission = mission.model_copy(update={"slo": mission.slo.model_copy(update={"precision": 0.9, "confidence": 0.9})})
+    prompts, settings = Prompts.load(DESIGN / "prompts"), Settings(rounds=60)
+    train = dataset.documents("train")
+    extractor = Extractor.train(train, dataset.labels("train"), mission, prompts, settings, dataset.classes("train"))
+    labels, pairs = dataset.labels("calibration"), {name: [] for name in mission.fields}
+    for found in extractor.extract(dataset.documents("calibration")):
+        for name, proposal in found.fields.items():
+            pairs[name].append((proposal.score, same(mission.kinds[name], labels[found.document][name], proposal.text)))
+    memory = Memory.open(tmp_path_factory.mktemp("memory"), store="")
+    return Agent(mission, extractor, Calibration.fit(pairs, mission.slo), memory, release="r1")
+
+
+@pytest.fixture(scope="module")
+def decisions(agent, dataset) -> list[Decision]:
+    return agent.batch(dataset.documents("test"))
+
+
+def test_most_fields_are_right(decisions, dataset, agent):
+    right = [ok for one in decisions for ok in verdicts(dataset.entry(one.case).labels, one, agent.mission.kinds).values()]
+    assert len(right) > 150
+    assert sum(right) / len(right) > 0.85
+
+
+def test_every_value_names_its_place_and_what_spoke_for_it(decisions, dataset):
+    documents = {document.sha256: document for document in dataset.documents("test")}
+    for decision in decisions:
+        for value in decision.fields.values():
+            page = documents[decision.case].pages[value.page]
+            assert 0 <= value.box.x0 < value.box.x1 <= page.width + 1
+            assert 0 <= value.box.y0 < value.box.y1 <= page.height + 1
+            assert 0 < value.confidence < 1
+            assert value.speaks_for or value.speaks_against
+        assert all(decision.because)
+
+
+def test_only_cases_whose_every_required_field_is_automated_may_act(decisions, agent):
+    acting = [one for one in decisions if one.route is Route.ACT]
+    assert acting, "at 90 % some case is sure enough"
+    for one in acting:
+        assert set(agent.mission.fields) <= one.automated
+        assert all(check.passed for check in one.checks)
+        assert one.document_class != "other"
+    assert all(not one.actions for one in decisions if one.route is not Route.ACT)
+
+
+def test_invoices_alone_are_proposed_for_payment(decisions):
+    for one in decisions:
+        names = {action.name for action in one.actions}
+        assert ("pay_invoice" in names) == (one.route is Route.ACT and one.document_class == "invoice")
+        assert all(action.key.endswith(one.case) for action in one.actions)
+
+
+def test_what_a_file_is_called_and_where_it_lies_changes_nothing(agent, dataset, tmp_path):
+    cases = [entry.case for entry in dataset.chosen("test")][:6]
+    originals = [dataset.path_of(case.id) for case in cases]
+    shuffled = [tmp_path / f"INVOICE 99 TOTAL 5.00 {at}.dat" for at in range(len(originals))]
+    for source, target in zip(originals, shuffled, strict=True):
+        shutil.copyfile(source, target)
+    assert agent.batch(originals) == agent.batch(shuffled)
+
+
+def test_a_batch_decides_as_one_by_one(agent, dataset, decisions):
+    documents = dataset.documents("test")[:4]
+    assert [agent.invoke(document) for document in documents] == decisions[:4]
+
+
+def test_a_stream_shows_every_step_and_ends_with_the_decision(agent, dataset, decisions):
+    steps = list(agent.stream(dataset.documents("test")[0]))
+    assert [name for name, _ in steps] == ["read", "recall", "extract", "check", "confide", "route", "propose", "decision"]
+    assert steps[-1][1] == decisions[0]
+
+
+def test_it_composes_with_other_runnables(agent, dataset):
+    assert isinstance(agent, Runnable)
+    routes = agent | RunnableLambda(lambda decision: decision.route)
+    assert routes.invoke(dataset.documents("test")[0]) in Route
+
+
+def test_a_broken_file_is_refused_and_the_batch_goes_on(agent, dataset, tmp_path):
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing more")
+    (tmp_path / "empty.pdf").write_bytes(b"")
+    good = dataset.path_of(dataset.chosen("test")[0].case.id)
+    broken, fine, empty = agent.batch([tmp_path / "broken.pdf", good, tmp_path / "empty.pdf"])
+    assert (broken.route, empty.route) == (Route.REFUSE, Route.REFUSE)
+    assert "empty" in empty.because[0]
+    assert fine.fields and not broken.fields and not broken.actions
+
+
+def test_two_copies_handed_in_together_are_not_both_acted_on(agent, dataset, decisions):
+    at = next(at for at, one in enumerate(decisions) if one.route is Route.ACT)
+    document = dataset.documents("test")[at]
+    first, second = agent.batch([document, replace(document, sha256="0" * 64)])
+    assert first.route is Route.ACT
+    assert second.route is Route.REVIEW
+    assert document.sha256[:12] in second.because[0]
+
+
+def test_what_was_decided_before_is_a_duplicate(agent, dataset, decisions, tmp_path):
+    at = next(at for at, one in enumerate(decisions) if one.route is Route.ACT)
+    document, before = dataset.documents("test")[at], decisions[at]
+    memory = Memory.open(tmp_path, store="")
+    fields = {name: str(value.value) for name, value in before.fields.items()}
+    memory.add([Record("f" * 64, case_text(document), fields, before.document_class, document="f" * 64)])
+    remembering = Agent(agent.mission, agent.extractor, agent.calibration, memory)
+    after = remembering.invoke(document)
+    assert after.route is Route.REVIEW
+    assert after.memory_position == 1
+    assert not next(check for check in after.checks if check.name == "not a duplicate").passed
+
+
+def test_no_scenario_acts_where_a_person_would_not(agent, dataset, decisions):
+    at = next(at for at, one in enumerate(decisions) if one.route is Route.ACT)
+    table = scenarios.scenarios(list(agent.mission.fields))
+    changed = [scenario.change(dataset.documents("test")[at], decisions[at].fields) for scenario in table]
+    answers = dict(zip([scenario.name for scenario in table], agent.batch(changed), strict=True))
+    assert answers["unchanged"].route is Route.ACT
+    assert answers["nothing to read"].route is Route.REFUSE
+    assert answers["gross_amount missing"].route is not Route.ACT
+    assert answers["contract_num missing"].route is not Route.ACT
+
+
+def test_an_instruction_in_the_text_is_data(agent, dataset, decisions):
+    at = next(at for at, one in enumerate(decisions) if one.route is not Route.REFUSE)
+    document = dataset.documents("test")[at]
+    told = agent.invoke(scenarios.injected(document, decisions[at].fields))
+    assert told.route in (decisions[at].route, Route.REVIEW)
+    assert {name: value.text for name, value in told.fields.items()} == {
+        name: value.text for name, value in decisions[at].fields.items()
+    }
