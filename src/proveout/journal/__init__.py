@@ -155,7 +155,13 @@ class Journal:
 
     def events(self, case: str | None = None) -> Iterator[Event]:
         """Everything that happened to a case, or everything, in order."""
-        return self._select(*([self._events.c.case == case] if case is not None else []))
+        from sqlalchemy import and_, or_
+
+        c = self._events.c
+        if case is None:
+            return self._select()
+        decided = and_(c.key == case, c.key != "", c.kind == DECISION)  # each half has an index of its own
+        return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)))
 
     def label(self, case: str, labels: Mapping[str, str], by: str, right: Mapping[str, bool] | None = None) -> Event:
         """A person's answer, which arrives later than the decision. `right` says which fields the decision had right."""
@@ -274,6 +280,8 @@ class Journal:
             names = (event.case, event.kind, event.key)
             if any(not name.isprintable() for name in names):
                 raise BadInput(f"an event's case, kind and key are printable text, found {names!r}")
+            if event.kind == DECISION and event.key != event.case:
+                raise BadInput(f"a decision's key is its case, found {event.key!r} for case {event.case!r}")
             line = SEPARATOR.join((previous, str(position), *names, at, payload))
             digest = hashlib.sha256(line.encode()).hexdigest()
             rows.append(

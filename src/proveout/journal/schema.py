@@ -18,6 +18,9 @@ from proveout.errors import BadInput, BadJournal
 HEAD = "0001"  # of migrations/versions
 KNOWN = ("0001",)
 
+KEYED = text("key <> ''")
+NOT_DECISION = text("kind <> 'decision'")  # a decision's key is its case: one random page less for each to be written
+
 metadata = MetaData()
 _Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite's row id is an INTEGER PRIMARY KEY and nothing else
 
@@ -32,8 +35,8 @@ events = Table(
     Column("payload", Text, nullable=False),  # canonical JSON
     Column("previous", String, nullable=False),  # hash of the event before, 64 hex digits
     Column("hash", String, nullable=False),  # SHA-256 of this event's line, 64 hex digits
-    Index("one_event_a_key", "key", "kind", unique=True, sqlite_where=text("key <> ''"), postgresql_where=text("key <> ''")),
-    Index("events_by_case", "case"),
+    Index("one_event_a_key", "key", "kind", unique=True, sqlite_where=KEYED, postgresql_where=KEYED),
+    Index("events_by_case", "case", sqlite_where=NOT_DECISION, postgresql_where=NOT_DECISION),
     Index("events_by_kind", "kind", "position"),
 )
 tip = Table(

@@ -27,7 +27,8 @@ def upgrade() -> None:
     )
     keyed = sa.text("key <> ''")
     op.create_index("one_event_a_key", "events", ["key", "kind"], unique=True, sqlite_where=keyed, postgresql_where=keyed)
-    op.create_index("events_by_case", "events", ["case"])
+    other = sa.text("kind <> 'decision'")
+    op.create_index("events_by_case", "events", ["case"], sqlite_where=other, postgresql_where=other)
     op.create_index("events_by_kind", "events", ["kind", "position"])
     op.create_table(
         "tip",
