@@ -101,7 +101,7 @@ def _categories(column: str, reference: "Series", current: "Series", windows: Se
                 continue
             p_values = [fisher_p(int(before[c]), n, int(after[c]), m) for c in tested]
             shift = after[tested] / m - before[tested] / n
-            best = min(range(len(tested)), key=lambda i: (p_values[i], -shift[i]))
+            best = min(range(len(tested)), key=lambda i: (float(f"{p_values[i]:.6g}"), -shift[i]))  # tied: what rises
             p = p_values[best] * (len(tested) if len(names) > 2 else 1)  # with two categories both tests are the same
             best_event = Event(column, "is", str(names[tested[best]]))
             yield Test(column, last, size, min(1.0, p), abs(float(shift[best])), best_event)
