@@ -24,7 +24,8 @@ READING_SIDE = 1760  # pixels of the longer side of the picture that is recognis
 FINDING_SIDE = 1024  # of the copy on which lines are found; 8 point text is 10 pixels high there
 HEIGHT = 48  # pixels of a line as the recogniser was trained
 UPRIGHT = 0.88  # mean confidence above which nobody asks whether the page stands on its head
-SAMPLE = 8  # lines that vote on it
+SAMPLE = 8  # lines that vote on it,
+TELLING = 5  # about this many times as long as they are high: a word or two, quickly read
 MAX_SKEW = 12.0  # degrees; beyond it a line is decoration
 FAINT = 0.5  # words the recogniser is less sure of are not words
 
@@ -97,8 +98,9 @@ def _upright(pixels: Pixels, quads: Floats) -> tuple[int, Pixels, Floats, list[l
     best: tuple[float, int] = (-1.0, 0)
     for quarter in (90, 270) if sideways else (0, 180):
         turned, there = _turn(pixels, quads, quarter)
-        widest = np.argsort(-_sizes(there)[:, 0], kind="stable")[:SAMPLE]
-        votes = [word.confidence for line in _recognise(turned, there[widest]) for word in line]
+        length, height = _sizes(there).T
+        voters = np.argsort(np.abs(length / np.maximum(height, 1) - TELLING), kind="stable")[:SAMPLE]
+        votes = [word.confidence for line in _recognise(turned, there[voters]) for word in line]
         best = max(best, (float(np.mean(votes)) if votes else 0.0, -quarter))
         if best[0] >= UPRIGHT:
             break
