@@ -8,6 +8,7 @@ Not covered: what makes a step stale. `staleness` decides that.
 import importlib
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from proveout.errors import BadInput, BadSpec, TaskFailed
+from proveout.errors import BadSpec, TaskFailed
 from proveout.pipeline import spec as specs
 from proveout.pipeline.here import Context
 from proveout.pipeline.spec import Spec, Task
@@ -52,11 +53,13 @@ def build(
     force: bool | Sequence[str] = False,
     record: bool = True,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> Built:
     """Run the tasks of a spec that are stale, upstream first.
 
     `only` names tasks: those and what they depend on. `force` runs tasks although nothing changed. `record` writes the
-    HTML record of each run. Raises BadSpec before anything runs, and TaskFailed when a step fails.
+    HTML record of each run. With `workers`, so many steps run side by side, each in a process of its own; one alone runs in
+    this process, unless it has a timeout. Raises BadSpec before anything runs, and TaskFailed when a step fails.
     """
     began = time.perf_counter()
     loaded = specs.load(spec, env)
@@ -66,22 +69,57 @@ def build(
         raise BadSpec(f"{loaded.path}: no task `{name}` to force; {specs.nearest(name, list(loaded.tasks))}")
     ledger = Ledger(loaded)
     ledger.check(wanted)
-    results = []
+    forced &= {task.name for task in wanted}
+    told = _Told(progress)
     with ledger.alone():
-        for task in wanted:
-            why = ledger.why(task)
-            if why is None and task.name in forced:
-                why = "asked for"
-            result = TaskResult(task.name, "skipped", "nothing changed", record=_existing(task.record))
-            if why is not None:
-                started = time.perf_counter()
-                _run(loaded, task, ledger, record)
-                result = TaskResult(task.name, "ran", why, time.perf_counter() - started, _existing(task.record))
-            results.append(result)
-            if progress:
-                progress(result)
+        fresh = not forced and not any(ledger.why(task) for task in wanted)
+        if not fresh:
+            _run_stale(ledger, wanted, forced, record, workers, told)
+    for task in wanted:
+        told.skipped(task)
     products = {task.name: dict(task.product) for task in wanted}
-    return Built(loaded.path, tuple(results), time.perf_counter() - began, products)
+    return Built(loaded.path, tuple(told.results[task.name] for task in wanted), time.perf_counter() - began, products)
+
+
+class _Told:
+    """What happened to each task, told once each."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.results: dict[str, TaskResult] = {}
+        self._progress = progress
+
+    def ran(self, task: Task, why: str, seconds: float) -> None:
+        self._tell(TaskResult(task.name, "ran", why, seconds, _existing(task.record)))
+
+    def skipped(self, task: Task) -> None:
+        if task.name not in self.results:
+            self._tell(TaskResult(task.name, "skipped", "nothing changed", record=_existing(task.record)))
+
+    def _tell(self, result: TaskResult) -> None:
+        self.results[result.task] = result
+        if self._progress:
+            self._progress(result)
+
+
+def _run_stale(ledger: Ledger, wanted: Sequence[Task], forced: set[str], record: bool, workers: int, told: _Told) -> None:
+    from proveout.pipeline.ploomber import DagLedger, run_dag
+    from proveout.pipeline.worker import run_apart
+
+    def run(task: Task, why: str) -> None:
+        began = time.perf_counter()
+        if workers > 1 or task.timeout or _inside_marimo():
+            run_apart(ledger.spec, task, record, workers)
+        else:
+            run_task(ledger, task, record)
+        told.ran(task, why, time.perf_counter() - began)
+
+    run_dag(DagLedger(ledger.spec, run, forced), wanted, workers)
+
+
+def _inside_marimo() -> bool:
+    """Whether a running marimo cell called us: its kernel cannot run another notebook."""
+    types = sys.modules.get("marimo._runtime.context.types")
+    return bool(types and types.runtime_context_installed())
 
 
 def _wanted(spec: Spec, only: Sequence[str] | None) -> list[Task]:
@@ -103,41 +141,42 @@ def _existing(record: Path) -> Path | None:
     return record if record.exists() else None
 
 
-def _run(spec: Spec, task: Task, ledger: Ledger, record: bool) -> None:
+def run_task(ledger: Ledger, task: Task, record: bool) -> None:
+    """Run one task here and now: products aside, then moved, then noted. Raises TaskFailed."""
     began = time.perf_counter()
     before = ledger.parts(task)
     ledger.settle(task)
     ledger.forget(task)
     with _staged(task) as staged:
-        here = Context.of(
-            task.name,
-            task.params,
-            {name: spec.tasks[name].product for name in task.upstream},
-            staged,
-            str(spec.path),
-        )
-        page = _run_task(task, here, ledger, record, before)
+        upstream = {name: ledger.spec.tasks[name].product for name in task.upstream}
+        here = Context.of(task.name, task.params, upstream, staged)
+        page = _execute(ledger, task, here, record, before)
         for name, path in staged.items():
             if not path.exists():
                 raise TaskFailed(f"{task.file or task.source}: task `{task.name}` ended without writing its product `{name}`")
         _move(task, staged)
         if page and page.exists():
-            task.record.parent.mkdir(parents=True, exist_ok=True)
             page.replace(task.record)
-            _failed_record(task).unlink(missing_ok=True)
     ledger.note(task, before, time.perf_counter() - began)
 
 
-def _run_task(task: Task, here: Context, ledger: Ledger, record: bool, parts: Parts) -> Path | None:
+def _execute(ledger: Ledger, task: Task, here: Context, record: bool, parts: Parts) -> Path | None:
+    """Run what the task is. Returns where its record lies until the products are in place."""
     if task.kind == "function":
         _call(task, here)
         return None
     if task.kind == "file":
-        raise BadInput(f"task `{task.name}`: {task.source} is run by Ploomber; this comes with its adapter")
+        from proveout.pipeline.ploomber import run_script
+
+        try:
+            run_script(ledger.spec, task, here)
+        except Exception as error:
+            raise TaskFailed(f"{task.file}: task `{task.name}`: {type(error).__name__}: {error}") from error
+        return None
     from proveout.pipeline.execute import run_notebook
 
     assert task.file is not None
-    page = _failed_record(task) if record else None  # until the step is whole
+    page = task.record.with_name(f"{task.record.stem}.failed.html") if record else None  # until the step is whole
     run_notebook(task.file, here, ledger.notebook(task.file), page, parts.shown())
     return page
 
@@ -160,10 +199,6 @@ def _call(task: Task, here: Context) -> None:
             line = tb.tb_lineno
         where = tb.tb_frame.f_code.co_filename if tb else task.source
         raise TaskFailed(f"{where}:{line}: task `{task.name}` ({task.source}): {type(error).__name__}: {error}") from error
-
-
-def _failed_record(task: Task) -> Path:
-    return task.record.with_name(f"{task.record.stem}.failed.html")
 
 
 @contextmanager

@@ -73,7 +73,10 @@ def run_notebook(
     first = [id for id in order if id in used]
     later = [id for id in order if id not in used and id not in replaced] if record else []
     given = {name: here.params[name] for cell in replaced.values() for name in cell.sets_from_widget}
-    page = Record(here.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), here.params, dict(facts or {}))
+    told = {
+        name: os.path.relpath(value, file.parent) if isinstance(value, Path) else value for name, value in here.params.items()
+    }
+    page = Record(here.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), told, dict(facts or {}))
     shown = {str(id): _blank(loaded, str(id), used, str(id) in replaced, record is not None) for id in loaded.lines}
     began = time.perf_counter()
     with acting_as(file, here), _at_home(file):

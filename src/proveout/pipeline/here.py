@@ -52,15 +52,14 @@ class Named(Mapping[str, T]):
 class _Made(Named[Path]):
     """Upstream products; one that does not exist yet is answered with the command that builds it."""
 
-    def __init__(self, task: str, spec: str, values: Mapping[str, Path]) -> None:
+    def __init__(self, task: str, values: Mapping[str, Path]) -> None:
         super().__init__(f"product of `{task}`", values)
-        self._task, self._spec = task, spec
+        self._task = task
 
     def _found(self, name: str, value: Path) -> Path:
         if not value.exists():
             raise BadInput(
-                f"product `{name}` of `{self._task}` does not exist yet ({value}); "
-                f"build it: proveout build --spec {self._spec} --only {self._task}"
+                f"product `{name}` of `{self._task}` does not exist yet ({value}); build it: proveout build --only {self._task}"
             )
         return value
 
@@ -86,10 +85,9 @@ class Context:
         params: Mapping[str, Any],
         upstream: Mapping[str, Mapping[str, Path]],
         product: Mapping[str, Path],
-        spec: str = "",
     ) -> "Context":
         """A context that answers unknown names, and products that do not exist, with what to do."""
-        made = {name: _Made(name, spec, paths) for name, paths in upstream.items()}
+        made = {name: _Made(name, paths) for name, paths in upstream.items()}
         return Context(task, Named("parameter", params), Named("upstream", made), _Own("product", product))
 
 
@@ -122,13 +120,14 @@ def context(notebook: str | Path) -> Context:
     from proveout.pipeline.spec import load
 
     path, name = _place(file)
-    spec = load(path, _env())
+    spec = load(path, environment())
     task = spec.tasks[name]
     upstream = {other: spec.tasks[other].product for other in task.upstream}
-    return Context.of(name, task.params, upstream, task.product, _shown(path))
+    return Context.of(name, task.params, upstream, task.product)
 
 
-def _env() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
+    """What PROVEOUT_ENV says."""
     text = os.environ.get("PROVEOUT_ENV", "").strip()
     if not text:
         return {}

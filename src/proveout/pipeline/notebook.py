@@ -187,17 +187,16 @@ def _has_no_knots(file: Path, loaded: Loaded) -> None:
     graph = loaded.app._graph
     try:
         loaded.app._maybe_initialize()
-    except MultipleDefinitionError as error:
-        name = graph.get_multiply_defined()[0]
-        where = [f"line {loaded.lines[id]}" for id in loaded.lines if id in graph.cells and name in graph.cells[id].defs]
-        second = where[1].removeprefix("line ")
-        raise BadSpec(
-            f"{file}:{second}: `{name}` is defined by {len(where)} cells ({', '.join(where)}); rename one, or begin it with `_`"
-        ) from error
-    except CycleError as error:
-        ends = [loaded.lines[id] for edge in next(iter(graph.cycles)) for id in edge[:1]]
-        where_ = ", ".join(f"line {line}" for line in sorted(ends))
-        raise BadSpec(f"{file}:{min(ends)}: cells need each other in a ring ({where_}); merge them or cut one name") from error
+    except (CycleError, MultipleDefinitionError) as error:
+        if twice := graph.get_multiply_defined():  # which often ties a ring, too
+            places = [line for id, line in loaded.lines.items() if id in graph.cells and twice[0] in graph.cells[id].defs]
+            where = ", ".join(f"line {line}" for line in places)
+            message = f"`{twice[0]}` is defined by {len(places)} cells ({where}); rename one, or begin it with `_`"
+            raise BadSpec(f"{file}:{places[1]}: {message}") from error
+        ends = sorted(loaded.lines[edge[0]] for edge in next(iter(graph.cycles)))
+        where = ", ".join(f"line {line}" for line in ends)
+        message = f"cells need each other in a ring ({where}); merge them or cut one name"
+        raise BadSpec(f"{file}:{ends[0]}: {message}") from error
 
 
 def _context_names(tree: ast.AST) -> Iterator[str]:

@@ -25,8 +25,8 @@ from proveout.pipeline.contents import remembered, write_whole
 from proveout.pipeline.notebook import Notebook, imports
 
 MEMORY = 4000  # readings that are kept
-_MACHINERY = ("here", "spec", "contents", "reach", "notebook", "record", "execute", "builds", "staleness", "ploomber")
-_BRIDGE = {"proveout.pipeline", *(f"proveout.pipeline.{name}" for name in _MACHINERY)}  # runs steps, is no part of them
+_MACHINERY = "here spec contents reach notebook record execute builds staleness worker ploomber"
+_BRIDGE = {"proveout.pipeline", *(f"proveout.pipeline.{name}" for name in _MACHINERY.split())}  # runs steps, is no part of them
 
 
 @dataclass(frozen=True)
@@ -203,14 +203,21 @@ class Code:
             self._modules[file] = Module(name=name, imports=tuple(reading["imports"]), **fields)
         return self._modules[file]
 
+    def _installs(self, top: str) -> bool:
+        """Whether the distribution that is called like the import is the one that installs it."""
+        for folder in self._path:
+            for name in ("RECORD", "top_level.txt"):
+                file = Path(folder, f"{top}-{self.version_of(top)}.dist-info", name)
+                if file.is_file() and re.search(rf"^{top}(/|\.py|$)", file.read_text(encoding="utf-8", errors="replace"), re.M):
+                    return True
+        return False
+
     def _distributions(self, top: str) -> list[str]:
-        """The distributions that install this top-level name. Finding out takes a second; it is remembered."""
+        """The distributions that install this top-level name. Finding out can take a second; it is remembered."""
         key = f"distributions {top}"
         found = self._known.get(key)
         if found is None or any(self.version_of(name) == "?" for name in found if name != top):
-            from importlib.metadata import packages_distributions
-
-            found = sorted({_canonical(name) for name in packages_distributions().get(top, [top])})
+            found = [_canonical(top)] if self._installs(top) else _installers(top)
             self._known[key] = found
         self._used[key] = found
         return list(found)
@@ -284,6 +291,12 @@ def _submodules(folders: Iterable[str]) -> list[str]:
 def _installed(place: ModuleSpec) -> bool:
     where = place.origin or next(iter(place.submodule_search_locations or ()), "")
     return "site-packages" in where or "dist-packages" in where or place.origin in ("built-in", "frozen")
+
+
+def _installers(top: str) -> list[str]:
+    from importlib.metadata import packages_distributions
+
+    return sorted({_canonical(name) for name in packages_distributions().get(top, [top])})
 
 
 def _canonical(name: str) -> str:

@@ -23,28 +23,9 @@ from proveout.errors import BadSpec
 
 Kind = Literal["marimo", "function", "file"]  # file: .ipynb and percent scripts, which Ploomber runs
 
-TOP_KEYS = (
-    "meta",
-    "config",
-    "executor",
-    "tasks",
-    "on_finish",
-    "on_render",
-    "on_failure",
-    "clients",
-    "serializer",
-    "unserializer",
-)
+TOP_KEYS = ("meta", "tasks")
 OWN_KEYS = ("source", "name", "product", "upstream", "params", "files", "data", "timeout")
-PLOOMBER_KEYS = (
-    "class",
-    "client",
-    "product_class",
-    "product_client",
-    "on_render",
-    "on_finish",
-    "on_failure",
-    "grid",
+NOTEBOOK_KEYS = (  # of .ipynb files and scripts, read by Ploomber alone
     "static_analysis",
     "papermill_params",
     "executor",
@@ -54,7 +35,6 @@ PLOOMBER_KEYS = (
     "nbconvert_export_kwargs",
     "nb_product_key",
     "ext_in",
-    "language",
     "local_execution",
     "check_if_kernel_installed",
     "debug_mode",
@@ -75,7 +55,7 @@ class Task:
     timeout: float | None  # seconds
     line: int  # of the task in the spec, from 1
     record: Path  # where the HTML record of the run goes
-    others: Mapping[str, Any] = field(default_factory=dict)  # keys that only Ploomber reads
+    others: Mapping[str, Any] = field(default_factory=dict)  # NOTEBOOK_KEYS
 
 
 @dataclass(frozen=True)
@@ -248,7 +228,6 @@ def _task(path: Path, entry: Any, line: int, env: Mapping[str, Any]) -> Task:
     place = f"{path}:{line}"
     if not isinstance(entry, dict) or not isinstance(entry.get("source"), str):
         raise BadSpec(f"{place}: a task needs `source:` (a notebook, a script or a function's dotted path), found {entry!r}")
-    _known(entry, OWN_KEYS + PLOOMBER_KEYS, place, "")
     entry = _fill(entry, env, place)
     source: str = entry["source"]
     file = (path.parent / source).resolve() if _is_file(source) else None
@@ -257,6 +236,7 @@ def _task(path: Path, entry: Any, line: int, env: Mapping[str, Any]) -> Task:
         siblings = [str(other.name) for other in file.parent.glob("*.*")] if file.parent.is_dir() else []
         raise BadSpec(f"{place}: task `{name}`: there is no {source} beside the spec; {nearest(file.name, siblings)}")
     kind: Kind = "function" if file is None else "marimo" if is_marimo(file) else "file"
+    _known(entry, OWN_KEYS + (NOTEBOOK_KEYS if kind == "file" else ()), place, "")
     products = entry.get("product")
     products = {"product": products} if isinstance(products, str) else products
     if not isinstance(products, dict) or not products or not all(isinstance(item, str) for item in products.values()):
@@ -286,7 +266,7 @@ def _task(path: Path, entry: Any, line: int, env: Mapping[str, Any]) -> Task:
         timeout=timeout,
         line=line,
         record=_record(path, name, product, env),
-        others={key: value for key, value in entry.items() if key in PLOOMBER_KEYS},
+        others={key: value for key, value in entry.items() if key in NOTEBOOK_KEYS},
     )
 
 

@@ -1,0 +1,368 @@
+"""The one place that knows Ploomber.
+
+Doors: `dag` for Ploomber's own commands, `MarimoNotebook` for pipelines in Python, `run_dag` and `run_script` for builds.
+
+    ploomber status --entry-point proveout.pipeline.ploomber.dag        (build, plot, task, report alike)
+
+takes the spec from PROVEOUT_SPEC, or the one `pipelines/*/pipeline.build.yaml` there is, and PROVEOUT_ENV as overrides.
+Ploomber orders the steps and asks each product whether it is stale; the answer is the bridge's, so that `ploomber build`
+and `proveout build` agree. A marimo file is never handed to Ploomber: it would rewrite it.
+Covered: Ploomber 0.23, its statistics and version check switched off.
+Not covered: Ploomber's clients, hooks and grids.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PLOOMBER_STATS_ENABLED", "false")
+os.environ.setdefault("PLOOMBER_VERSION_CHECK_DISABLED", "1")
+
+from ploomber import DAG  # type: ignore[import-untyped]
+from ploomber.constants import TaskStatus  # type: ignore[import-untyped]
+from ploomber.exceptions import DAGBuildError  # type: ignore[import-untyped]
+from ploomber.executors.abc import Executor  # type: ignore[import-untyped]
+from ploomber.products import File  # type: ignore[import-untyped]
+from ploomber.sources.abc import Source  # type: ignore[import-untyped]
+from ploomber.tasks import NotebookRunner  # type: ignore[import-untyped]
+from ploomber.tasks.abc import Task as PloomberTask  # type: ignore[import-untyped]
+from ploomber.validators import string  # type: ignore[import-untyped]
+
+from proveout.errors import BadSpec
+from proveout.pipeline import here
+from proveout.pipeline import spec as specs
+from proveout.pipeline.spec import Spec, Task
+from proveout.pipeline.staleness import Ledger
+
+Run = Callable[[Task, str], None]  # a task and why it runs
+
+
+class Code(Source):  # type: ignore[misc]
+    """What a step is made of, as text. Ploomber shows it and compares it."""
+
+    def __init__(self, primitive: Any, hot_reload: bool = False) -> None:
+        self._primitive = primitive
+
+    @property
+    def primitive(self) -> Any:
+        return self._primitive
+
+    @property
+    def variables(self) -> set[str]:
+        return set()
+
+    def render(self, params: Any) -> "Code":
+        return self
+
+    @property
+    def loc(self) -> str:
+        return str(self._primitive)
+
+    def __str__(self) -> str:
+        return self._primitive.read_text(encoding="utf-8") if isinstance(self._primitive, Path) else str(self._primitive)
+
+    @property
+    def doc(self) -> str:
+        return ""
+
+    @property
+    def extension(self) -> str | None:
+        return None  # no normalisation: `__str__` is compared as it is
+
+    def _post_render_validation(self, rendered_value: Any, params: Any) -> None:
+        pass
+
+    def _post_init_validation(self, value: Any) -> None:
+        pass
+
+    @property
+    def name(self) -> str:
+        return self._primitive.stem if isinstance(self._primitive, Path) else str(self._primitive).rpartition(".")[2]
+
+
+class Exact(File):  # type: ignore[misc]
+    """A file or folder whose step is stale exactly when the bridge says so. Ploomber writes no metadata beside it."""
+
+    def fetch_metadata(self) -> dict[str, Any]:
+        noted = _ledger(self.task.dag).noted(self.task.name)
+        return {"timestamp": noted, "stored_source_code": "as noted by the bridge" if noted else None, "params": {}}
+
+    def save_metadata(self, metadata: Any) -> None:
+        pass  # the bridge has noted the run
+
+    def _outdated_code_dependency(self) -> bool:
+        return _ledger(self.task.dag).reason(self.task.name) is not None
+
+    def _outdated_data_dependencies(self) -> bool:
+        return any(other.product._is_outdated() for other in self.task.upstream.values())
+
+
+class Step(PloomberTask):  # type: ignore[misc]
+    """A step that the bridge runs: products aside, one execution, a record."""
+
+    PRODUCT_CLASSES_ALLOWED = (File,)
+    kind: specs.Kind = "function"
+
+    def __init__(
+        self,
+        source: Path | str,
+        product: Any,
+        dag: DAG,
+        name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        files: Sequence[str | Path] = (),
+        data: Sequence[str | Path] = (),
+        timeout: float | None = None,
+    ) -> None:
+        self._source = self._init_source(source, {})
+        self._declared = ({str(path): Path(path) for path in files}, {str(path): Path(path) for path in data}, timeout)
+        self.forced = False
+        named = product if isinstance(product, Mapping) else {"product": product}
+        super().__init__({key: Exact(str(each)) for key, each in named.items()}, dag, name, dict(params or {}))
+
+    @staticmethod
+    def _init_source(source: Any, kwargs: Any) -> Code:
+        return Code(source)
+
+    def render(self, force: bool = False, outdated_by_code: bool = True, remote: bool = False) -> None:
+        self.forced = force
+        super().render(force=force, outdated_by_code=outdated_by_code, remote=remote)
+
+    def run(self) -> None:
+        ledger = _ledger(self.dag)
+        task = ledger.spec.tasks[self.name]
+        why = ledger.reason(self.name) or ("asked for" if self.forced else None)
+        if why is not None:  # what upstream made may have come out the same
+            ledger.run(task, why)
+
+    def as_task(self, root: Path) -> Task:
+        """This step in the bridge's words; for one that was made in Python."""
+        primitive = self.source.primitive
+        files, data, timeout = self._declared
+        product = {name: Path(str(each)).resolve() for name, each in self.product.products.products.items()}
+        declared = {**data, **files}
+        params = {name: value for name, value in self.params.to_dict().items() if name not in ("upstream", "product")}
+        return Task(
+            name=self.name,
+            source=str(primitive),
+            kind=self.kind,
+            file=primitive.resolve() if isinstance(primitive, Path) else None,
+            params={name: declared.get(str(value), value) for name, value in params.items()},
+            upstream=tuple(self.upstream),
+            product=product,
+            files={name: path.resolve() for name, path in files.items()},
+            data={name: path.resolve() for name, path in data.items()},
+            timeout=timeout,
+            line=1,
+            record=next(iter(product.values())).parent / f"{self.name}.record.html",
+        )
+
+
+class MarimoNotebook(Step):
+    """A marimo notebook as a Ploomber task.
+
+    `MarimoNotebook(Path("models.py"), {"model": "out/model"}, dag, params={"seed": 7}, data=["documents"])`
+    """
+
+    kind = "marimo"
+
+
+class Function(Step):
+    """A function, by its dotted path."""
+
+    kind = "function"
+
+
+class Script(Step):
+    """An .ipynb or a percent script; Ploomber's NotebookRunner runs it, into the staging folder."""
+
+    kind = "file"
+
+
+string._KEY2CLASS_TASKS["MarimoNotebook"] = MarimoNotebook  # `class: MarimoNotebook` in a spec that Ploomber itself reads
+string._KEY2CLASS["MarimoNotebook"] = MarimoNotebook
+_CLASSES: dict[specs.Kind, type[Step]] = {"marimo": MarimoNotebook, "function": Function, "file": Script}
+
+
+class DagLedger(Ledger):
+    """A ledger that a DAG carries, with the way in which its steps run."""
+
+    def __init__(self, spec: Spec, run: Run | None = None, asked: Iterable[str] = ()) -> None:
+        super().__init__(spec)
+        self._run, self._asked = run, set(asked)
+
+    def reason(self, name: str) -> str | None:
+        return self.why(self.spec.tasks[name]) or ("asked for" if name in self._asked else None)
+
+    def run(self, task: Task, why: str) -> None:
+        from proveout.pipeline.builds import run_task
+
+        self._asked.discard(task.name)
+        if self._run:
+            self._run(task, why)
+        else:
+            with self.alone():
+                run_task(self, task, record=True)
+
+    def noted(self, name: str) -> float | None:
+        """When the step was last built whole, seconds since 1970."""
+        note = self._note(self.spec.tasks[name])
+        return note.stat().st_mtime if note.exists() else None
+
+
+class Side(Executor):  # type: ignore[misc]
+    """Runs the steps of a DAG as they become ready, up to `workers` of them side by side."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self.failure: BaseException | None = None
+
+    def __call__(self, dag: Any, show_progress: bool) -> list[Any]:
+        super().__call__(dag)
+        left = {task.name: task for task in dag.values() if task.exec_status != TaskStatus.Skipped}
+        if self.workers == 1:
+            for task in left.values():
+                self._finish(task, partial(task._build, catch_exceptions=False))
+            return []
+        under_way: dict[Future[Any], Any] = {}
+        with ThreadPoolExecutor(self.workers) as pool:
+            while left or under_way:
+                for name in [name for name, task in left.items() if not set(task.upstream) & self._unfinished(left, under_way)]:
+                    task = left.pop(name)
+                    under_way[pool.submit(task._build, catch_exceptions=False)] = task
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    try:
+                        self._finish(under_way.pop(future), future.result)
+                    except DAGBuildError:
+                        left.clear()  # what is under way ends; nothing new begins
+                        if not under_way:
+                            raise
+        if self.failure:
+            raise DAGBuildError(str(self.failure)) from self.failure
+        return []
+
+    @staticmethod
+    def _unfinished(left: Mapping[str, Any], under_way: Mapping[Any, Any]) -> set[str]:
+        return {*left, *(task.name for task in under_way.values())}
+
+    def _finish(self, task: Any, result: Callable[[], Any]) -> None:
+        try:
+            result()
+        except BaseException as error:
+            self.failure = self.failure or error
+            task.exec_status = TaskStatus.Errored
+            raise DAGBuildError(str(error)) from error
+        task.exec_status = TaskStatus.Executed
+
+
+def dag() -> DAG:
+    """The DAG of a spec, for `--entry-point proveout.pipeline.ploomber.dag`."""
+    given = os.environ.get("PROVEOUT_SPEC")
+    found = [Path(given)] if given else sorted(Path.cwd().glob("pipelines/*/pipeline.build.yaml"))
+    if len(found) != 1:
+        raise BadSpec(f"set PROVEOUT_SPEC to one spec; found here: {', '.join(map(str, found)) or 'none'}")
+    spec = specs.load(found[0], here.environment())
+    ledger = DagLedger(spec)
+    ledger.check(list(spec.tasks.values()))
+    return dag_of(ledger, list(spec.tasks.values()))
+
+
+def dag_of(ledger: DagLedger, tasks: Sequence[Task], workers: int = 1) -> DAG:
+    made = DAG(name=ledger.spec.path.stem, executor=Side(workers))
+    made._proveout = ledger
+    for task in tasks:
+        product = {name: str(path) for name, path in task.product.items()}
+        step = _CLASSES[task.kind](task.file or task.source, product, made, task.name, params=None)
+        for name in task.upstream:
+            step.set_upstream(made[name])
+    return made
+
+
+def run_dag(ledger: DagLedger, tasks: Sequence[Task], workers: int = 1) -> None:
+    """Run what is stale among these tasks, in Ploomber's order. Raises what the failing step raised."""
+    made = dag_of(ledger, tasks, workers)
+    try:
+        made.build(show_progress=False)
+    except DAGBuildError as error:
+        raise made.executor.failure or error from None
+
+
+_QUIET = {"static_analysis": "disable", "executor_params": {"progress_bar": False}}
+
+
+def run_script(spec: Spec, task: Task, context: here.Context) -> None:
+    """Run an .ipynb or a percent script with Ploomber's NotebookRunner; its products go where the context says."""
+    made = DAG(executor=Side())
+    for name in task.upstream:
+        _Made(name, spec.tasks[name].product, made)
+    assert task.file is not None
+    product = {name: File(str(path)) for name, path in context.product.items()}
+    params = {name: str(value) if isinstance(value, Path) else value for name, value in task.params.items()}
+    runner = NotebookRunner(task.file, product=product, dag=made, name=task.name, params=params, **{**_QUIET, **task.others})
+    for name in task.upstream:
+        runner.set_upstream(made[name])
+    made.render(show_progress=False)
+    runner._build(catch_exceptions=False)
+    names = {str(path): task.product[name].name for name, path in context.product.items()}
+    names |= {
+        str(path): os.path.relpath(path, spec.folder) for name in task.upstream for path in spec.tasks[name].product.values()
+    }
+    for path in context.product.values():
+        _without_places(path, names)
+
+
+class _Made(PloomberTask):  # type: ignore[misc]
+    """An upstream step that has run already."""
+
+    def __init__(self, name: str, product: Mapping[str, Path], dag: DAG) -> None:
+        self._source = Code(name)
+        super().__init__({key: _There(str(path)) for key, path in product.items()}, dag, name, {})
+
+    @staticmethod
+    def _init_source(source: Any, kwargs: Any) -> Code:
+        return Code(source)
+
+    def run(self) -> None:
+        pass
+
+
+class _There(File):  # type: ignore[misc]
+    def fetch_metadata(self) -> dict[str, Any]:
+        return {"timestamp": 0, "stored_source_code": "", "params": {}}
+
+    def save_metadata(self, metadata: Any) -> None:
+        pass
+
+    def _is_outdated(self, outdated_by_code: bool = True) -> bool:
+        return False
+
+
+def _without_places(product: Path, names: Mapping[str, str]) -> None:
+    """An executed notebook tells no absolute path of the machine that ran it, nor of the staging folder."""
+    if product.suffix not in (".ipynb", ".html") or not product.is_file():
+        return
+    text = product.read_text(encoding="utf-8")
+    for place, name in names.items():
+        text = text.replace(place, name)
+    product.write_text(text, encoding="utf-8")
+
+
+_reading = threading.Lock()
+
+
+def _ledger(dag: Any) -> DagLedger:
+    """The DAG's own ledger; for a DAG made in Python, one over the steps it has now."""
+    if not hasattr(dag, "_proveout"):
+        with _reading:
+            tasks = {task.name: task.as_task(Path.cwd()) for task in dag.values() if isinstance(task, Step)}
+            root = next(iter(next(iter(tasks.values())).product.values())).parent
+            spec = Spec(Path.cwd() / "dag.py", {}, tasks, root / ".proveout" / "dag")
+            dag._proveout = DagLedger(spec)
+            dag._proveout.check(list(tasks.values()))
+    found: DagLedger = dag._proveout
+    return found

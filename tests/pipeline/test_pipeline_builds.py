@@ -1,0 +1,282 @@
+"""What a build does: one execution for products and record, nothing half-written, workers that are watched."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import CONTEXT, Project, notebook
+
+from proveout.errors import BadInput, TaskFailed
+from proveout.pipeline import Context, acting_as, context
+
+NOTEBOOK = "notebooks/rows.py"
+SPEC = "pipelines/toy/pipeline.build.yaml"
+
+
+def test_a_build_makes_the_products_and_the_next_one_has_nothing_to_do(project: Project) -> None:
+    first = project.build()
+    assert project.text("rows.txt") == "hello: 13 16 19"
+    assert project.text("total/total.txt") == "48"
+    assert [(task.task, task.state) for task in first.tasks] == [("rows", "ran"), ("total", "ran")]
+    second = project.build()
+    assert [(task.task, task.state, task.why) for task in second.tasks] == [
+        ("rows", "skipped", "nothing changed"),
+        ("total", "skipped", "nothing changed"),
+    ]
+
+
+def test_the_record_shows_the_values_of_the_run_that_made_the_product(empty: Project) -> None:
+    cells = (
+        CONTEXT,
+        ("draw", "import secrets\n\nnumber = secrets.token_hex(8)\nnumber"),
+        'here.product["it"].write_text(number)',
+    )
+    empty.write("random.py", notebook(*cells))
+    empty.write("pipelines/toy/pipeline.build.yaml", 'tasks: [{source: ../../random.py, product: {it: "../../out/it.txt"}}]')
+    empty.build()
+    assert empty.text("it.txt") in empty.text("random.record.html")
+
+
+def test_a_record_opens_offline_with_everything_that_was_shown(project: Project) -> None:
+    figure = "import matplotlib.pyplot as plt\n\n_, _axes = plt.subplots()\n_axes.plot([1, 2])\n_axes"
+    table = "import pandas as pd\n\npd.DataFrame({'name': ['<b>'], 'x': [1.5]})"
+    stacked = (
+        'mo.vstack([mo.md("**bold**"), mo.ui.slider(1, 5, value=4, label="zoom"), mo.ui.table([{"cell": "in a widget"}])])'
+    )
+    appended = 'import sys\n\nmo.output.append(mo.md("appended"))\nprint("to stderr", file=sys.stderr)'
+    awaited = "import asyncio\n\nawait asyncio.sleep(0)\n{'answer': [42]}"
+    text = (project.folder / NOTEBOOK).read_text().rstrip() + "\n"
+    more = notebook(
+        figure, table, stacked, appended.replace("import sys", "import sys as system").replace("=sys.", "=system."), awaited
+    )
+    project.write(NOTEBOOK, text + more.partition("App()\n")[2])
+    project.build(only="rows")
+    page = project.text("rows/record.html")
+    for piece in (
+        '<img width="',
+        "data:image/png;base64,",
+        "<td>&lt;b&gt;</td>",
+        "<strong>bold</strong>",
+        "zoom: <b>4</b>",
+        "in a widget",
+        "appended",
+        "<pre class=stderr>to stderr",
+        "<pre class=stdout>made 3 rows",
+        "42",
+        "<th>add</th><td>10</td>",
+        "<th>module helper</th>",
+        "<th>python</th>",
+        "replaced by a parameter",
+    ):
+        assert piece in page, piece
+    assert not re.search(r"https?://|<script|<marimo-|<link", page)
+    assert str(project.folder) not in page
+
+
+def test_without_a_record_only_the_cells_that_reach_a_product_run(project: Project) -> None:
+    project.edit(NOTEBOOK, "only_shown.bars(rows)", 'open("shown.txt", "w").write("ran")')
+    os.chdir(project.folder)
+    project.build(record=False)
+    assert not (project.folder / "shown.txt").exists()
+    assert not project.product("rows/record.html").exists()
+    project.build(force=["rows"])
+    assert (project.folder / "shown.txt").read_text() == "ran"
+
+
+def test_what_is_only_shown_cannot_change_a_product(project: Project) -> None:
+    project.edit(NOTEBOOK, "only_shown.bars(rows)", "rows.clear()")
+    project.build()
+    assert project.text("rows.txt") == "hello: 13 16 19"
+
+
+def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_there(project: Project) -> None:
+    project.build()
+    project.edit(NOTEBOOK, "][:limit]", "][:limit]\n    print('before')\n    rows[99]")
+    line = 1 + (project.folder / NOTEBOOK).read_text().splitlines().index("    rows[99]")
+    with pytest.raises(TaskFailed, match=rf"rows.py:{line}: task `rows`, cell `work`: IndexError"):
+        project.build()
+    page = project.text("rows/record.failed.html")
+    assert "before" in page and "IndexError" in page and "hello" not in page
+    assert "IndexError" not in project.text("rows/record.html")
+    assert project.why("rows") == "it was never built whole"
+    project.edit(NOTEBOOK, "\n    rows[99]", "")
+    assert project.build().ran == ["rows"]
+    assert not project.product("rows/record.failed.html").exists()
+
+
+def test_a_step_that_forgets_its_product_fails(project: Project) -> None:
+    project.edit(NOTEBOOK, 'here.product["rows"].write', 'if False: here.product["rows"].write')
+    with pytest.raises(TaskFailed, match="ended without writing its product `rows`"):
+        project.build()
+
+
+def _in_process(project: Project, *before: str) -> subprocess.CompletedProcess[str]:
+    code = "\n".join([*before, "import sys", "from proveout.pipeline import build", "build(sys.argv[1])"])
+    return subprocess.run([sys.executable, "-c", code, str(project.spec)], capture_output=True, text=True, check=False)
+
+
+def test_a_kill_in_the_middle_of_a_product_leaves_nothing_that_is_taken_for_whole(project: Project) -> None:
+    half = "target.mkdir()\n    (target / 'half').write_text('half')\n    import os\n    os.kill(os.getpid(), 9)"
+    project.edit("notebooks/total.py", "target.mkdir()", half)
+    assert _in_process(project).returncode == -signal.SIGKILL
+    assert project.text("rows.txt") == "hello: 13 16 19"
+    assert not project.product("total").exists()
+    assert list(project.product("").glob(".staging-*"))
+    project.edit("notebooks/total.py", half, "target.mkdir()")
+    assert project.build().ran == ["total"]
+    assert project.text("total/total.txt") == "48"
+    assert not list(project.product("").glob(".staging-*"))
+
+
+def test_a_full_disk_leaves_the_last_whole_product_and_the_next_run_continues(project: Project) -> None:
+    project.build(record=False)
+    project.edit(NOTEBOOK, "write_text(f", 'write_text("x" * 200_000 + f')
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    run = _in_process(project, limit)
+    assert run.returncode == 1 and "task `rows`, cell `save`: OSError" in run.stderr
+    assert project.text("rows.txt") == "hello: 13 16 19"
+    assert project.why("rows") == "it was never built whole"
+    assert project.build(record=False).ran == ["rows", "total"]
+
+
+def test_a_second_build_in_the_same_place_says_that_the_first_is_under_way(project: Project) -> None:
+    from proveout.pipeline.spec import load
+    from proveout.pipeline.staleness import Ledger
+
+    with Ledger(load(project.spec)).alone(), pytest.raises(BadInput, match="another build is under way"):
+        project.build()
+
+
+def test_steps_side_by_side_share_the_cores(empty: Project) -> None:
+    cells = (CONTEXT, "import os\n\nimport threadpoolctl", 'here.product["it"].write_text(os.environ["OMP_NUM_THREADS"])')
+    empty.write("one.py", notebook(*cells))
+    empty.write("two.py", notebook(*cells))
+    tasks = "\n".join(f'  - {{source: ../../{name}.py, product: {{it: "../../out/{name}.txt"}}}}' for name in ("one", "two"))
+    empty.write("pipelines/toy/pipeline.build.yaml", f"tasks:\n{tasks}\n")
+    assert sorted(empty.build(workers=2).ran) == ["one", "two"]
+    share = max(1, (os.cpu_count() or 1) // 2)
+    allowed = int(os.environ.get("OMP_NUM_THREADS", share))
+    assert {empty.text("one.txt"), empty.text("two.txt")} == {str(min(share, allowed))}
+
+
+@pytest.mark.parametrize(
+    ("cell", "timeout", "message"),
+    [
+        ("import time\n\ntime.sleep(600)", 8, r"took longer than its timeout of 8 s and was killed; raise `timeout:` in .*:1"),
+        ("import os\n\nos.kill(os.getpid(), 9)", 600, r"its worker was killed by SIGKILL \(out of memory\?\)"),
+        ("import os\n\nos._exit(3)", 600, r"its worker ended with exit code 3"),
+        ("1 / 0", 600, r"rest.py:\d+: task `rest`, cell `rest`: ZeroDivisionError"),
+    ],
+)
+def test_a_worker_that_ends_badly_is_noticed_and_named(empty: Project, cell: str, timeout: int, message: str) -> None:
+    save = ("rest", f'_target = here.product["it"]\n{cell}')
+    empty.write("rest.py", notebook(CONTEXT, save))
+    spec = f'tasks: [{{source: ../../rest.py, product: {{it: "../../out/it.txt"}}, timeout: {timeout}}}]'
+    empty.write("pipelines/toy/pipeline.build.yaml", spec)
+    with pytest.raises(TaskFailed, match=message):
+        empty.build()
+    assert not empty.product("it.txt").exists()
+
+
+def test_functions_and_ipynb_and_percent_scripts_run_beside_marimo(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project.folder / "pipelines" / "toy")
+    code = "upstream = None\nproduct = None\n"
+    use = "from pathlib import Path\nPath(product['n']).write_text(Path(upstream['rows']['rows']).read_text().upper())"
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "upstream = ['rows']\nproduct = None"},
+        {"cell_type": "code", "metadata": {}, "source": use},
+    ]
+    for cell in cells:
+        cell |= {"execution_count": None, "outputs": []}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    project.write("old.ipynb", json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 4}))
+    project.write("percent.py", f"# %% tags=['parameters']\n{code}\n# %%\nopen(product['n'], 'w').write('percent')\n")
+    project.write(
+        "pipelines/toy/steps.py",
+        "def shout(product, upstream, mark):\n    product['n'].write_text(f'{sorted(upstream)}{mark}')\n",
+    )
+    more = """
+  - {source: ../../old.ipynb, upstream: [rows], product: {nb: "{{out}}/old.ipynb", n: "{{out}}/old.txt"}}
+  - {source: ../../percent.py, product: {nb: "{{out}}/percent.ipynb", n: "{{out}}/percent.txt"}, kernelspec_name: python3}
+  - {source: steps.shout, upstream: [rows], product: {n: "{{out}}/shout.txt"}, params: {mark: "!"}}
+"""
+    spec = project.folder / SPEC
+    spec.write_text(spec.read_text().rstrip() + more)
+    assert set(project.build().ran) == {"rows", "total", "old", "percent", "shout"}
+    assert project.text("old.txt") == "HELLO: 13 16 19"
+    assert project.text("percent.txt") == "percent"
+    assert project.text("shout.txt") == "['rows']!"
+    assert str(project.folder) not in project.text("old.ipynb")
+    assert project.build().ran == []
+    project.edit("pipelines/toy/steps.py", "{mark}", "{mark}?")
+    assert project.why("shout") == "`steps.shout` changed"
+    assert project.build().ran == ["shout"]
+
+
+def test_a_notebook_sees_the_pipelines_paths_in_the_editor_and_as_a_script(project: Project) -> None:
+    project.build(record=False)
+    here = context(project.folder / NOTEBOOK)
+    assert dict(here.params) == {
+        "data": project.folder / "data.txt",
+        "words": project.spec.parent / "words.md",
+        "add": 10,
+        "factor": 3,
+    }
+    assert here.product["rows"] == project.product("rows.txt")
+    assert context(project.folder / "notebooks/total.py").upstream["rows"]["rows"] == project.product("rows.txt")
+    before = (project.folder / NOTEBOOK).read_bytes()
+    script = (project.folder / NOTEBOOK).read_text() + '\n\nif __name__ == "__main__":\n    app.run()\n'
+    (project.folder / NOTEBOOK).write_text(script)
+    subprocess.run([sys.executable, str(project.folder / NOTEBOOK)], check=True, cwd=project.folder, capture_output=True)
+    assert project.text("rows.txt") == "hello: 12 14 16"  # outside a build the widget's own value counts
+    (project.folder / NOTEBOOK).write_bytes(before)
+    assert project.why("rows") == "product `rows` is not what was built"
+
+
+def test_other_data_can_be_opened_in_the_editor(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write("other.txt", "5\n")
+    monkeypatch.setenv("PROVEOUT_ENV", f"{{data: {project.folder / 'other.txt'}, out: /tmp/elsewhere}}")
+    here = context(project.folder / NOTEBOOK)
+    assert here.params["data"] == project.folder / "other.txt"
+    assert str(dict(here.product)["rows"]) == "/tmp/elsewhere/rows.txt"
+
+
+def test_an_upstream_product_that_is_not_there_yet_names_the_command_that_builds_it(project: Project) -> None:
+    here = context(project.folder / "notebooks/total.py")
+    with pytest.raises(BadInput, match="build it: proveout build --only rows"):
+        here.upstream["rows"]["rows"]
+
+
+def test_a_test_can_give_a_notebook_its_context(project: Project) -> None:
+    given = Context.of("rows", {"add": 1}, {}, {"rows": project.folder / "mine.txt"})
+    with acting_as(project.folder / NOTEBOOK, given):
+        assert context(str(project.folder / NOTEBOOK)) is given
+    assert context(project.folder / NOTEBOOK) is not given
+
+
+def test_the_same_build_elsewhere_is_the_same(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    import shutil
+
+    project.build(record=False)
+    moved = Project(tmp_path_factory.mktemp("moved") / "there")
+    shutil.copytree(project.folder, moved.folder)
+    assert moved.build(record=False).ran == []
+
+
+def test_a_changed_module_is_imported_anew_by_a_process_that_goes_on(project: Project) -> None:
+    project.build(record=False)
+    for factor in (5, 6, 7):
+        (project.folder / "notebooks/deeper.py").write_text(f"def times(one, other):\n    return {factor}\n")
+        project.build(record=False)
+        assert project.text("rows.txt") == f"hello: {10 + factor} {10 + factor} {10 + factor}"
+
+
+def test_data_may_be_given_from_python(project: Project) -> None:
+    project.write("mine.txt", "7\n")
+    built = project.build(env={"data": Path(project.folder / "mine.txt"), "out": project.folder / "else"}, record=False)
+    assert built.products["rows"]["rows"].read_text() == "hello: 31"

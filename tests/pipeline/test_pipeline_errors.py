@@ -1,0 +1,139 @@
+"""Bad input is named with file and line, says what would be right, and stops a build before anything runs."""
+
+from collections.abc import Callable
+
+import pytest
+from toy import Project
+
+from proveout.errors import BadSpec
+from proveout.pipeline import context
+
+SPEC = "pipelines/toy/pipeline.build.yaml"
+ROWS = "notebooks/rows.py"
+TOTAL = "notebooks/total.py"
+Edit = Callable[[Project], object]
+
+FAULTS: dict[str, tuple[Edit, str]] = {
+    "an unknown key": (
+        lambda p: p.edit(SPEC, "    upstream: [rows]", "    upstraem: [rows]"),
+        r"pipeline.build.yaml:2: unknown key `upstraem`; did you mean `upstream`\?",
+    ),
+    "an unknown upstream": (
+        lambda p: p.edit(SPEC, "upstream: [rows]", "upstream: [rwos]"),
+        r"pipeline.build.yaml:2: task `total`: no upstream `rwos`; did you mean `rows`\?",
+    ),
+    "a ring of tasks": (
+        lambda p: p.edit(SPEC, "    files: [words.md]", "    files: [words.md]\n    upstream: [total]"),
+        r"pipeline.build.yaml:\d: tasks wait for each other: total → rows → total; remove one `upstream:`",
+    ),
+    "two tasks with one name": (
+        lambda p: p.edit(SPEC, "    files: [words.md]", "    files: [words.md]\n    name: total"),
+        r"pipeline.build.yaml:5: a second task `total` \(the first is in line 2\)",
+    ),
+    "two tasks with one product": (
+        lambda p: p.edit(SPEC, "{{out}}/rows.txt", "{{out}}/total"),
+        r"pipeline.build.yaml:5: task `rows`: product .*total is also what `total` makes",
+    ),
+    "a product inside another": (
+        lambda p: p.edit(SPEC, "{{out}}/rows.txt", "{{out}}/total/rows.txt"),
+        r"pipeline.build.yaml:5: task `rows`: product .*rows.txt is also what `total` makes",
+    ),
+    "a notebook that is not there": (
+        lambda p: p.edit(SPEC, "../../notebooks/total.py", "../../notebooks/totl.py"),
+        r"pipeline.build.yaml:2: task `totl`: there is no ../../notebooks/totl.py beside the spec; did you mean `total.py`\?",
+    ),
+    "a function that is not there": (
+        lambda p: p.edit(SPEC, "../../notebooks/total.py", "proveout.release.freze"),
+        r"pipeline.build.yaml:2: task `freze`: there is no function proveout.release.freze",
+    ),
+    "data that is not there": (
+        lambda p: (p.folder / "data.txt").unlink(),
+        r"pipeline.build.yaml:5: task `rows`: `data:` names .*data.txt, and there is nothing at",
+    ),
+    "a placeholder without a value": (
+        lambda p: p.edit(SPEC, '["{{data}}"]', '["{{dta}}"]'),
+        r"pipeline.build.yaml:5: \{\{dta\}\} has no value; .* did you mean `data`\?",
+    ),
+    "no YAML": (lambda p: p.write(SPEC, "tasks: [\n"), r"pipeline.build.yaml:2: not YAML"),
+    "no tasks": (lambda p: p.write(SPEC, "meta: {}\n"), r"pipeline.build.yaml:1: expected `tasks:` with at least one task"),
+    "a timeout of nothing": (
+        lambda p: p.edit(SPEC, "    files: [words.md]", "    files: [words.md]\n    timeout: 0"),
+        r"pipeline.build.yaml:5: task `rows`: `timeout:` is in seconds and above 0, found 0",
+    ),
+    "a product nobody writes": (
+        lambda p: p.edit(SPEC, '{total: "{{out}}/total"}', '{total: "{{out}}/total", plot: "{{out}}/plot.png"}'),
+        r"pipeline.build.yaml:2: task `total` promises the product `plot`, and no cell of .*total.py writes it",
+    ),
+    "a parameter that the spec does not give": (
+        lambda p: p.edit(ROWS, 'here.params["add"]', 'here.params["ad"]'),
+        r"rows.py:\d+: parameter `ad` is not in task `rows` of .*; did you mean `add`\?",
+    ),
+    "an upstream that the spec does not declare": (
+        lambda p: p.edit(TOTAL, 'here.upstream["rows"]', 'here.upstream["row"]'),
+        r"total.py:\d+: upstream `row` is not in task `total` of .*; did you mean `rows`\?",
+    ),
+    "an upstream product that does not exist": (
+        lambda p: p.edit(TOTAL, '["rows"]["rows"]', '["rows"]["row"]'),
+        r"total.py:\d+: product of `rows` `row` is not in .* did you mean `rows`\?",
+    ),
+    "a product that the spec does not promise": (
+        lambda p: p.edit(TOTAL, 'here.product["total"]', 'here.product["totals"]'),
+        r"total.py:\d+: product `totals` is not in .*; did you mean `total`\?",
+    ),
+    "one name defined by two cells": (
+        lambda p: p.edit(ROWS, "only_shown.bars(rows)", "numbers = only_shown.bars(rows)"),
+        r"rows.py:\d+: `numbers` is defined by 2 cells \(line \d+, line \d+\); rename one, or begin it with `_`",
+    ),
+    "cells in a ring": (
+        lambda p: (
+            p.edit(ROWS, "limit = limit_slider.value", "limit = len(bars)")
+            or p.edit(ROWS, "only_shown.bars", "bars = only_shown.bars")
+        ),
+        r"rows.py:\d+: cells need each other in a ring \(line \d+(, line \d+)+\)",
+    ),
+    "a cell that is not Python": (
+        lambda p: p.edit(ROWS, "][:limit]", "[:limit]"),
+        r"rows.py:\d+: .*(not Python|was never closed|cannot be read)",
+    ),
+    "a notebook of a newer marimo": (
+        lambda p: p.edit(ROWS, '"0.10.0"', '"99.1.0"'),
+        r"rows.py:3: written by marimo 99.1.0, and [\d.]+ is installed; install marimo 99.1.0 or newer",
+    ),
+    "a cell of which parameters replace a half": (
+        lambda p: p.edit(ROWS, "factor = factor_slider.value", "factor = factor_slider.value\n    other = factor_slider.value"),
+        r"rows.py:\d+: this cell takes factor, other from widgets, and task `rows` replaces only factor; split the cell",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_file_and_line_before_anything_runs(project: Project, fault: str) -> None:
+    edit, message = FAULTS[fault]
+    edit(project)
+    with pytest.raises(BadSpec, match=message):
+        project.build()
+    assert not project.product("rows.txt").exists() and not project.product("rows").exists()
+
+
+def test_a_build_of_an_unknown_task_names_the_nearest(project: Project) -> None:
+    with pytest.raises(BadSpec, match=r"no task `totl`; did you mean `total`\?"):
+        project.build(only="totl")
+
+
+def test_an_override_of_an_unknown_placeholder_names_the_nearest(project: Project) -> None:
+    with pytest.raises(BadSpec, match=r"nothing here is called \{\{dta\}\}; did you mean `data`\?"):
+        project.build(env={"dta": "x"})
+
+
+def test_a_notebook_that_no_spec_names_says_what_to_add(project: Project) -> None:
+    file = project.write("notebooks/alone.py", "x = 1\n")
+    with pytest.raises(BadSpec, match=r"no spec names alone.py; add a task with this `source:`.*pipeline.build.yaml"):
+        context(file)
+
+
+def test_a_notebook_that_two_specs_name_asks_which_one(project: Project) -> None:
+    project.write(
+        "pipelines/toy/pipeline.run.yaml", 'tasks: [{source: ../../notebooks/rows.py, product: {rows: "../../x.txt"}}]'
+    )
+    with pytest.raises(BadSpec, match=r"rows.py is used 2 times: .*; choose with PROVEOUT_SPEC and PROVEOUT_TASK"):
+        context(project.folder / ROWS)
