@@ -200,8 +200,8 @@ def _(mistakes, mo):
 @app.cell
 def one_mistake(dataset, documents, mistake_picker, mistakes, mo, plt):
     def _drawn(one, name):
-        value, document = one.fields[name], dataset._document(one.document)
-        page = document.pages[value.page]
+        value = one.fields[name]
+        page = dataset.document(one.document).pages[value.page]
         figure, axes = plt.subplots(figsize=(7, 7 * page.height / page.width))
         axes.imshow(documents.page_image(dataset.path_of(one.document), page, 1.3), extent=(0, page.width, page.height, 0))
         box = value.box
