@@ -47,7 +47,7 @@ def _(mo):
 
 @app.cell
 def _(mo):
-    tokens_picker = mo.ui.dropdown({"32": 32, "64": 64, "128": 128, "256": 256}, value="128", label="word pieces that are read")
+    tokens_picker = mo.ui.dropdown({"32": 32, "64": 64, "128": 128, "256": 256}, value="64", label="word pieces that are read")
     tokens_picker
     return (tokens_picker,)
 
@@ -95,7 +95,7 @@ def the_index(Encoder, Memory, here, records, shutil, tokens):
     memory.add(records)
     memory.save(here.product["index"])
     _policy = shutil.copyfile(here.params["policy"], here.product["index"] / "policy.md")
-    return encoder, memory
+    return (memory,)
 
 
 @app.cell
@@ -256,8 +256,8 @@ def _(mo):
 
 
 @app.cell
-def policy_passages(Passages, encoder, here, mo, question_box):
-    _passages = Passages.read(here.params["policy"], encoder)
+def policy_passages(Encoder, Passages, here, mo, question_box):
+    _passages = Passages.read(here.params["policy"], Encoder.load())
     _found = _passages.search(question_box.value or "policy", 3)
     mo.ui.table(
         [{"similarity": f"{likeness:.2f}", "under": passage.heading, "says": passage.text} for passage, likeness in _found],

@@ -179,11 +179,11 @@ class Memory:
     ) -> list[tuple[SimilarCase, ...]]:
         """`search` for each text; an answer does not depend on the others."""
         allowed = self._allowed(position)
+        said = [_query(text) for text in texts]
         found = []
-        for text in texts:
+        for text, words, vector in zip(texts, said, self._vectors_of(said), strict=True):
             mine = self._without(text, allowed)
-            said = _query(text)
-            hits = self._index.rank(self._vector(said), said, k, mine, ways) if mine.any() else []
+            hits = self._index.rank(vector, words, k, mine, ways) if mine.any() else []
             found.append(tuple(self._similar(hit) for hit in hits))
         return found
 
@@ -203,7 +203,7 @@ class Memory:
         printed = text if isinstance(text, str) else case_text(text)
         if not printed.strip() or not allowed.any():
             return ""
-        for hit in self._index.rank(self._vector(_query(text)), "", 20, allowed, ["vectors"]):
+        for hit in self._index.rank(self._vectors_of([_query(text)])[0], "", 20, allowed, ["vectors"]):
             past = self._records[hit.row]
             if (share := alikeness(printed, past.text)) >= NEARLY:
                 return f"case {past.case[:12]} has nearly the same text ({share:.0%} of the words)"
@@ -250,12 +250,13 @@ class Memory:
         record = self._records[hit.row]
         return SimilarCase(record.case, hit.similarity, dict(record.fields))
 
-    def _vector(self, said: str) -> NDArray[np.float32]:
-        if said not in self._recent:
-            self._recent[said] = self._index.encoder.encode([said])[0]
-            if len(self._recent) > KEPT:
-                self._recent.popitem(last=False)
-        return self._recent[said]
+    def _vectors_of(self, said: Sequence[str]) -> list[NDArray[np.float32]]:
+        new = [text for text in dict.fromkeys(said) if text not in self._recent]
+        self._recent.update(zip(new, self._index.encoder.encode(new), strict=True))
+        vectors = [self._recent[text] for text in said]
+        while len(self._recent) > KEPT:
+            self._recent.popitem(last=False)
+        return vectors
 
     def _note(self, record: Record) -> Entry:
         """Take a record into the books; what an index has to know of it comes back."""

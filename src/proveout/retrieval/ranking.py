@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,7 @@ class Keywords:
         return bisect_left(self._texts[word], position)
 
 
-def best(scores: Scores, allowed: NDArray[np.bool_], count: int) -> list[int]:
+def best(scores: NDArray[Any], allowed: NDArray[np.bool_], count: int) -> list[int]:
     """The `count` best allowed items with a score above 0, best first; equal ones in their order.
 
     >>> best(np.array([0.5, 0.9, 0.5, 0.7]), np.array([True, False, True, True]), 2)
