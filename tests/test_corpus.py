@@ -110,6 +110,8 @@ def test_a_near_duplicate_points_to_the_earlier_case_and_is_reported_across_spli
     assert near.near_duplicate_of == case_of(data, "a")
     assert [(one.case.path, other.case.path) for one, other in crossing(data.chosen())] == [("near.txt", "a.txt")]
     assert "| near.txt | test-seen | a.txt | train |" in data.card
+    assert [(one.case.path, other.case.path) for one, other in data.twins(0.8)] == [("near.txt", "a.txt")]
+    assert data.twins(0.999) == []
 
 
 def test_a_file_that_nobody_can_read_is_a_refused_case(data: Dataset) -> None:
