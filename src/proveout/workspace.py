@@ -69,6 +69,10 @@ class Workspace:
         return self.home / "logs"
 
     @property
+    def effects(self) -> Path:
+        return self.home / "effects"
+
+    @property
     def reports(self) -> Path:
         return self.home / "reports"
 

@@ -93,7 +93,7 @@ def _link(source: Path, target: Path) -> None:
 
 def summary(space: Workspace) -> str:
     """What came of it, in the order in which a person asks."""
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
     log = pd.read_parquet(space.logs / "decisions.parquet")
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def summary(space: Workspace) -> str:
     ]
     lines += _precision(log, list(space.mission.fields))
     lines += ["", "what drifted, and since when"]
-    lines += [f"  {one['what']}, since {one['since']}" for one in report["drifted"][:5]] or ["  nothing"]
+    lines += [f"  {one['sentence']}" for one in report["drifted"][:5]] or ["  nothing"]
     lines += ["", "who is worse off"]
     lines += _listed_disparities(report["worse_off"])
     lines += ["", "where to read on"]

@@ -15,8 +15,10 @@ from proveout.errors import BadInput, NoRelease
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
+    from proveout.agent import Agent
     from proveout.pipeline import Built
     from proveout.records import Decision
+    from proveout.release import Release
 
 
 def say(text: str = "") -> None:
@@ -114,7 +116,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     from proveout.pipeline import build as run_build
     from proveout.release import Releases
 
-    env = {
+    env: dict[str, Any] = {
         "inbox": (inbox or space.home / "inbox").resolve(),
         "release": Releases(space.releases).current(),
         "releases": space.releases,
@@ -141,19 +143,19 @@ def told(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _agent(space: Workspace) -> Any:
-    """The promoted release at work over a copy of the memory, so that looking changes nothing."""
+def _open(space: Workspace) -> tuple[Release, Agent]:
+    """The promoted release, and its agent over the live memory."""
     from proveout.release import Releases
 
     opened = Releases(space.releases).open(Releases(space.releases).current())
-    return opened.agent(opened.memory(space.memory), cache=space.cache)
+    return opened, opened.agent(opened.memory(space.memory), cache=space.cache)
 
 
 def extract(space: Workspace, folder: Path, out: Path) -> None:
     from proveout.pipeline.live import inbox_cases
     from proveout.progress import bar
 
-    cases, agent = inbox_cases(folder), _agent(space)
+    cases, (_, agent) = inbox_cases(folder), _open(space)
     predictions: dict[str, Any] = {}
     with bar("Extracting", len(cases)) as step:
         for first in range(0, len(cases), 64):
@@ -176,9 +178,19 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
 
 
 def show(space: Workspace, document: Path) -> None:
+    """Decide and judge, write nothing down, do nothing."""
+    from proveout.actions import connectors
     from proveout.cli.decision import printed
+    from proveout.control import ControlPlane, StopSwitch
+    from proveout.journal import Journal
 
-    say(printed(_agent(space).invoke(document)))
+    opened, agent = _open(space)
+    decision = agent.invoke(document)
+    hands, stop = connectors(space.effects, lambda case: document), StopSwitch(space.home / "STOP")
+    with Journal(space.home / "journal.db") as journal:
+        control = ControlPlane(opened.mission, opened.policy, opened.calibration, hands, journal, stop, run="show")
+        (rulings,) = control.judge([decision])
+    say(printed(decision, rulings))
 
 
 # --- monitor, status -----------------------------------------------------------------------------------------------------
