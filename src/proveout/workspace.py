@@ -78,4 +78,5 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        return self.home / "cache"
+        """What was read from documents, by their bytes: shared by every mission and home, safe to delete."""
+        return self.root / "work" / "cache"

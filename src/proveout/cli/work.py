@@ -121,6 +121,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
         "release": Releases(space.releases).current(),
         "releases": space.releases,
         "home": space.home,
+        "cache": space.cache,
         "out": space.home / "run",
     }
     built = run_build(space.spec("run"), env=env)

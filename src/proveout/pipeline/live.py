@@ -69,7 +69,7 @@ def _sheet(path: Path) -> dict[str, tuple[date | None, str]]:
             raise BadInput(f"{path}:{rows.line_num}: {error}; a day looks like 2020-06-05") from error
 
 
-def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path) -> None:
+def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path, cache: Path) -> None:
     """Decide what is new in `inbox` by `release`, and write a summary of this run (JSON).
 
     Live state stays in `home`: journal.db, memory/, effects/, and logs/ (Parquet, one row a case, for monitoring).
@@ -82,7 +82,7 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
     opened = Releases(Path(releases)).open(release)
     cases = inbox_cases(Path(inbox))
     paths = {case.id: Path(inbox) / case.path for case in cases}
-    cache = Path(home) / "cache"
+    cache = Path(cache)
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     with Journal(Path(home) / "journal.db") as journal:
         memory = opened.memory(Path(home) / "memory")
