@@ -291,14 +291,17 @@ def _state(path: Path, tasks: list[Task], env: Mapping[str, Any]) -> Path:
 
 
 def _products_are_distinct(path: Path, tasks: Mapping[str, Task]) -> None:
-    owner: dict[Path, str] = {}
+    owners: dict[Path, list[Task]] = {}
     for task in tasks.values():
         for product in task.product.values():
-            for other, name in owner.items():
-                if product == other or product in other.parents or other in product.parents:
-                    whose = f"is also what `{name}` makes" if name != task.name else "is named twice"
-                    raise BadSpec(f"{path}:{task.line}: task `{task.name}`: product {product} {whose} ({other})")
-            owner[product] = task.name
+            owners.setdefault(product, []).append(task)
+    for product, owning in owners.items():
+        above = next((folder for folder in product.parents if folder in owners), None)
+        if above is None and len(owning) == 1:
+            continue
+        one, two = owning[:2] if above is None else sorted([owners[above][0], owning[0]], key=lambda task: task.line)
+        whose = f"is also what `{one.name}` makes" if one.name != two.name else "is named twice"
+        raise BadSpec(f"{path}:{two.line}: task `{two.name}`: product {product} {whose} ({above or product})")
 
 
 def _in_order(path: Path, tasks: Mapping[str, Task]) -> list[Task]:

@@ -93,12 +93,12 @@ class Ledger:
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Everything that can be wrong before anything runs. Raises BadSpec with file and line."""
+        made = {path for task in tasks for path in task.product.values()}
         for task in tasks:
             place = f"{self.spec.path}:{task.line}: task `{task.name}`"
             for key, paths in (("data", task.data), ("files", task.files)):
                 for written, path in paths.items():
-                    made = any(path == one or one in path.parents for other in tasks for one in other.product.values())
-                    if not path.exists() and not made:
+                    if not path.exists() and not made & {path, *path.parents}:
                         raise BadSpec(f"{place}: `{key}:` names {written}, and there is nothing at {path}")
             if task.kind == "marimo" and task.file:
                 _agree(self.spec, task, self.notebook(task.file))
