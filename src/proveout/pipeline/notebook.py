@@ -1,9 +1,10 @@
 """Read a marimo notebook without running it: its cells, what each needs, and which of them make products.
 
-One door: `read`. A cell that writes a product is a sink; what leads to a sink is what the step depends on.
+One door: `read`. A cell that mentions a product is a sink; what leads to a sink is what the step depends on.
 Covered: cells by marimo's own graph; a sink reached through a name (`path = here.product["model"]` in one cell, `path`
-used in another); a widget's value that a parameter replaces (`k = k_slider.value` with a parameter `k`).
-Not covered: a cell that changes an object of another cell in place. marimo forbids it, and it leaves no trace in the graph.
+used in another) or a function; a widget's value that a parameter replaces (`k = k_slider.value` with a parameter `k`).
+Not covered: an object of another cell that is changed in place, or that writes a product behind its back. marimo forbids
+the first, and neither leaves a trace in the graph: the cell that mentions a product is the one that writes it.
 """
 
 import ast
@@ -242,29 +243,67 @@ def _key(node: ast.Subscript) -> str:
 
 
 def _sinks(trees: Mapping[Any, ast.Module], here: set[str]) -> set[Any]:
-    """Cells that mention a product, directly or through a name that was made from one."""
-    tainted: set[str] = set()
+    """Cells that mention a product, directly or by a name for its path, or call a function that does."""
+    names: set[str] = set()  # for a product's path, or for a function that mentions one
     sinks: set[Any] = set()
     grows = True
     while grows:
-        before = len(tainted), len(sinks)
+        before = len(names), len(sinks)
         for id, tree in trees.items():
             for statement in tree.body:
-                names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-                if names & tainted or any(what == "product" for what, _, _ in _uses(statement, here)):
+                if _mentions(statement, here, names):
                     sinks.add(id)
-                    tainted |= {name for name in _bound(statement) if not name.startswith("_")}
-        grows = (len(tainted), len(sinks)) != before
+                    names |= {name for name in _named(statement, here, names) if not name.startswith("_")}
+        grows = (len(names), len(sinks)) != before
     return sinks
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-        return
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+def _mentions(node: ast.AST, here: set[str], names: set[str]) -> bool:
+    loaded = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
+    return bool(loaded & names) or any(what == "product" for what, _, _ in _uses(node, here))
+
+
+def _named(statement: ast.stmt, here: set[str], names: set[str]) -> Iterator[str]:
+    """The names that a statement gives to a product's path. What a call returns is no path: it was made, not named."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.Assign(targets=targets, value=value) if _is_path(value, here, names):
+            yield from (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if _is_path(value, here, names):
+            yield name
+        case ast.With(items=items):
+            held = [item.optional_vars for item in items if item.optional_vars and _mentions(item.context_expr, here, names)]
+            yield from (node.id for one in held for node in ast.walk(one) if isinstance(node, ast.Name))
+
+
+_PATH_CALLS = {"Path", "PurePath", "str", "fspath", "dict", "list", "tuple", "partial", "open"}
+_PATH_METHODS = {"joinpath", "with_name", "with_suffix", "with_stem", "resolve", "absolute", "open", "values", "items", "get"}
+
+
+def _is_path(value: ast.expr, here: set[str], names: set[str]) -> bool:
+    """Whether an expression is a product's path, a handle on it, or a collection of such."""
+    match value:
+        case ast.Name(id=name):
+            return name in names
+        case ast.Attribute(value=inner) if isinstance(inner, ast.Name) and inner.id in here:
+            return value.attr == "product"
+        case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
+            return _is_path(inner, here, names)
+        case ast.BinOp(left=left, op=ast.Div()):
+            return _is_path(left, here, names)
+        case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method in _PATH_METHODS:
+            return _is_path(inner, here, names)
+        case ast.Call(func=called, args=given):
+            name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+            return name in _PATH_CALLS and any(_is_path(one, here, names) for one in given)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            return any(_is_path(one, here, names) for one in elements)
+        case ast.Dict(values=elements):
+            return any(_is_path(one, here, names) for one in elements)
+        case ast.Lambda() | ast.DictComp() | ast.ListComp() | ast.IfExp():
+            return _mentions(value, here, names)
+    return False
 
 
 def _from_widget(tree: ast.Module) -> tuple[str, ...]:

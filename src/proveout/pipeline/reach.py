@@ -24,6 +24,7 @@ from typing import Any
 from proveout.pipeline.contents import remembered, write_whole
 from proveout.pipeline.notebook import Notebook, imports
 
+READER = 2  # raise it when the same text is read differently
 MEMORY = 4000  # readings that are kept
 _MACHINERY = "here spec contents reach notebook record execute builds staleness worker ploomber"
 _BRIDGE = {"proveout.pipeline", *(f"proveout.pipeline.{name}" for name in _MACHINERY.split())}  # runs steps, is no part of them
@@ -63,7 +64,7 @@ class Code:
     def notebook(self, file: Path) -> Notebook:
         """The cells of a notebook; marimo is imported only if this text of it was never read before."""
         raw = file.read_bytes()
-        key = f"notebook {self.version_of('marimo')} {hashlib.sha256(raw).hexdigest()[:32]}"
+        key = f"notebook {READER} {self.version_of('marimo')} {hashlib.sha256(raw).hexdigest()[:32]}"
         if key in self._known:
             self._used[key] = self._known[key]
             return Notebook.of_data(self._known[key])
@@ -192,7 +193,7 @@ class Code:
     def _module(self, name: str, file: Path) -> Module:
         if file not in self._modules:
             raw = file.read_bytes()
-            key = f"module {hashlib.sha256(raw).hexdigest()[:32]}"
+            key = f"module {READER} {hashlib.sha256(raw).hexdigest()[:32]}"
             if key not in self._known:
                 self._known[key] = _reading(file, raw.decode("utf-8", errors="replace"))
             reading = self._used[key] = self._known[key]
