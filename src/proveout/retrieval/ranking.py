@@ -83,12 +83,13 @@ class Keywords:
         if not position or not self._total[position]:
             return scores
         held = [(self._held(word, position), word) for word in sorted(set(words_of(query)) & self._texts.keys())]
-        norms = K1 * (1 - B + B * np.array(self._lengths[:position]) * position / self._total[position])
+        lengths = np.frombuffer(self._lengths, dtype=np.int64)  # a view; none outlives the call, so that arrays can grow
+        short = K1 * B * position / self._total[position]
         for count, word in sorted(pair for pair in held if pair[0])[:RAREST]:
-            texts = np.array(self._texts[word][:count])
-            times = np.array(self._times[word][:count])
+            texts = np.frombuffer(self._texts[word], dtype=np.int64, count=count)
+            times = np.frombuffer(self._times[word], dtype=np.int64, count=count)
             rarity = np.log1p((position - count + 0.5) / (count + 0.5))
-            scores[texts] += rarity * times * (K1 + 1) / (times + norms[texts])
+            scores[texts] += rarity * times * (K1 + 1) / (times + K1 * (1 - B) + short * lengths[texts])
         return scores
 
     def _held(self, word: str, position: int) -> int:
