@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,9 +77,9 @@ def test_a_record_opens_offline_with_everything_that_was_shown(project: Project)
     assert str(project.folder) not in page
 
 
-def test_without_a_record_only_the_cells_that_reach_a_product_run(project: Project) -> None:
+def test_without_a_record_only_the_cells_that_reach_a_product_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.edit(NOTEBOOK, "only_shown.bars(rows)", 'open("shown.txt", "w").write("ran")')
-    os.chdir(project.folder)
+    monkeypatch.chdir(project.folder)
     project.build(record=False)
     assert not (project.folder / "shown.txt").exists()
     assert not project.product("rows/record.html").exists()
@@ -115,15 +114,12 @@ def test_a_step_that_forgets_its_product_fails(project: Project) -> None:
         project.build()
 
 
-def _in_process(project: Project, *before: str) -> subprocess.CompletedProcess[str]:
-    code = "\n".join([*before, "import sys", "from proveout.pipeline import build", "build(sys.argv[1])"])
-    return subprocess.run([sys.executable, "-c", code, str(project.spec)], capture_output=True, text=True, check=False)
-
-
 def test_a_kill_in_the_middle_of_a_product_leaves_nothing_that_is_taken_for_whole(project: Project) -> None:
     half = "target.mkdir()\n    (target / 'half').write_text('half')\n    import os\n    os.kill(os.getpid(), 9)"
     project.edit("notebooks/total.py", "target.mkdir()", half)
-    assert _in_process(project).returncode == -signal.SIGKILL
+    project.edit(SPEC, "upstream: [rows]", "upstream: [rows]\n    timeout: 600")  # so that it is a process of its own
+    with pytest.raises(TaskFailed, match="task `total`: its worker was killed by SIGKILL"):
+        project.build()
     assert project.text("rows.txt") == "hello: 13 16 19"
     assert not project.product("total").exists()
     assert list(project.product("").glob(".staging-*"))
@@ -135,13 +131,16 @@ def test_a_kill_in_the_middle_of_a_product_leaves_nothing_that_is_taken_for_whol
 
 def test_a_full_disk_leaves_the_last_whole_product_and_the_next_run_continues(project: Project) -> None:
     project.build(record=False)
-    project.edit(NOTEBOOK, "write_text(f", 'write_text("x" * 200_000 + f')
-    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
-    run = _in_process(project, limit)
-    assert run.returncode == 1 and "task `rows`, cell `save`: OSError" in run.stderr
-    assert project.text("rows.txt") == "hello: 13 16 19"
-    assert project.why("rows") == "it was never built whole"
-    assert project.build(record=False).ran == ["rows", "total"]
+    full = "import resource\n    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n    words, _, numbers"
+    project.edit("notebooks/total.py", "words, _, numbers", full)
+    project.edit("notebooks/total.py", "write_text(str", "write_text('x' * 200_000 + str")
+    project.edit(SPEC, "upstream: [rows]", "upstream: [rows]\n    timeout: 600")  # so that the limit ends with it
+    with pytest.raises(TaskFailed, match="task `total`, cell `save`: OSError"):
+        project.build(record=False)
+    assert project.text("total/total.txt") == "48"
+    assert project.why("total") == "it was never built whole"
+    project.edit("notebooks/total.py", "'x' * 200_000 + ", "")
+    assert project.build(record=False).ran == ["total"]
 
 
 def test_a_second_build_in_the_same_place_says_that_the_first_is_under_way(project: Project) -> None:
@@ -236,6 +235,15 @@ def test_a_notebook_sees_the_pipelines_paths_in_the_editor_and_as_a_script(proje
     assert project.text("rows.txt") == "hello: 12 14 16"  # outside a build the widget's own value counts
     (project.folder / NOTEBOOK).write_bytes(before)
     assert project.why("rows") == "product `rows` is not what was built"
+
+
+def test_a_value_that_a_widget_took_is_offered_back_as_a_change_of_the_spec(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.folder)
+    here = context(project.folder / NOTEBOOK)
+    assert here.offer(add=10, factor=3) == ""
+    assert here.offer(add=12, factor=3) == "in pipelines/toy/pipeline.build.yaml, task `rows`: `params: {add: 12}` (now 10)"
 
 
 def test_other_data_can_be_opened_in_the_editor(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,21 @@ class Context:
     params: Mapping[str, Any]
     upstream: Mapping[str, Mapping[str, Path]]  # task -> product -> path
     product: Mapping[str, Path]
+    spec: str = ""  # where the parameters stand; empty in a build
+
+    def offer(self, **values: Any) -> str:
+        """What to change in the spec so that the pipeline uses these values, such as `here.offer(k=k_slider.value)`.
+
+        A widget changes a value for the session only. Empty if nothing differs, and in a build.
+        """
+        other = {name: value for name, value in values.items() if value != self.params[name]}
+        if not other or not self.spec:
+            return ""
+        import json
+
+        params = ", ".join(f"{name}: {json.dumps(value)}" for name, value in other.items())
+        now = ", ".join(json.dumps(self.params[name], default=str) for name in other)
+        return f"in {self.spec}, task `{self.task}`: `params: {{{params}}}` (now {now})"
 
     @staticmethod
     def of(
@@ -85,10 +100,11 @@ class Context:
         params: Mapping[str, Any],
         upstream: Mapping[str, Mapping[str, Path]],
         product: Mapping[str, Path],
+        spec: str = "",
     ) -> "Context":
         """A context that answers unknown names, and products that do not exist, with what to do."""
         made = {name: _Made(name, paths) for name, paths in upstream.items()}
-        return Context(task, Named("parameter", params), Named("upstream", made), _Own("product", product))
+        return Context(task, Named("parameter", params), Named("upstream", made), _Own("product", product), spec)
 
 
 _acting: dict[Path, Context] = {}  # notebook -> the context of the run under way
@@ -123,7 +139,7 @@ def context(notebook: str | Path) -> Context:
     spec = load(path, environment())
     task = spec.tasks[name]
     upstream = {other: spec.tasks[other].product for other in task.upstream}
-    return Context.of(name, task.params, upstream, task.product)
+    return Context.of(name, task.params, upstream, task.product, _shown(path))
 
 
 def environment() -> dict[str, Any]:
