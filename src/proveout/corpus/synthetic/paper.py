@@ -1,202 +1,547 @@
-"""Draw one document as a PDF: heading, form, table of spots, totals, footer; now and then a scan of it.
+"""Draw one business paper as its sender prints it: letterhead, form, parties, table of spots, totals, footer, terms.
 
-The same form, paperwork and dice give the same bytes.
+One door: `draw`. The same form, paperwork and dice give the same bytes.
+Covered: several pages with a head that continues; what makes a paper honestly hard to read, as named troubles.
+Not covered: letters, statements and other papers without all the fields. `letters` draws those.
 """
 
-import io
 import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
-from proveout.corpus.synthetic.business import Paperwork
+from proveout.corpus.synthetic import wording
+from proveout.corpus.synthetic.board import UNBROKEN, Board, width_of
+from proveout.corpus.synthetic.business import Item, Line, Paperwork
 from proveout.corpus.synthetic.layouts import Form
 
-WIDTH, HEIGHT, MARGIN = 612.0, 792.0, 44.0  # points, US Letter
-FOOT = 70.0  # points kept free at the bottom
-SCAN_DPI = 130
-TERMS = (
-    "We warrant that the broadcast information shown was taken from the official program log.",
-    "Payment terms 30 days. Please include the invoice number with your remittance.",
-    "The station does not discriminate in the sale of advertising time. Makegoods are subject to availability.",
-    "This agreement is subject to the terms on file at the station; cancellation requires 14 days notice.",
-)
-STAMPS = ("RECEIVED", "COPY", "POLITICAL FILE", "DUPLICATE")
-ABBREVIATED = {"contract_num": "Ref", "advertiser": "Acct", "flight": "Dates", "gross_amount": "Amt", "net": "Amt 2"}
+Trouble = Literal["abbreviated", "unlabelled", "vague totals", "two periods", "crowded"]
+TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
+
+MARGIN = 40.0  # points
+FOOT = 62.0  # points kept free at the bottom
+BARE = ("contract_num", "advertiser", "flight", "flight_from", "flight_to", "gross_amount")  # may lose their labels
+SHARES = {  # of the table's width
+    "line": 0.5, "first": 1.15, "last": 1.15, "show": 2.3, "time": 1.6, "days": 1.0, "length": 0.65, "kind": 0.6, "spots": 0.8,
+    "rate": 1.1, "amount": 1.3,
+}  # fmt: skip
+RIGHT = ("spots", "rate", "amount")
+INKS = ((0.75, 0.2, 0.2), (0.25, 0.3, 0.7), (0.55, 0.55, 0.55))
 
 
-def draw(path: Path, form: Form, work: Paperwork, dice: random.Random, worse: bool = False, scanned: bool = False) -> None:
-    """Write the document, whole or not at all.
+@dataclass(frozen=True)
+class Entry:
+    """One labelled value of a form."""
 
-    worse: abbreviated labels, and a second total beside the first, as some senders' systems print them.
-    """
-    data = _Paper(form, work, dice, worse).pdf()
-    aside = path.with_suffix(".part")
-    aside.write_bytes(_scan(data, dice) if scanned else data)
-    aside.replace(path)
+    name: str
+    label: str
+    value: str
 
 
-class _Paper:
-    """One document on the canvas, from top to bottom."""
+def draw(
+    form: Form, work: Paperwork, dice: random.Random, troubles: frozenset[Trouble] = frozenset(), stamp: str = ""
+) -> tuple[bytes, dict[str, str]]:
+    """A PDF, and the right answers as they are printed on it."""
+    if "crowded" in troubles:
+        form = replace(form, form_style="flow", colon="", bold_labels=False)
+    paper = Paper(form, work, dice, troubles)
+    paper.head()
+    paper.table()
+    paper.totals()
+    paper.end(stamp)
+    return paper.board.pdf(), paper.answers()
 
-    def __init__(self, form: Form, work: Paperwork, dice: random.Random, worse: bool) -> None:
-        from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
-        self.form, self.work, self.dice, self.worse = form, work, dice, worse
-        self.buffer = io.BytesIO()
-        self.canvas: Any = Canvas(self.buffer, pagesize=(WIDTH, HEIGHT), invariant=1)
-        self.y = HEIGHT - MARGIN
-        self.step = form.size * 1.45
+class Paper:
+    """One paper from top to bottom; `y` is where the pen stands."""
 
-    def pdf(self) -> bytes:
-        self._heading()
-        self._fields()
-        if self.form.totals_at == "top":
-            self._totals(MARGIN)
-        self._table()
-        if self.form.totals_at != "top":
-            self._totals(MARGIN if self.form.totals_at == "left" else WIDTH - MARGIN - 210)
-        self._page_end()
-        self.canvas.save()
-        return self.buffer.getvalue()
+    def __init__(self, form: Form, work: Paperwork, dice: random.Random, troubles: frozenset[Trouble]) -> None:
+        self.form, self.work, self.dice, self.troubles = form, work, dice, troubles
+        self.board = Board(*form.page)
+        self.width = form.page[0] - 2 * MARGIN
+        self.y = MARGIN + 8
+        self.step = form.size * 1.32
+        self.bare = frozenset(dice.sample(BARE, dice.randint(2, 4))) if "unlabelled" in troubles else frozenset()
+        self.remarks = self._remarks()
+        self.advertiser = form.name_shown(str(work.items["advertiser"]))
 
-    def _text(self, x: float, text: str, bold: bool = False, size: float | None = None, right: bool = False) -> None:
-        self.canvas.setFont(self.form.bold if bold else self.form.font, size or self.form.size)
-        (self.canvas.drawRightString if right else self.canvas.drawString)(x, self.y, text)
+    def answers(self) -> dict[str, str]:
+        items = self.work.items
+        flight = items["flight"]
+        assert isinstance(flight, tuple)
+        first, last = flight
+        return {
+            "contract_num": str(items["contract_num"]),
+            "advertiser": self.advertiser,
+            "gross_amount": self.form.shown(items["gross_amount"]),
+            "flight_from": self.form.shown(first),
+            "flight_to": self.form.shown(last),
+        }
 
-    def _label(self, name: str) -> str:
-        if self.worse and name in ABBREVIATED and self.dice.random() < 0.6:
-            return ABBREVIATED[name]
-        return self.form.label(name)
+    # what is said
 
-    def _heading(self) -> None:
-        title = self.form.titles[self.work.document_class]
-        station = self.work.values["station"]
-        self._text(MARGIN, f"{station} Television", bold=True)
-        self.y -= self.step
-        self._text(MARGIN, f"{self.dice.randrange(100, 9999)} Broadcast Plaza, Suite {self.dice.randrange(10, 99)}")
-        self._text(WIDTH - MARGIN, f"Phone ({self.dice.randrange(201, 989)}) 555-{self.dice.randrange(10**4):04}", right=True)
-        self.y -= self.step * 1.6
-        place = {"left": MARGIN, "centre": WIDTH / 2 - 60, "right": WIDTH - MARGIN - 150}[self.form.title_at]
-        self._text(place, title, bold=True, size=self.form.size * 1.7)
-        if self.dice.random() < 0.15:
-            self.canvas.setFillGray(0.6)
-            self._text(WIDTH - MARGIN, self.dice.choice(STAMPS), bold=True, size=16, right=True)
-            self.canvas.setFillGray(0)
-        self.y -= self.step * 2
+    def label(self, name: str) -> str:
+        if name in self.bare:
+            return ""
+        text = self.form.labels.get(name, name)
+        if "two periods" in self.troubles and name in ("flight", "period"):
+            text = "Dates"
+        elif "abbreviated" in self.troubles and name in wording.SHORT:
+            text = wording.SHORT[name][len(text) % len(wording.SHORT[name])]
+        return text + self.form.colon
 
-    def _fields(self) -> None:
-        """Labels and values in columns. `left`: in one line; `above`: the value under its label."""
-        items = []
-        for name in self.form.order:
-            if name == "flight" and not self.form.one_range:
-                items += ["flight_from", "flight_to"]
-            elif name not in ("invoice_num", "due") or self.work.document_class == "invoice":
-                items.append(name)
-        if self.work.document_class == "other":
-            items = [name for name in items if name not in ("product", "salesperson")]
-        columns = self.form.form_columns
-        width = (WIDTH - 2 * MARGIN) / columns
-        above = self.form.label_style == "above"
-        for first in range(0, len(items), columns):
-            top = self.y
-            for column, name in enumerate(items[first : first + columns]):
-                x, self.y, label = MARGIN + column * width, top, self._label(name)
-                self._text(x, label, bold=True)
-                if above:
-                    self.y -= self.step
-                    self._value(x, self.work.values[name], width - 6)
+    def entries(self) -> list[Entry]:
+        """The form's labelled values in the sender's order."""
+        order = [name for name in self.form.order if name != "contract_num" or not self.form.number_in_title]
+        if "two periods" in self.troubles and "period" not in order:
+            order.insert(self.dice.randrange(len(order)), "period")
+        if self.form.gross_in_form:
+            order.append("gross_amount")
+        return [entry for name in order for entry in self._entry(name)]
+
+    def _entry(self, name: str) -> Iterable[Entry]:
+        items = self.work.items
+        if name not in items:
+            return
+        item = items[name]
+        if name == "flight" and isinstance(item, tuple) and not self.form.range_sign and "two periods" not in self.troubles:
+            yield Entry("flight_from", self.label("flight_from"), self._whole(item[0]))
+            yield Entry("flight_to", self.label("flight_to"), self._whole(item[1]))
+            return
+        value = self._whole(item)
+        if name == "contract_num" and "/" in self.form.labels[name]:
+            value = f"{value} / {items['revision']}"
+        yield Entry(name, self.label(name), self.advertiser if name == "advertiser" else value)
+
+    def _whole(self, item: Item) -> str:
+        """As the sender prints it; a day or an amount is not broken at the end of a line."""
+        if isinstance(item, str):
+            return item
+        if isinstance(item, tuple):
+            return (self.form.range_sign or " - ").join(self._whole(day) for day in item)
+        return self.form.shown(item).replace(" ", UNBROKEN)
+
+    def _remarks(self) -> list[str]:
+        """Sentences with numbers, dates and amounts that are no answers."""
+        dice = self.dice
+        texts = [dice.choice(wording.REMARKS) for _ in range(dice.choice((0, 0, 1, 1, 2)))]
+        if dice.random() < 0.005:
+            texts.append(wording.INSTRUCTION)
+        day = self.work.items["issued"]
+        assert isinstance(day, date)
+        return [
+            text.format(
+                n=dice.randrange(10**4, 10**7),
+                a=self.form.shown(day - timedelta(dice.randint(1, 40))),
+                b=self.form.shown(day + timedelta(dice.randint(1, 40))),
+                m=self.form.shown(Decimal(dice.randrange(2000, 900_000)) / 100),
+                who=f"{dice.choice(wording.FIRST_NAMES)} {dice.choice(wording.LAST_NAMES)}",
+            )
+            for text in texts
+        ]
+
+    # where it stands
+
+    def write(self, x: float, text: str, *, bold: bool = False, size: float = 0, room: float = 0, right: bool = False) -> None:
+        """At the pen; with `room`, in a smaller size rather than wider than that, and cut if it were too small to read."""
+        font, points = self.form.bold if bold else self.form.font, size or self.form.size
+        if room:
+            points = max(min(points, points * room / max(width_of(text, font, points), 0.1)), 5.5)
+        self.board.text(x, self.y, text, font, round(points, 2), "right" if right else "left")
+
+    def room_for(self, height: float) -> bool:
+        """Whether there was room on the page; if not, the next one is begun."""
+        if self.y + height < self.board.height - FOOT:
+            return True
+        self._foot()
+        self.board.turn_page()
+        self.y = MARGIN + 8
+        number = self.work.items["contract_num"]
+        self.write(MARGIN, f"{self.label('contract_num')} {number}".strip())
+        self.write(MARGIN + self.width * 0.4, self.advertiser, room=self.width * 0.4)
+        self.write(MARGIN + self.width, f"{self.form.title} (continued)", right=True)
+        self.y += 2 * self.step
+        return False
+
+    def head(self) -> None:
+        form, middle = self.form, self.width / 2
+        entries = self.entries()
+        if form.top == "stacked":
+            start = self.y
+            at = 0.0 if form.title_at != "left" else middle + 40
+            below = self.letterhead(MARGIN + at)
+            self.y = start
+            self.title(MARGIN, self.width)
+            self.y = max(self.y, below) + self.step
+            self.parties(MARGIN, self.width)
+            self.y += self.step
+            self.fields(entries, MARGIN, self.width)
+        elif form.top == "form first":
+            self.title(MARGIN, self.width)
+            self.fields(entries, MARGIN, self.width)
+            self.y += self.step
+            start = self.y
+            below = self.letterhead(MARGIN)
+            self.y = start
+            self.parties(MARGIN + middle, middle)
+            self.y = max(self.y, below)
+        else:
+            left, right = (MARGIN, MARGIN + middle + 8) if form.top == "beside" else (MARGIN + middle + 8, MARGIN)
+            start = self.y
+            self.y = self.letterhead(left) + self.step
+            self.parties(left, middle - 12)
+            below, self.y = self.y, start
+            self.title(right, middle - 8)
+            self.fields(entries, right, middle - 8)
+            self.y = max(self.y, below)
+        self.y += 1.5 * self.step
+        if form.remarks_at == "top":
+            self.remark()
+
+    def title(self, x: float, width: float) -> None:
+        text = self.form.title
+        if self.form.number_in_title:
+            text = f"{text} # {self.work.items['contract_num']}"
+        size = min(self.form.size * 1.9, self.form.size * 1.9 * width / width_of(text, self.form.bold, self.form.size * 1.9))
+        self.y += size * 0.5
+        at = {"left": x, "centre": x + width / 2, "right": x + width}[self.form.title_at]
+        self.board.text(at, self.y, text, self.form.bold, round(size, 2), self.form.title_at)
+        self.y += size + 6
+
+    def letterhead(self, x: float) -> float:
+        """The station's; returns where it ends."""
+        form, board = self.form, self.board
+        call_sign = str(self.work.items["station"])
+        grey = 0.25 + len(form.labels["agency"]) % 5 / 10
+        indent = 0.0
+        if form.logo == "bar":
+            board.box(x, self.y - 8, 150, 5, fill=(grey, grey, 0.6))
+        elif form.logo != "none":
+            board.box(x, self.y - 8, 44, 34, fill=(grey, 0.3, 0.55), round=form.logo == "disc")
+            board.text(x + 22, self.y + 12, call_sign, form.bold, 11, "centre", (1.0, 1.0, 1.0))
+            indent = 52.0
+        y = self.y + 6
+        for place, line in enumerate(self.work.station):
+            board.text(x + indent, y, line, form.font if place else form.bold, form.size + (0 if place else 1.5))
+            y += self.step
+        return max(y, self.y + 34)
+
+    def parties(self, x: float, width: float) -> None:
+        """Who pays, and where to: addresses full of numbers that are no answers."""
+        blocks = {
+            "bill to": [("Billing Address:", self.work.bill_to)],
+            "remit": [("Send Payment To:", self.work.station[:3]), ("Bill To", self.work.bill_to)],
+            "both": [("Bill To:", self.work.bill_to), ("Remit To:", self.work.station[:3])],
+            "none": [],
+        }[self.form.parties]
+        start, lowest, wide = self.y, self.y, width > 300
+        for place, (heading, lines) in enumerate(blocks):
+            at = x + (width / 2 * place if wide else 0)
+            if wide:
+                self.y = start
+            self.write(at, heading, bold=self.form.bold_labels)
+            for line in lines:
+                self.y += self.step
+                self.write(at + (10 if self.form.colon else 0), line, room=width / (2 if wide else 1) - 12)
+            self.y += 1.6 * self.step
+            lowest = max(lowest, self.y)
+        self.y = lowest
+
+    def fields(self, entries: Sequence[Entry], x: float, width: float) -> None:
+        style = self.form.form_style
+        if style == "flow":
+            self._flow(entries, x, width)
+        elif style in ("above", "grid"):
+            self._cells(entries, x, width, bordered=style == "grid")
+        else:
+            self._columns(entries, x, width)
+
+    def _flow(self, entries: Sequence[Entry], x: float, width: float) -> None:
+        """Label and value run on like words of a sentence."""
+        at = x
+        for entry in entries:
+            label = width_of(entry.label, self.form.bold, self.form.size)
+            value = width_of(entry.value, self.form.font, self.form.size)
+            if at > x and at + label + value + 6 > x + width:
+                at, self.y = x, self.y + 1.25 * self.step
+            self.write(at, entry.label, bold=self.form.bold_labels)
+            self.write(at + label + (4 if label else 0), entry.value, room=max(x + width - at - label - 4, 60))
+            at += label + value + 20
+        self.y += 1.4 * self.step
+
+    def _cells(self, entries: Sequence[Entry], x: float, width: float, bordered: bool) -> None:
+        """Values below their labels, row by row, with or without borders."""
+        columns, form = self.form.form_columns, self.form
+        cell = width / columns
+        for start in range(0, len(entries), columns):
+            row = entries[start : start + columns]
+            texts = [_wrapped(entry.value, cell - 8, form.font, form.size) for entry in row]
+            height = self.step * (1.05 + max(len(lines) for lines in texts)) + 3
+            top = self.y - form.size
+            for column, (entry, lines) in enumerate(zip(row, texts, strict=True)):
+                at = x + column * cell + 3
+                self.y = top + form.size
+                self.board.text(at, self.y, entry.label, form.bold if form.bold_labels else form.font, max(form.size - 0.8, 6))
+                for line in lines:
+                    self.y += self.step
+                    self.write(at, line, room=cell - 6)
+                if bordered:
+                    self.board.box(at - 3, top - 1, cell, height)
+            self.y = top + height + form.size
+        self.y += 0.4 * self.step
+
+    def _columns(self, entries: Sequence[Entry], x: float, width: float) -> None:
+        """Values beside their labels, column by column: plain, in bordered rows, or led to by dots."""
+        form, start, lowest = self.form, self.y, self.y
+        per = -(-len(entries) // form.form_columns)
+        for column in range(form.form_columns):
+            part = entries[column * per : (column + 1) * per]
+            cell = width / form.form_columns - 8
+            left = x + column * width / form.form_columns
+            indent = max((width_of(entry.label, form.bold, form.size) for entry in part), default=0) + 9
+            self.y = start
+            for entry in part:
+                self.write(left + 2, entry.label, bold=form.bold_labels)
+                if form.form_style == "leader":
+                    dots = cell - width_of(entry.label, form.bold, form.size) - width_of(entry.value, form.font, form.size) - 14
+                    count = int(dots / width_of(".", form.font, form.size))
+                    self.write(left + width_of(entry.label, form.bold, form.size) + 7, "." * max(count, 0))
+                    self.write(left + cell, entry.value, right=True, room=max(cell - indent, 40))
                 else:
-                    taken = max(self.canvas.stringWidth(label, self.form.bold, self.form.size) + 6, min(width * 0.42, 88))
-                    self._value(x + taken, self.work.values[name], width - taken - 4)
-            self.y = top - self.step * (2.3 if above else 1.15)
-        self.y -= self.step
+                    self.write(left + indent, entry.value, room=cell - indent)
+                if form.form_style == "rows":
+                    self.board.box(left, self.y - form.size - 0.5, cell, self.step + 2)
+                    self.board.line(
+                        left + indent - 5, self.y - form.size - 0.5, left + indent - 5, self.y + self.step - form.size + 1.5
+                    )
+                self.y += self.step + 2
+            lowest = max(lowest, self.y)
+        self.y = lowest
 
-    def _value(self, x: float, text: str, width: float) -> None:
-        """Printed smaller rather than cut, as forms do."""
-        needed = self.canvas.stringWidth(text, self.form.font, self.form.size)
-        self._text(x, text, size=max(self.form.size * min(1, width / needed), 5))
+    def remark(self) -> None:
+        for remark in self.remarks:
+            for line in _wrapped(
+                f"{self.dice.choice(('Remarks: ', 'Note: ', '', '* '))}{remark}", self.width, self.form.font, self.form.size
+            ):
+                self.room_for(2 * self.step)
+                self.write(MARGIN, line)
+                self.y += self.step
+        self.y += self.step * bool(self.remarks)
 
-    def _table(self) -> None:
-        names = {"line": "Line", "description": "Description", "day": "Date", "time": "Time", "length": "Len", "rate": "Rate"}
-        shares = {"line": 0.07, "description": 0.33, "day": 0.18, "time": 0.18, "length": 0.08, "rate": 0.16}
-        places, x = {}, MARGIN
+    # the table
+
+    def table(self) -> None:
+        places = self._places()
+        self._table_head(places)
+        for row, line in enumerate(self.work.lines):
+            details = self._details(line)
+            if not self.room_for(self.step * (1.3 + min(len(details), 3))):
+                self._table_head(places)
+            self._row(places, self._shown(line), shaded=self.form.table_style == "shaded" and row % 2 == 1)
+            for detail in details:
+                if not self.room_for(self.step):
+                    self._table_head(places)
+                self.board.text(MARGIN + 0.08 * self.width, self.y, detail, self.form.font, max(self.form.size - 1, 5.5))
+                self.y += self.step
+        if self.form.totals == "in table":
+            gross = self.form.shown(self.work.items["gross_amount"])
+            self.room_for(2 * self.step)
+            first = next(iter(places))
+            self.board.line(MARGIN, self.y - self.form.size - 1, MARGIN + self.width, self.y - self.form.size - 1)
+            label = "Total" if "vague totals" in self.troubles else self.dice.choice(("Totals", "TOTALS:", "Total"))
+            self._row(places, {first: label, "spots": str(self.work.items["spots"]), "amount": gross}, bold=True)
+        self.y += self.step
+
+    def _places(self) -> dict[str, tuple[float, float]]:
+        """Left edge and width of each column."""
+        total = sum(SHARES[name] for name in self.form.table_columns)
+        found, x = {}, MARGIN
         for name in self.form.table_columns:
-            places[name] = x
-            x += shares[name] * (WIDTH - 2 * MARGIN)
-        right = WIDTH - MARGIN
+            width = self.width * SHARES[name] / total
+            found[name] = (x, width)
+            x += width
+        return found
 
-        def head() -> None:
-            for name, at in places.items():
-                self._text(right if name == "rate" else at, names[name], bold=True, right=name == "rate")
-            self.canvas.line(MARGIN, self.y - 3, right, self.y - 3)
-            self.y -= self.step * 1.2
+    def _table_head(self, places: dict[str, tuple[float, float]]) -> None:
+        self.room_for(3 * self.step)
+        if self.form.table_style in ("shaded", "grid"):
+            self.board.box(MARGIN, self.y - self.form.size - 1.5, self.width, self.step + 2, fill=(0.85, 0.85, 0.88))
+        for name, (x, width) in places.items():
+            right = name in RIGHT
+            self.write(x + (width - 3 if right else 2), self.form.table_heads[name], bold=True, room=width - 4, right=right)
+        self.y += 2
+        if self.form.table_style != "shaded":
+            self.board.line(MARGIN, self.y + 1, MARGIN + self.width, self.y + 1, 0.8)
+        self.y += 1.2 * self.step
 
-        head()
-        for number, line in enumerate(self.work.lines, 1):
-            if self.y < FOOT + self.step:
-                self._page_end()
-                self.y = HEIGHT - MARGIN
-                self._text(MARGIN, f"{self._label('contract_num')} {self.work.values['contract_num']} (continued)")
-                self.y -= self.step * 2
-                head()
-            cells = {"line": str(number), "description": line.description, "day": self.form.day(line.day), "time": line.time}
-            cells |= {"length": line.length, "rate": self.form.money(line.rate)}
-            for name, at in places.items():
-                self._text(right if name == "rate" else at, cells[name], right=name == "rate")
-            if self.form.lined:
-                self.canvas.setLineWidth(0.3)
-                self.canvas.line(MARGIN, self.y - 2.5, right, self.y - 2.5)
-            self.y -= self.step
-        self.y -= self.step
+    def _row(
+        self, places: dict[str, tuple[float, float]], cells: dict[str, str], *, shaded: bool = False, bold: bool = False
+    ) -> None:
+        top = self.y - self.form.size - 0.5
+        if shaded:
+            self.board.box(MARGIN, top, self.width, self.step + 1, fill=(0.95, 0.95, 0.95))
+        for name, text in cells.items():
+            x, width = places[name]
+            right = name in RIGHT
+            self.write(
+                x + (width - 3 if right else 2), text, bold=bold, room=width - 4 if not bold or right else 0, right=right
+            )
+        if self.form.table_style == "grid" and not bold:
+            for x, width in places.values():
+                self.board.box(x, top, width, self.step + 1, thick=0.3)
+        elif self.form.table_style == "ruled":
+            self.board.line(MARGIN, top + self.step + 0.7, MARGIN + self.width, top + self.step + 0.7, 0.25)
+        self.y += self.step + 1
 
-    def _totals(self, x: float) -> None:
-        rows = [(self._label(name), self.work.amounts[name]) for name in self.form.totals_order]
-        if self.work.document_class == "other":
-            rows = rows[:2]
-        if self.worse and self.dice.random() < 0.5:
-            rows.insert(self.dice.randrange(len(rows) + 1), (self.dice.choice(("Total", "Amount", "Revised")), self._revised()))
-        if self.y < FOOT + self.step * len(rows):
-            self._page_end()
-            self.y = HEIGHT - MARGIN
-        for label, amount in rows:
-            self._text(x, label, bold=True)
-            self._text(x + 210, self.form.money(amount), right=True)
-            self.y -= self.step
-        self.y -= self.step
+    def _shown(self, line: Line) -> dict[str, str]:
+        form = self.form
+        short = form.date_format if len(form.shown(line.first)) <= 10 else "%m/%d/%y"
+        cells = {
+            "line": str(line.number),
+            "first": line.first.strftime(short),
+            "last": line.last.strftime(short),
+            "show": line.show,
+            "time": line.time,
+            "days": line.days,
+            "length": line.length,
+            "kind": "NM",
+            "spots": str(line.spots),
+            "rate": form.shown(line.rate),
+            "amount": form.shown(line.amount),
+        }
+        return {name: cells[name] for name in form.table_columns}
 
-    def _revised(self) -> Decimal:
-        """A total that is not the gross: without the last spot."""
-        return self.work.amounts["gross_amount"] - self.work.lines[-1].rate
+    def _details(self, line: Line) -> list[str]:
+        """Weeks ordered or spots aired, below a line: more dates and amounts that are no answers."""
+        form, days = self.form, (line.last - line.first).days
+        if form.below_lines == "weeks":
+            last = min(line.last, line.first + timedelta(6))
+            return [f"Week: {form.shown(line.first)}  {form.shown(last)}  {line.days}  {line.spots}  {form.shown(line.rate)}"]
+        if form.below_lines == "spots":
+            aired = sorted(line.first + timedelta(self.dice.randint(0, days)) for _ in range(line.spots))
+            minute = self.dice.randint(0, 59)
+            return [
+                f"{number}  {day:%a}  {form.shown(day)}  {5 + (minute + number) % 7}:{(minute * number) % 60:02} PM  "
+                f"{line.length}  AD{day:%y}{minute:02}{number:02}H  {form.shown(line.rate)}"
+                for number, day in enumerate(aired, 1)
+            ]
+        return []
 
-    def _page_end(self) -> None:
-        self.y = MARGIN
-        self._text(MARGIN, TERMS[self.form.footer], size=7)
-        self.y -= 10
-        self._text(MARGIN, f"Printed on {self.work.values['invoice_date']}  Page {self.canvas.getPageNumber()}", size=7)
-        self.canvas.showPage()
+    # the totals
+
+    def totals(self) -> None:
+        style = self.form.totals
+        rows = self._total_rows()
+        if style == "months":
+            self._months()
+            rows = [row for row in rows if row[0] in ("tax", "balance", "owed", "part")]
+        elif style == "in table":
+            rows = [row for row in rows if row[0] != "gross_amount"]
+        if rows:
+            self._stack(rows)
+        self.y += self.step
+
+    def _total_rows(self) -> list[tuple[str, str, str]]:
+        """Name, label and amount of each row."""
+        items = self.work.items
+        rows = [(name, self.label(name), self.form.shown(items[name])) for name in self.form.totals_rows if name in items]
+        if "vague totals" in self.troubles:
+            rows = [
+                (name, "Total" if name in ("gross_amount", "net", "owed") else label, amount) for name, label, amount in rows
+            ]
+            part = sum((line.amount for line in self.work.lines[:-1]), Decimal(0))
+            if part:
+                rows.insert(self.dice.randrange(len(rows) + 1), ("part", "Total", self.form.shown(part)))
+        return rows
+
+    def _stack(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        self.room_for(self.step * (1.3 * len(rows) + 1))
+        width = 230.0
+        left = MARGIN if self.form.totals == "left" else MARGIN + self.width - width
+        for _, label, amount in rows:
+            self.write(left + 4, label, bold=self.form.bold_labels)
+            self.write(left + width - 4, amount, right=True)
+            if self.form.totals == "box":
+                self.board.box(left, self.y - self.form.size - 1.5, width, 1.3 * self.step)
+            self.y += 1.3 * self.step
+
+    def _months(self) -> None:
+        """Gross, commission and net by month; the last row is the whole."""
+        months, shown = self.work.months, self.form.shown
+        direct = "commission" not in self.work.items
+        heads = ["Month", self.form.labels["gross_amount"].replace("Total", "").strip() or "Gross"]
+        heads += [] if direct else ["Commission", "Net"]
+        self.room_for(self.step * (len(months) + 4))
+        left, width = MARGIN + self.width - 100 * len(heads), 100.0
+        table = [heads]
+        taken = Decimal(0)
+        gross, net = self.work.items["gross_amount"], self.work.items["net"]
+        assert isinstance(gross, Decimal) and isinstance(net, Decimal)
+        for place, (month, amount) in enumerate(months.items(), 1):
+            share = (amount * Decimal("0.85")).quantize(Decimal("0.01")) if place < len(months) else net - taken
+            taken += share
+            table.append([month, shown(amount)] + ([] if direct else [shown(amount - share), shown(share)]))
+        whole = self.dice.choice(("Totals", "Total", "Grand Total"))
+        table.append([whole, shown(gross)] + ([] if direct else [shown(gross - net), shown(net)]))
+        for row, cells in enumerate(table):
+            for column, text in enumerate(cells):
+                at = left + column * width
+                self.write(
+                    at + (width - 4 if column else 2), text, bold=row in (0, len(table) - 1), right=bool(column), room=width - 6
+                )
+            self.board.line(left, self.y + 2.5, left + width * len(heads), self.y + 2.5, 0.3)
+            self.y += 1.2 * self.step
+
+    # the end
+
+    def end(self, stamp: str) -> None:
+        if self.form.remarks_at == "bottom":
+            self.remark()
+        self._foot()
+        self._stamp(stamp or (self.dice.choice(wording.STAMPS) if self.dice.random() < 0.15 else ""))
+        if self.form.terms:
+            self.board.turn_page()
+            self.y = MARGIN + 20
+            self.write(MARGIN, "TERMS AND CONDITIONS", bold=True, size=self.form.size + 1)
+            self.y += 2 * self.step
+            for term in wording.TERMS:
+                for line in _wrapped(term, self.width, self.form.font, self.form.size):
+                    self.write(MARGIN, line)
+                    self.y += self.step
+                self.y += 0.5 * self.step
+            self._foot()
+
+    def _foot(self) -> None:
+        y = self.board.height - MARGIN
+        for place, line in enumerate(self.form.footer):
+            self.board.text(self.board.width / 2, y - 9 * (len(self.form.footer) - place), line, self.form.font, 6.5, "centre")
+        printed = self.form.shown(self.work.items["printed"])
+        self.board.text(MARGIN, y + 4, f"Printed {printed} {7 + len(printed) % 5}:12 AM", self.form.font, 6.5)
+        self.board.text(
+            self.board.width - MARGIN, y + 4, f"Page {len(self.board.pages)} of {{pages}}", self.form.font, 6.5, "right"
+        )
+
+    def _stamp(self, text: str) -> None:
+        if text:
+            x, y = self.dice.uniform(0.35, 0.75) * self.board.width, self.dice.uniform(0.75, 0.9) * self.board.height
+            self.board.text(
+                x, y, text, "Helvetica-Bold", 20, "left", self.dice.choice(INKS), self.dice.choice((0, 0, 8, -6, 15))
+            )
 
 
-def _scan(data: bytes, dice: random.Random) -> bytes:
-    """The first page as an office scanner gives it: an image, a little askew, sometimes sideways, with noise."""
-    import numpy as np
-    import pypdfium2  # type: ignore[import-untyped]
-    from PIL import Image
-    from reportlab.lib.utils import ImageReader  # type: ignore[import-untyped]
-    from reportlab.pdfgen.canvas import Canvas
+def _wrapped(text: str, width: float, font: str, size: float) -> list[str]:
+    """Lines no wider than that, where words allow it.
 
-    with pypdfium2.PdfDocument(data) as pdf:
-        picture = pdf[0].render(scale=SCAN_DPI / 72).to_pil().convert("L")
-    picture = picture.rotate(dice.uniform(-1.2, 1.2), resample=Image.Resampling.BICUBIC, fillcolor=255)
-    noise = np.random.default_rng(dice.randrange(2**32)).normal(0, 9, (picture.height, picture.width))
-    picture = Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
-    if turned := dice.choice((0, 0, 0, 90, 180)):
-        picture = picture.rotate(turned, expand=True)
-    jpeg, out = io.BytesIO(), io.BytesIO()
-    picture.save(jpeg, "JPEG", quality=70)
-    size = (picture.width * 72 / SCAN_DPI, picture.height * 72 / SCAN_DPI)
-    canvas: Any = Canvas(out, pagesize=size, invariant=1)
-    jpeg.seek(0)
-    canvas.drawImage(ImageReader(jpeg), 0, 0, *size)
-    canvas.save()
-    return out.getvalue()
+    >>> _wrapped("Friends of Dana Whitlock", 60, "Helvetica", 8)
+    ['Friends of Dana', 'Whitlock']
+    """
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, font, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
