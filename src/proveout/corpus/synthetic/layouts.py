@@ -115,10 +115,12 @@ def family(number: int) -> Form:
     landscape = dice.random() < 0.14
     style: FormStyle = dice.choice(("list", "list", "above", "above", "grid", "grid", "rows", "flow", "leader"))
     top: Top = dice.choice(("stacked", "beside", "beside", "mirrored", "form first"))
-    narrow = top in ("beside", "mirrored") and not landscape
-    columns = 1 if style in ("list", "rows", "leader") and narrow else 2 if narrow else dice.choice((2, 3, 3, 4))
+    narrow = top in ("beside", "mirrored")
+    columns = dice.choice((2, 3, 3, 4))
     if style in ("list", "leader", "rows"):
-        columns = min(columns, 3 if landscape else 2)
+        columns = 1 if narrow else 3 if landscape else 2
+    elif narrow:
+        columns = 3 if landscape else 2
     return Form(
         name=f"F{number:02}",
         document_class=document_class,

@@ -309,16 +309,25 @@ class Paper:
                     count = int(dots / width_of(".", form.font, form.size))
                     self.write(left + width_of(entry.label, form.bold, form.size) + 7, "." * max(count, 0))
                     self.write(left + cell, entry.value, right=True, room=max(cell - indent, 40))
+                    lines = 1
                 else:
-                    self.write(left + indent, entry.value, room=cell - indent)
+                    lines = self._lines(left + indent, entry.value, cell - indent)
                 if form.form_style == "rows":
-                    self.board.box(left, self.y - form.size - 0.5, cell, self.step + 2)
-                    self.board.line(
-                        left + indent - 5, self.y - form.size - 0.5, left + indent - 5, self.y + self.step - form.size + 1.5
-                    )
-                self.y += self.step + 2
+                    top, height = self.y - form.size - 0.5, lines * self.step + 2
+                    self.board.box(left, top, cell, height)
+                    self.board.line(left + indent - 5, top, left + indent - 5, top + height)
+                self.y += lines * self.step + 2
             lowest = max(lowest, self.y)
         self.y = lowest
+
+    def _lines(self, x: float, text: str, room: float) -> int:
+        """Write a value that may run over several lines; the pen stays. Returns how many."""
+        first, lines = self.y, _wrapped(text, room, self.form.font, self.form.size)
+        for line in lines:
+            self.write(x, line, room=room)
+            self.y += self.step
+        self.y = first
+        return len(lines)
 
     def remark(self) -> None:
         for remark in self.remarks:
