@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,47 @@ def test_steps_side_by_side_share_the_cores(empty: Project) -> None:
     share = max(1, (os.cpu_count() or 1) // 2)
     allowed = int(os.environ.get("OMP_NUM_THREADS", share))
     assert {empty.text("one.txt"), empty.text("two.txt")} == {str(min(share, allowed))}
+
+
+def test_a_step_that_fails_side_by_side_lets_the_others_end_and_begins_nothing_new(empty: Project) -> None:
+    slow = (CONTEXT, "import time\n\ntime.sleep(0.5)", 'here.product["it"].write_text("done")')
+    empty.write("slow.py", notebook(*slow))
+    empty.write("fails.py", notebook(CONTEXT, ("fails", 'here.product["it"].write_text(str(1 / 0))')))
+    empty.write("after.py", notebook(CONTEXT, 'here.product["it"].write_text(here.upstream["fails"]["it"].read_text())'))
+    tasks = [f'{{source: ../../{name}.py, product: {{it: "../../out/{name}.txt"}}}}' for name in ("slow", "fails", "after")]
+    tasks[2] = tasks[2].replace("{source", "{upstream: [fails], source")
+    empty.write("pipelines/toy/pipeline.build.yaml", "tasks:\n" + "".join(f"  - {task}\n" for task in tasks))
+    with pytest.raises(TaskFailed, match="cell `fails`: ZeroDivisionError"):
+        empty.build(workers=3)
+    assert empty.text("slow.txt") == "done"
+    assert not empty.product("after.txt").exists()
+
+
+def test_a_worker_ends_when_its_build_is_killed(empty: Project) -> None:
+    empty.write(
+        "long.py",
+        notebook(
+            CONTEXT,
+            f'open({str(empty.folder / "pid")!r}, "w").write(str(__import__("os").getpid()))'
+            ' and here.product["it"].write_text(str(__import__("time").sleep(600)))',
+        ),
+    )
+    spec = 'tasks: [{source: ../../long.py, product: {it: "../../out/it.txt"}}]'
+    empty.write("pipelines/toy/pipeline.build.yaml", spec)
+    code = (
+        "import sys; from proveout.pipeline import load; from proveout.pipeline.worker import run_apart;"
+        "spec = load(sys.argv[1]); run_apart(spec, spec.tasks['long'], False)"
+    )
+    building = subprocess.Popen([sys.executable, "-c", code, str(empty.spec)])
+    while not (empty.folder / "pid").exists() or not (empty.folder / "pid").read_text():
+        time.sleep(0.1)
+    worker = int((empty.folder / "pid").read_text())
+    building.kill()
+    building.wait()
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,8 @@ def _move(task: Task, staged: Mapping[str, Path]) -> None:
         _sync(staged[name])
         if path.is_dir() and not path.is_symlink():
             path.rename(staged[name].parent / f".old-{path.name}")
+        elif path.exists() and staged[name].is_dir():
+            path.unlink()
         staged[name].replace(path)
 
 

@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from proveout.pipeline import here
 from proveout.pipeline import spec as specs
 from proveout.pipeline.spec import Spec, Task
 from proveout.pipeline.staleness import Ledger
+from proveout.pipeline.worker import stop_all
 
 Run = Callable[[Task, str], None]  # a task and why it runs
 
@@ -230,25 +232,24 @@ class Side(Executor):  # type: ignore[misc]
             return []
         under_way: dict[Future[Any], Any] = {}
         with ThreadPoolExecutor(self.workers) as pool:
-            while left or under_way:
-                for name in [name for name, task in left.items() if not set(task.upstream) & self._unfinished(left, under_way)]:
-                    task = left.pop(name)
-                    under_way[pool.submit(task._build, catch_exceptions=False)] = task
-                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in done:
-                    try:
-                        self._finish(under_way.pop(future), future.result)
-                    except DAGBuildError:
+            try:
+                while left or under_way:
+                    waiting = {*left, *(task.name for task in under_way.values())}
+                    for name in [name for name, task in left.items() if not waiting & set(task.upstream)]:
+                        task = left.pop(name)
+                        under_way[pool.submit(task._build, catch_exceptions=False)] = task
+                    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        with suppress(DAGBuildError):
+                            self._finish(under_way.pop(future), future.result)
+                    if self.failure:
                         left.clear()  # what is under way ends; nothing new begins
-                        if not under_way:
-                            raise
+            except BaseException:
+                stop_all()
+                raise
         if self.failure:
             raise DAGBuildError(str(self.failure)) from self.failure
         return []
-
-    @staticmethod
-    def _unfinished(left: Mapping[str, Any], under_way: Mapping[Any, Any]) -> set[str]:
-        return {*left, *(task.name for task in under_way.values())}
 
     def _finish(self, task: Any, result: Callable[[], Any]) -> None:
         try:

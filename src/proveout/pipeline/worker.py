@@ -1,7 +1,7 @@
 """Run one step in a process of its own: for a timeout, beside other steps, or where marimo already runs. One door: `run_apart`.
 
-Covered: a worker that dies (the signal is named), one that takes too long (it and its children are killed), steps side by
-side that share the cores instead of each taking all of them.
+Covered: a worker that dies (the signal is named), one that takes too long (it and its children are killed), a build that is
+interrupted or killed (its workers end within a second), steps side by side that share the cores instead of each taking all.
 Not covered: workers on other machines.
 """
 
@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def run_apart(spec: Spec, task: Task, record: bool, side_by_side: int = 1) -> No
             env=_environment(side_by_side),
             start_new_session=True,  # so that its children can be killed with it
         )
+        _at_work.add(worker)
         try:
             worker.communicate(json.dumps(job).encode(), timeout=task.timeout)
         except subprocess.TimeoutExpired as error:
@@ -42,6 +45,7 @@ def run_apart(spec: Spec, task: Task, record: bool, side_by_side: int = 1) -> No
             ) from error
         finally:
             _kill(worker)
+            _at_work.discard(worker)
         answer = json.loads(said.read_text(encoding="utf-8")) if said.exists() else {}
     if "error" in answer:
         raise TaskFailed(answer["error"])
@@ -49,6 +53,16 @@ def run_apart(spec: Spec, task: Task, record: bool, side_by_side: int = 1) -> No
         raise TaskFailed(
             f"{task.file or task.source}: task `{task.name}`: its worker {_end(worker.returncode)}; nothing was kept"
         )
+
+
+_at_work: set[subprocess.Popen[bytes]] = set()
+
+
+def stop_all() -> None:
+    """End every worker that is under way. Who waits for one sees it as killed."""
+    for worker in list(_at_work):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker.pid, signal.SIGKILL)
 
 
 def _environment(side_by_side: int) -> dict[str, str]:
@@ -72,7 +86,15 @@ def _end(code: int) -> str:
     return f"ended with exit code {code} without an answer"
 
 
+def _end_with(parent: int) -> None:
+    """A worker whose build was killed works for nobody."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
+
+
 def _main() -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     job: dict[str, Any] = json.load(sys.stdin)
     sys.path[:] = job["path"]
     from proveout.errors import ProveoutError
