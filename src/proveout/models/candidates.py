@@ -14,13 +14,13 @@ from proveout.models.values import cents_of, day_of, plain, plain_name
 from proveout.records import Box, Kind, Word
 
 FIRST, LAST = 4, 2  # occurrences of one value that are kept: from the front and from the end of the document
-NAME_PAGES = 2  # names are looked for on so many pages at the front, and on the last one
+FEW_NAMES = 5  # a first page with fewer is a cover sheet: the second one is looked at too
 _LONGEST_NAME = 80  # characters
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _DATE = re.compile(
     r"(?<![\d/.])(?:"
     r"\d{4}-\d{1,2}-\d{1,2}(?!\d)"
-    r"|\d{1,2}([/.-])\d{1,2}\1(?:\d{4}(?!\d)|\d{2}(?![\d.,]\d))"
+    r"|\d{1,2}([/.-])\d{1,2}\1(?:\d{4}(?!\d)|\d{2}(?![.,]\d))"
     rf"|{_MONTH}\s*\d{{1,2}},?\s+\d{{4}}(?!\d)"
     rf"|\d{{1,2}}[\s-]*{_MONTH}[\s,-]*(?:\d{{4}}|\d{{2}})(?!\d)"
     r")",
@@ -29,7 +29,7 @@ _DATE = re.compile(
 _AMOUNT = re.compile(
     r"(?<![\d.,/:-])(?:\(\s*)?(?:-\s*)?(?:[$€£]\s*)?(?:-\s*)?"
     r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,3}(?:\.\d{3})+,\d{2}|\d+[.,]\d{2}|(?<=[$€£])\d+|(?<=[$€£] )\d+)"
-    r"(?![\d%/:-]|[.,]\d)\)?"
+    r"(?![\d%/:-]|[.,]\d|\s%)\)?"
 )
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{0,5}[-#]?\d[A-Za-z0-9]*(?:[-–][A-Za-z0-9]+)*(?![A-Za-z0-9])")
 _PHONE = re.compile(r"\(?\d{3}\)?[\s.-]*\d{3}[.-]\d{4}")
@@ -92,15 +92,17 @@ def _numbers(cells: Cells) -> Iterator[Span]:
 
 
 def _names(cells: Cells, label_phrases: Sequence[str]) -> Iterator[Span]:
-    last = int(cells.page[-1]) if len(cells.page) else 0
+    """Names of the first page: who a document is about stands at its front, or it is nobody's."""
     leading = _leading(label_phrases)
-    for at, text in enumerate(cells.texts):
-        if NAME_PAGES <= cells.page[at] < last or not cells.wordy[at] or len(text) > _LONGEST_NAME or text.endswith(":"):
-            continue
+    named = [at for at, text in enumerate(cells.texts) if cells.wordy[at] and len(text) <= _LONGEST_NAME and text[-1] != ":"]
+    front = [at for at in named if cells.page[at] == 0]
+    for at in front if len(front) >= FEW_NAMES else named[: FEW_NAMES * 10]:
+        text = cells.texts[at]
         start = found.end() if (found := leading.match(text)) else 0
-        if len(plain_name(text[start:])) < 3:
+        key = plain_name(text[start:])
+        if len(key) < 3:
             continue
-        yield at, start, len(text), text[start:], plain_name(text[start:])
+        yield at, start, len(text), text[start:], key
         below = int(cells.below[at])
         if below != NOWHERE and _continues(cells, at, below):
             whole = f"{text[start:]} {cells.texts[below]}"

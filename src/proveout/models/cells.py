@@ -110,15 +110,20 @@ def _cut(words: Sequence[Word], known: Phrases) -> Iterator[tuple[Word, ...]]:
     heights = sorted(word.box.y1 - word.box.y0 for word in words)
     gap = max(GAP * heights[len(heights) // 2], 2.0)
     cuts = {0, len(words)}
+    covered = 0  # words up to here belong to a phrase already: "Alt Order #" is not cut before "Order #"
     for at, word in enumerate(words):
         if at and (word.box.x0 - words[at - 1].box.x1 > gap or words[at - 1].text.endswith(":")):
             cuts.add(at)
-        for phrase in known.get(word.text.lower(), ()):
-            here = tuple(each.text.lower().rstrip(":") for each in words[at : at + len(phrase)])
-            if here == phrase:
-                cuts |= {at, at + len(phrase)}
+        lengths = [len(phrase) for phrase in known.get(word.text.lower(), ()) if _is_said(words, at, phrase)]
+        if at >= covered and lengths:
+            covered = at + max(lengths)
+            cuts |= {at, covered}
     for start, end in pairwise(sorted(cuts)):
         yield tuple(words[start:end])
+
+
+def _is_said(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
+    return tuple(word.text.lower().rstrip(":") for word in words[at : at + len(phrase)]) == phrase
 
 
 def _around(run: tuple[Word, ...]) -> tuple[float, float, float, float]:

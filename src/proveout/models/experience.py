@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -154,14 +155,19 @@ class Learning(Experience):
         }
         super().__init__([sorted(each) for each in marks], {name: [_right(e) for e in v] for name, v in known.items()}, rates)
 
-    def columns_without(self, name: str, own: int, new_form: bool) -> Floats:
-        """COLUMNS for a training document as if it were new: without itself, or without its whole family."""
+    def columns_without(self, name: str, own: int, new_form: bool, forgetting: float = 0.0) -> Floats:
+        """COLUMNS for a training document as if it were new: without itself, or without its whole family.
+
+        `forgetting` is the share of neighbours, drawn by hash, that are taken for never seen: other forms use other words.
+        """
         asked: dict[tuple[int, str], Rate] = {}
         signatures = self.known[name][own].signatures
         for signature in signatures:
-            for at in enumerate(signature):
-                if at not in asked:
-                    asked[at] = self._rate_without(name, *at, own, new_form)
+            for slot, key in enumerate(signature):
+                if (slot, key) not in asked:
+                    forgotten = crc32(f"{own} {slot} {key}".encode()) < forgetting * 2**32
+                    rate = self.rates[name].unknown if forgotten else self._rate_without(name, slot, key, own, new_form)
+                    asked[slot, key] = rate
         rates = [[asked[at] for at in enumerate(signature)] for signature in signatures]
         left_out = self.family == self.family[own] if new_form else np.arange(len(self.family)) == own
         return self._columns(name, signatures, rates, *self.nearest(frozenset(self.marks[own]), left_out))

@@ -28,6 +28,7 @@ from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Value
 
 FORMAT, VERSION = "proveout-extractor", 1
+AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))  # how a training document is shown: form known, form new, words new too
 _NONE_BELOW = 0.02  # a field whose best value is less likely than that is left empty
 
 
@@ -101,8 +102,8 @@ class Extractor:
             for at, reading in enumerate(readings):
                 if not has_label(kind, told[at].get(name, "")):
                     continue
-                for new_form in (False, True):
-                    learned = learning.columns_without(name, at, new_form)
+                for new_form, forgetting in AS_IF_NEW:
+                    learned = learning.columns_without(name, at, new_form, forgetting)
                     inputs.append(ranker.columns(reading.kinds[kind], groups, learned))
                     right.append(learning.known[name][at].right)
             if any(each.any() for each in right):
@@ -167,6 +168,12 @@ class Extractor:
             speaks_for=pros,
             speaks_against=cons,
         )
+
+    def with_prompts(self, prompts: Prompts) -> "Extractor":
+        """The same extractor, told other phrases for its fields; nothing is learned anew. The classes stay as they were."""
+        told = {"fields": _plain(prompts)["fields"], "classes": self.prompts["classes"]}
+        trained_on = {**self.trained_on, "prompts": prompts.version}
+        return Extractor(self.kinds, self.ranges, told, self.classes, self.experience, self.rankers, self.settings, trained_on)
 
     @property
     def id(self) -> str:

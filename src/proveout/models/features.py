@@ -76,8 +76,19 @@ def evidence_of(cells: Cells, kind: Kind, labels: Labels, names: Sequence[str]) 
     columns: dict[str, Floats] = {**_place(cells, candidates), **_repetition(candidates), **_OWN[kind](cells, candidates)}
     base = np.stack(list(columns.values()), axis=1) if candidates else np.zeros((0, len(columns)))
     similar = np.array([[labels.similarity(text) for text in each] for each in neighbours])
-    shape_ = (len(candidates), len(SLOTS), len(labels.groups))
-    return Evidence(candidates, tuple(columns), base.astype(np.float64), neighbours, similar.reshape(shape_))
+    similar = similar.reshape(len(candidates), len(SLOTS), len(labels.groups))
+    for at, candidate in enumerate(candidates):  # "Advertiser | Name: | One Nation": the two labels are one
+        near = _label_before(cells, candidate.cell)
+        if near and neighbours[at][0] != near:
+            np.maximum(similar[at, 0], labels.similarity(f"{near} {neighbours[at][0]}"), out=similar[at, 0])
+    return Evidence(candidates, tuple(columns), base.astype(np.float64), neighbours, similar)
+
+
+def _label_before(cells: Cells, at: int) -> str:
+    """The label to the left of the nearest one on the left."""
+    near = int(cells.label_left[at])
+    before = int(cells.label_left[near]) if near != NOWHERE else NOWHERE
+    return cells.texts[before] if before != NOWHERE else ""
 
 
 def _neighbours(cells: Cells, candidate: Candidate) -> tuple[str, ...]:
@@ -281,6 +292,7 @@ def _before(cells: Cells, candidate: Candidate) -> str:
     return text if text.strip() or left == NOWHERE else cells.texts[left]
 
 
+_OPEN_END = re.compile(r"(?:\b(?:for|to|of|the|and|in|by|on|at|a|de|la|re)|[&/,+-])\s*$", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b[A-Z]{2}\s+\d{5}|\b(?:street|st|ave|avenue|suite|ste|floor|fl|box|blvd|road|rd)\b\.?", re.IGNORECASE)
 
 
@@ -293,7 +305,11 @@ def _names(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     shared = [max((spread[t] for t in own if len(t) > 3), default=0) for own in tokens]
     mean = [float(np.mean([spread[t] for t in own if len(t) > 3] or [0])) for own in tokens]
     letters = [max(sum(map(str.isalpha, c.text)), 1) for c in candidates]
+    pages: dict[str, set[int]] = {}
+    for text, page in zip(cells.texts, cells.page.tolist(), strict=True):
+        pages.setdefault(text, set()).add(page)
     return {
+        "on_pages": np.array([float(len(pages[cells.texts[c.cell]])) for c in candidates]),
         "characters": np.array([float(len(c.text)) for c in candidates]),
         "words": np.array([float(c.text.count(" ") + 1) for c in candidates]),
         "capitals": np.array([sum(map(str.isupper, c.text)) / n for c, n in zip(candidates, letters, strict=True)]),
@@ -304,6 +320,8 @@ def _names(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
         "colon": np.array([float(":" in c.text or "#" in c.text) for c in candidates]),
         "shared_words": np.array([math.log1p(n) for n in shared]),
         "mean_shared": np.array([math.log1p(n) for n in mean]),
+        "open_end": np.array([float(bool(_OPEN_END.search(c.text))) for c in candidates]),
+        "open_fold": np.array([float(bool(_OPEN_END.search(cells.texts[c.cell]))) for c in candidates]),
         "joined": np.array([float(c.end - c.start < len(c.text)) for c in candidates]),
     }
 

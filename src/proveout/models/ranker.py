@@ -21,6 +21,15 @@ Bools = npt.NDArray[np.bool_]
 
 MOST_ENDS = 8  # values of each end that are paired
 UNPRINTED, REVERSED = 0.15, 0.01  # weight of a pair that is not printed as a range, and of one that ends before it begins
+LABEL_COLUMNS = (
+    *("label_best", "not_label_best", "label_leads", "label_margin", "other_label"),
+    *("close_label", "close_leads", "close_margin"),  # without chance likeness and with distance
+)
+RELATIVE_LABELS = ("label_best", "label_leads", "label_margin", "close_leads", "close_margin")
+RELATIVE = [experience.COLUMNS.index(f"rate_{slot}") for slot in ("near", "above", "heading", "row", "own")]
+RELATIVE.append(experience.COLUMNS.index("form_match"))
+CHANCE = 0.4  # likeness of unrelated labels
+FADES = 8.0  # lines, over which a label above loses two thirds of its say
 NEAREST = 4  # the first slots, where a label stands: near, left, above, heading
 
 
@@ -54,23 +63,35 @@ def columns(evidence: Evidence, groups: Groups, learned: Floats) -> Floats:
         return np.zeros((0, len(names(evidence))))
     own, against = evidence.similar[:, :, groups.labels], evidence.similar[:, :, groups.not_labels]
     others = evidence.similar[:, :, list(groups.others)].max(axis=2, initial=0.0)
+    far = np.zeros((len(own), NEAREST))  # a heading three lines up says less than one right above
+    for slot in ("above", "heading"):
+        far[:, SLOTS.index(slot)] = evidence.base[:, evidence.names.index(f"{slot}_gap")]
+    trust = np.exp(-np.maximum(far, 0) / FADES)
     best, worst = own[:, :NEAREST].max(axis=1), against[:, :NEAREST].max(axis=1)
-    leads = (own - against)[:, :NEAREST].max(axis=1)
-    labels = np.stack([own.max(axis=1), against.max(axis=1), leads, best - worst, others[:, :NEAREST].max(axis=1)], axis=1)
-    seen = np.concatenate([learned[:, [0, 2, 3, 4, 7, -2]], labels[:, [0, 2, 3]]], axis=1)
+    near, wrong = _beyond_chance(own[:, :NEAREST]) * trust, _beyond_chance(against[:, :NEAREST]) * trust
+    close, leads = near.max(axis=1), (near - wrong).max(axis=1)
+    other = others[:, :NEAREST].max(axis=1)
+    all_leads = (own - against)[:, :NEAREST].max(axis=1)
+    labels = np.stack([best, worst, all_leads, best - worst, other, close, leads, close - wrong.max(axis=1)], axis=1)
+    seen = np.concatenate([learned[:, RELATIVE], labels[:, [0, 2, 3, 6, 7]]], axis=1)
     return np.concatenate([evidence.base, own, against, labels, learned, seen - seen.max(axis=0)], axis=1)
+
+
+def _beyond_chance(likeness: Floats) -> Floats:
+    """Labels that mean different things share letters too ("Agency Name", "Advertiser Name"): that much is nothing."""
+    beyond: Floats = np.maximum(likeness - CHANCE, 0.0) / (1 - CHANCE)
+    return beyond
 
 
 def names(evidence: Evidence) -> tuple[str, ...]:
     """What the columns are called, in their order."""
-    rates = [experience.COLUMNS[at] for at in (0, 2, 3, 4, 7)]
     return (
         *evidence.names,
         *(f"label_{slot}" for slot in SLOTS),
         *(f"not_label_{slot}" for slot in SLOTS),
-        *("label_best", "not_label_best", "label_leads", "label_margin", "other_label"),
+        *LABEL_COLUMNS,
         *experience.COLUMNS,
-        *(f"{name}_below_best" for name in (*rates, "form_match", "label_best", "label_leads", "label_margin")),
+        *(f"{name}_below_best" for name in (*(experience.COLUMNS[at] for at in RELATIVE), *RELATIVE_LABELS)),
     )
 
 
