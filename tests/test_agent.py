@@ -39,8 +39,9 @@ def agent(dataset, tmp_path_factory) -> Agent:
     extractor = Extractor.train(train, dataset.labels("train"), mission, prompts, settings, dataset.classes("train"))
     labels, pairs = dataset.labels("calibration"), {name: [] for name in mission.fields}
     for found in extractor.extract(dataset.documents("calibration")):
-        for name, proposal in found.fields.items():
-            pairs[name].append((proposal.score, same(mission.kinds[name], labels[found.document][name], proposal.text)))
+        for name, label in labels[found.document].items():
+            if label and (proposal := found.fields.get(name)):
+                pairs[name].append((proposal.score, same(mission.kinds[name], label, proposal.text)))
     memory = Memory.open(tmp_path_factory.mktemp("memory"), store="")
     return Agent(mission, extractor, Calibration.fit(pairs, mission.slo), memory, release="r1")
 
@@ -162,3 +163,26 @@ def test_an_instruction_in_the_text_is_data(agent, dataset, decisions):
     assert {name: value.text for name, value in told.fields.items()} == {
         name: value.text for name, value in decisions[at].fields.items()
     }
+
+
+def test_a_language_model_is_a_witness_and_automates_nothing(agent, dataset, decisions):
+    """Over the real client and a real HTTP endpoint, whose answers are scripted."""
+    import json
+
+    from proveout.models.language_model import LanguageModelTier, chat_model
+    from proveout.models.scripted_endpoint import ScriptedEndpoint
+    from proveout.prompts import ModelSettings
+
+    at = next(at for at, one in enumerate(decisions) if one.route is Route.REVIEW and len(one.fields) > 2)
+    document, before = dataset.documents("test")[at], decisions[at]
+    said = {"document_class": before.document_class, "fields": {name: value.text for name, value in before.fields.items()}}
+    name = next(iter(said["fields"]))
+    said["fields"][name] = document.words[0].text  # one answer is another word of the page
+    with ScriptedEndpoint(rules=lambda text: json.dumps(said)) as endpoint:
+        settings = ModelSettings(endpoint=endpoint.url, model="scripted")
+        tier = LanguageModelTier(chat_model(settings), Prompts.load(DESIGN / "prompts"), agent.mission, settings)
+        consulted = Agent(agent.mission, agent.extractor, agent.calibration, agent.memory, language_model=tier).invoke(document)
+    assert consulted.automated == before.automated
+    assert consulted.route is Route.REVIEW
+    heard = [phrase for value in consulted.fields.values() for phrase in (*value.speaks_for, *value.speaks_against)]
+    assert "the language model reads the same" in heard

@@ -101,9 +101,8 @@ class Release:
 
     def memory(self, folder: Path | str | None = None, encoder: "Encoder | None" = None) -> "Memory":
         """The live memory in `folder`, with what this release knew from its build; without a folder, that alone."""
-        from proveout.retrieval import Encoder, Memory
+        from proveout.retrieval import Memory
 
-        encoder = encoder or Encoder.load()
         if folder is None:
             return Memory.open(self.path("index"), encoder, store="")
         folder = Path(folder)
@@ -115,11 +114,14 @@ class Release:
         return memory
 
     def agent(self, memory: "Memory", cache: Path | None = None) -> "Agent":
-        """This release at work over a memory."""
+        """This release at work over a memory; a language model joins where its prompts name one (`model.yaml`)."""
         from proveout.agent import Agent
         from proveout.models import Extractor
+        from proveout.models.language_model import LanguageModelTier, chat_model
 
-        return Agent(self.mission, Extractor.load(self.path("model")), self.calibration, memory, self.id, cache)
+        settings = self.prompts.model
+        tier = LanguageModelTier(chat_model(settings), self.prompts, self.mission, settings) if settings else None
+        return Agent(self.mission, Extractor.load(self.path("model")), self.calibration, memory, self.id, cache, tier)
 
     def differences(self) -> list[str]:
         """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""

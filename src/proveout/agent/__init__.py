@@ -1,6 +1,6 @@
 """The agent: from files to decisions, as a LangChain `Runnable`.
 
-read → recall → extract → check → confide → route → propose. Each step takes a batch of drafts, so that models see
+read → recall → extract → check → confide (→ consult) → route → propose. Each step takes a batch of drafts, so that models see
 many documents at once; a file that cannot be read is refused and the others go on.
 `invoke` is a batch of one, `stream` shows a draft after each step.
 Not covered: whether a proposed action may happen (`control`), and remembering what was decided (`pipeline.live`).
@@ -28,9 +28,11 @@ from proveout.records import Action, Check, Decision, Document, FieldValue, Rout
 
 if TYPE_CHECKING:
     from proveout.calibration import Calibration
+    from proveout.models.language_model import LanguageModelTier
     from proveout.retrieval import Memory
 
 ALONE, RIVAL = "no other value on its pages comes near", "another value is nearly as likely"
+UNTESTED = "its word was never calibrated"
 NOTHING = Extraction(document="", document_class="", class_confidence=0.0, fields={})
 WITH_CENTS = re.compile(r"[($-]*\d[\d,.]*[.,]\d\d\)?")
 CaseInput: TypeAlias = Path | str | Document
@@ -71,14 +73,17 @@ class Agent(Runnable[CaseInput, Decision]):
         memory: Memory,
         release: str = "unreleased",
         cache: Path | None = None,
+        language_model: LanguageModelTier | None = None,
     ) -> None:
         self.mission, self.extractor, self.calibration = mission, extractor, calibration
         self.memory, self.release, self.cache = memory, release, cache
+        self.language_model = language_model
         self.steps: dict[str, Callable[[list[Draft]], None]] = {
             "recall": self._recall,
             "extract": self._extract,
             "check": self._check,
             "confide": self._confide,
+            **({"consult": self._consult} if language_model else {}),
             "route": self._route,
             "propose": self._propose,
         }
@@ -157,10 +162,37 @@ class Agent(Runnable[CaseInput, Decision]):
                 if self.calibration.automates(name, proposal.score):
                     draft.automated |= {name}
 
+    def _consult(self, drafts: list[Draft]) -> None:
+        """Ask the language model about cases that would go to a person. It is a witness: what it says is evidence for the
+        person, and fills what nothing else found, but no answer of it is calibrated, so none is automated."""
+        assert self.language_model is not None
+        unsure = [draft for draft in drafts if not self._required() <= draft.automated]
+        for draft, heard in zip(unsure, self.language_model.extract([draft.document for draft in unsure]), strict=True):
+            for name, said in heard.fields.items():
+                known = draft.fields.get(name)
+                if known is None:
+                    confidence = self.calibration.confidence(name, 0.0)
+                    draft.fields[name] = FieldValue(
+                        said.text,
+                        said.value,
+                        confidence,
+                        said.page,
+                        said.box,
+                        ("the language model reads it here",),
+                        (UNTESTED,),
+                    )
+                elif known.value == said.value:
+                    draft.fields[name] = replace(known, speaks_for=(*known.speaks_for, "the language model reads the same"))
+                else:
+                    rival = f"the language model reads {said.text!r}"
+                    draft.fields[name] = replace(known, speaks_against=(rival, *known.speaks_against))
+
+    def _required(self) -> set[str]:
+        return {name for name, spec in self.mission.fields.items() if spec.required}
+
     def _route(self, drafts: list[Draft]) -> None:
-        required = {name for name, spec in self.mission.fields.items() if spec.required}
         for draft in drafts:
-            sure = required <= draft.automated and all(check.passed for check in draft.checks)
+            sure = self._required() <= draft.automated and all(check.passed for check in draft.checks)
             acted_on = draft.extraction.document_class != self.mission.classes[-1]
             draft.route = Route.ACT if sure and acted_on else Route.REVIEW
 
