@@ -207,6 +207,8 @@ def _widget(tag: str, data: Mapping[str, Any]) -> str:
         return f"<pre>{html.escape(json.dumps(data.get('json-data'), indent=2, ensure_ascii=False))}</pre>"
     label = re.sub(r"<[^>]+>", "", str(data.get("label") or "")) or tag.removeprefix("marimo-").replace("-", " ")
     value = data.get("initial-value")
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ", ".join(value)
     if value is None or isinstance(value, dict) or tag in ("marimo-vega", "marimo-plotly", "marimo-anywidget"):
         return f"<span class=widget>{label}: shown only in the editor</span>"
     return f"<span class=widget>{label}: <b>{html.escape(_shown(value))}</b></span>"
@@ -234,7 +236,7 @@ def _cell(cell: CellRecord) -> str:
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2024;background:#fff}
-h1{font-size:1.5rem;margin:0}.ok h1::after{content:" ✓";color:#18794e}.failed h1::after{content:" ✗";color:#ce2c31}
+h1{font-size:1.5rem;margin:0}.ok>h1::after{content:" ✓";color:#18794e}.failed>h1::after{content:" ✗";color:#ce2c31}
 table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;display:block;overflow-x:auto}
 th,td{padding:.2rem .6rem;border-bottom:1px solid #e0e3e6;text-align:left;vertical-align:top}
 pre{background:#f6f7f8;padding:.5rem .7rem;overflow-x:auto;font-size:.8rem;white-space:pre-wrap}
