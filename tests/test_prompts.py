@@ -59,7 +59,11 @@ BROKEN = {
     ),
     "an example's class": ("examples.yaml", "- text: x\n  document_class: bil\n", ["`bil`", "`bill`"]),
     "a model of two places": ("model.yaml", "endpoint: http://localhost:1/v1\nlocal: here\n", ["either `endpoint`"]),
-    "a key in the file": ("model.yaml", "endpoint: http://localhost:1/v1\nkey: secret\n", ["line 2", "unknown key `key`", "key_variable"]),
+    "a key in the file": (
+        "model.yaml",
+        "endpoint: http://localhost:1/v1\nkey: secret\n",
+        ["line 2", "unknown key `key`", "key_variable"],
+    ),
 }
 
 

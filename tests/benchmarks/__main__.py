@@ -21,7 +21,8 @@ def main(names: list[str]) -> None:
         print(f"{name} ...", flush=True)
         for key, entry in importlib.import_module(f"tests.benchmarks.{name}").run().items():
             results[key] = entry
-            print(f"  {key}: ours {entry['ours']:.4g} {entry['unit']}, {entry['peer_name']} {entry['peer']:.4g}, ratio {entry['ratio']:.3f}")
+            peer = f"{entry['peer_name']} {entry['peer']:.4g}"
+            print(f"  {key}: ours {entry['ours']:.4g} {entry['unit']}, {peer}, ratio {entry['ratio']:.3f}")
         OUT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
 
 
