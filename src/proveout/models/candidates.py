@@ -130,6 +130,8 @@ def _candidate(cells: Cells, cell: int, start: int, end: int, text: str, key: st
 
 def _box(words: tuple[Word, ...], start: int, end: int) -> Box:
     """Around the words that hold these characters of the cell's text (words joined by one space)."""
+    if len(words) == 1:
+        return words[0].box
     inside, at = [], 0
     for word in words:
         if at < end and at + len(word.text) > start:

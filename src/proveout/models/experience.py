@@ -97,11 +97,11 @@ class Experience:
         }
         return cls(plain["marks"], right, rates)
 
-    def columns(self, name: str, signatures: Sequence[Signature], marks: frozenset[str]) -> Floats:
-        """COLUMNS for each candidate of a new document."""
+    def columns(self, name: str, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]) -> Floats:
+        """COLUMNS for each candidate of a new document, whose nearest documents were found before."""
         rates = self.rates[name]
         asked = [[rates.slots[slot].get(key, rates.unknown) for slot, key in enumerate(each)] for each in signatures]
-        return self._columns(name, signatures, asked, *self.nearest(marks))
+        return self._columns(name, signatures, asked, *nearest)
 
     def _columns(
         self, name: str, signatures: Sequence[Signature], rates: list[list[Rate]], nearest: Sequence[int], likeness: Floats

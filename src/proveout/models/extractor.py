@@ -19,7 +19,7 @@ from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models import ranker, wording
 from proveout.models.classes import Classes
-from proveout.models.experience import Experience, Known, Learning, Signature, signatures_of
+from proveout.models.experience import Experience, Floats, Known, Learning, Signature, signatures_of
 from proveout.models.features import Evidence, Reading, reading_of
 from proveout.models.labels import Labels
 from proveout.models.ranker import Choice, Groups, Ranker, Settings
@@ -129,12 +129,12 @@ class Extractor:
 
     def _extraction(self, reading: Reading) -> Extraction:
         signatures = {kind: signatures_of(evidence) for kind, evidence in reading.kinds.items()}
-        choices = {name: self._choices(name, reading, signatures[kind]) for name, kind in self.kinds.items()}
+        nearest = self.experience.nearest(reading.marks)
+        choices = {name: self._choices(name, reading, signatures[kind], nearest) for name, kind in self.kinds.items()}
         for first, last in self.ranges:
             evidence = reading.kinds[self.kinds[first]]
             choices[first], choices[last] = ranker.choose_range(evidence, choices[first], choices[last])
-        _, likeness = self.experience.nearest(reading.marks)
-        familiar = float(likeness.max(initial=0.0))
+        familiar = float(nearest[1].max(initial=0.0))
         found = {
             name: self._proposal(name, reading, each, familiar)
             for name, each in choices.items()
@@ -143,11 +143,13 @@ class Extractor:
         document_class, confidence = self.classes.tell(reading.cells)
         return Extraction(reading.sha256, document_class, confidence, found)
 
-    def _choices(self, name: str, reading: Reading, signatures: Sequence[Signature]) -> list[Choice]:
+    def _choices(
+        self, name: str, reading: Reading, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
+    ) -> list[Choice]:
         if name not in self.rankers:
             return []
         evidence = reading.kinds[self.kinds[name]]
-        learned = self.experience.columns(name, signatures, reading.marks)
+        learned = self.experience.columns(name, signatures, nearest)
         inputs = ranker.columns(evidence, self.reader.groups[name], learned)
         return ranker.choose(evidence, self.rankers[name].probabilities(inputs))
 

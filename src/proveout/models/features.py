@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,7 @@ class Reading:
     words: frozenset[str]
 
 
+@lru_cache(maxsize=100_000)  # labels repeat on every page of a form
 def shape(text: str) -> str:
     """A text as a key: letters in lower case, every run of digits as one 0.
 
@@ -188,8 +190,8 @@ def _dates(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
         "rank": rank,
         "rank_from_last": len(different) - 1 - rank,
         "position": (days - days.min()) / span if len(days) else days,
-        "earlier": np.array([np.mean(days < day) for day in days]),
-        "later": np.array([np.mean(days > day) for day in days]),
+        "earlier": (days[None, :] < days[:, None]).mean(axis=1) if len(days) else days,
+        "later": (days[None, :] > days[:, None]).mean(axis=1) if len(days) else days,
         "weekday": (days - 1) % 7,
         "since_first": days - days[0] if len(days) else days,
     }
