@@ -23,6 +23,7 @@ HEADING_FROM = 0.8  # similarity from which a cell counts as a heading
 CLEAR = 2.0  # headings by which one class leads: stronger than a label that may be guessed from a title
 NOTHING_SAID = 1.0  # log odds of the last class on a page that says nothing
 HEADING_WEIGHT = 2.0  # log odds of one heading before anything was learned
+LAST_WEIGHT = 4.0  # of the last class's: a rebate quotes the invoice's number and date, an invoice never says Rebate
 _PENALTY = 0.02
 _MOST_WORDS = 400
 _SEEN_IN = 3  # documents in which a word must occur to be learned from
@@ -32,7 +33,8 @@ _SEEN_IN = 3  # documents in which a word must occur to be learned from
 class Classes:
     names: tuple[str, ...]
     headings: Labels
-    heading_class: tuple[int, ...]  # of each heading phrase
+    phrases: tuple[str, ...]  # all headings
+    heading_class: tuple[int, ...]  # of each phrase
     words: tuple[str, ...] = ()
     weights: Floats | None = None  # (headings + words, classes)
 
@@ -42,14 +44,14 @@ class Classes:
         names = tuple(headings)
         phrases = [(at, phrase) for at, each in enumerate(headings.values()) for phrase in each]
         labels = Labels({str(n): [phrase] for n, (_, phrase) in enumerate(phrases)})
-        return cls(names, labels, tuple(at for at, _ in phrases))
+        return cls(names, labels, tuple(phrase for _, phrase in phrases), tuple(at for at, _ in phrases))
 
     def learn(self, pages: Sequence[Cells], told: Sequence[str]) -> "Classes":
         """Learn from labelled pages; "" is no label. Deterministic."""
         counts = Counter(word for cells in pages for word in page_words(cells))
         common = [word for word, n in counts.items() if _SEEN_IN <= n < 0.95 * len(pages)]
         words = tuple(sorted(sorted(common, key=lambda word: (-counts[word], word))[:_MOST_WORDS]))
-        made = Classes(self.names, self.headings, self.heading_class, words)
+        made = Classes(self.names, self.headings, self.phrases, self.heading_class, words)
         seen = np.array([made._inputs(cells) for cells in pages]).reshape(len(pages), -1)
         wanted = np.array([self._corrected(row, name) for row, name in zip(seen, told, strict=True)], dtype=int)
         made.weights = made._fit(seen[wanted >= 0], wanted[wanted >= 0])
@@ -65,15 +67,22 @@ class Classes:
 
     def _inputs(self, cells: Cells) -> Floats:
         front = [at for at in range(len(cells.texts)) if cells.page[at] == 0]
-        likeness = [self.headings.similarity(cells.texts[at]) for at in front if cells.wordy[at]]
+        likeness = [self._likeness(cells.texts[at]) for at in front if cells.wordy[at]]
         best = np.max(likeness, axis=0) if likeness else np.zeros(len(self.heading_class))
         said = page_words(cells)
         words = np.array([word in said for word in self.words], dtype=np.float64)
         return np.concatenate([np.maximum(best - HEADING_FROM, 0) / (1 - HEADING_FROM), 0.3 * words])
 
+    def _likeness(self, text: str) -> Floats:
+        """Of each heading: 1 also for a text that begins with it, where it has several words."""
+        found = self.headings.similarity(text)
+        begins = [" " in phrase and text.lower().startswith(phrase.lower()) for phrase in self.phrases]
+        return np.maximum(found, begins)
+
     def _prior(self) -> Floats:
         prior = np.zeros((len(self.heading_class) + len(self.words), len(self.names)))
-        prior[np.arange(len(self.heading_class)), list(self.heading_class)] = HEADING_WEIGHT
+        for at, name in enumerate(self.heading_class):
+            prior[at, name] = LAST_WEIGHT if name == len(self.names) - 1 else HEADING_WEIGHT
         return prior
 
     def _corrected(self, inputs: Floats, told: str) -> int:
@@ -118,7 +127,7 @@ class Classes:
 
     def with_plain(self, plain: Mapping[str, Any]) -> "Classes":
         weights = np.array(plain["weights"], dtype=np.float64).reshape(-1, len(self.names))
-        return Classes(self.names, self.headings, self.heading_class, tuple(plain["words"]), weights)
+        return Classes(self.names, self.headings, self.phrases, self.heading_class, tuple(plain["words"]), weights)
 
 
 def page_words(cells: Cells) -> frozenset[str]:
