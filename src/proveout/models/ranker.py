@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from proveout.errors import BadModel
 from proveout.models import experience
 from proveout.models.features import SLOTS, Evidence
 
@@ -121,6 +122,11 @@ class Ranker:
         """For each candidate the probability that it is right, taken alone."""
         if not len(inputs):
             return np.zeros(0)
+        if inputs.shape[1] != self._booster.num_feature():
+            was, now = self._booster.num_feature(), inputs.shape[1]
+            raise BadModel(
+                f"the model was trained on {was} columns, this Proveout has {now}; build and promote anew: proveout build"
+            )
         found: Floats = np.asarray(self._booster.predict(inputs, num_threads=1))
         return found
 
