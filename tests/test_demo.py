@@ -1,0 +1,113 @@
+"""The main job once through on a small stream, then again; and every command of the README on what it left."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WHOLE = {"make demo", "make test"}  # CI runs these two whole
+
+
+def proveout(home: Path, *words: object) -> str:
+    command = [sys.executable, "-c", "from proveout.cli import main; main()", *map(str, words)]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "home"
+
+
+@pytest.fixture(scope="module")
+def told(home) -> str:
+    return proveout(home, "demo", "--documents", 160)
+
+
+def journal_events(home: Path) -> int:
+    from proveout.journal import Journal
+
+    with Journal(home / "journal.db") as journal:
+        assert journal.verify().whole
+        return journal.position
+
+
+def test_the_demo_ends_with_what_a_person_wants_to_know(told, home):
+    summary = told[told.index("6/6") :]
+    for said in ("documents", "no person touches", "precision", "what drifted", "who is worse off", "where to read on"):
+        assert said in summary
+    for report in ("report.html", "report.json"):
+        assert (home / "reports" / report).stat().st_size > 1000
+
+
+def test_few_calibration_cases_are_not_certifiable_and_the_demo_says_so(told, home):
+    from proveout.calibration import Calibration
+
+    fitted = Calibration.load(home / "build" / "calibrate" / "calibration.json")
+    assert all(fitted.threshold(name) is None for name in fitted.certificates), "64 cases cannot certify 98 % at 95 %"
+    assert "0 act" in told or "act" not in told.split("4/6")[1].split("5/6")[0]
+
+
+def test_a_second_demo_builds_and_decides_nothing(told, home):
+    before = journal_events(home)
+    again = proveout(home, "demo", "--documents", 160)
+    assert "0 of 8 steps ran" in again
+    assert "nothing new" in again or "0 cases decided" in again
+    assert journal_events(home) == before
+
+
+def test_a_forced_run_decides_nothing_twice(told, home):
+    before = journal_events(home)
+    inbox_sheet = home / "inbox" / "inbox.csv"
+    inbox_sheet.write_text(inbox_sheet.read_text() + "\n")  # the inbox changed, its cases did not
+    assert "0 cases decided" in proveout(home, "run")
+    assert journal_events(home) == before
+
+
+def test_every_notebook_leaves_a_record_that_opens_offline(told, home):
+    records = sorted((home / "build").glob("*/record.html"))
+    assert {path.parent.name for path in records} == {
+        "agent", "calibrate", "curate", "evaluate", "models", "prompts", "retrieval",
+    }  # fmt: skip
+    for path in records:
+        assert not re.findall(r'(?:src|href)="https?://', path.read_text()), path
+
+
+def test_extract_writes_the_scorers_format(told, home, tmp_path):
+    proveout(home, "extract", home / "inbox", "--out", tmp_path / "predictions.json")
+    predictions = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(predictions) == len(list((home / "inbox").glob("*.pdf")))
+    assert {key for fields in predictions.values() for cell in fields.values() for key in cell} == {
+        "value",
+        "confidence",
+        "automated",
+    }
+    scored = proveout(home, "score", tmp_path / "predictions.json", home / "synthetic" / "labels.csv", "--split", "test-seen")
+    assert float(scored.split("micro")[1].split()[2]) > 0.7
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [line for line in lines if line.split("  #")[0].strip() not in WHOLE]
+
+
+def test_every_command_of_the_readme_runs(told, home, tmp_path):
+    commands = readme_commands()
+    assert len(commands) >= 8
+    example = sorted((home / "inbox").glob("*.pdf"))[0]
+    program = f"{shlex.quote(sys.executable)} -c 'from proveout.cli import main; main()'"
+    for command in commands:
+        real = command.replace(".venv/bin/proveout", program).replace("work/demo", str(home))
+        real = re.sub(r"\S+/(\w{20})\.pdf", str(example), real).replace("predictions.json", str(tmp_path / "predictions.json"))
+        run = subprocess.run(
+            ["bash", "-c", real], cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True
+        )
+        assert run.returncode == 0, f"{command}\n{run.stderr}"
