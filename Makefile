@@ -40,9 +40,11 @@ test-all: check
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks
 
+# Keeps the pins that still hold; 3.11 means its first release, so that every 3.11 can install them.
 lock:
-	uv pip compile pyproject.toml --extra dev --python-version 3.11.7 --no-annotate --no-header --quiet | sed 's/+cpu$$//' > requirements.new
-	{ sed -n 1p requirements.txt; cat requirements.new; } > requirements.lock && mv requirements.lock requirements.txt && rm requirements.new
+	sed -e 1d -e '/^torch==/d' requirements.txt > requirements.new
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-annotate --no-header --quiet -o requirements.new
+	{ sed -n 1p requirements.txt; sed 's/+cpu$$//' requirements.new; } > requirements.lock && mv requirements.lock requirements.txt && rm requirements.new
 
 clean:
 	rm -rf build
