@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from proveout.records import Box, Document, Kind, Value
 
 FORMAT, VERSION = "proveout-extractor", 1
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))  # how a training document is shown: form known, form new, words new too
+READINGS = 512  # documents kept read, 0.3 MB each: a notebook's next setting, or the next step, reads none of them again
 _NONE_BELOW = 0.02  # a field whose best value is less likely than that is left empty
 
 
@@ -68,7 +70,7 @@ class Extractor:
     ) -> None:
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
         self.experience, self.rankers, self.settings, self.trained_on = experience, dict(rankers), settings, trained_on
-        self.reader = _Reader(kinds, prompts)
+        self.reader = _Reader.of(kinds, prompts)
 
     @classmethod
     def train(
@@ -92,7 +94,7 @@ class Extractor:
             raise NoDocuments(f"none of {len(documents)} documents has a label to learn from; label some in labels.csv")
         kinds, ranges = mission.kinds, mission.checks.date_order
         plain = _plain(prompts)
-        reader = _Reader(kinds, plain)
+        reader = _Reader.of(kinds, plain)
         readings = [reader.read(document) for document in ordered]
         told = [labels[document.sha256] for document in ordered]
         learning = _learn(readings, told, kinds)
@@ -253,9 +255,20 @@ class _Reader:
         self.phrases = sorted({*(phrase for each in groups.values() for phrase in each), *headings})
         self.name_labels = sorted({p for name, kind in kinds.items() if kind == "name" for p in described[name]["labels"]})
         self.kinds = tuple(dict.fromkeys(kinds.values()))
+        self.read = lru_cache(READINGS)(self._read)
 
-    def read(self, document: Document) -> Reading:
+    @classmethod
+    def of(cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any]) -> "_Reader":
+        """The one reader of these kinds and prompts, with what it has read."""
+        return _reader(_json(dict(kinds)), _json(prompts))
+
+    def _read(self, document: Document) -> Reading:
         return reading_of(document, self.kinds, self.labels, self.phrases, self.name_labels)
+
+
+@lru_cache(2)
+def _reader(kinds: bytes, prompts: bytes) -> _Reader:
+    return _Reader(json.loads(kinds), json.loads(prompts))
 
 
 def has_label(kind: Kind, text: str) -> bool:

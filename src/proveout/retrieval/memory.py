@@ -31,7 +31,7 @@ from proveout.retrieval.index import BOTH, Entry, Found, Index, Way
 
 WORDS = 400  # of the first page that are kept; notebooks/invoices/retrieval.py: layouts are found as well as with all
 NEARLY = 0.97  # share of words two texts have in common when they are one document; next month's order has up to 0.93
-KEPT = 256  # vectors of recent queries: a case is searched for similar ones, then for duplicates
+KEPT = 4096  # vectors of recent queries, 6 MB: a batch is searched for similar cases, then for duplicates
 
 
 @dataclass(frozen=True, slots=True)
