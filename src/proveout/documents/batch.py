@@ -28,7 +28,7 @@ from proveout.documents.worker import FRAME
 from proveout.errors import UnreadableDocument
 from proveout.records import Document
 
-READER = "1"  # raise it when the same bytes would be read differently
+READER = "2"  # raise it when the same bytes would be read differently
 PATIENCE = 60.0  # seconds without a page, after which a file is given up; OCR takes 2 to 6 on a busy machine
 WORKER = "from proveout.documents.worker import main; main()"  # the program of a reading process
 AHEAD = 64  # files that are read before the first of them was asked for

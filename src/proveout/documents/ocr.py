@@ -214,12 +214,14 @@ def _threads() -> int:
 
 @cache
 def _detector() -> Any:
-    from rapidocr import RapidOCR
+    from rapidocr import EngineType, RapidOCR
 
     return RapidOCR(
         params={
             "Global.log_level": "critical",
             "Global.max_side_len": FINDING_SIDE,
+            "Det.engine_type": EngineType.OPENVINO,  # a third of onnxruntime's time; at recognising they are equal
+            "EngineConfig.openvino.inference_num_threads": _threads(),
             "EngineConfig.onnxruntime.intra_op_num_threads": _threads(),
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }

@@ -82,7 +82,7 @@ class Experience:
         slots = {
             name: {
                 "unknown": rates.unknown,
-                "slots": [{k: [round(v, 5) for v in pair] for k, pair in sorted(slot.items())} for slot in rates.slots],
+                "slots": [{k: list(pair) for k, pair in sorted(slot.items())} for slot in rates.slots],
             }
             for name, rates in self.rates.items()
         }
@@ -146,12 +146,16 @@ class Learning(Experience):
             for name, every in known.items()
         }
         self._counts = {name: self._count(shares) for name, shares in self._shares.items()}
+        self._evidence = {
+            name: [{key: _evidence_of_all(there.values()) for key, there in slot.items()} for slot in slots]
+            for name, slots in self._counts.items()
+        }
         rates = {
             name: Rates(
-                _rate((), self._base[name]),
-                [{key: _rate(there.values(), self._base[name]) for key, there in slot.items()} for slot in slots],
+                _rate(0.0, 0.0, self._base[name]),
+                [{key: _rate(*evidence, self._base[name]) for key, evidence in slot.items()} for slot in slots],
             )
-            for name, slots in self._counts.items()
+            for name, slots in self._evidence.items()
         }
         super().__init__([sorted(each) for each in marks], {name: [_right(e) for e in v] for name, v in known.items()}, rates)
 
@@ -183,27 +187,42 @@ class Learning(Experience):
         return counts
 
     def _rate_without(self, name: str, slot: int, key: str, own: int, new_form: bool) -> Rate:
-        there = self._counts[name][slot].get(key, {})
+        if key not in self._counts[name][slot]:
+            return self.rates[name].unknown
+        there, (total, weight) = self._counts[name][slot][key], self._evidence[name][slot][key]
         group = int(self.family[own])
         if group not in there:
-            return _rate(there.values(), self._base[name])
-        left = {each: pair for each, pair in there.items() if each != group}
-        share = self._shares[name][own][slot].get(key)
+            return self.rates[name].slots[slot][key]
+        right, seen = there[group]
+        said, heard = _evidence_of(right, seen)
+        total, weight = total - said, weight - heard
         if not new_form:
-            right, seen = there[group]
-            left[group] = (right, seen) if share is None else (right - share, seen - 1.0)
-        return _rate(left.values(), self._base[name])
+            share = self._shares[name][own][slot].get(key)
+            said, heard = _evidence_of(right, seen) if share is None else _evidence_of(right - share, seen - 1.0)
+            total, weight = total + said, weight + heard
+        return _rate(total, weight, self._base[name])
 
 
-def _rate(families: Iterable[tuple[float, float]], base: float) -> Rate:
-    """Log odds that a candidate with this neighbour is right, and how many families' worth of evidence says so."""
-    total, weight = _PRIOR * base, 0.0
-    for right, seen in families:
-        if seen > 0.5:
-            w = math.sqrt(min(seen, 9.0))
-            total, weight = total + w * max(right, 0.0) / seen, weight + w
-    rate = total / (weight + _PRIOR)
-    return math.log((rate + 1e-3) / (1 - rate + 1e-3)), weight
+def _evidence_of(right: float, seen: float) -> tuple[float, float]:
+    """What one family of documents says of a neighbour: a sum of right answers, and its weight."""
+    if seen < 0.5:
+        return 0.0, 0.0
+    weight = math.sqrt(min(seen, 9.0))
+    return weight * max(right, 0.0) / seen, weight
+
+
+def _evidence_of_all(families: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    said = [_evidence_of(*family) for family in families]
+    return sum(total for total, _ in said), sum(weight for _, weight in said)
+
+
+def _rate(total: float, weight: float, base: float) -> Rate:
+    """Log odds that a candidate with this neighbour is right, and how many families' worth of evidence says so.
+
+    Rounded, so that what remains after a family is taken away is not told from what never was there.
+    """
+    rate = (total + _PRIOR * base) / (weight + _PRIOR)
+    return round(math.log((rate + 1e-3) / (1 - rate + 1e-3)), 5), abs(round(weight, 5))
 
 
 def _right(known: Known) -> list[Signature]:

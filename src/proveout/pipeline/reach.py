@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import cache_from_source
@@ -295,9 +296,14 @@ def _installed(place: ModuleSpec) -> bool:
 
 
 def _installers(top: str) -> list[str]:
+    return sorted({_canonical(name) for name in _distributions_of_all().get(top, [top])})
+
+
+@cache
+def _distributions_of_all() -> Mapping[str, list[str]]:
     from importlib.metadata import packages_distributions
 
-    return sorted({_canonical(name) for name in packages_distributions().get(top, [top])})
+    return packages_distributions()
 
 
 def _canonical(name: str) -> str:
