@@ -77,13 +77,9 @@ def _(agent, dataset):
 
 @app.cell
 def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions, splits):
-    def _rates(counts):
-        return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "coverage": counts.coverage}
-
     def _scored(split, automated_only):
-        found = evaluation.score(dataset.labels(split), evaluation.answers(predictions, automated_only), mission.kinds)
-        table = {name: _rates(counts) for name, counts in [*found.fields.items(), ("micro", found.micro)]}
-        return {"documents": found.documents, "whole_document_right": found.whole_document_right, "fields": table}
+        labels = dataset.labels(split)
+        return evaluation.score(labels, evaluation.answers(predictions, automated_only), mission.kinds).as_plain()
 
     metrics = {
         split: {
@@ -98,7 +94,7 @@ def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions
         f"{metrics[split]['automated']['fields']['micro']['coverage']:.0%} automated"
         for split in splits
     )
-    here.product["metrics"].write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    here.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     here.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     return (metrics,)
 
@@ -110,7 +106,9 @@ def _(metrics, mo, pd, splits):
         for _which in ("all", "automated"):
             _found = metrics[_split][_which]
             _tables.append(mo.md(f"**{_split}**, {_which} answers, {_found['documents']} documents"))
-            _tables.append(mo.ui.table(pd.DataFrame(_found["fields"]).T.round(3).reset_index(names="field"), selection=None))
+            _tables.append(
+                mo.ui.table(pd.DataFrame(_found["fields"], dtype=float).T.round(3).reset_index(names="field"), selection=None)
+            )
     mo.vstack(_tables)
     return
 

@@ -50,6 +50,11 @@ class Counts:
         """Share of the labelled values that were answered at all."""
         return self.answered / self.labelled if self.labelled else math.nan
 
+    def as_plain(self) -> dict[str, float | None]:
+        """The four rates as JSON has them: None where undefined."""
+        rates = {"precision": self.precision, "recall": self.recall, "f1": self.f1, "coverage": self.coverage}
+        return {name: None if math.isnan(rate) else rate for name, rate in rates.items()}
+
 
 @dataclass(frozen=True)
 class Score:
@@ -64,6 +69,12 @@ class Score:
     @property
     def whole_document_right(self) -> float:
         return self.whole_documents / self.documents if self.documents else math.nan
+
+    def as_plain(self) -> dict[str, Any]:
+        """Documents, the share of them with every field right, and the rates of each field and of `micro`, as JSON has them."""
+        fields = {name: counts.as_plain() for name, counts in [*self.fields.items(), ("micro", self.micro)]}
+        whole = self.whole_document_right if self.documents else None
+        return {"documents": self.documents, "whole_document_right": whole, "fields": fields}
 
 
 def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first: bool = False) -> Score:

@@ -102,7 +102,7 @@ def summary(space: Workspace) -> str:
         f"documents            {len(log)} decided, {(log['route'] == 'refuse').sum()} refused as unreadable",
         f"no person touches    {acted:.0%} of them",
     ]
-    lines += _precision(log, list(space.mission.fields))
+    lines += _precision(log, space)
     lines += ["", "what drifted, and since when"]
     lines += [f"  {one['sentence']}" for one in report["drifted"][:5]] or ["  nothing"]
     lines += ["", "who is worse off"]
@@ -112,16 +112,26 @@ def summary(space: Workspace) -> str:
     return "\n".join(lines)
 
 
-def _precision(log: Any, fields: list[str]) -> list[str]:
-    """Of the automated values, field by field, as far as labels have arrived."""
-    lines = ["precision of automated values, labels that arrived later"]
-    for name in fields:
-        automated = log[log[f"{name}.automated"]]
-        known = automated[f"{name}.right"].dropna().astype(bool)
-        share = f"{len(automated) / len(log):4.0%} automated"
-        lines.append(
-            f"  {name:18} {share}, " + (f"{known.mean():.1%} of {len(known)} right" if len(known) else "none labelled")
-        )
+def _precision(log: Any, space: Workspace) -> list[str]:
+    """Field by field, what was automated and how good it was, beside what was promised, as far as labels have arrived."""
+    from proveout.release import Releases
+
+    slo = space.mission.slo
+    releases = Releases(space.releases)
+    calibration = releases.open(releases.current()).calibration
+    lines = ["", f"automated values, promised {slo.precision:.0%} right at {slo.confidence:.0%} confidence"]
+    for name in space.mission.fields:
+        known = log[log[f"{name}.right"].notna()]
+        right = known[f"{name}.right"].astype(bool)
+        automated = right[known[f"{name}.automated"]]
+        if calibration.threshold(name) is None:
+            said = f"none: {calibration.certificates[name].because.split(';')[0]}"
+        elif automated.empty:
+            said = "none yet" if not log[f"{name}.automated"].any() else "no label yet"
+        else:
+            said = f"{log[f'{name}.automated'].mean():4.0%} of all, {automated.mean():.1%} of {len(automated)} right"
+            said += ", BELOW THE PROMISE: see what drifted" if automated.mean() < slo.precision else ""
+        lines.append(f"  {name:14} {said}" + (f"  (all answers: {right.mean():.1%} right)" if len(right) else ""))
     return lines
 
 
