@@ -124,10 +124,11 @@ def the_share_that_moved_most(column_choice, mo, seen):
     column = column_choice.value
     looks = sorted((test for test in seen.tests if test.column == column), key=lambda test: (test.p, -test.effect))
     alarm = next((one for one in seen.drifted if one.what == column), None)
-    verdict = alarm.sentence if alarm else f"no alarm in {sum(window.tested for window in seen.windows)} windows"
-    mo.vstack(
-        [mo.md(f"**{column}**: {verdict}"), mo.Html(share_plot(seen, looks[0].event, alarm and alarm.since))]
-    ) if looks else mo.md(f"**{column}**: no window is large enough, or the column is empty")
+    asked = seen.alerts.window
+    verdict = alarm.sentence if alarm else "no alarm" if looks else "no window is large enough, or the column is empty"
+    windows = f"{sum(window.tested for window in seen.windows)} windows by {asked.by}, of at least {asked.at_least} cases"
+    plot = [mo.Html(share_plot(seen, looks[0].event, alarm and alarm.since))] if looks else []
+    mo.vstack([mo.md(f"**{column}**: {verdict}. Compared: {windows}."), *plot])
     return alarm, column
 
 

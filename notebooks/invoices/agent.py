@@ -82,7 +82,7 @@ def the_reference(Decided, dataset, decisions, here, mission, verdicts, write_lo
         }
         for decision in decisions
     }
-    write_log(
+    _path = write_log(
         [Decided(dataset.entry(decision.case).case, decision) for decision in decisions],
         here.product["reference"],
         list(mission.fields),
@@ -157,9 +157,8 @@ def _(mo):
 def _(agent, cases, mo):
     case_picker = mo.ui.dropdown({f"case {at}": at for at in range(len(cases))}, value="case 0", label="case")
     step_picker = mo.ui.dropdown([*agent.steps, "decision"], value="decision", label="after the step")
-    page_picker = mo.ui.number(1, 12, value=1, label="page")
-    mo.hstack([case_picker, step_picker, page_picker], justify="start")
-    return case_picker, page_picker, step_picker
+    mo.hstack([case_picker, step_picker], justify="start")
+    return case_picker, step_picker
 
 
 @app.cell
@@ -195,8 +194,15 @@ def _(mo, state, steps):
 
 
 @app.cell
+def _(chosen, mo):
+    page_picker = mo.ui.dropdown({str(page.number + 1): page for page in chosen.pages}, value="1", label="page")
+    page_picker
+    return (page_picker,)
+
+
+@app.cell
 def evidence_on_the_page(chosen, dataset, documents, page_picker, plt, state, steps):
-    _page = chosen.pages[min(int(page_picker.value), len(chosen.pages)) - 1]
+    _page = page_picker.value
     _image = documents.page_image(dataset.path_of(chosen.sha256), _page, scale=1.5)
     _figure, _axes = plt.subplots(figsize=(8, 8 * _page.height / _page.width))
     _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))

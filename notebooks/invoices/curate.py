@@ -257,17 +257,24 @@ def _(dataset, mo):
     case_picker = mo.ui.dropdown(
         {entry.case.path: entry.case.id for entry in _readable}, value=_readable[0].case.path, label="case", searchable=True
     )
-    page_picker = mo.ui.number(1, 300, value=1, label="page")
     drawn_picker = mo.ui.dropdown(["words", "lines", "nothing"], value="words", label="draw")
     find_box = mo.ui.text(label="find", placeholder="words that contain ...")
-    mo.hstack([case_picker, page_picker, drawn_picker, find_box], justify="start", wrap=True)
-    return case_picker, drawn_picker, find_box, page_picker
+    mo.hstack([case_picker, drawn_picker, find_box], justify="start", wrap=True)
+    return case_picker, drawn_picker, find_box
+
+
+@app.cell
+def _(case_picker, dataset, mo):
+    _pages = dataset.document(case_picker.value).pages
+    page_picker = mo.ui.dropdown({str(page.number + 1): page for page in _pages}, value="1", label="page")
+    page_picker
+    return (page_picker,)
 
 
 @app.cell
 def what_is_known_of_it(case_picker, dataset, find_box, mo, page_picker):
     _document, _entry = dataset.document(case_picker.value), dataset.entry(case_picker.value)
-    _page = _document.pages[min(int(page_picker.value), len(_document.pages)) - 1]
+    _page = page_picker.value
     _sources = sorted({word.source.value for word in _page.words})
     _hits = sum(find_box.value.lower() in word.text.lower() for word in _page.words) if find_box.value else 0
     mo.md(
@@ -283,7 +290,7 @@ def what_is_known_of_it(case_picker, dataset, find_box, mo, page_picker):
 @app.cell
 def words_on_the_page(case_picker, dataset, documents, drawn_picker, find_box, page_picker, plt):
     _document = dataset.document(case_picker.value)
-    _page = _document.pages[min(int(page_picker.value), len(_document.pages)) - 1]
+    _page = page_picker.value
     _inside = [
         -2 <= word.box.x0 <= word.box.x1 <= _page.width + 2 and word.box.y0 <= _page.height and word.box.y1 >= 0
         for word in _page.words

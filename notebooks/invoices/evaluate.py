@@ -94,8 +94,8 @@ def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions
         f"{metrics[split]['automated']['fields']['micro']['coverage']:.0%} automated"
         for split in splits
     )
-    here.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    here.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
+    _ = here.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    _ = here.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     return (metrics,)
 
 

@@ -68,9 +68,9 @@ def _(here, mo):
         (here.params["prompts"] / "fields.yaml").read_text(), rows=18, label="fields.yaml", full_width=True
     )
     examples_box = mo.ui.text_area(
-        (here.params["prompts"] / "examples.yaml").read_text(), rows=12, label="examples.yaml", full_width=True
+        (here.params["prompts"] / "examples.yaml").read_text(), rows=18, label="examples.yaml", full_width=True
     )
-    mo.accordion({"fields.yaml": fields_box, "examples.yaml": examples_box})
+    mo.hstack([fields_box, examples_box], widths="equal")
     return examples_box, fields_box
 
 

@@ -114,6 +114,9 @@ def _(dataset, memory, np):
     questions = [document for document in dataset.documents("calibration") if document.words]
     found = {name: memory.search_many(questions, DEPTH, ways=way) for name, way in ways.items()}
 
+    def _answers(known):
+        return {known.get(record.case) for record in memory.records()} - {None, ""}
+
     def hits(name, known):
         """(questions that have an answer, DEPTH) whether the case at each rank shares what `known` says of a case."""
         asked = [at for at, document in enumerate(questions) if known.get(document.sha256) in _answers(known)]
@@ -122,9 +125,6 @@ def _(dataset, memory, np):
             same = [known.get(similar.case) == known[questions[at].sha256] for similar in found[name][at]]
             rows[row, : len(same)] = same
         return rows
-
-    def _answers(known):
-        return {known.get(record.case) for record in memory.records()} - {None, ""}
 
     def recall(rows):
         """(DEPTH,) share of questions with an answer among the first k; nan without questions."""

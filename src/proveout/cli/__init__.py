@@ -105,17 +105,21 @@ def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home 
     print(work.why(_workspace(mission, home), task, data))
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def edit(
-    notebook: Annotated[str, typer.Argument(help="A task of the build pipeline, such as `models`.")],
+    context: typer.Context,
+    notebook: Annotated[str, typer.Argument(help="A step of the build or the monitor pipeline, such as `models` or `drift`.")],
     data: Data = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Open a notebook in marimo's editor on the pipeline's own inputs."""
+    """Open a notebook in marimo's editor on the pipeline's own inputs.
+
+    Further options go to marimo: proveout edit models --headless --port 2718
+    """
     from proveout.cli import work
 
-    work.edit(_workspace(mission, home), notebook, data)
+    work.edit(_workspace(mission, home), notebook, data, context.args)
 
 
 @app.command()

@@ -67,17 +67,24 @@ def why(space: Workspace, task: str, data: Path | None) -> str:
     return reason(space.spec("build"), task, env=environment(space, data)) or "nothing changed"
 
 
-def edit(space: Workspace, task: str, data: Path | None) -> None:
+def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
     from proveout.pipeline import load
 
-    env = environment(space, data)
-    tasks = load(space.spec("build"), env).tasks
-    file = tasks[task].file if task in tasks else None
-    if file is None:
-        notebooks = [name for name, each in tasks.items() if each.file]
-        raise BadInput(f"no notebook `{task}` in {space.spec('build').name}; there are: {', '.join(notebooks)}")
-    variables = {"PROVEOUT_ENV": json.dumps({name: str(value) for name, value in env.items()})}
-    subprocess.run([sys.executable, "-m", "marimo", "edit", str(file)], env=os.environ | variables, check=False)
+    known: list[str] = []
+    for pipeline in ("build", "monitor"):
+        env = environment(space, data) if pipeline == "build" else monitored(space)
+        tasks = load(space.spec(pipeline), env).tasks
+        if notebook in tasks and (file := tasks[notebook].file):
+            variables = {
+                "PROVEOUT_SPEC": str(space.spec(pipeline)),
+                "PROVEOUT_TASK": notebook,
+                "PROVEOUT_ENV": json.dumps({name: str(value) for name, value in env.items()}),
+            }
+            command = [sys.executable, "-m", "marimo", "edit", str(file), *options]
+            subprocess.run(command, env=os.environ | variables, check=False)
+            return
+        known += [name for name, each in tasks.items() if each.file]
+    raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {', '.join(known)}")
 
 
 # --- releases ----------------------------------------------------------------------------------------------------------
@@ -197,13 +204,21 @@ def show(space: Workspace, document: Path) -> None:
 # --- monitor, status -----------------------------------------------------------------------------------------------------
 
 
-def monitor(space: Workspace) -> None:
-    from proveout.pipeline import build as run_build
+def monitored(space: Workspace) -> dict[str, Any]:
+    """What the monitor spec's placeholders become: the live log beside what the promoted release decided when it was built."""
+    from proveout.release import Releases
 
     if not (space.logs / "decisions.parquet").exists():
         raise BadInput(f"{space.logs}: no log yet; decide some cases first: proveout run")
-    env = {"reference": space.build / "agent" / "reference.parquet", "logs": space.logs, "out": space.reports}
-    page = run_build(space.spec("monitor"), env=env).products["performance"]["page"]
+    releases = Releases(space.releases)
+    reference = releases.open(releases.current()).path("evidence/reference")
+    return {"reference": reference, "logs": space.logs, "out": space.reports}
+
+
+def monitor(space: Workspace) -> None:
+    from proveout.pipeline import build as run_build
+
+    page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     say(f"{report['headline']}\nread it: {short(page)}")
 

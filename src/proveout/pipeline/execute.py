@@ -143,6 +143,8 @@ def _run_cell(loaded: Loaded, id: str, values: dict[str, Any], page: CellRecord,
         halted = isinstance(error, MarimoStopError)
         if show:
             page.output = _output(error.output if halted else result.output, get_context().execution_context)  # type: ignore[union-attr]
+    for name in cell.temporaries - cell.closed_over_temporaries:  # as the editor does: what fails there fails here
+        values.pop(name, None)
     _close_figures()
     page.state = "ok"
     if error is None or halted:

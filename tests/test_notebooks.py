@@ -1,0 +1,164 @@
+"""Each notebook as `proveout edit` opens it, in a browser, on a small pipeline's inputs: no error, no empty plot, and every
+control changes something that is shown."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+NOTEBOOKS = [
+    *(
+        f"notebooks/invoices/{name}.py"
+        for name in ("curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate")
+    ),
+    *(f"monitoring/{name}.py" for name in ("drift", "bias", "performance")),
+]
+PATIENCE = 180  # seconds for a notebook to come to rest
+
+AT_WORK = """() => {
+    const cells = [...document.querySelectorAll('.marimo-cell')]
+    const busy = /running|queued|needs-run/
+    return !cells.length || cells.some(cell => busy.test(cell.className)
+        || cell.querySelector('[data-testid=cell-status][data-status=running], [data-testid=cell-status][data-status=queued]'))
+}"""
+WRONG = """() => [...document.querySelectorAll('.marimo-cell.has-error, .marimo-error, [data-testid=marimo-error]')]
+    .map(place => place.innerText.slice(-600))"""
+SHOWN = """() => [...document.querySelectorAll('.output-area')].map(output => {
+    const copy = output.cloneNode(true)
+    return copy.textContent + [...copy.querySelectorAll('img, svg, marimo-table, marimo-stat')].map(each =>
+        each.outerHTML).join()
+})"""
+EMPTY = """() => [...document.querySelectorAll('.output-area img')].filter(image => !image.naturalWidth).length"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium; on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A pipeline that was built and run once on a small stream."""
+    home = tmp_path_factory.mktemp("edited") / "home"
+    command = [*PROVEOUT, "demo", "--documents", "160"]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return home
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def opened(request, home, browser) -> Iterator[object]:
+    """The notebook's page in the editor, when all of its cells have run."""
+    port = free_port()
+    editor = subprocess.Popen(
+        [*PROVEOUT, "edit", request.param, "--headless", "--no-token", "--port", str(port)],
+        cwd=ROOT,
+        env=os.environ | {"PROVEOUT_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    page = browser.new_page(viewport={"width": 1300, "height": 1600})
+    try:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                page.goto(f"http://127.0.0.1:{port}")
+                break
+            except Exception:
+                assert time.monotonic() < until and editor.poll() is None, "the editor did not start"
+                time.sleep(0.2)
+        rest(page)
+        yield page
+    finally:
+        page.close()
+        os.killpg(editor.pid, signal.SIGKILL)
+        editor.wait()
+
+
+def rest(page) -> None:
+    """Wait until no cell is at work, and has not been for a second."""
+    until, quiet = time.monotonic() + PATIENCE, 0
+    while quiet < 4:
+        page.wait_for_timeout(250)
+        quiet = 0 if page.evaluate(AT_WORK) else quiet + 1
+        assert time.monotonic() < until, "the notebook does not come to rest"
+
+
+def operate(control, kind: str) -> bool:
+    """Change a control as a person would; False where it has nothing else to choose."""
+    if kind == "marimo-dropdown":
+        if (choice := control.locator("select")).count():
+            values = choice.locator("option").evaluate_all("all => all.map(one => one.value)")
+            others = [value for value in values if value and value != choice.input_value() and value != "--"]
+            if others:
+                choice.select_option(others[0])
+            return bool(others)
+        control.locator("button").click()  # one that can be searched
+        for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Enter", "Escape"):
+            control.page.wait_for_timeout(200)
+            control.page.keyboard.press(key)
+    elif kind == "marimo-slider":
+        thumb = control.locator("[role=slider]")
+        if thumb.get_attribute("aria-valuemin") == thumb.get_attribute("aria-valuemax"):
+            return False
+        at_the_end = thumb.get_attribute("aria-valuenow") == thumb.get_attribute("aria-valuemax")
+        thumb.focus()
+        for _ in range(3):
+            control.page.keyboard.press("ArrowLeft" if at_the_end else "ArrowRight")
+    elif kind == "marimo-button":
+        control.locator("button").click()
+    else:
+        write(control, "5" if kind == "marimo-number" else "e")
+    return True
+
+
+def write(control, key: str) -> None:
+    control.locator("input, textarea").first.click()
+    for press in ("Control+End", key, "Tab"):
+        control.page.keyboard.press(press)
+
+
+@pytest.mark.parametrize("opened", NOTEBOOKS, indirect=True)
+def test_a_notebook_opens_whole_and_every_control_does_something(opened):
+    page = opened
+    assert page.evaluate(WRONG) == []
+    assert page.evaluate(EMPTY) == 0, "a plot is empty"
+    kinds = "marimo-dropdown, marimo-slider, marimo-number, marimo-text, marimo-text-area, marimo-button"
+    for at in range(page.locator(kinds).count()):
+        control = page.locator(kinds).nth(at)
+        kind = control.evaluate("one => one.tagName.toLowerCase()")
+        label = control.evaluate("one => one.dataset.label || ''")
+        control.evaluate("one => one.scrollIntoView()")
+        before = page.evaluate(SHOWN)
+        if operate(control, kind):
+            rest(page)
+            assert page.evaluate(WRONG) == [], f"after {kind} {label}"
+            assert page.evaluate(SHOWN) != before, f"{kind} {label} changes nothing that is shown"
+            if kind == "marimo-text-area":
+                write(control, "Backspace")  # a mistake in one text hides what the next one does
+                rest(page)
