@@ -31,8 +31,8 @@ WRONG = """() => [...document.querySelectorAll('.marimo-cell.has-error, .marimo-
     .map(place => place.innerText.slice(-600))"""
 SHOWN = """() => [...document.querySelectorAll('.output-area')].map(output => {
     const copy = output.cloneNode(true)
-    return copy.textContent + [...copy.querySelectorAll('img, svg, marimo-table, marimo-stat, marimo-callout-output')].map(each =>
-        each.outerHTML).join()
+    const parts = copy.querySelectorAll('img, svg, marimo-table, marimo-stat, marimo-callout-output')
+    return copy.textContent + [...parts].map(part => part.outerHTML).join()
 })"""
 EMPTY = """() => [...document.querySelectorAll('.output-area img')].filter(image => !image.naturalWidth).length"""
 
