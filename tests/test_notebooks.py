@@ -105,8 +105,8 @@ def rest(page) -> None:
 
 
 def changed(page, before: list[str]) -> bool:
-    """Whether something else is shown, within ten seconds and after all has come to rest."""
-    for _ in range(40):
+    """Whether something else is shown, within a minute and after all has come to rest."""
+    for _ in range(240):
         page.wait_for_timeout(250)
         if page.evaluate(SHOWN) != before:
             rest(page)
