@@ -1,5 +1,6 @@
 """What a build does: one execution for products and record, nothing half-written, workers that are watched."""
 
+import asyncio
 import json
 import os
 import re
@@ -76,6 +77,22 @@ def test_a_record_opens_offline_with_everything_that_was_shown(project: Project)
         assert piece in page, piece
     assert not re.search(r"https?://|<script|<marimo-|<link", page)
     assert str(project.folder) not in page
+
+
+def test_jupyterlab_opens_a_step_as_a_notebook_that_cannot_be_edited(project: Project) -> None:
+    import nbformat
+    from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+
+    project.build(only="rows")
+    project.build(only="rows", force=["rows"])  # over the read-only one
+    path = project.product("rows/record.ipynb")
+    assert not path.stat().st_mode & 0o222
+    opened = asyncio.run(AsyncLargeFileManager(root_dir=str(path.parent)).get("record.ipynb"))
+    nbformat.validate(opened["content"])
+    first, *cells = opened["content"]["cells"]
+    assert "rows.py" in first["source"] and not any(cell["metadata"]["editable"] for cell in [first, *cells])
+    shown = json.dumps(cells)
+    assert "made 3 rows" in shown and str(project.folder) not in shown
 
 
 def test_without_a_record_only_the_cells_that_reach_a_product_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,7 @@ def run_notebook(
     page.seconds = time.perf_counter() - began
     page.cells = list(shown.values())
     if record:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(page.html(), encoding="utf-8")
+        page.write(record)
     if failure:
         kept = f"; the record up to there: {record}" if record else ""
         what = f"{type(failure.error).__name__}: {failure.error}"

@@ -1,4 +1,5 @@
-"""The page that a run leaves behind: code, output, console and time of every cell, as one HTML file that opens offline.
+"""The page that a run leaves behind: code, output, console and time of every cell, as one HTML file that opens offline,
+and as a notebook for JupyterLab that nobody can edit by mistake.
 
 One door: `Record`. Output is shown by marimo's own formatters where they yield plain HTML or images; widgets and live
 tables become what they showed: a label and a value, the first rows.
@@ -13,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 ROWS = 50  # of a table that are shown
@@ -53,6 +55,42 @@ class Record:
             facts=_rows(facts),
             cells="\n".join(_cell(cell) for cell in self.cells),
         )
+
+    def write(self, page: Path) -> None:
+        """The HTML at `page`, and beside it the notebook."""
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(self.html(), encoding="utf-8")
+        beside = as_notebook(page)
+        beside.unlink(missing_ok=True)
+        beside.write_text(self.ipynb(), encoding="utf-8")
+        beside.chmod(0o444)
+
+    def ipynb(self) -> str:
+        """nbformat 4.5. Cells cannot be edited; what they showed is HTML without scripts."""
+        params = "".join(f"\n- {name}: `{_shown(value)}`" for name, value in self.params.items())
+        head = f"# {self.task}\n\nWhat `{self.notebook}` did at {self.started}, in {self.seconds:.2f} s. "
+        head += f"Read-only: change the notebook itself, in marimo.\n{params}"
+        locked = {"editable": False, "deletable": False}
+        cells: list[dict[str, Any]] = [{"cell_type": "markdown", "id": "head", "metadata": locked, "source": head}]
+        for number, cell in enumerate(self.cells, start=1):
+            cells.append(
+                {
+                    "cell_type": "code",
+                    "id": f"cell-{number}",
+                    "metadata": {**locked, "marimo": {"title": cell.title, "state": cell.state, "seconds": cell.seconds}},
+                    "execution_count": number if cell.state in ("ok", "failed") else None,
+                    "source": cell.code,
+                    "outputs": _outputs(cell),
+                }
+            )
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def as_notebook(page: Path) -> Path:
+    """Where the notebook of a page lies."""
+    return page.with_suffix(".ipynb")
 
 
 def rendered(value: object) -> str:
@@ -232,6 +270,19 @@ def _cell(cell: CellRecord) -> str:
         f"<pre class=code>{html.escape(cell.code)}</pre></details>"
         f"<div class=output>{cell.output}</div>{console}{error}</section>"
     )
+
+
+def _outputs(cell: CellRecord) -> list[dict[str, Any]]:
+    outputs: list[dict[str, Any]] = [
+        {"output_type": "stream", "name": stream, "text": text[:CONSOLE]} for stream, text in cell.console
+    ]
+    if cell.output:
+        outputs.append({"output_type": "display_data", "metadata": {}, "data": {"text/html": cell.output}})
+    if cell.error:
+        lines = cell.error.splitlines()
+        name, _, value = lines[-1].partition(": ")
+        outputs.append({"output_type": "error", "ename": name, "evalue": value, "traceback": lines})
+    return outputs
 
 
 _STYLE = """
