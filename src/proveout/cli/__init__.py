@@ -255,10 +255,11 @@ def main() -> None:
     except OSError as error:
         import errno
 
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.exit(
-            f"proveout: the disk is full ({error.filename or 'while writing'}); free some space and run the same command again"
-        )
+        where = error.filename or "while writing"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(f"proveout: the disk is full ({where}); free some space and run the same command again")
+        if error.errno in (errno.EACCES, errno.EROFS):
+            sys.exit(f"proveout: {where}: {error.strerror}; take the right to it, or name another folder with --home")
+        raise
     except KeyboardInterrupt:
         sys.exit(130)

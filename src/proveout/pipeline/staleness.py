@@ -24,6 +24,7 @@ from proveout.pipeline.reach import Code, Reached
 from proveout.pipeline.spec import Spec, Task, load, nearest
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
+REASONS = 4  # that are named in the one line; what was edited stands first
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,9 @@ class Ledger:
             return "it was never built whole"
         now = self.parts(task)
         if then.fingerprint != now.fingerprint:
-            return "; ".join(self._differences(then, now)) or "something changed"
+            reasons = list(self._differences(then, now))
+            more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
+            return "; ".join([*reasons[:REASONS], *more]) or "something changed"
         for name, path in task.product.items():
             if not path.exists():
                 return f"product `{name}` is gone"
