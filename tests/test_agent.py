@@ -1,5 +1,7 @@
 """The agent over real parts: synthetic documents, a small extractor trained here, its calibration and a memory."""
 
+import csv
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +57,40 @@ def test_most_fields_are_right(decisions, dataset, agent):
     right = [ok for one in decisions for ok in verdicts(dataset.entry(one.case).labels, one, agent.mission.kinds).values()]
     assert len(right) > 150
     assert sum(right) / len(right) > 0.85
+
+
+def test_title_day_layout_and_file_name_are_no_inputs(dataset, agent, tmp_path):
+    """Shuffled over all documents, they change neither what is learned of the fields nor one decision."""
+    mission, chance = agent.mission, random.Random(5)
+    entries = [entry for entry in dataset.entries if not entry.refused]
+    rows = [
+        {"title": f"Contract {at}", "received": str(entry.case.day), "layout": entry.layout} for at, entry in enumerate(entries)
+    ]
+    chance.shuffle(rows)
+    names = chance.sample(range(10_000), len(entries))
+    for entry, row, name in zip(entries, rows, names, strict=True):
+        row |= {"file_id": f"{name}", "class": entry.document_class, "split": entry.split, **entry.labels}
+        shutil.copy(dataset.path_of(entry.case.id), (tmp_path / row["file_id"]).with_suffix(".pdf"))
+    with (tmp_path / "labels.csv").open("w", newline="") as table:
+        writer = csv.DictWriter(table, list(rows[0] | dict.fromkeys(mission.fields)))
+        writer.writeheader()
+        writer.writerows(rows)
+    other = Dataset.build(tmp_path, mission, tmp_path / "dataset")
+    told = [(one.split, one.case.path, one.layout, one.case.day) for data in (dataset, other) for one in data.entries]
+    assert len(set(told)) > 1.9 * len(entries), "they were shuffled"
+    learned = Extractor.train(
+        other.documents("train"),
+        other.labels("train"),
+        mission,
+        Prompts.load(DESIGN / "prompts"),
+        agent.extractor.settings,
+        other.classes("train"),
+    )
+    test = sorted(dataset.documents("test"), key=lambda document: document.sha256)
+    same_test = sorted(other.documents("test"), key=lambda document: document.sha256)
+    assert [document.sha256 for document in test] == [document.sha256 for document in same_test]
+    assert learned.extract(same_test) == agent.extractor.extract(test)
+    assert agent.batch(same_test) == agent.batch(test)
 
 
 def test_every_value_names_its_place_and_what_spoke_for_it(decisions, dataset):
