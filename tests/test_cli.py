@@ -15,6 +15,7 @@ COMMANDS = [
     "build",
     "why",
     "edit",
+    "parity",
     "run",
     "extract",
     "show",
@@ -44,7 +45,22 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "synthesize", "build", "why", "edit", "run", "extract", "show", "monitor", "status", "label", "score", "stop"],
+    [
+        "demo",
+        "synthesize",
+        "build",
+        "why",
+        "edit",
+        "parity",
+        "run",
+        "extract",
+        "show",
+        "monitor",
+        "status",
+        "label",
+        "score",
+        "stop",
+    ],
 )
 def test_every_command_teaches_itself(command):
     shown = proveout(command, "--help")

@@ -123,6 +123,21 @@ def edit(
 
 
 @app.command()
+def parity(
+    tolerance: Annotated[float, typer.Option(help="How far confidences may lie apart.", min=0)] = 1e-9,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Decide the calibration cases three ways and compare: the notebook in marimo's kernel, the pipeline, the release.
+
+    Exit code 1 and a table of what differs, where anything does. The build's products stay as they are.
+    """
+    from proveout.cli import work
+
+    raise typer.Exit(0 if work.parity(_workspace(mission, home), tolerance) else 1)
+
+
+@app.command()
 def run(
     inbox: Annotated[Path | None, typer.Option(help="Folder of new documents [<home>/inbox].")] = None,
     mission: Mission = "invoices",

@@ -69,22 +69,27 @@ def why(space: Workspace, task: str, data: Path | None) -> str:
 
 def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
     from proveout.pipeline import load
+    from proveout.pipeline.here import place
 
     known: list[str] = []
     for pipeline in ("build", "monitor"):
         env = environment(space, data) if pipeline == "build" else monitored(space)
         tasks = load(space.spec(pipeline), env).tasks
         if notebook in tasks and (file := tasks[notebook].file):
-            variables = {
-                "PROVEOUT_SPEC": str(space.spec(pipeline)),
-                "PROVEOUT_TASK": notebook,
-                "PROVEOUT_ENV": json.dumps({name: str(value) for name, value in env.items()}),
-            }
             command = [sys.executable, "-m", "marimo", "edit", str(file), *options]
-            subprocess.run(command, env=os.environ | variables, check=False)
+            subprocess.run(command, env=os.environ | place(space.spec(pipeline), notebook, env), check=False)
             return
         known += [name for name, each in tasks.items() if each.file]
     raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {', '.join(known)}")
+
+
+def parity(space: Workspace, tolerance: float) -> bool:
+    """Say whether notebook, pipeline and release decide the same, and return it."""
+    from proveout.pipeline.parity import parity as compare_ways
+
+    found = compare_ways(space.spec("build"), environment(space), space.releases, tolerance=tolerance, cache=space.cache)
+    say(str(found))
+    return found.agrees
 
 
 # --- releases ----------------------------------------------------------------------------------------------------------

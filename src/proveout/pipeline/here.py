@@ -157,6 +157,14 @@ def environment() -> dict[str, Any]:
     return given
 
 
+def place(spec: Path, task: str, env: Mapping[str, Any]) -> dict[str, str]:
+    """The variables by which a notebook that another process opens finds its place in a pipeline."""
+    import json
+
+    given = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in env.items()}
+    return {"PROVEOUT_SPEC": str(spec), "PROVEOUT_TASK": task, "PROVEOUT_ENV": json.dumps(given)}
+
+
 def _place(file: Path) -> tuple[Path, str]:
     """The spec and the task that use this notebook."""
     from proveout.pipeline.spec import sources
