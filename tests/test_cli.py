@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = [
     "demo",
     "synthesize",
+    "new",
     "build",
     "why",
     "edit",
@@ -77,6 +78,8 @@ def test_every_command_teaches_itself(command):
         (["monitor"], "no log yet; decide some cases first: proveout run"),
         (["release", "promote", "abc"], "make one: proveout build"),
         (["release", "rollback"], "nothing to roll back to"),
+        (["new", "invoices"], "exists already and holds"),
+        (["new", "My Bills"], "expected lowercase letters, digits and _, such as 'my_bills'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

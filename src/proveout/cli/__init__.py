@@ -79,6 +79,17 @@ def synthesize(
 
 
 @app.command()
+def new(name: Annotated[str, typer.Argument(help="Lowercase letters, digits and _, such as `bills`.")]) -> None:
+    """Begin a mission: a folder under pipelines/ that builds at once, with example documents, to be made yours.
+
+    It answers questions of documents: fields that are names, amounts, dates or numbers. Its steps are the notebooks that ship.
+    """
+    from proveout.cli import work
+
+    work.new(name)
+
+
+@app.command()
 def build(
     data: Data = None,
     only: Annotated[list[str] | None, typer.Option(help="A task, with what it depends on. May be repeated.")] = None,

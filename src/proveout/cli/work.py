@@ -25,12 +25,29 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+# --- begin ---
+
+
+def new(name: str) -> None:
+    from proveout.cli.new import new as begin
+    from proveout.workspace import project_root
+
+    folder = begin(project_root(), name)
+    last = max((folder / "examples").glob("*.txt"))
+    say(f"mission {name} in {short(folder)}: answers questions of bills until you say otherwise in mission.yaml and prompts/")
+    say("it builds as it is, from the examples beside it; next:")
+    say(f"  proveout build --mission {name}")
+    say(f"  proveout release promote --mission {name}")
+    say(f"  proveout show {short(last)} --mission {name}")
+
+
 # --- build -----------------------------------------------------------------------------------------------------------
 
 
 def environment(space: Workspace, data: Path | None = None) -> dict[str, Any]:
     """What the build spec's placeholders become for this workspace."""
-    data = data or _last_data(space) or space.home / "synthetic"
+    examples = space.design / "examples"
+    data = data or _last_data(space) or (examples if examples.is_dir() else space.home / "synthetic")
     return {"data": data.resolve(), "out": space.build, "releases": space.releases}
 
 

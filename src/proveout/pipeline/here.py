@@ -182,6 +182,8 @@ def _place(file: Path) -> tuple[Path, str]:
     found = [(spec, name) for spec in dict.fromkeys(specs) for name, source in sources(spec) if source == file]
     if wanted := os.environ.get("PROVEOUT_TASK"):
         found = [(spec, name) for spec, name in found if name == wanted]
+    namesakes = [(spec, name) for spec, name in found if spec.parent.name == file.parent.name]
+    found = namesakes or found  # notebooks/invoices/ belongs to pipelines/invoices/, whichever missions use it too
     if not found:
         raise BadSpec(
             f"no spec names {file.name}; add a task with this `source:` to pipelines/<mission>/pipeline.<name>.yaml, "
