@@ -66,6 +66,19 @@ def test_its_examples_certify_what_it_promises(project, built):
     assert all(fitted.threshold(name) is not None for name in ("reference", "sender", "total", "due"))
 
 
+def test_labels_that_say_nothing_but_the_fields_are_enough(project, told, tmp_path):
+    """No layout, no day, no class, no segment: as a person's first labels.csv is."""
+    examples = project / "pipelines" / "bills" / "examples"
+    shutil.copytree(examples, tmp_path / "own")
+    fields = ["file_id", "reference", "sender", "total", "due"]
+    with (tmp_path / "own" / "labels.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, fields, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(csv.DictReader((examples / "labels.csv").open()))
+    home = ("--mission", "bills", "--home", tmp_path / "home")
+    assert "3 of 3 steps ran" in proveout(project, "build", "--only", "models", "--data", tmp_path / "own", *home)
+
+
 def test_the_mission_that_ships_is_left_alone(project, told):
     for path in (ROOT / "pipelines" / "invoices").glob("*.*"):
         assert (project / "pipelines" / "invoices" / path.name).read_bytes() == path.read_bytes()

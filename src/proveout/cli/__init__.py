@@ -26,6 +26,7 @@ app = typer.Typer(
     First steps:  proveout demo            everything once, on synthetic invoices
                   proveout status          what is built, released, decided
                   proveout edit models     a notebook on the pipeline's own inputs
+                  proveout new bills       a mission of your own, which builds at once
     The loop:     build, release promote, run, label, monitor, build
     """,
 )

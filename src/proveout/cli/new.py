@@ -36,18 +36,25 @@ def new(root: Path, name: str) -> Path:
             raise BadInput(f"{needed}: no such folder; a mission's steps are notebooks that ship: work in a copy of Proveout")
     aside = folder.with_name(f".{name}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(TEMPLATE, aside)
-    for path in model.glob("pipeline.*.yaml"):
-        shutil.copyfile(path, aside / path.name)
-    for path in (*model.glob("env.*.yaml"), model / "prompts" / "extract.md"):
-        if not (mine := aside / path.relative_to(model)).exists():
+    try:
+        _write(aside, model, name)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _write(folder: Path, model: Path, name: str) -> None:
+    """The template, what it shares with the mission whose steps it uses, and the examples."""
+    shutil.copytree(TEMPLATE, folder)
+    shared = [*model.glob("pipeline.*.yaml"), *model.glob("env.*.yaml"), model / "prompts" / "extract.md"]
+    for path in shared:
+        if not (mine := folder / path.relative_to(model)).exists():
             text = path.read_text(encoding="utf-8").replace(f"work/{STEPS}", "work/NEW")
             mine.write_text(text.replace(" of the political advertising trade", ""), encoding="utf-8")
-    for path in aside.glob("*.yaml"):
+    for path in folder.glob("*.yaml"):
         path.write_text(re.sub(r"\bNEW\b", name, path.read_text(encoding="utf-8")), encoding="utf-8")
-    write_examples(aside / "examples")
-    aside.rename(folder)
-    return folder
+    write_examples(folder / "examples")
 
 
 def _nearest(name: str) -> str:
