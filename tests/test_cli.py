@@ -12,9 +12,11 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = [
     "demo",
     "synthesize",
+    "new",
     "build",
     "why",
     "edit",
+    "parity",
     "run",
     "extract",
     "show",
@@ -44,7 +46,22 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "synthesize", "build", "why", "edit", "run", "extract", "show", "monitor", "status", "label", "score", "stop"],
+    [
+        "demo",
+        "synthesize",
+        "build",
+        "why",
+        "edit",
+        "parity",
+        "run",
+        "extract",
+        "show",
+        "monitor",
+        "status",
+        "label",
+        "score",
+        "stop",
+    ],
 )
 def test_every_command_teaches_itself(command):
     shown = proveout(command, "--help")
@@ -61,6 +78,8 @@ def test_every_command_teaches_itself(command):
         (["monitor"], "no log yet; decide some cases first: proveout run"),
         (["release", "promote", "abc"], "make one: proveout build"),
         (["release", "rollback"], "nothing to roll back to"),
+        (["new", "invoices"], "exists already and holds"),
+        (["new", "My Bills"], "expected lowercase letters, digits and _, such as 'my_bills'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

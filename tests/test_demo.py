@@ -101,6 +101,33 @@ def test_extract_writes_the_scorers_format(told, home, tmp_path):
     assert float(scored.split("micro")[1].split()[2]) > 0.7
 
 
+def test_notebook_pipeline_and_release_decide_the_same(told, home):
+    reference = home / "build" / "agent" / "reference.parquet"
+    before = reference.stat().st_mtime_ns
+    said = proveout(home, "parity")
+    assert re.match(r"\d+ cases, 5 fields: notebook, pipeline and release agree; largest difference in confidence", said)
+    assert reference.stat().st_mtime_ns == before, "the build's own product is read and not written"
+
+
+def test_a_difference_planted_in_the_reference_is_found(told, home, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from proveout.pipeline.parity import compare
+
+    reference = home / "build" / "agent" / "reference.parquet"
+    table = pq.read_table(reference)
+    rows = table.to_pylist()
+    rows[3]["advertiser.confidence"] += 1e-6
+    rows[5]["gross_amount"] = "$1.00"
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "other.parquet")
+    found = compare({"pipeline": reference, "release": tmp_path / "other.parquet"})
+    assert [(one.case, one.what) for one in found.differences] == [
+        (rows[3]["case"], "advertiser.confidence"),
+        (rows[5]["case"], "gross_amount"),
+    ]
+
+
 def readme_commands() -> list[str]:
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]

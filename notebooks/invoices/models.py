@@ -75,8 +75,9 @@ def _(mo):
     mo.md("""
     ## Would more documents help, or better settings?
 
-    A third of the training layouts is held back; the curve shows F1 on those unseen layouts as more documents are
-    learned from. If it still climbs at the right end, label more; if it is flat, look at the mistakes below.
+    A third of the training layouts is held back (of the documents, where there is one layout); the curve shows F1 on
+    those as more documents are learned from. If it still climbs at the right end, label more; if it is flat, look at the
+    mistakes below.
     """)
     return
 
@@ -91,13 +92,15 @@ def _(mo):
 
 @app.cell
 def _(dataset, random):
-    _layouts = sorted({entry.layout for entry in dataset.chosen("train")})
+    _all = [document for document in dataset.documents("train") if dataset.labels("train").get(document.sha256)]
+    _layouts = sorted({dataset.entry(document.sha256).layout for document in _all})
     random.Random(7).shuffle(_layouts)
     _held = set(_layouts[: max(1, len(_layouts) // 3)])
-    _all = [document for document in dataset.documents("train") if dataset.labels("train").get(document.sha256)]
     random.Random(7).shuffle(_all)
     held_back = [document for document in _all if dataset.entry(document.sha256).layout in _held][:60]
     learnable = [document for document in _all if dataset.entry(document.sha256).layout not in _held]
+    if not learnable:
+        held_back, learnable = _all[: len(_all) // 3], _all[len(_all) // 3 :]
     sizes = sorted({max(5, len(learnable) // 8), max(5, len(learnable) // 4), max(5, len(learnable) // 2)})
     assert not {document.sha256 for document in held_back} & {document.sha256 for document in learnable}
     return held_back, learnable, sizes

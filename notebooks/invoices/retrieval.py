@@ -134,14 +134,14 @@ def _(dataset, memory, np):
 
 
 @app.cell
-def _(dataset):
+def _(dataset, mission):
     def _bare(name):
         return "".join(filter(str.isalnum, name.lower()))
 
-    shared = {
-        "same layout": {entry.case.id: entry.layout for entry in dataset.entries},
-        "same advertiser": {entry.case.id: _bare(entry.labels.get("advertiser", "")) for entry in dataset.entries},
-    }
+    shared = {"same layout": {entry.case.id: entry.layout for entry in dataset.entries}}
+    for _name, _kind in mission.kinds.items():
+        if _kind == "name":
+            shared[f"same {_name}"] = {entry.case.id: _bare(entry.labels.get(_name, "")) for entry in dataset.entries}
     return (shared,)
 
 
@@ -154,7 +154,8 @@ def _(DEPTH, mo):
 
 @app.cell
 def recall_curves(DEPTH, hits, k_slider, np, plt, recall, shared, ways):
-    _figure, _axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    _figure, _grid = plt.subplots(1, len(shared), figsize=(4.5 * len(shared), 3.6), sharey=True, squeeze=False)
+    _axes = _grid[0]
     _colors = dict(zip(ways, ("#718096", "#dd6b20", "#2b6cb0"), strict=True))
     for _ax, (_what, _known) in zip(_axes, shared.items(), strict=True):
         for _name in ways:

@@ -71,6 +71,12 @@ class Mission(_Strict):
             raise ValueError(f"checks name {', '.join(unknown)}; the fields are {', '.join(self.fields)}")
         return self
 
+    @model_validator(mode="after")
+    def _something_is_required(self) -> "Mission":
+        if not any(spec.required for spec in self.fields.values()):
+            raise ValueError("no field is required, so a case would be acted on without any evidence; require one at least")
+        return self
+
     @property
     def kinds(self) -> dict[str, Kind]:
         """Field name to kind, in the mission's order."""

@@ -137,3 +137,12 @@ def test_a_notebook_that_two_specs_name_asks_which_one(project: Project) -> None
     )
     with pytest.raises(BadSpec, match=r"rows.py is used 2 times: .*; choose with PROVEOUT_SPEC and PROVEOUT_TASK"):
         context(project.folder / ROWS)
+
+
+def test_a_notebook_that_another_mission_uses_too_belongs_to_the_one_that_bears_its_folders_name(project: Project) -> None:
+    file = project.write("notebooks/toy/rows.py", (project.folder / ROWS).read_text())
+    project.edit(SPEC, "../../notebooks/rows.py", "../../notebooks/toy/rows.py")
+    text = (project.folder / SPEC).read_text()
+    project.write("pipelines/other/pipeline.build.yaml", text)
+    project.write("pipelines/other/env.build.yaml", "out: ../../other\ndata: ../../data.txt\n")
+    assert context(file).product["rows"] == project.product("rows.txt")

@@ -26,6 +26,7 @@ app = typer.Typer(
     First steps:  proveout demo            everything once, on synthetic invoices
                   proveout status          what is built, released, decided
                   proveout edit models     a notebook on the pipeline's own inputs
+                  proveout new bills       a mission of your own, which builds at once
     The loop:     build, release promote, run, label, monitor, build
     """,
 )
@@ -79,6 +80,17 @@ def synthesize(
 
 
 @app.command()
+def new(name: Annotated[str, typer.Argument(help="Lowercase letters, digits and _, such as `bills`.")]) -> None:
+    """Begin a mission: a folder under pipelines/ that builds at once, with example documents, to be made yours.
+
+    It answers questions of documents: fields that are names, amounts, dates or numbers. Its steps are the notebooks that ship.
+    """
+    from proveout.cli import work
+
+    work.new(name)
+
+
+@app.command()
 def build(
     data: Data = None,
     only: Annotated[list[str] | None, typer.Option(help="A task, with what it depends on. May be repeated.")] = None,
@@ -120,6 +132,21 @@ def edit(
     from proveout.cli import work
 
     work.edit(_workspace(mission, home), notebook, data, context.args)
+
+
+@app.command()
+def parity(
+    tolerance: Annotated[float, typer.Option(help="How far confidences may lie apart.", min=0)] = 1e-9,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Decide the calibration cases three ways and compare: the notebook in marimo's kernel, the pipeline, the release.
+
+    Exit code 1 and a table of what differs, where anything does. The build's products stay as they are.
+    """
+    from proveout.cli import work
+
+    raise typer.Exit(0 if work.parity(_workspace(mission, home), tolerance) else 1)
 
 
 @app.command()

@@ -25,12 +25,29 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+# --- begin ---
+
+
+def new(name: str) -> None:
+    from proveout.cli.new import new as begin
+    from proveout.workspace import project_root
+
+    folder = begin(project_root(), name)
+    last = max((folder / "examples").glob("*.txt"))
+    say(f"mission {name} in {short(folder)}: answers questions of bills until you say otherwise in mission.yaml and prompts/")
+    say("it builds as it is, from the examples beside it; next:")
+    say(f"  proveout build --mission {name}")
+    say(f"  proveout release promote --mission {name}")
+    say(f"  proveout show {short(last)} --mission {name}")
+
+
 # --- build -----------------------------------------------------------------------------------------------------------
 
 
 def environment(space: Workspace, data: Path | None = None) -> dict[str, Any]:
     """What the build spec's placeholders become for this workspace."""
-    data = data or _last_data(space) or space.home / "synthetic"
+    examples = space.design / "examples"
+    data = data or _last_data(space) or (examples if examples.is_dir() else space.home / "synthetic")
     return {"data": data.resolve(), "out": space.build, "releases": space.releases}
 
 
@@ -69,22 +86,27 @@ def why(space: Workspace, task: str, data: Path | None) -> str:
 
 def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
     from proveout.pipeline import load
+    from proveout.pipeline.here import place
 
     known: list[str] = []
     for pipeline in ("build", "monitor"):
         env = environment(space, data) if pipeline == "build" else monitored(space)
         tasks = load(space.spec(pipeline), env).tasks
         if notebook in tasks and (file := tasks[notebook].file):
-            variables = {
-                "PROVEOUT_SPEC": str(space.spec(pipeline)),
-                "PROVEOUT_TASK": notebook,
-                "PROVEOUT_ENV": json.dumps({name: str(value) for name, value in env.items()}),
-            }
             command = [sys.executable, "-m", "marimo", "edit", str(file), *options]
-            subprocess.run(command, env=os.environ | variables, check=False)
+            subprocess.run(command, env=os.environ | place(space.spec(pipeline), notebook, env), check=False)
             return
         known += [name for name, each in tasks.items() if each.file]
     raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {', '.join(known)}")
+
+
+def parity(space: Workspace, tolerance: float) -> bool:
+    """Say whether notebook, pipeline and release decide the same, and return it."""
+    from proveout.pipeline.parity import parity as compare_ways
+
+    found = compare_ways(space.spec("build"), environment(space), space.releases, tolerance=tolerance, cache=space.cache)
+    say(str(found))
+    return found.agrees
 
 
 # --- releases ----------------------------------------------------------------------------------------------------------

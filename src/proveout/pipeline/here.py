@@ -157,6 +157,14 @@ def environment() -> dict[str, Any]:
     return given
 
 
+def place(spec: Path, task: str, env: Mapping[str, Any]) -> dict[str, str]:
+    """The variables by which a notebook that another process opens finds its place in a pipeline."""
+    import json
+
+    given = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in env.items()}
+    return {"PROVEOUT_SPEC": str(spec), "PROVEOUT_TASK": task, "PROVEOUT_ENV": json.dumps(given)}
+
+
 def _place(file: Path) -> tuple[Path, str]:
     """The spec and the task that use this notebook."""
     from proveout.pipeline.spec import sources
@@ -174,6 +182,8 @@ def _place(file: Path) -> tuple[Path, str]:
     found = [(spec, name) for spec in dict.fromkeys(specs) for name, source in sources(spec) if source == file]
     if wanted := os.environ.get("PROVEOUT_TASK"):
         found = [(spec, name) for spec, name in found if name == wanted]
+    namesakes = [(spec, name) for spec, name in found if spec.parent.name == file.parent.name]
+    found = namesakes or found  # notebooks/invoices/ belongs to pipelines/invoices/, whichever missions use it too
     if not found:
         raise BadSpec(
             f"no spec names {file.name}; add a task with this `source:` to pipelines/<mission>/pipeline.<name>.yaml, "
