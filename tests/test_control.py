@@ -1,4 +1,4 @@
-"""Budget, policy, SLO threshold, stop switch: in that order, and the first no is the verdict."""
+"""Budget, policy, SLO threshold: in that order, and the first no is the verdict; the stop switch holds what they allow."""
 
 import dataclasses
 import threading
@@ -72,26 +72,37 @@ DUPLICATE = (Check("not a duplicate", False, "c0"),)
 
 
 @pytest.mark.parametrize(
-    ("given", "with_", "stop", "because"),
+    ("given", "with_", "because"),
     [
-        ({}, {"amount_per_run": 0}, True, "100.00 dollars are more than the 0.00 left"),
-        ({"checks": DUPLICATE}, {"amount_per_run": 0}, True, "dollars are more than"),
-        ({"checks": DUPLICATE, "confidence": 0.1}, {}, True, "forbidden by `never pay twice`"),
-        ({"confidence": 0.1}, {}, True, "contract_num is 10.0% sure, the certified threshold asks for"),
-        ({"confidence": float("nan")}, {}, False, "contract_num is nan% sure"),
-        ({"route": Route.REVIEW}, {}, False, "the case goes to review"),
-        ({}, {"calibration": UNCERTIFIED}, True, "contract_num is not certifiable: 52 calibrated values"),
-        ({}, {}, True, "stopped by ada"),
+        ({}, {"amount_per_run": 0}, "100.00 dollars are more than the 0.00 left"),
+        ({"checks": DUPLICATE}, {"amount_per_run": 0}, "dollars are more than"),
+        ({"checks": DUPLICATE, "confidence": 0.1}, {}, "forbidden by `never pay twice`"),
+        ({"confidence": 0.1}, {}, "contract_num is 10.0% sure, the certified threshold asks for"),
+        ({"confidence": float("nan")}, {}, "contract_num is nan% sure"),
+        ({"route": Route.REVIEW}, {}, "the case goes to review"),
+        ({}, {"calibration": UNCERTIFIED}, "contract_num is not certifiable: 52 calibrated values"),
     ],
-    ids=["budget", "budget before policy", "policy before SLO", "SLO before stop", "nan", "review", "uncertified", "stop"],
+    ids=["budget", "budget before policy", "policy before SLO", "SLO", "nan", "review", "uncertified"],
 )
-def test_the_first_no_is_the_verdict(plane, given: dict, with_: dict, stop: bool, because: str) -> None:
+def test_the_first_no_is_the_verdict(plane, given: dict, with_: dict, because: str) -> None:
     control = plane(**with_)
-    if stop:
-        control.stop.stop("ada", "month end")
     (rulings,) = control.judge([decision(**given)])
     allowed, why = said(rulings)[1]  # of the payment
     assert not allowed and because in why
+
+
+def test_what_is_allowed_under_a_stop_waits_and_happens_when_it_is_lifted(plane) -> None:
+    control = plane()
+    control.stop.stop("ada", "month end")
+    one = decision()
+    (rulings,) = control.judge([one])
+    assert all(allowed for allowed, _ in said(rulings))
+    control.ledger.record([Decided(Case(one.case, ""), one, rulings)], control.run)
+    held = control.carry_out()
+    assert {outcome.state for _, outcome in held} == {State.HELD} and "month end" in held[0][1].because
+    control.stop.lift()
+    assert State.HELD not in {outcome.state for _, outcome in control.carry_out()}
+    assert control.carry_out() == [], "once"
 
 
 def test_a_no_gives_its_budget_back(plane) -> None:

@@ -1,6 +1,7 @@
 """The control plane: the agent proposes, this disposes.
 
-Budget → policy → SLO threshold → stop switch, in that order; the first no is the verdict. Silence means no.
+Budget → policy → SLO threshold, in that order; the first no is the verdict. Silence means no. The stop switch comes last: it
+is asked before each effect, and what is allowed while it is thrown waits, recorded, until it is lifted.
 A budget is reserved before the later questions are asked and given back when one of them says no.
 Covered: a run that is started again (what it spent is in the ledger), a threshold that was never certified.
 Not covered: several processes spending one run's budget at the same time; give each a run, or a share.
@@ -98,7 +99,7 @@ class ControlPlane:
         rulings = []
         for place, (proposal, _) in enumerate(priced):
             verdict = answers.get(place, Verdict(False, refusals[place]))
-            if verdict.allowed and (no := self._uncertain(proposal.decision) or self.stop.stopped()):
+            if verdict.allowed and (no := self._uncertain(proposal.decision)):
                 verdict = Verdict(False, no)
             if place in answers and not verdict.allowed:
                 self._give_back(proposal)

@@ -232,12 +232,12 @@ def score(
 
 @app.command()
 def stop(
-    because: Annotated[str, typer.Argument(help="What people read who find it stopped.")],
+    because: Annotated[str, typer.Argument(help="What people read who find it stopped.")] = "no reason was given",
     lift: Annotated[bool, typer.Option(help="Let effects happen again.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Stop every side effect at once, until it is lifted with --lift. Deciding goes on; acting waits."""
+    """Stop every side effect at once, until `proveout stop --lift`. Deciding goes on; what it allows waits for the next run."""
     from proveout.cli import work
 
     work.stop(_workspace(mission, home), because, lift)

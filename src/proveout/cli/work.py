@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,8 +93,7 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
         tasks = load(space.spec(pipeline), env).tasks
         if notebook in tasks and (file := tasks[notebook].file):
             command = [sys.executable, "-m", "marimo", "edit", str(file), *options]
-            subprocess.run(command, env=os.environ | place(space.spec(pipeline), notebook, env), check=False)
-            return
+            os.execvpe(command[0], command, os.environ | place(space.spec(pipeline), notebook, env))
         known += [name for name, each in tasks.items() if each.file]
     raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {', '.join(known)}")
 
@@ -142,6 +140,7 @@ def _person() -> str:
 
 
 def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
+    from proveout.journal import Journal
     from proveout.pipeline import build as run_build
     from proveout.release import Releases
 
@@ -153,7 +152,9 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
         "cache": space.cache,
         "out": space.home / "run",
     }
-    built = run_build(space.spec("run"), env=env)
+    with Journal(space.home / "journal.db") as journal:
+        waits = bool(journal.pending())  # effects that a stop held back, or a kill
+    built = run_build(space.spec("run"), env=env, force=waits)
     summary: dict[str, Any] = json.loads(built.products["run"]["summary"].read_text(encoding="utf-8"))
     if built.ran:
         say(told(summary))
@@ -167,9 +168,11 @@ def told(summary: Mapping[str, Any]) -> str:
     routes = ", ".join(f"{count} {route}" for route, count in summary["routes"].items() if count)
     effects = ", ".join(f"{count} {state}" for state, count in summary["effects"].items()) or "none"
     already = summary["cases"] - summary["decided"]
+    stopped = f"; {summary['stopped']}" if summary.get("stopped") else ""
+    refused = "".join(f"\n  refused {name}: {because}" for name, because in summary.get("refused", {}).items())
     return (
         f"{summary['decided']} cases decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
-        f"{already} were decided before; effects: {effects}"
+        f"{already} were decided before; effects: {effects}{stopped}{refused}"
     )
 
 
@@ -246,11 +249,14 @@ def monitor(space: Workspace) -> None:
 
 
 def status(space: Workspace) -> None:
+    from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.pipeline import freshness
     from proveout.release import Releases
 
     say(f"mission {space.name} in {short(space.home)}")
+    if stopped := StopSwitch(space.home / "STOP").stopped():
+        say(f"EFFECTS WAIT: {stopped}; lift it with: proveout stop --lift")
     try:
         say(f"release {Releases(space.releases).current()[:12]} is promoted")
     except NoRelease as error:
@@ -274,7 +280,7 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
         say("effects may happen again; what waited is carried out by the next: proveout run")
     else:
         switch.stop(_person(), because)
-        say(f"no effect happens until: proveout stop --lift {because!r}")
+        say("no effect happens until: proveout stop --lift")
 
 
 def label(space: Workspace, labels: Path) -> int:
@@ -318,6 +324,12 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
         given = json.loads(predictions.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"{predictions}: not JSON ({error}); expected what `proveout extract` writes") from error
+    asked = {name: labels for name, labels in chosen.items() if name in given}
+    if not asked:
+        raise BadInput(f"{predictions}: none of its {len(given)} documents stands in {labels}; is it of another folder?")
+    if left := len(chosen) - len(asked):
+        say(f"{left} labelled documents are not in {short(predictions)} and are left out\n")
+    chosen = asked
     for title, automated_only in (("all answers", False), ("automated answers", True)):
         result = evaluation.score(chosen, evaluation.answers(given, automated_only), space.mission.kinds)
         say(f"{title}: {result.documents} documents, every field right in {result.whole_document_right:.3f}")

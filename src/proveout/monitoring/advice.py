@@ -17,6 +17,11 @@ def _sentences(found: Findings) -> Iterator[str]:
             f"Stop automating {one.field}: {one.right} of {one.labelled} labelled automated values are right, "
             f"{found.promised_precision:.0%} was promised. Roll back (proveout release rollback) or send it to review."
         )
+    for one in found.doubtful:
+        yield (
+            f"Watch {one.field}: {one.right} of {one.labelled} labelled automated values are right ({one.precision:.1%}), "
+            f"below the promised {found.promised_precision:.0%}; chance alone would do that with probability {one.p:.1%}."
+        )
     for segment in dict.fromkeys(one.segment for one in found.worse_off):
         yield f"Read ten cases of {segment} and ask what they share; let a person see that segment until you know."
     for drift in found.drifted[:5]:

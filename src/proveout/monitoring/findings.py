@@ -176,3 +176,9 @@ class Findings:
     @property
     def broken(self) -> tuple[FieldPerformance, ...]:
         return tuple(one for one in self.performance if one.broken)
+
+    @property
+    def doubtful(self) -> tuple[FieldPerformance, ...]:
+        """Fields below the promise over the whole log, but not surely."""
+        whole = (one for one in self.performance if one.window is None and not one.broken)
+        return tuple(one for one in whole if one.precision < self.promised_precision)

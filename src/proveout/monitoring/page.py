@@ -49,6 +49,9 @@ def headline(found: Findings) -> str:
     if found.broken:
         names = _listed([one.field for one in found.broken])
         said.append(f"The promise of {found.promised_precision:.0%} precision is broken for {names}.")
+    if found.doubtful:
+        shares = _listed([f"{one.field} ({one.precision:.1%})" for one in found.doubtful])
+        said.append(f"Below the promised {found.promised_precision:.0%} precision, though not surely: {shares}.")
     if found.drifted:
         others = len(found.drifted) - 1
         more = f", and {others} more column{'s' * (others > 1)} moved" if others else ""

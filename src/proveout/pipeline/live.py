@@ -96,7 +96,7 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
             StopSwitch(Path(home) / "STOP"),
             run=f"{opened.id[:12]} {started}",
         )
-        settled = Counter(outcome.state.value for _, outcome in control.carry_out())
+        effects = {intention.action.key: outcome.state.value for intention, outcome in control.carry_out()}
         agent = opened.agent(memory, cache=cache)
         done = journal.decided(case.id for case in cases)
         new = [case for case in cases if case.id not in done]
@@ -105,7 +105,7 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
             for first in range(0, len(new), BATCH):
                 batch = new[first : first + BATCH]
                 recorded += journal.record(_decide(agent, control, batch, paths), control.run)
-                settled.update(outcome.state.value for _, outcome in control.carry_out())
+                effects |= {intention.action.key: outcome.state.value for intention, outcome in control.carry_out()}
                 _remember(memory, recorded[-len(batch) :], paths, cache)
                 for _ in batch:
                     step()
@@ -117,7 +117,9 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
             "cases": len(cases),
             "decided": len(recorded),
             "routes": {route.value: routes[route.value] for route in Route},
-            "effects": dict(settled),
+            "effects": dict(Counter(effects.values())),
+            "stopped": control.stop.stopped(),
+            "refused": {one.case.path: one.decision.because[1] for one in recorded if one.decision.route is Route.REFUSE},
         }
     product["summary"].write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
