@@ -179,14 +179,18 @@ def extract(
 
 @app.command()
 def show(
-    document: Annotated[Path, typer.Argument(help="One file.", exists=True, dir_okay=False)],
+    document: Annotated[str, typer.Argument(help="A file, or the beginning of a case's id.")],
+    again: Annotated[bool, typer.Option("--again", help="Decide it by today's release, whatever was decided.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide one document and show it: fields with their evidence, checks, the route, and what policy says to each action."""
+    """Show a decision: fields with their evidence, checks, the route, what policy says to each action, what came of it.
+
+    A case that was decided is shown as it was; a new document is decided, nothing is written down and nothing happens.
+    """
     from proveout.cli import work
 
-    work.show(_workspace(mission, home), document)
+    work.show(_workspace(mission, home), document, again)
 
 
 @app.command()

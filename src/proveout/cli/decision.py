@@ -1,8 +1,9 @@
 """A decision as a person reads it in a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from proveout.control import Ruling
+from proveout.journal import DECISION, INTENDED, SETTLED, Event
 from proveout.records import Decision, FieldValue
 
 TICK = {True: "✓", False: "✗"}
@@ -34,6 +35,23 @@ def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
         lines.append(f"  {TICK[ruling.verdict.allowed]} {ruling.action.name} {said}: {ruling.verdict.because}")
     lines += ["", f"case {decision.case[:12]}, release {decision.release[:12]}, memory position {decision.memory_position}"]
     return "\n".join(lines)
+
+
+def history(events: Iterable[Event]) -> str:
+    """What the journal holds of a case, one line an event."""
+    return "\n".join(["history, UTC", *(f"  {event.at[:16].replace('T', ' ')}  {_told(event)}" for event in events)])
+
+
+def _told(event: Event) -> str:
+    said = event.payload
+    if event.kind == DECISION:
+        return f"decided, in run {said['run']}"
+    if event.kind == INTENDED:
+        return f"{said['action']['name']} is to be done"
+    if event.kind == SETTLED:
+        return f"{said['name']} {said['state']}: {said['because']}"
+    right = said.get("right", {})
+    return f"labelled by {said['by']}: {sum(right.values())} of {len(right)} values are right"
 
 
 def _field(name: str, value: FieldValue, automated: bool) -> list[str]:

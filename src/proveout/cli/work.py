@@ -210,17 +210,30 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
     }
 
 
-def show(space: Workspace, document: Path) -> None:
-    """Decide and judge, write nothing down, do nothing."""
+def show(space: Workspace, document: str, again: bool) -> None:
+    """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
     from proveout.actions import connectors
-    from proveout.cli.decision import printed
+    from proveout.cli.decision import history, printed
     from proveout.control import ControlPlane, StopSwitch
+    from proveout.documents import sha256_of
     from proveout.journal import Journal
 
-    opened, agent = _open(space)
-    decision = agent.invoke(document)
-    hands, stop = connectors(space.effects, lambda case: document), StopSwitch(space.home / "STOP")
+    path = Path(document)
     with Journal(space.home / "journal.db") as journal:
+        wanted = sha256_of(path) if path.is_file() else document
+        found = [one for one in journal.decisions() if one.case.id.startswith(wanted)] if wanted else []
+        if len(found) > 1 or not (found or path.is_file()):
+            raise BadInput(
+                f"{document}: no such file, and {len(found) or 'no'} decided cases begin so; give a file or a case id"
+            )
+        if found and not again:
+            say(f"{found[0].case.path}\n\n{printed(found[0].decision, found[0].rulings)}\n")
+            say(history(journal.events(found[0].case.id)))
+            return
+        path = path if path.is_file() else space.home / "inbox" / found[0].case.path
+        opened, agent = _open(space)
+        decision = agent.invoke(path)
+        hands, stop = connectors(space.effects, lambda case: path), StopSwitch(space.home / "STOP")
         control = ControlPlane(opened.mission, opened.policy, opened.calibration, hands, journal, stop, run="show")
         (rulings,) = control.judge([decision])
     say(printed(decision, rulings))
@@ -261,6 +274,9 @@ def status(space: Workspace) -> None:
         say(f"release {Releases(space.releases).current()[:12]} is promoted")
     except NoRelease as error:
         say(f"release: {error}")
+        others = [path.parent for path in sorted((space.root / "work").glob("*/releases")) if path.parent != space.home]
+        if others:
+            say(f"there is one in {', '.join(map(short, others))}; look there with: export PROVEOUT_HOME={short(others[0])}")
     for task, reason in freshness(space.spec("build"), env=environment(space)).items():
         say(f"  {task:10} {reason or 'up to date'}")
     if not (space.home / "journal.db").exists():
