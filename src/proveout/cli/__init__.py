@@ -50,7 +50,7 @@ def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Documents with a labels.csv instead of synthetic ones.")] = None,
-    documents: Annotated[int, typer.Option(help="How many synthetic documents.", min=150)] = 800,
+    documents: Annotated[int, typer.Option(help="How many synthetic documents.", min=150)] = 900,
     seed: Annotated[int, typer.Option(help="Of the synthetic documents.")] = 7,
     mission: Mission = "invoices",
     home: Home = None,
@@ -67,7 +67,7 @@ def demo(
 @app.command()
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    documents: Annotated[int, typer.Option(help="How many.", min=1)] = 800,
+    documents: Annotated[int, typer.Option(help="How many.", min=1)] = 900,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
     """Write a dated stream of synthetic invoices with a labels.csv, known drift and a known bias (truth.json)."""
