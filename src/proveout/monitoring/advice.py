@@ -27,9 +27,13 @@ def _sentences(found: Findings) -> Iterator[str]:
     for drift in found.drifted[:5]:
         since = f"since {drift.since:%d %B %Y}"
         if drift.what.endswith((".known", ".pattern")):
-            yield f"Label cases with a new {drift.what.split('.')[0]} {since}, then build: the next release knows them."
+            new = f"cases with a new {drift.what.split('.')[0]} {since}"
+            yield f"Add labelled {new} to the training rows of labels.csv, then build and promote: that release knows them."
         elif drift.what.endswith((".confidence", ".answer")) or drift.what in ("class_confidence", "route"):
-            yield f"Confidence and routes moved {since}: label a sample from then on and recalibrate (proveout build)."
+            yield (
+                f"{drift.what} moved {since}: add a labelled sample from then on to the calibration rows of labels.csv, "
+                "and recalibrate (proveout build)."
+            )
         elif drift.what in ("pages", "words", "ocr_share", "document_class", "segment"):
             yield f"Other documents come in {since}: read the three cases below, then decide whether the mission covers them."
         else:
