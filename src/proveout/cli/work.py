@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,8 +228,10 @@ def show(space: Workspace, document: str, again: bool) -> None:
                 f"{document}: no such file, and {len(found) or 'no'} decided cases begin so; give a file or a case id"
             )
         if found and not again:
-            say(f"{found[0].case.path}\n\n{printed(found[0].decision, found[0].rulings)}\n")
-            say(history(journal.events(found[0].case.id)))
+            was = found[0].decision
+            fields = {name: was.fields[name] for name in space.mission.fields if name in was.fields}
+            say(f"{found[0].case.path}\n\n{printed(replace(was, fields=fields), found[0].rulings)}\n")
+            say(history(journal.events(found[0].case.id)).replace(str(space.home), short(space.home)))
             return
         path = path if path.is_file() else space.home / "inbox" / found[0].case.path
         opened, agent = _open(space)
