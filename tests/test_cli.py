@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from program import PROVEOUT
+
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
     "demo",
@@ -31,7 +33,7 @@ HEAVY = {"torch", "pandas", "numpy", "langchain_core", "chromadb", "marimo", "pl
 
 
 def proveout(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from proveout.cli import main; main()", *map(str, words)]
+    command = [*PROVEOUT, *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
 
 
@@ -46,22 +48,7 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "demo",
-        "synthesize",
-        "build",
-        "why",
-        "edit",
-        "parity",
-        "run",
-        "extract",
-        "show",
-        "monitor",
-        "status",
-        "label",
-        "score",
-        "stop",
-    ],
+    COMMANDS,
 )
 def test_every_command_teaches_itself(command):
     shown = proveout(command, "--help")

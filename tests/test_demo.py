@@ -5,17 +5,18 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
 WHOLE = {"make demo", "make test"}  # CI runs these two whole
 
 
 def proveout(home: Path, *words: object) -> str:
-    command = [sys.executable, "-c", "from proveout.cli import main; main()", *map(str, words)]
+    command = [*PROVEOUT, *map(str, words)]
     run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -138,7 +139,7 @@ def test_every_command_of_the_readme_runs(told, home, tmp_path):
     commands = readme_commands()
     assert len(commands) >= 8
     example = sorted((home / "inbox").glob("*.pdf"))[0]
-    program = f"{shlex.quote(sys.executable)} -c 'from proveout.cli import main; main()'"
+    program = shlex.join(PROVEOUT)
     for command in commands:
         real = command.replace(".venv/bin/proveout", program).replace("work/demo", str(home))
         real = re.sub(r"\S+/(\w{20})\.pdf", str(example), real).replace("predictions.json", str(tmp_path / "predictions.json"))

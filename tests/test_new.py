@@ -4,12 +4,12 @@ import csv
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from program import PROVEOUT
 from proveout.cli.new import new, write_examples
 from proveout.errors import BadInput
 from proveout.mission import load
@@ -28,7 +28,7 @@ def project(tmp_path_factory) -> Path:
 
 
 def proveout(project: Path, *words: object) -> str:
-    command = [sys.executable, "-c", "from proveout.cli import main; main()", *map(str, words)]
+    command = [*PROVEOUT, *map(str, words)]
     environment = {name: value for name, value in os.environ.items() if name != "PROVEOUT_HOME"}
     run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -6,15 +6,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from program import PROVEOUT
+
 ROOT = Path(__file__).parent.parent
-PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 DESIGN = ["curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate"]

@@ -85,18 +85,17 @@ def why(space: Workspace, task: str, data: Path | None) -> str:
 
 
 def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
-    from proveout.pipeline import load
-    from proveout.pipeline.here import place
+    from proveout.pipeline.here import variables
+    from proveout.pipeline.spec import sources
 
-    known: list[str] = []
-    for pipeline in ("build", "monitor"):
-        env = environment(space, data) if pipeline == "build" else monitored(space)
-        tasks = load(space.spec(pipeline), env).tasks
-        if notebook in tasks and (file := tasks[notebook].file):
-            command = [sys.executable, "-m", "marimo", "edit", str(file), *options]
-            os.execvpe(command[0], command, os.environ | place(space.spec(pipeline), notebook, env))
-        known += [name for name, each in tasks.items() if each.file]
-    raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {', '.join(known)}")
+    specs = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in ("build", "monitor")}
+    found = next((pipeline for pipeline, files in specs.items() if notebook in files), None)
+    if found is None:
+        known = ", ".join(name for files in specs.values() for name in files)
+        raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {known}")
+    env = environment(space, data) if found == "build" else monitored(space)
+    command = [sys.executable, "-m", "marimo", "edit", str(specs[found][notebook]), *options]
+    os.execvpe(command[0], command, os.environ | variables(space.spec(found), notebook, env))
 
 
 def parity(space: Workspace, tolerance: float) -> bool:
@@ -222,7 +221,7 @@ def show(space: Workspace, document: str, again: bool) -> None:
     path = Path(document)
     with Journal(space.home / "journal.db") as journal:
         wanted = sha256_of(path) if path.is_file() else document
-        found = [one for one in journal.decisions() if one.case.id.startswith(wanted)] if wanted else []
+        found = list(journal.decisions(case=wanted)) if wanted else []
         if len(found) > 1 or not (found or path.is_file()):
             raise BadInput(
                 f"{document}: no such file, and {len(found) or 'no'} decided cases begin so; give a file or a case id"

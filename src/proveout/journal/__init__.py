@@ -145,10 +145,17 @@ class Journal:
             there = self._there(connection, [Event(case, DECISION, {}, key=case) for case in cases])
         return {key for _, key in there}
 
-    def decisions(self, release: str | None = None, since: date | datetime | str | None = None) -> Iterator[Decided]:
-        """Decisions in the order in which they were made; those decided `since` a day or an ISO 8601 moment, UTC."""
-        at = self._events.c.at
-        for event in self._select(self._events.c.kind == DECISION, *([at >= _moment(since)] if since else [])):
+    def decisions(
+        self, release: str | None = None, since: date | datetime | str | None = None, case: str = ""
+    ) -> Iterator[Decided]:
+        """Decisions in the order in which they were made; those decided `since` a day or an ISO 8601 moment, UTC.
+
+        `case`: of cases whose id begins so.
+        """
+        c = self._events.c
+        wanted = [c.at >= _moment(since)] if since else []
+        wanted += [c.case.startswith(case, autoescape=True)] if case else []
+        for event in self._select(c.kind == DECISION, *wanted):
             decided = _decided(event)
             if release is None or decided.decision.release == release:
                 yield decided

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from proveout.errors import BadSpec, TaskFailed
 from proveout.pipeline import spec as specs
 from proveout.pipeline.here import Context
-from proveout.pipeline.record import as_notebook
+from proveout.pipeline.record import ipynb_of
 from proveout.pipeline.spec import Spec, Task
 from proveout.pipeline.staleness import Ledger, Parts
 
@@ -158,7 +158,7 @@ def run_task(ledger: Ledger, task: Task, record: bool) -> None:
         _move(task, staged)
         if page and page.exists():
             page.replace(task.record)
-            as_notebook(page).replace(as_notebook(task.record))
+            ipynb_of(page).replace(ipynb_of(task.record))
     ledger.note(task, before, time.perf_counter() - began)
 
 

@@ -157,7 +157,7 @@ def environment() -> dict[str, Any]:
     return given
 
 
-def place(spec: Path, task: str, env: Mapping[str, Any]) -> dict[str, str]:
+def variables(spec: Path, task: str, env: Mapping[str, Any]) -> dict[str, str]:
     """The variables by which a notebook that another process opens finds its place in a pipeline."""
     import json
 

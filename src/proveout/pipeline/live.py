@@ -96,7 +96,12 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
             StopSwitch(Path(home) / "STOP"),
             run=f"{opened.id[:12]} {started}",
         )
-        effects = {intention.action.key: outcome.state.value for intention, outcome in control.carry_out()}
+        effects: dict[str, str] = {}  # the newest state of each
+
+        def act() -> None:
+            effects.update({intention.action.key: outcome.state.value for intention, outcome in control.carry_out()})
+
+        act()  # on what a stop or a kill left undone
         agent = opened.agent(memory, cache=cache)
         done = journal.decided(case.id for case in cases)
         new = [case for case in cases if case.id not in done]
@@ -105,7 +110,7 @@ def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, 
             for first in range(0, len(new), BATCH):
                 batch = new[first : first + BATCH]
                 recorded += journal.record(_decide(agent, control, batch, paths), control.run)
-                effects |= {intention.action.key: outcome.state.value for intention, outcome in control.carry_out()}
+                act()
                 _remember(memory, recorded[-len(batch) :], paths, cache)
                 for _ in batch:
                     step()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from proveout.errors import BadInput, BadSpec, TaskFailed
-from proveout.pipeline.here import place
+from proveout.pipeline.here import variables
 from proveout.pipeline.spec import Spec, Task, load
 
 TOLERANCE = 1e-9  # of a confidence: the same numbers in another order of adding; far below what any threshold sees
@@ -192,11 +192,9 @@ def _is_fresh(spec: Spec, env: Mapping[str, Any], task: str) -> None:
 def _run_in_kernel(spec: Spec, task: Task, env: Mapping[str, Any], scratch: Path) -> None:
     """`marimo export` opens a session in edit mode, with the editor's kernel, and waits until every cell has run."""
     command = [sys.executable, "-m", "marimo", "export", "html", str(task.file), "--no-sandbox", "-f"]
-    variables = os.environ | place(spec.path, task.name, env)
+    knows = os.environ | variables(spec.path, task.name, env)
     scratch.mkdir(parents=True, exist_ok=True)
-    run = subprocess.run(
-        [*command, "-o", str(scratch / "page.html")], env=variables, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([*command, "-o", str(scratch / "page.html")], env=knows, capture_output=True, text=True, check=False)
     missing = [name for name, path in task.product.items() if not path.exists()]
     if run.returncode or missing:
         what = run.stderr.strip()[-2000:] or f"it ended without writing {', '.join(missing)}"

@@ -60,7 +60,7 @@ class Record:
         """The HTML at `page`, and beside it the notebook."""
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(self.html(), encoding="utf-8")
-        beside = as_notebook(page)
+        beside = ipynb_of(page)
         beside.unlink(missing_ok=True)
         beside.write_text(self.ipynb(), encoding="utf-8")
         beside.chmod(0o444)
@@ -88,7 +88,7 @@ class Record:
         return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
-def as_notebook(page: Path) -> Path:
+def ipynb_of(page: Path) -> Path:
     """Where the notebook of a page lies."""
     return page.with_suffix(".ipynb")
 
