@@ -66,6 +66,11 @@ class Workspace:
         return self.home / "originals"
 
     @property
+    def answers(self) -> Path:
+        """What people answered about live cases, as a build reads it."""
+        return self.home / "answers"
+
+    @property
     def memory(self) -> Path:
         return self.home / "memory"
 
