@@ -7,6 +7,7 @@ work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,12 @@ class Workspace:
             hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known) or 'none'}"
             raise BadInput(f"no mission `{name}` in {root / 'pipelines'}; {hint}")
         return cls(root, name, (home or root / "work" / name).resolve())
+
+    @classmethod
+    def here(cls) -> Workspace:
+        """The one that PROVEOUT_MISSION and PROVEOUT_HOME name, as the server sets them for its pages."""
+        home = os.environ.get("PROVEOUT_HOME")
+        return cls.find(os.environ.get("PROVEOUT_MISSION", "invoices"), Path(home) if home else None)
 
     @property
     def design(self) -> Path:
