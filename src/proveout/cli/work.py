@@ -27,13 +27,14 @@ def say(text: str = "") -> None:
 # --- begin ---
 
 
-def new(name: str) -> None:
+def new(name: str, template: str) -> None:
     from proveout.cli.new import new as begin
     from proveout.workspace import project_root
 
-    folder = begin(project_root(), name)
+    folder = begin(project_root(), name, template)
     last = max((folder / "examples").glob("*.txt"))
-    say(f"mission {name} in {short(folder)}: answers questions of bills until you say otherwise in mission.yaml and prompts/")
+    does = {"questions": "answers questions of bills", "flags": "answers yes or no of letters"}[template]
+    say(f"mission {name} in {short(folder)}: {does} until you say otherwise in mission.yaml and prompts/")
     say("it builds as it is, from the examples beside it; next:")
     say(f"  proveout build --mission {name}")
     say(f"  proveout release promote --mission {name}")
@@ -354,6 +355,9 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
         for name, counts in [*result.fields.items(), ("micro", result.micro)]:
             rates = (counts.precision, counts.recall, counts.f1, counts.coverage)
             say(f"{name:14}" + "".join(f"{rate:10.3f}" for rate in rates) + f"{counts.labelled:10}")
+        for name, counts in evaluation.of_yes(chosen, evaluation.answers(given, automated_only), space.mission.kinds).items():
+            shown = f"{counts.precision:10.3f}{counts.recall:10.3f}{counts.f1:10.3f}"
+            say(f"{f'{name} yes':14}{shown}{'':10}{counts.labelled:10}")
         say()
 
 

@@ -3,7 +3,8 @@
 One door: `Extractor` with `train`, `extract`, `save` and `load`.
 Data flows through the files in this order: `cells` cuts pages, `candidates` finds what could be a value, `labels` compares
 texts with the prompts' phrases, `features` describes candidates, `experience` adds what other documents taught, `ranker`
-scores and chooses, `classes` names the document, `wording` explains. `values` says what a printed text means.
+scores and chooses, `classes` names the document, `flags` answers yes or no, `wording` explains. `values` says what a printed
+text means.
 Not covered: whether an answer is sure enough to act on. `calibration` knows that.
 """
 
