@@ -8,7 +8,7 @@ text means.
 Not covered: whether an answer is sure enough to act on. `calibration` knows that.
 """
 
-from proveout.models.extractor import Extraction, Extractor, Proposal
+from proveout.models.extractor import Correction, Extraction, Extractor, Proposal
 from proveout.models.ranker import Settings
 
-__all__ = ["Extraction", "Extractor", "Proposal", "Settings"]
+__all__ = ["Correction", "Extraction", "Extractor", "Proposal", "Settings"]

@@ -58,6 +58,15 @@ class Extraction:
     fields: Mapping[str, Proposal]  # a missing field is an abstention
 
 
+@dataclass(frozen=True)
+class Correction:
+    """What a person says of a document that an extractor had read."""
+
+    document: Document
+    labels: Mapping[str, str]  # field to text
+    wrong: frozenset[str]  # the fields that it had otherwise
+
+
 class Extractor:
     def __init__(
         self,
@@ -142,6 +151,7 @@ class Extractor:
         for first, last in self.ranges:
             evidence = reading.kinds[self.kinds[first]]
             choices[first], choices[last] = ranker.choose_range(evidence, choices[first], choices[last])
+        choices = {name: self._as_shown(name, signatures[printed[name]], reading, each) for name, each in choices.items()}
         familiar = float(nearest[1].max(initial=0.0))
         found = {
             name: self._proposal(name, reading, each, familiar)
@@ -163,6 +173,14 @@ class Extractor:
         learned = self.experience.columns(name, signatures, nearest)
         inputs = ranker.columns(evidence, self.reader.groups[name], learned)
         return ranker.choose(evidence, self.rankers[name].probabilities(inputs))
+
+    def _as_shown(
+        self, name: str, signatures: Sequence[Signature], reading: Reading, choices: Sequence[Choice]
+    ) -> list[Choice]:
+        """First what stands where a person put this field right on this form. Its score stays: a low one asks again."""
+        candidates = reading.kinds[self.kinds[name]].candidates
+        texts = {candidates[at].text for at in self.experience.shown(name, signatures, reading.marks)}
+        return sorted(choices, key=lambda choice: candidates[choice.candidate].text not in texts)
 
     def _proposal(self, name: str, reading: Reading, choices: Sequence[Choice], familiar: float) -> Proposal:
         kind = self.kinds[name]
@@ -191,17 +209,17 @@ class Extractor:
         told = {"fields": asked, "classes": self.prompts["classes"]}
         return self._but(prompts=told, trained_on={**self.trained_on, "prompts": prompts.version})
 
-    def taught(self, documents: Sequence[Document], labels: Mapping[str, Mapping[str, str]]) -> "Extractor":
+    def taught(self, corrected: Sequence["Correction"]) -> "Extractor":
         """The same extractor with more experience: what a person corrected helps the next document of that form at once.
 
-        Rankers, classes, flags and thresholds stay; a build makes of it what they can learn. Labels as in `train`.
+        Rankers, classes, flags and thresholds stay; a build makes of it what they can learn.
         """
-        if not documents:
+        if not corrected:
             return self
-        ordered = sorted(documents, key=lambda document: document.sha256)
-        told = [labels[document.sha256] for document in ordered]
-        more = _learn([self.reader.read(document) for document in ordered], told, _printed(self.kinds))
-        return self._but(experience=self.experience.with_more(more))
+        ordered = sorted(corrected, key=lambda one: one.document.sha256)
+        readings = [self.reader.read(one.document) for one in ordered]
+        more = _learn(readings, [one.labels for one in ordered], _printed(self.kinds))
+        return self._but(experience=self.experience.with_more(more, [one.wrong for one in ordered]))
 
     def _but(self, **changed: Any) -> "Extractor":
         made = copy(self)
