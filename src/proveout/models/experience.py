@@ -21,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 Signature = tuple[str, ...]  # the shape of each slot's text, and of the candidate itself at the end
 
 SAME_FORM_ABOVE = 0.4  # shared share of the first page's wordy texts
-SAME_PLACE_ABOVE = 0.8  # share of a place's slots that agree
+SAME_PLACE_ABOVE = 0.8  # share of a place's neighbours that agree
+NOTHING_THERE = -2
 NEIGHBOURS = 5  # documents of the nearest forms that are asked
 _PRIOR = 0.7  # families' worth of doubt
 COLUMNS = (
@@ -124,9 +125,12 @@ class Experience:
         if others.all() or not len(signatures):
             return []
         (nearest, *_), (likeness, *_) = self.nearest(marks, others)
-        match = _match(self._numbered(signatures), self._places[name][nearest])
-        there = likeness >= SAME_FORM_ABOVE and match.max() >= SAME_PLACE_ABOVE
-        return np.flatnonzero(match == match.max()).tolist() if there else []
+        here, places = self._numbered(signatures), self._places[name][nearest]
+        if likeness < SAME_FORM_ABOVE or not len(places):
+            return []
+        agree = ((here[:, None, :] == places[None, :, :]) & (here[:, None, :] >= 0)).sum(axis=2)
+        match = (agree / np.maximum((places != NOTHING_THERE).sum(axis=1), 1)).max(axis=1)
+        return np.flatnonzero(match == match.max()).tolist() if match.max() >= SAME_PLACE_ABOVE else []
 
     def columns(self, name: str, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]) -> Floats:
         """COLUMNS for each candidate of a new document, whose nearest documents were found before."""
@@ -160,8 +164,8 @@ class Experience:
         return order.tolist(), likeness[order]
 
     def _numbered(self, signatures: Sequence[Signature]) -> npt.NDArray[np.int64]:
-        """Keys as numbers: -1 for a key that no right answer had, -2 for none."""
-        rows = [[self._keys.get(key, -1) if key else -2 for key in signature] for signature in signatures]
+        """Keys as numbers: -1 for a key that no right answer had, NOTHING_THERE for none."""
+        rows = [[self._keys.get(key, -1) if key else NOTHING_THERE for key in signature] for signature in signatures]
         return np.array(rows, dtype=np.int64).reshape(-1, len(SLOTS) + 1)
 
 
