@@ -166,7 +166,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     if built.ran:
         say(told(summary))
     else:
-        say(f"nothing new in {short(env['inbox'])}: {summary['cases']} cases, all decided")
+        say(f"nothing new in {short(env['inbox'])}: {counted(summary['cases'], 'case')}, all decided")
     return summary
 
 
@@ -178,7 +178,7 @@ def told(summary: Mapping[str, Any]) -> str:
     stopped = f"; {summary['stopped']}" if summary.get("stopped") else ""
     refused = "".join(f"\n  refused {name}: {because}" for name, because in summary.get("refused", {}).items())
     return (
-        f"{summary['decided']} cases decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
+        f"{counted(summary['decided'], 'case')} decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
         f"{already} were decided before; effects: {effects}{stopped}{refused}"
     )
 
@@ -254,10 +254,13 @@ def show(space: Workspace, document: str, again: bool) -> None:
 
 def monitored(space: Workspace) -> dict[str, Any]:
     """What the monitor spec's placeholders become: the live log beside what the promoted release decided when it was built."""
+    from proveout.journal import Journal
     from proveout.release import Releases
 
     if not (space.logs / "decisions.parquet").exists():
         raise BadInput(f"{space.logs}: no log yet; decide some cases first: proveout run")
+    with Journal(space.home / "journal.db") as journal:
+        journal.to_parquet(space.logs, list(space.mission.fields))  # with what people answered since
     releases = Releases(space.releases)
     reference = releases.open(releases.current()).path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
@@ -323,8 +326,7 @@ def label(space: Workspace, labels: Path) -> int:
             Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
             for one, row in found
         )
-        journal.to_parquet(space.logs, list(space.mission.fields))
-    say(f"{new} new labels for {len(found)} of the decided cases; next: proveout monitor")
+    say(f"{new} new labels for {counted(len(found), 'decided case')}; next: proveout monitor")
     return new
 
 
@@ -359,6 +361,14 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
             shown = f"{counts.precision:10.3f}{counts.recall:10.3f}{counts.f1:10.3f}"
             say(f"{f'{name} yes':14}{shown}{'':10}{counts.labelled:10}")
         say()
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "case"), counted(0, "case")
+    ('1 case', '0 cases')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def short(path: Path) -> str:
