@@ -118,11 +118,16 @@ def test_a_flag_is_shown_with_the_words_that_speak_for_it(project, flags, tmp_pa
     )
     proveout(project, "release", "promote", "--mission", "letters")
     said = proveout(project, "show", letter, "--mission", "letters")
-    for name, answer, word in (("complaint", "yes", "complain"), ("urgent", "yes", "at once"), ("ends_contract", "no", "")):
+    for name, answer, word in (
+        ("complaint", "yes", "not satisfied"),
+        ("urgent", "yes", "at once"),
+        ("ends_contract", "no", ""),
+    ):
         line, because = re.search(rf"  ({name} .*)\n      for (.*)", said).groups()
         assert f"'{answer}'" in line and "page 1 at" in line and word in because, said
 
 
+@pytest.mark.slow
 def test_labels_of_one_side_alone_build_too(project, flags, tmp_path):
     """A first labels.csv that only knows what is so: two columns, and a yes here and there."""
     examples = project / "pipelines" / "letters" / "examples"
