@@ -1,9 +1,12 @@
 """Fixtures that every test may use."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,3 +18,13 @@ def shared_data() -> Path:
     if not (folder / "adbuy" / "labels.csv").exists():
         pytest.skip(f"real data are not at {folder}; put them there or set PROVEOUT_DATA=<folder>")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of a pipeline that was built and run once on a small stream. Tests only look at it, or at its products."""
+    home = tmp_path_factory.mktemp("small") / "home"
+    command = [*PROVEOUT, "demo", "--documents", "160"]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return home

@@ -110,7 +110,8 @@ def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str
         command = ["marimo", "edit", str(next(file.parent for _, file in sources(spec) if file)), *options]
     else:
         manager = "--ServerApp.contents_manager_class=proveout.pipeline.lab.Pages"
-        command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *options]
+        quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # no network
+        command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *quiet, *options]
     os.execvpe(sys.executable, [sys.executable, "-m", *command], knows)
 
 
