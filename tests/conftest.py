@@ -1,14 +1,14 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use. What takes long to make is made once for all workers, and copied by those who change it."""
 
 import os
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from program import PROVEOUT
+from program import proveout
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +22,41 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that is filled once in a test run, by the first worker that asks for it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = root / f"once-{name}"
+        with FileLock(root / f"{name}.lock"):
+            if not (root / f"{name}.whole").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                (root / f"{name}.whole").touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def demo_once(once) -> Path:
+    """`home` is the workspace of a demo on a small stream, demo.txt what it said."""
+
+    def fill(folder: Path) -> None:
+        (folder / "demo.txt").write_text(proveout(ROOT, "demo", "--documents", 160, PROVEOUT_HOME=folder / "home"))
+
+    return once("demo", fill)
+
+
+@pytest.fixture(scope="module")
+def small_home(demo_once, tmp_path_factory) -> Path:
+    """A copy of the small demo's workspace to work in."""
+    return shutil.copytree(demo_once / "home", tmp_path_factory.mktemp("small") / "home")
+
+
 def project(folder: Path) -> Path:
     """What a copy of Proveout holds, without what its commands made."""
     for part in ("notebooks", "pipelines", "monitoring"):
@@ -30,28 +65,19 @@ def project(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bills_built(tmp_path_factory) -> Path:
-    """A project with the mission `bills` just begun, built and promoted; made once for all workers, so never write to it.
+def bills_once(once) -> Path:
+    """A project with the mission `bills` just begun, built and promoted; new.txt and build.txt hold what those commands said."""
 
-    What the commands said lies beside it: new.txt, build.txt.
-    """
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    with FileLock(root / "bills.lock"):
-        made = root / "bills"
-        if not (made / "whole").exists():
-            shutil.rmtree(made, ignore_errors=True)
-            project(made)
-            environment = {name: value for name, value in os.environ.items() if name != "PROVEOUT_HOME"}
-            for words in (("new", "bills"), ("build", "--mission", "bills"), ("release", "promote", "--mission", "bills")):
-                run = subprocess.run([*PROVEOUT, *words], cwd=made, env=environment, capture_output=True, text=True)
-                assert run.returncode == 0, run.stderr
-                (made / f"{words[0]}.txt").write_text(run.stdout)
-            (made / "whole").touch()
-    return made
+    def fill(folder: Path) -> None:
+        project(folder)
+        (folder / "new.txt").write_text(proveout(folder, "new", "bills"))
+        (folder / "build.txt").write_text(proveout(folder, "build", "--mission", "bills"))
+        proveout(folder, "release", "promote", "--mission", "bills")
+
+    return once("bills", fill)
 
 
 @pytest.fixture(scope="module")
-def bills(bills_built, tmp_path_factory) -> Path:
+def bills(bills_once, tmp_path_factory) -> Path:
     """A copy of that project to work in."""
-    return shutil.copytree(bills_built, tmp_path_factory.mktemp("project") / "own", symlinks=True)
+    return shutil.copytree(bills_once, tmp_path_factory.mktemp("bills") / "project")

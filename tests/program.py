@@ -1,5 +1,17 @@
 """The command line as tests run it: in a process of its own, by this interpreter, installed or not."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
+
+
+def proveout(folder: Path, *words: object, **environment: object) -> str:
+    """What a command says that succeeds, run in a folder, with PROVEOUT_HOME only where it is given."""
+    outside = {name: value for name, value in os.environ.items() if name != "PROVEOUT_HOME"}
+    knows = outside | {name: str(value) for name, value in environment.items()}
+    run = subprocess.run([*PROVEOUT, *map(str, words)], cwd=folder, env=knows, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout

@@ -9,7 +9,7 @@ from proveout import documents, mission
 from proveout.corpus import Dataset, read_labels
 from proveout.corpus.card import crossing
 from proveout.errors import BadInput, BadLabels, NoDocuments
-from proveout.mission import Mission
+from proveout.mission import FieldSpec, Mission
 
 HEADER = "file_id,split,day,layout,segment,class,source,licence,contract_num,gross_amount"
 
@@ -185,6 +185,21 @@ def test_a_malformed_labels_file_says_what_and_where(tmp_path: Path, invoices: M
     with pytest.raises(BadLabels) as caught:
         read_labels(tmp_path / "labels.csv", invoices)
     assert message in str(caught.value)
+
+
+def test_a_flag_is_yes_or_no_however_it_is_written_and_nothing_else(tmp_path: Path, invoices: Mission) -> None:
+    mission = invoices.model_copy(update={"fields": {"rush": FieldSpec(kind="flag")}})
+    (tmp_path / "labels.csv").write_text("file_id,rush\na,TRUE\nb,0\nc,\nd,No\n", encoding="utf-8")
+    rows = read_labels(tmp_path / "labels.csv", mission).rows
+    assert {name: dict(row.fields) for name, row in rows.items()} == {
+        "a": {"rush": "yes"},
+        "b": {"rush": "no"},
+        "c": {},
+        "d": {"rush": "no"},
+    }
+    (tmp_path / "labels.csv").write_text("file_id,rush\na,yes\nb,maybe\n", encoding="utf-8")
+    with pytest.raises(BadLabels, match="line 3: `rush` is 'maybe'; it is a flag: expected yes or no"):
+        read_labels(tmp_path / "labels.csv", mission)
 
 
 def test_labels_of_another_encoding_are_refused(tmp_path: Path, invoices: Mission) -> None:

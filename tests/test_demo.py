@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import program
 from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
@@ -16,20 +17,17 @@ WHOLE = {"make demo", "make test"}  # CI runs these two whole
 
 
 def proveout(home: Path, *words: object) -> str:
-    command = [*PROVEOUT, *map(str, words)]
-    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+    return program.proveout(ROOT, *words, PROVEOUT_HOME=home)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "home"
+def home(small_home) -> Path:
+    return small_home
 
 
 @pytest.fixture(scope="module")
-def told(home) -> str:
-    return proveout(home, "demo", "--documents", 160)
+def told(demo_once) -> str:
+    return (demo_once / "demo.txt").read_text()
 
 
 def journal_events(home: Path) -> int:

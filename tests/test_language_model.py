@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from proveout import mission as missions
 from proveout.errors import BadModel, BadPrompts
 from proveout.models.language_model import LanguageModelTier, chat_model, json_of, places_of, printed, schema_of
 from proveout.models.scripted_endpoint import Fault, ScriptedEndpoint, Turn
-from proveout.prompts import ModelSettings, Prompts, unfenced
+from proveout.prompts import FieldPrompt, ModelSettings, Prompts, unfenced
 from proveout.records import Box, Document, Page, Source, Word
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
@@ -288,6 +289,31 @@ def test_the_schema_names_the_missions_fields_and_classes():
     schema = schema_of(MISSION)
     assert set(schema["properties"]["fields"]["properties"]) == set(MISSION.fields)
     assert schema["properties"]["document_class"]["enum"] == list(MISSION.classes)
+
+
+LETTERS = MISSION.model_copy(update={"fields": {"rush": missions.FieldSpec(kind="flag")}})
+RUSH = replace(PROMPTS, fields={"rush": FieldPrompt("Is it urgent?", ("at once",), ("no hurry",))}, examples=())
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "box", "because"),
+    [
+        ("Dear all\nplease come at once", "yes", Box(20, 12, 39, 22), "says “at once”"),
+        ("Dear all\nplease come", "no", Box(0, 0, 19, 22), "a language model read it"),
+    ],
+    ids=["where its phrase stands", "on all of the page"],
+)
+def test_a_flag_of_a_language_model_stands_where_its_phrase_does_or_on_all_of_the_page(text, answer, box, because):
+    with ScriptedEndpoint([json.dumps({"document_class": "other", "fields": {"rush": answer}})]) as endpoint:
+        reader = LanguageModelTier(chat_model(ModelSettings(endpoint=endpoint.url)), RUSH, LETTERS)
+        found = reader.read(document(text)).extraction.fields["rush"]
+    assert (found.value, found.box, found.speaks_for[-1]) == (answer, box, because)
+
+
+def test_a_flag_that_is_neither_yes_nor_no_is_refused():
+    with ScriptedEndpoint([json.dumps({"document_class": "other", "fields": {"rush": "maybe"}})] * 2) as endpoint:
+        reading = LanguageModelTier(chat_model(ModelSettings(endpoint=endpoint.url)), RUSH, LETTERS).read(document("Dear all"))
+    assert not reading.extraction.fields and "'maybe' is not one of ['yes', 'no']" in reading.refused[0]
 
 
 @pytest.mark.parametrize("answer", ["[1]", '{"a": 1, "a": 2}', "}{", '{"a": {"b": 1, "b": 2}}'])

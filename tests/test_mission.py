@@ -32,11 +32,22 @@ def test_the_missions_that_ship_are_valid():
         ({"fields": {"total": {"kind": "money"}}}, "`fields.total.kind`"),
         ({"slo": {**INVOICES["slo"], "precision": 98}}, "found 98"),
         ({"checks": {"adds_up": ["gros_amount"]}}, "checks name gros_amount"),
+        ({"fields": {"rush": {"kind": "flag"}}, "checks": {"adds_up": ["rush"]}}, "checks expect an amount; rush is a flag"),
         ({"zzz": 1}, "known here: mission, purpose"),
         ({"fields": {}, "checks": {}}, "no field is required"),
         ({"fields": {"total": {"kind": "amount", "required": False}}, "checks": {}}, "acted on without any evidence"),
     ],
-    ids=["key", "nested key", "kind", "range", "check of no field", "nothing near", "no field", "no required field"],
+    ids=[
+        "key",
+        "nested key",
+        "kind",
+        "range",
+        "check of no field",
+        "check of a flag",
+        "nothing near",
+        "no field",
+        "no required field",
+    ],
 )
 def test_a_fault_is_named_with_what_would_be_right(tmp_path, changes, said):
     with pytest.raises(BadMission) as refused:

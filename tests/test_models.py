@@ -16,7 +16,7 @@ from proveout import documents as readers
 from proveout import mission as missions
 from proveout.errors import BadModel, NoDocuments
 from proveout.evaluation import score
-from proveout.models import Extractor, Settings
+from proveout.models import Extractor, Settings, flags
 from proveout.models.candidates import candidates_of
 from proveout.models.cells import NOWHERE, cells_of
 from proveout.models.classes import Classes
@@ -396,3 +396,64 @@ def test_real_documents_of_known_layouts_are_mostly_right(
     answers = {each.document: {name: proposal.text for name, proposal in each.fields.items()} for each in found}
     gold = {readers.sha256_of(path): real[1][str(path)] for path in paths}
     assert score(gold, answers, MISSION.kinds).micro.f1 > 0.7
+
+
+LETTERS = {"yes": ["final notice", "wish to complain"], "no": ["no complaint"]}
+
+
+def letter(sha256: str, *lines: str):
+    return cells_of(drawn(sha256, [[(40, line)] for line in lines]))
+
+
+def test_a_flag_is_answered_where_a_phrase_stands_and_no_where_nothing_does():
+    flag = flags.flag_of(LETTERS["yes"], LETTERS["no"])
+    yes = flags.answer(flag, letter("a", "Dear Sir or Madam", "this is my final", "notice before court", "Nora"))
+    no = flags.answer(flag, letter("b", "Dear Sir or Madam", "please send a copy", "Nora"))
+    denied = flags.answer(flag, letter("c", "I wish to complain: no, it is no complaint"))
+    assert (yes.text, yes.cells, yes.speaks_for) == ("yes", (1,), ("says “final notice”",))
+    assert (no.text, no.cells, no.speaks_for) == ("no", (0, 1, 2), ("nothing in it speaks for yes",))
+    assert denied.text == "no" and denied.speaks_for == ("says “no complaint”",)
+
+
+def test_a_document_without_a_word_gets_no_answer():
+    assert flags.answer(flags.flag_of(["urgent"], []), cells_of(Document("x", (Page(0, 612, 792, ()),)))) is None
+
+
+@pytest.mark.parametrize("told", [["yes"] * 6, ["no"] * 6, ["yes"]], ids=["all yes", "all no", "one document"])
+def test_labels_of_one_side_alone_leave_the_prompts_their_word(told):
+    pages = [letter(str(at), "nobody called me back", f"room {at}") for at in range(len(told))]
+    found = flags.flag_of(["complaint"], []).learn(pages, told, guessed=False)
+    assert flags.answer(found, letter("x", "this is a complaint")).text == "yes"
+    assert flags.answer(found, letter("y", "room 7")).text == "no"
+
+
+def test_what_the_prompts_do_not_know_a_flag_learns_from_people():
+    """On the second page too, and against the phrases where people say otherwise: their labels are not corrected."""
+    upset = [letter(f"u{at}", "Dear Sir or Madam", "nobody called me back", "no complaint") for at in range(8)]
+    calm = [letter(f"c{at}", "Dear Sir or Madam", "please send a copy") for at in range(8)]
+    found = flags.flag_of(LETTERS["yes"], LETTERS["no"]).learn([*upset, *calm], ["yes"] * 8 + ["no"] * 8, guessed=False)
+    late = cells_of(drawn("x", [[(40, "Dear Sir or Madam")]], [[(40, "again nobody called")]]))
+    said = flags.answer(found, late)
+    assert said.text == "yes" and late.page[said.cells[0]] == 1
+    assert flags.answer(found, upset[0]).text == "yes"
+
+
+@pytest.mark.parametrize("mixed", [True, False], ids=["beside printed fields", "alone"])
+def test_flags_are_trained_saved_and_loaded_as_the_rest(mixed, tmp_path):
+    spec = {"rush": {"kind": "flag"}} | ({"total": {"kind": "amount"}} if mixed else {})
+    mission = missions.Mission.model_validate(
+        {"mission": "x", "purpose": "", "classes": ["a", "b"], "fields": spec, "slo": {"precision": 0.9, "confidence": 0.9}}
+    )
+    told = {"rush": FieldPrompt("", ("rush job",)), "total": FieldPrompt("", ("Gross Total",))}
+    prompts = replace(PROMPTS, fields={name: told[name] for name in spec})
+    lines = [[(40, "Gross Total"), (200, f"${at + 1}7.00")] for at in range(8)]
+    documents = [drawn(f"d{at}", [[(40, "rush job" if at % 2 else "no hurry")], lines[at]]) for at in range(8)]
+    labels = {f"d{at}": {"rush": "TRUE" if at % 2 else "0", "total": f"{at + 1}7"} for at in range(8)}
+    extractor = Extractor.train(documents, labels, mission, prompts, QUICK)
+    extractor.save(tmp_path)
+    loaded = Extractor.load(tmp_path)
+    found = loaded.extract(documents)
+    assert loaded.id == extractor.id and found == extractor.extract(documents)
+    assert [one.fields["rush"].text for one in found] == ["no", "yes"] * 4
+    assert all(0.5 <= one.fields["rush"].score <= 1 for one in found)
+    assert list(found[0].fields) == list(spec)

@@ -1,48 +1,37 @@
 """A mission that was just begun builds green, decides, and is watched; what cannot be begun is refused whole."""
 
 import csv
-import os
+import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from program import PROVEOUT
+from program import proveout
+from proveout.calibration import Calibration
 from proveout.cli.new import EXAMPLES, new, write_examples
 from proveout.errors import BadInput
 from proveout.mission import load
 from proveout.prompts import Prompts
 
 ROOT = Path(__file__).parent.parent
+FLAGS = ("complaint", "urgent", "ends_contract")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """What a copy of Proveout holds, without what its commands made."""
-    root = tmp_path_factory.mktemp("project")
-    for folder in ("notebooks", "pipelines", "monitoring"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "__marimo__"))
-    return root
-
-
-def proveout(project: Path, *words: object) -> str:
-    command = [*PROVEOUT, *map(str, words)]
-    environment = {name: value for name, value in os.environ.items() if name != "PROVEOUT_HOME"}
-    run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+def project(bills) -> Path:
+    return bills
 
 
 @pytest.fixture(scope="module")
 def told(project) -> str:
-    return proveout(project, "new", "bills")
+    return (project / "new.txt").read_text()
 
 
 @pytest.fixture(scope="module")
-def built(project, told) -> str:
-    return proveout(project, "build", "--mission", "bills")
+def built(project) -> str:
+    return (project / "build.txt").read_text()
 
 
 def test_the_three_next_commands_run_as_they_are_printed(project, told, built):
@@ -60,8 +49,6 @@ def test_a_new_mission_builds_green_and_a_second_time_nothing(project, built):
 
 
 def test_its_examples_certify_what_it_promises(project, built):
-    from proveout.calibration import Calibration
-
     fitted = Calibration.load(project / "work" / "bills" / "build" / "calibrate" / "calibration.json")
     assert all(fitted.threshold(name) is not None for name in ("reference", "sender", "total", "due"))
 
@@ -77,6 +64,67 @@ def test_labels_that_say_nothing_but_the_fields_are_enough(project, told, tmp_pa
         table.writerows(csv.DictReader((examples / "labels.csv").open()))
     home = ("--mission", "bills", "--home", tmp_path / "home")
     assert "3 of 3 steps ran" in proveout(project, "build", "--only", "models", "--data", tmp_path / "own", *home)
+
+
+@pytest.fixture(scope="module")
+def flags(project) -> str:
+    """A mission of flags, begun and built."""
+    proveout(project, "new", "letters", "--flags")
+    return proveout(project, "build", "--mission", "letters")
+
+
+def test_a_mission_of_flags_builds_green_and_a_second_time_nothing(project, flags):
+    assert "8 of 8 steps ran" in flags
+    assert "0 of 8 steps ran" in proveout(project, "build", "--mission", "letters")
+
+
+def test_every_flag_keeps_what_it_promises_and_promises_more_than_the_commoner_answer(project, flags):
+    fitted = Calibration.load(project / "work" / "letters" / "build" / "calibrate" / "calibration.json")
+    assert fitted.precision > 0.75, "three letters in four are no"
+    assert {name: fitted.threshold(name) is not None for name in fitted.certificates} == dict.fromkeys(FLAGS, True)
+
+
+def test_letters_are_filed_shown_to_a_person_or_left_to_one_who_answers(project, flags):
+    """Certain and harmless; unsure; certain, and yet the policy wants a person."""
+    said = proveout(project, "release", "promote", "--mission", "letters")
+    inbox, examples = project / "work" / "letters" / "inbox", project / "pipelines" / "letters" / "examples"
+    inbox.mkdir(parents=True)
+    for path in sorted(examples.glob("*.txt"))[-60:]:
+        shutil.copy(path, inbox)
+    said = proveout(project, "run", "--mission", "letters")
+    routes = {word: int(number) for number, word in re.findall(r"(\d+) (act|review|done)", said)}
+    assert routes["act"] + routes["review"] == 60
+    assert routes["act"] > routes["done"] >= 10 and routes["review"] >= 5, said
+
+
+def test_a_flag_is_shown_with_the_words_that_speak_for_it(project, flags, tmp_path):
+    letter = tmp_path / "letter.txt"
+    letter.write_text(
+        "Customer No 12345\n\nDear Sir or Madam,\n\nI am not satisfied and wish to complain. Please answer at\nonce.\n"
+    )
+    proveout(project, "release", "promote", "--mission", "letters")
+    said = proveout(project, "show", letter, "--mission", "letters")
+    for name, answer, word in (
+        ("complaint", "yes", "not satisfied"),
+        ("urgent", "yes", "at once"),
+        ("ends_contract", "no", ""),
+    ):
+        line, because = re.search(rf"  ({name} .*)\n      for (.*)", said).groups()
+        assert f"'{answer}'" in line and "page 1 at" in line and word in because, said
+
+
+@pytest.mark.slow
+def test_labels_of_one_side_alone_build_too(project, flags, tmp_path):
+    """A first labels.csv that only knows what is so: two columns, and a yes here and there."""
+    examples = project / "pipelines" / "letters" / "examples"
+    shutil.copytree(examples, tmp_path / "own")
+    rows = [{**row, "urgent": row["urgent"].replace("no", "")} for row in csv.DictReader((examples / "labels.csv").open())]
+    with (tmp_path / "own" / "labels.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ["file_id", "complaint", "urgent"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+    home = ("--mission", "letters", "--home", tmp_path / "home")
+    assert "4 of 4 steps ran" in proveout(project, "build", "--only", "calibrate", "--data", tmp_path / "own", *home)
 
 
 def test_the_mission_that_ships_is_left_alone(project, told):
@@ -121,12 +169,17 @@ def test_without_the_notebooks_that_ship_nothing_is_written(tmp_path):
     assert not list((tmp_path / "pipelines").iterdir())
 
 
-def test_the_same_seed_gives_the_same_examples(tmp_path):
+@pytest.mark.parametrize("template", EXAMPLES)
+def test_the_examples_are_the_same_every_time(tmp_path, template):
     for name in ("one", "two"):
-        write_examples(tmp_path / name, EXAMPLES["questions"], documents=20)
+        write_examples(tmp_path / name, EXAMPLES[template], documents=20)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(names) == 21
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
-    rows = list(csv.DictReader((tmp_path / "one" / "labels.csv").open()))
-    for row in rows:
+
+
+def test_what_the_examples_ask_for_is_printed_in_them(tmp_path):
+    write_examples(tmp_path / "one", EXAMPLES["questions"], documents=20)
+    for row in csv.DictReader((tmp_path / "one" / "labels.csv").open()):
         text = (tmp_path / "one" / f"{row['file_id']}.txt").read_text()
         assert all(row[name] in text for name in ("reference", "sender", "total", "due")), row

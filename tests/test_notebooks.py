@@ -49,16 +49,6 @@ def browser() -> Iterator[object]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """A pipeline that was built and run once on a small stream."""
-    home = tmp_path_factory.mktemp("edited") / "home"
-    command = [*PROVEOUT, "demo", "--documents", "160"]
-    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return home
-
-
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -66,13 +56,13 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def opened(request, home, browser) -> Iterator[object]:
+def opened(request, small_home, browser) -> Iterator[object]:
     """The notebook's page in the editor, when all of its cells have run."""
     port = free_port()
     editor = subprocess.Popen(
         [*PROVEOUT, "edit", request.param, "--headless", "--no-token", "--port", str(port)],
         cwd=ROOT,
-        env=os.environ | {"PROVEOUT_HOME": str(home)},
+        env=os.environ | {"PROVEOUT_HOME": str(small_home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -135,3 +135,15 @@ def test_an_empty_policy_permits_nothing() -> None:
 def test_the_schema_names_every_field_and_action_of_the_mission() -> None:
     text = schema(INVOICES)
     assert all(f'"{name}"' in text for name in (*INVOICES.fields, *INVOICES.actions, "unfile_document", "recall_payment"))
+
+
+def test_a_policy_may_forbid_by_a_flag_and_an_answer_that_is_none_is_missing():
+    letters = INVOICES.model_copy(update={"fields": {"complaint": mission.FieldSpec(kind="flag")}})
+    policy = Policy(
+        """permit (principal is Release, action == Action::"file_document", resource) when { resource.known.failed.isEmpty() };
+        forbid (principal, action, resource) when { resource.seen has complaint && resource.seen.complaint.yes };
+        forbid (principal, action, resource) unless { resource.seen has complaint };""",
+        letters,
+    )
+    said = [decided(fields={"complaint": value(answer)}) for answer in ("no", "yes", "perhaps")]
+    assert [verdict.allowed for verdict in policy.judge([Proposal(one, FILE) for one in said])] == [True, False, False]

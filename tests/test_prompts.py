@@ -118,3 +118,10 @@ def test_a_text_stays_inside_its_fence_as_it_was_printed(folder: Path, text: str
     messages = Prompts.load(folder).messages(text, {})
     assert [role for role, _ in messages] == ["system", "user"]
     assert unfenced(messages[1][1]) == text
+
+
+@pytest.mark.parametrize("word", ["yes", "No", "true"])
+def test_a_yes_that_yaml_would_make_a_truth_value_is_named_with_its_line(folder, word):
+    (folder / "fields.yaml").write_text(f"total:\n  description: x\n  labels: [Total, {word}]\n")
+    with pytest.raises(BadPrompts, match=rf'line 3: YAML takes {word} for a truth value; write "{word}"'):
+        Prompts.load(folder)

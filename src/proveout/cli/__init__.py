@@ -144,6 +144,29 @@ def edit(
     work.edit(_workspace(mission, home), notebook, data, context.args)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(
+    context: typer.Context,
+    marimo: Annotated[bool, typer.Option("--marimo", help="marimo's editor on the notebooks' folder, not JupyterLab.")] = False,
+    data: Data = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Open JupyterLab on the project, where the tours are: notebooks/tours/first_steps.ipynb.
+
+    A notebook or percent script that is a pipeline's task opens with its parameters and paths, which are not saved with it. A
+    marimo notebook opens as the read-only record of its last run (Open With, Notebook). Further options go to JupyterLab, or to
+    marimo:
+
+    \b
+    proveout lab --no-browser --port 8888
+    proveout lab --marimo --headless
+    """
+    from proveout.cli import work
+
+    work.lab(_workspace(mission, home), data, marimo, context.args)
+
+
 @app.command()
 def parity(
     tolerance: Annotated[float, typer.Option(help="How far confidences may lie apart.", min=0)] = 1e-9,

@@ -105,6 +105,22 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
     os.execvpe(command[0], command, os.environ | variables(space.spec(found), notebook, env))
 
 
+def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str] = ()) -> None:
+    from proveout.pipeline.here import variables
+    from proveout.pipeline.spec import sources
+
+    spec = space.spec("build")
+    knows = os.environ | variables(spec, "", environment(space, data))
+    knows |= {"PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
+    if marimo:
+        command = ["marimo", "edit", str(next(file.parent for _, file in sources(spec) if file)), *options]
+    else:
+        manager = "--ServerApp.contents_manager_class=proveout.pipeline.lab.Pages"
+        quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # no network
+        command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *quiet, *options]
+    os.execvpe(sys.executable, [sys.executable, "-m", *command], knows)
+
+
 def parity(space: Workspace, tolerance: float) -> bool:
     """Say whether notebook, pipeline and release decide the same, and return it."""
     from proveout.pipeline.parity import parity as compare_ways

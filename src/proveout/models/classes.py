@@ -8,7 +8,7 @@ Read `whole`, every page counts, and a phrase counts wherever it stands in the t
 
 import re
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -98,7 +98,12 @@ class Classes:
         at, others = self.names.index(name), [n for n, other in enumerate(self.names) if other != name]
         scale = np.where(np.arange(len(self.texts)) < len(self.phrases), 1.0, WORD_WEIGHT)
         odds = scale * (self._weights[:, at] - self._weights[:, others].mean(axis=1))
-        return dict(zip(self.texts, odds.tolist(), strict=True))
+        found: defaultdict[str, float] = defaultdict(
+            float
+        )  # a phrase of one word is looked for twice, as a phrase and as a word
+        for text, each in zip(self.texts, odds.tolist(), strict=True):
+            found[text] += each
+        return dict(found)
 
     def _inputs(self, cells: Cells) -> Floats:
         likeness = [self._likeness(cells.texts[at]) for at in self._read(cells) if cells.wordy[at]]

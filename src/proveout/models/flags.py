@@ -7,15 +7,16 @@ Not covered: irony, and a no that stands far from what it denies. A document wit
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proveout.models.cells import Cells
 from proveout.models.classes import Classes
 
-HEARD = 0.2  # log odds from which a phrase or a word is worth telling a person: 5 points in the middle
+HEARD = 0.4  # log odds from which a line is worth telling a person: 10 points in the middle
 UNSURE = 0.75
-_MOST = 4  # phrases for, and against
+_MOST = 3  # lines for, and against
+_LONGEST = 60  # characters of one
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,28 @@ def answer(flag: Classes, cells: Cells) -> Answer | None:
         return None
     text, score = flag.tell(cells)
     other = "no" if text == "yes" else "yes"
+    weight: defaultdict[int, float] = defaultdict(float)  # of each cell, in log odds
+    quoted: dict[int, str] = {}  # the phrase of the prompts in a cell that says most there, on the side that the cell is on
     said = flag.speaks(cells, text)
-    weight: defaultdict[int, float] = defaultdict(float)
     for odds, _, places in said:
         for at in places:
             weight[at] += odds
+    for odds, phrase, places in sorted(said, key=lambda each: abs(each[0])):
+        if phrase in flag.phrases:
+            quoted |= {at: phrase for at in places if odds * weight[at] > 0}
+    strongest = sorted(weight, key=lambda at: (-weight[at], at))
+    pros = [at for at in strongest if weight[at] >= HEARD]
+    cons = [at for at in reversed(strongest) if weight[at] <= -HEARD]
     front = tuple(at for at, page in enumerate(cells.page.tolist()) if page == cells.page[0])
-    strongest = max(weight, key=lambda at: (weight[at], -at), default=0)
-    pros = _phrases([each for odds, each, _ in said if odds >= HEARD])
-    cons = _phrases([each for odds, each, _ in reversed(said) if odds <= -HEARD])
     return Answer(
         text,
         score,
-        cells=(strongest,) if weight[strongest] >= HEARD else front,
-        speaks_for=pros or (f"{'too little' if cons else 'nothing'} in it speaks for {other}",),
-        speaks_against=cons or ((f"{other} is nearly as likely",) if score < UNSURE else ()),
+        cells=tuple(pros[:1]) or front,
+        speaks_for=_quotes(cells, quoted, pros) or (f"{'too little' if cons else 'nothing'} in it speaks for {other}",),
+        speaks_against=_quotes(cells, quoted, cons) or ((f"{other} is nearly as likely",) if score < UNSURE else ()),
     )
 
 
-def _phrases(texts: Sequence[str]) -> tuple[str, ...]:
-    """In the order given, without what only repeats a part of another.
-
-    >>> _phrases(["final notice", "notice", "refund"])
-    ('says “final notice”', 'says “refund”')
-    """
-    parts = [set(text.lower().split()) for text in texts]
-    told = [text for at, text in enumerate(texts) if not any(parts[at] < other for other in parts)]
-    return tuple(f"says “{text}”" for text in told[:_MOST])
+def _quotes(cells: Cells, quoted: dict[int, str], places: Iterable[int]) -> tuple[str, ...]:
+    texts = dict.fromkeys(quoted.get(at, cells.texts[at]) for at in places)
+    return tuple(f"says “{text if len(text) <= _LONGEST else f'{text[:_LONGEST].rstrip()}…'}”" for text in list(texts)[:_MOST])

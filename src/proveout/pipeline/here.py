@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proveout.errors import BadInput, BadSpec
+
+if TYPE_CHECKING:
+    from proveout.pipeline.spec import Spec, Task
 
 T = TypeVar("T")
 
@@ -133,13 +136,18 @@ def context(notebook: str | Path) -> Context:
     file = Path(notebook).resolve()
     if file in _acting:
         return _acting[file]
+    spec, task = place(file)
+    upstream = {other: spec.tasks[other].product for other in task.upstream}
+    return Context.of(task.name, task.params, upstream, task.product, _shown(spec.path))
+
+
+def place(notebook: Path) -> "tuple[Spec, Task]":
+    """The pipeline's task that a notebook is. Raises BadSpec if no spec, or more than one, names it."""
     from proveout.pipeline.spec import load
 
-    path, name = _place(file)
+    path, name = _place(notebook.resolve())
     spec = load(path, environment())
-    task = spec.tasks[name]
-    upstream = {other: spec.tasks[other].product for other in task.upstream}
-    return Context.of(name, task.params, upstream, task.product, _shown(path))
+    return spec, spec.tasks[name]
 
 
 def environment() -> dict[str, Any]:

@@ -30,11 +30,12 @@ class Examples:
     draw: Callable[[random.Random, int], Iterator[tuple[str, Mapping[str, str]]]]  # text and row of labels.csv
     columns: Sequence[str]  # of labels.csv, beside file_id
     documents: int
+    seed: int
 
 
 EXAMPLES = {
-    "questions": Examples(bills.bills, bills.COLUMNS, bills.DOCUMENTS),
-    "flags": Examples(letters.letters, letters.COLUMNS, letters.DOCUMENTS),
+    "questions": Examples(bills.bills, bills.COLUMNS, bills.DOCUMENTS, bills.SEED),
+    "flags": Examples(letters.letters, letters.COLUMNS, letters.DOCUMENTS, letters.SEED),
 }
 
 
@@ -82,11 +83,11 @@ def _nearest(name: str) -> str:
     return plain if NAME.fullmatch(plain) else f"m_{plain}" if plain else "my_mission"
 
 
-def write_examples(folder: Path, examples: Examples, documents: int | None = None, seed: int = 7) -> None:
-    """Invented documents as plain texts with a labels.csv. The same seed gives the same bytes."""
+def write_examples(folder: Path, examples: Examples, documents: int | None = None) -> None:
+    """Invented documents as plain texts with a labels.csv, the same bytes every time."""
     folder.mkdir(parents=True)
     rows = []
-    for number, (text, row) in enumerate(examples.draw(random.Random(seed), documents or examples.documents)):
+    for number, (text, row) in enumerate(examples.draw(random.Random(examples.seed), documents or examples.documents)):
         name = f"example-{number:03}"
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
         rows.append({"file_id": name, **row})

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 DOCUMENTS = 200  # a fifth calibrates: enough to certify 90 % at 90 % confidence, which takes 22 values without an error
+SEED = 7
 COLUMNS = ("reference", "sender", "total", "due", "day", "class", "layout", "segment")
 
 PLACES = ["Alder Bay", "Castle Rock", "Clear River", "Harbor Hill", "North Fork", "Oak Valley", "Port Elm", "Silver Lake"]

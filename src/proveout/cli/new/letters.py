@@ -1,7 +1,7 @@
 """Invented letters to an electricity works, for a mission of flags: does it complain, is it urgent, does it end a contract?
 
-Most say it plainly, each in one of many wordings. Some deny it ("there is no hurry"), and some leave it open ("I would be glad
-to hear from you soon"): of those, people label some yes and some no, as people do.
+Most say it plainly, each in one of many wordings. Some deny it ("there is no hurry"), and some leave it open ("an answer in the
+course of this week would help"): of those, people label some yes and some no, as people do.
 """
 
 import random
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 DOCUMENTS = 300  # a fifth calibrates: 60, of which 38 with one error at most certify 90 % at 90 % confidence
+SEED = 8  # of six that were tried, one did not certify every flag; this is neither the best of them nor the worst
 COLUMNS = ("complaint", "urgent", "ends_contract", "day", "class", "layout", "segment")
 
 SHARE = {"complaint": 0.4, "urgent": 0.3, "ends_contract": 0.25}  # of the letters, yes
@@ -68,9 +69,9 @@ DENIED = {
     ],
 }
 OPEN = {
-    "complaint": ["The bill is a little higher than I had expected.", "Your last letter reached me rather late."],
-    "urgent": ["I would be glad to hear from you soon.", "An answer in the course of this week would help."],
-    "ends_contract": ["I am thinking about another supplier.", "Please tell me how long I am bound to you."],
+    "complaint": "The bill is a little higher than I had expected.",
+    "urgent": "An answer in the course of this week would help.",
+    "ends_contract": "I am thinking about another supplier.",
 }
 NEUTRAL = [
     "My meter reads {reading}.",
@@ -92,7 +93,21 @@ LEAFLET = [
     "Subscribe to our newsletter and win a bicycle.",
     "Our partners look forward to your order.",
 ]
-PEOPLE = ["Nora Whitfield", "Samuel Okafor", "Lucia Brandt", "Henry Castellano", "Priya Raman", "Tom Lindqvist", "Ines Moreau"]
+FIRST = ["Nora", "Samuel", "Lucia", "Henry", "Priya", "Tom", "Ines", "Walter", "Aiko", "Greta", "Malik", "Rosa", "Emil", "Joan"]
+LAST = [
+    "Whitfield",
+    "Okafor",
+    "Brandt",
+    "Castellano",
+    "Raman",
+    "Lindqvist",
+    "Moreau",
+    "Novak",
+    "Tanaka",
+    "Ferro",
+    "Haddad",
+    "Byrne",
+]
 PLACES = ["Alder Bay", "Castle Rock", "Clear River", "Harbor Hill", "North Fork", "Oak Valley", "Port Elm", "Silver Lake"]
 LAYOUTS = {
     "letter": """{name}
@@ -149,8 +164,8 @@ def letters(chance: random.Random, documents: int) -> Iterator[tuple[str, dict[s
         about = {
             "day": f"{day:%d %B %Y}",
             "later": f"{day + timedelta(days=chance.randrange(20, 90)):%d %B %Y}",
-            "name": chance.choice(PEOPLE),
-            "other": chance.choice(PEOPLE),
+            "name": f"{chance.choice(FIRST)} {chance.choice(LAST)}",
+            "other": f"{chance.choice(FIRST)} {chance.choice(LAST)}",
             "place": chance.choice(PLACES),
             "account": chance.randrange(10_000, 99_999),
             "reading": chance.randrange(1_000, 9_999),
@@ -176,5 +191,5 @@ def _wording(chance: random.Random, name: str, yes: bool) -> list[str]:
     """How a letter says that something is so or is not: plainly, openly, or not at all."""
     drawn = chance.random()
     if yes:
-        return [chance.choice(OPEN[name])] if drawn < 0.1 else chance.sample(PLAIN[name], 1 if drawn < 0.6 else 2)
-    return [chance.choice(OPEN[name])] if drawn < 0.06 else [chance.choice(DENIED[name])] if drawn < 0.25 else []
+        return [OPEN[name]] if drawn < 0.07 else chance.sample(PLAIN[name], 1 if drawn < 0.6 else 2)
+    return [OPEN[name]] if drawn < 0.07 else [chance.choice(DENIED[name])] if drawn < 0.25 else []

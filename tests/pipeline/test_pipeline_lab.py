@@ -1,0 +1,180 @@
+"""JupyterLab as `proveout lab` starts it: what its server lists, opens and saves, asked over HTTP as the pages ask it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import nbformat
+import pytest
+from toy import Project
+
+PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
+PATIENCE = 120  # seconds for the server to answer
+
+OLD = {
+    "cells": [
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "upstream = ['rows']\nproduct = None"},
+        {"cell_type": "code", "metadata": {}, "source": "from pathlib import Path\nPath(upstream['rows']['rows']).read_text()"},
+    ],
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    "nbformat": 4,
+    "nbformat_minor": 4,
+}
+for _cell in OLD["cells"]:
+    _cell |= {"execution_count": None, "outputs": []}  # type: ignore[operator]
+PERCENT = "# %% tags=[\"parameters\"]\nupstream = None\nproduct = None\nk = 1\n\n# %%\nopen(product['n'], 'w').write(f'{k}')\n"
+MORE = """
+  - {source: ../../old.ipynb, upstream: [rows], product: {nb: "{{out}}/old.ipynb"}}
+  - source: ../../percent.py
+    product: {nb: "{{out}}/percent.ipynb", n: "{{out}}/n.txt"}
+    params: {k: 5, at: "{{data}}"}
+    data: ["{{data}}"]
+"""
+
+
+class Lab:
+    """The server of one project."""
+
+    def __init__(self, project: Project) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        options = ["--no-browser", "--allow-root", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
+        port = f"--port={self.url.rpartition(':')[2]}"
+        home = project.folder / "somebody"  # whose Jupyter was never set up
+        home.mkdir()
+        self.log = (home / "log").open("w+")
+        self.process = subprocess.Popen(
+            [*PROVEOUT, "lab", "--mission", "toy", port, *options],
+            cwd=project.folder,
+            env=os.environ | {"HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.ask("GET", "/api/status")
+                return
+            except (URLError, ConnectionError):
+                assert time.monotonic() < until and self.process.poll() is None, Path(self.log.name).read_text()
+                time.sleep(0.2)
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.url + path, data=data, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
+    def opened(self, path: str, type: str = "notebook") -> dict[str, Any]:
+        status, model = self.ask("GET", f"/api/contents/{path}?content=1&type={type}")
+        assert status == 200, (path, model)
+        return model
+
+    def saved(self, model: dict[str, Any], path: str) -> int:
+        wanted = {name: model[name] for name in ("type", "format", "content")}
+        return self.ask("PUT", f"/api/contents/{path}", wanted)[0]
+
+    def close(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def lab(project: Project) -> Iterator[Lab]:
+    """A project with an .ipynb and a percent script as tasks, `rows` built, in JupyterLab."""
+    project.write("pipelines/toy/mission.yaml", "mission: toy\n")
+    project.write("pipelines/toy/env.build.yaml", "out: ../../work/toy/build\ndata: ../../data.txt\nreleases: ../../releases\n")
+    (project.folder / "work/toy").mkdir(parents=True)
+    project.write("work/toy/data", f"{project.folder / 'data.txt'}\n")
+    nbformat.write(nbformat.from_dict(OLD), project.folder / "old.ipynb")
+    (project.folder / "percent.py").write_text(PERCENT)
+    project.spec.write_text(project.spec.read_text().rstrip() + MORE)
+    project.build(only="rows")
+    started = Lab(project)
+    yield started
+    started.close()
+
+
+def source_of(model: dict[str, Any]) -> list[str]:
+    return [cell["source"] for cell in model["content"]["cells"]]
+
+
+def test_the_lab_lists_opens_and_saves_and_leaves_every_file_as_it_was(project: Project, lab: Lab) -> None:
+    """One server for all of it: to start one takes seconds."""
+    status, listed = lab.ask("GET", "/api/contents/?content=1")
+    kinds = {entry["name"]: entry["type"] for entry in listed["content"]}
+    assert status == 200 and kinds["old.ipynb"] == "notebook" and kinds["notebooks"] == "directory"
+
+    was = (project.folder / "old.ipynb").read_bytes()
+    opened = lab.opened("old.ipynb")
+    assert source_of(opened)[1].splitlines()[1:] == [
+        "upstream = {'rows': {'rows': 'work/toy/build/rows.txt'}}",
+        "product = {'nb': 'work/toy/build/old.ipynb'}",
+    ]
+    nbformat.validate(opened["content"])
+    assert lab.saved(opened, "old.ipynb") == 200
+    assert (project.folder / "old.ipynb").read_bytes() == was
+
+    script = lab.opened("percent.py")
+    assert source_of(script)[1].splitlines()[1:3] == ["k = 5", "at = 'data.txt'"]
+    assert lab.saved(script, "percent.py") == 200
+    assert (project.folder / "percent.py").read_text() == PERCENT
+
+    script["content"]["cells"][-1]["source"] += "  # edited"
+    assert lab.saved(script, "percent.py") == 200
+    assert (project.folder / "percent.py").read_text() == PERCENT.rstrip() + "  # edited\n"
+
+    marimo = project.folder / "notebooks" / "rows.py"
+    before = marimo.read_bytes()
+    record = lab.opened("notebooks/rows.py")
+    assert not record["writable"] and "made 3 rows" in json.dumps(record["content"])
+    assert lab.saved(record, "notebooks/rows.py") == 403
+    assert lab.opened("notebooks/rows.py", "file")["content"] == before.decode()
+    assert "proveout build --only total" in source_of(lab.opened("notebooks/total.py"))[0]
+    assert marimo.read_bytes() == before
+
+    untold = lab.ask("POST", "/api/contents/notebooks", {"type": "notebook"})[1]
+    assert lab.opened(untold["path"])["content"]["cells"] == []
+    project.spec.write_text("tasks: [{source: 1}]")
+    assert source_of(lab.opened("old.ipynb")) == [cell["source"] for cell in OLD["cells"]]  # type: ignore[index]
+    assert not [path for path in project.folder.rglob("*.ipynb") if str(project.folder) in path.read_text()]
+
+
+def test_what_the_lab_gives_a_notebook_is_what_it_works_with(project: Project, lab: Lab, tmp_path: Path) -> None:
+    """The cells, as they are opened, run in a kernel that the lab starts, and read the upstream product."""
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+    status, kernel = lab.ask(
+        "POST", "/api/sessions", {"path": "old.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
+    )
+    assert status == 201
+    runtime = next((project.folder / "somebody").rglob(f"kernel-{kernel['kernel']['id']}.json"))
+    client = BlockingKernelClient(connection_file=str(runtime))
+    client.load_connection_file()
+    client.start_channels(hb=False)
+    try:
+        client.wait_for_ready(timeout=60)
+        asked = "from proveout.pipeline import context\nprint(dict(context('old.ipynb').upstream['rows'])['rows'].name)"
+        said: list[str] = []
+        for source in [*source_of(lab.opened("old.ipynb")), asked]:
+            client.execute_interactive(
+                source, timeout=60, output_hook=lambda message: said.append(json.dumps(message["content"]))
+            )
+    finally:
+        client.stop_channels()
+    assert "hello: 13 16 19" in "".join(said) and "rows.txt" in said[-2], said
