@@ -54,6 +54,7 @@ class Extraction:
     document_class: str
     class_confidence: float
     fields: Mapping[str, Proposal]  # a missing field is an abstention
+    familiar: float = 0.0  # 0..1: the wording of its first page that the most similar training document shares
 
 
 class Extractor:
@@ -143,7 +144,7 @@ class Extractor:
             if each and each[0].score >= _NONE_BELOW
         }
         document_class, confidence = self.classes.tell(reading.cells)
-        return Extraction(reading.sha256, document_class, confidence, found)
+        return Extraction(reading.sha256, document_class, confidence, found, familiar)
 
     def _choices(
         self, name: str, reading: Reading, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
