@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -465,7 +466,7 @@ def test_the_page_says_what_since_when_how_sure_whom_and_what_to_do(reported):
     for heading in ("What changed", "Since when", "How sure", "Whom it hurts", "What to do", "The cases that show it best"):
         assert heading in page
     assert "22 April 2024" in page and len(found.examples) == 3
-    assert all(one.case in page for one in found.examples)
+    assert all(f"proveout show {one.case[:12]}" in page for one in found.examples)
 
 
 def test_every_file_of_a_report_opens_without_a_network(reported):
@@ -473,6 +474,34 @@ def test_every_file_of_a_report_opens_without_a_network(reported):
     for page in folder.glob("*.html"):
         loads = re.findall(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["'](?!data:)([^"']+)""", page.read_text())
         assert loads == [], page.name
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_asks_no_network_for_a_report(reported, width):
+    """Headless Chromium, offline: nothing is asked for but files, nothing fails, and nothing stands beside the screen."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or pytest.skip("no chromium here; install one to test what it loads")
+    _, folder = reported
+    asked, failed = [], []
+    with api.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_context(viewport={"width": width, "height": 900}, offline=True).new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
+        page.goto((folder / "report.html").as_uri())
+        headings = page.locator("h1, th, h2").all_inner_texts()
+        beside = page.evaluate("document.documentElement.scrollWidth") - width
+        browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] and failed == [] and beside <= 0
+    assert {"Whom it hurts", "What to do", "The cases that show it best", "Is the promise kept?"} <= set(headings)
+
+
+def test_the_first_screen_names_no_column(reported):
+    found, folder = reported
+    page = (folder / "report.html").read_text()
+    first = re.sub(r"<[^>]*>", " ", page[page.index("<h1>") : page.index("Is the promise kept?")])
+    assert not [name for name in found.columns if "." in name and name in first]
 
 
 def test_machines_read_the_same(reported):
