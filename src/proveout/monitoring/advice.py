@@ -43,8 +43,8 @@ def _of_drift(drifted: tuple[Drift, ...]) -> Iterator[str]:
     """One sentence for each thing that there is to do, with all that calls for it."""
     new = [one for one in drifted if one.what.endswith((".known", ".pattern"))]
     for one in new:
-        name = one.what.rpartition(".")[0]
-        yield f"Add labelled cases with a new {name} ({one.when}) to the training rows of labels.csv, build, and promote."
+        cases = str(one.event) if one.after > one.before else f"cases unlike those before in {one.subject}"
+        yield f"Add labelled {cases} ({one.when}) to the training rows of labels.csv, build, and promote."
     documents = [one for one in drifted if one.what in DOCUMENTS]
     if documents:
         when = listed(list(dict.fromkeys(one.when for one in documents)))
