@@ -66,7 +66,7 @@ def project(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def bills_once(once) -> Path:
-    """A project with the mission `bills` just begun, built and promoted; new.txt and build.txt hold what those commands said."""
+    """A project with the mission `bills` begun, built and promoted; new.txt and build.txt hold what those commands said."""
 
     def fill(folder: Path) -> None:
         project(folder)

@@ -48,7 +48,7 @@ def decided(case: str = "c1", release: str = "r1", allowed: bool = True) -> Deci
         because=("It is certain.", "The weakest value is flight_from."),
         actions=(replace(PAY, key=f"pay:{case}"),),
         memory_position=7,
-        descriptors={"pages": 2, "words": 310, "ocr_share": 0.25},
+        descriptors={"pages": 2, "words": 310, "ocr_share": 0.25, "familiar": 0.5},
     )
     rulings = (Ruling(decision.actions[0], Verdict(allowed, "small and certain"), 1250 if allowed else 0),)
     return Decided(Case(case, f"in/{case}.pdf", date(2020, 3, 1), "north"), decision, rulings, seconds=0.125)
@@ -365,6 +365,7 @@ def test_the_log_has_one_row_a_case_and_labels_that_came_later(journal: Journal,
     first, second = rows
     assert (first["gross_amount"], first["gross_amount.automated"], first["gross_amount.right"]) == ("$12.50", True, True)
     assert (first["day"], first["segment"], first["pages"], first["ocr_share"]) == (date(2020, 3, 1), "north", 2, 0.25)
+    assert (first["familiar"], second["familiar"]) == (0.5, None)
     assert (second["route"], second["day"], second["pages"], second["gross_amount.right"]) == ("refuse", None, None, None)
     assert first["advertiser"] is None and first["decided_at"].tzinfo is not None
 

@@ -145,4 +145,4 @@ class Decision:
     because: tuple[str, str]  # two sentences for a person
     actions: tuple[Action, ...] = ()
     memory_position: int = 0  # how much of the memory this decision could see
-    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, for monitoring: pages, words, ocr_share
+    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, for monitoring: pages, words ...

@@ -241,7 +241,7 @@ class Agent(Runnable[CaseInput, Decision]):
             ),
             actions=draft.actions,
             memory_position=draft.memory_position,
-            descriptors=descriptors(draft.document),
+            descriptors=descriptors(draft.document) | {"familiar": found.familiar},
         )
 
 

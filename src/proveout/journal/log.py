@@ -1,7 +1,7 @@
 """The log that monitoring reads: Parquet, one row a case.
 
-Columns: case, release, day, segment, document_class, class_confidence, route, pages, words, ocr_share, seconds,
-memory_position, decided_at; then for each field F: F (as printed, or null), F.confidence, F.automated,
+Columns: case, release, day, segment, document_class, class_confidence, route, pages, words, ocr_share, familiar,
+seconds, memory_position, decided_at; then for each field F: F (as printed, or null), F.confidence, F.automated,
 F.label (a person's answer, where one is known) and F.right (null where nobody knows).
 """
 
@@ -30,6 +30,7 @@ def log_schema(fields: Sequence[str]) -> "pa.Schema":
         ("pages", pa.int32()),
         ("words", pa.int32()),
         ("ocr_share", number),
+        ("familiar", number),
     ]
     columns += [("seconds", number), ("memory_position", pa.int64()), ("decided_at", pa.timestamp("us", tz="UTC"))]
     for name in fields:
@@ -52,6 +53,7 @@ def log_row(decided: "Decided", fields: Sequence[str], known: Mapping[str, Any] 
         "pages": _whole(described.get("pages")),
         "words": _whole(described.get("words")),
         "ocr_share": described.get("ocr_share"),
+        "familiar": described.get("familiar"),
         "seconds": decided.seconds,
         "memory_position": decision.memory_position,
         "decided_at": datetime.fromisoformat(decided.at) if decided.at else None,

@@ -56,6 +56,7 @@ class Extraction:
     document_class: str
     class_confidence: float
     fields: Mapping[str, Proposal]  # a missing field is an abstention
+    familiar: float = 0.0  # 0..1: the wording of its first page that the most similar training document shares
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,8 @@ class Extractor:
         }
         found |= {name: said for name, flag in self.flags.items() if (said := _answered(flag, reading.cells))}
         document_class, confidence = self.classes.tell(reading.cells)
-        return Extraction(
-            reading.sha256, document_class, confidence, {name: found[name] for name in self.kinds if name in found}
-        )
+        answered = {name: found[name] for name in self.kinds if name in found}
+        return Extraction(reading.sha256, document_class, confidence, answered, familiar)
 
     def _choices(
         self, name: str, reading: Reading, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]

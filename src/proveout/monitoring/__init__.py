@@ -76,7 +76,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     tests = drift.look(before, after, slices, alerts.drift)
     drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
-    disparities = bias.disparities(log, measured, reference, measured_before, alerts.bias)
+    disparities = bias.with_cases(bias.disparities(log, measured, reference, measured_before, alerts.bias), log, mission)
     performances = performance.performance(current, mission, [place for _, place in cut], alerts)
     found = Findings(
         mission=mission.mission,
@@ -87,6 +87,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         reference_cases=len(reference),
         days=features.span(log),
         cases=len(log),
+        labelled=int(measured[bias.ERROR].notna().sum()),
         without_day=len(log) - len(current),
         windows=windows,
         columns=tuple(str(name) for name in before.columns if name not in alerts.drift.ignore),

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from proveout.monitoring.findings import Findings
+from proveout.monitoring.findings import Drift, Findings
+from proveout.monitoring.wording import day_said, listed
+
+DOCUMENTS = ("pages", "words", "ocr_share", "document_class", "segment", "familiar")  # columns that a sender decides about
 
 
 def advice(found: Findings) -> Findings:
@@ -20,25 +23,44 @@ def _sentences(found: Findings) -> Iterator[str]:
     for one in found.doubtful:
         yield (
             f"Watch {one.field}: {one.right} of {one.labelled} labelled automated values are right ({one.precision:.1%}), "
-            f"below the promised {found.promised_precision:.0%}; chance alone would do that with probability {one.p:.1%}."
+            f"below the promised {found.promised_precision:.0%}. It can still be chance, over all fields and a year of reports."
         )
     for segment in dict.fromkeys(one.segment for one in found.worse_off):
-        yield f"Read ten cases of {segment} and ask what they share; let a person see that segment until you know."
-    for drift in found.drifted[:5]:
-        since = f"since {drift.since:%d %B %Y}"
-        if drift.what.endswith((".known", ".pattern")):
-            new = f"cases with a new {drift.what.split('.')[0]} {since}"
-            yield f"Add labelled {new} to the training rows of labels.csv, then build and promote: that release knows them."
-        elif drift.what.endswith((".confidence", ".answer")) or drift.what in ("class_confidence", "route"):
-            yield (
-                f"{drift.what} moved {since}: add a labelled sample from then on to the calibration rows of labels.csv, "
-                "and recalibrate (proveout build)."
-            )
-        elif drift.what in ("pages", "words", "ocr_share", "document_class", "segment"):
-            yield f"Other documents come in {since}: read the three cases below, then decide whether the mission covers them."
-        else:
-            yield f"The values themselves moved {since} ({drift.what}): check limits and budget against the new range."
+        yield f"Read the cases of {segment} below and ask what they share; let a person see {segment} until you know."
+    if not found.before_the_log:
+        yield (
+            "Ask first whether the reference is fair: it reaches into this log's time, so a difference may be who is in which, "
+            "and no change at all."
+        )
+    yield from _of_drift(found.drifted)
     if not any(window.tested for window in found.windows):
         yield f"Wait: no window has {found.alerts.window.at_least} cases yet, so nothing was tested for drift."
     elif not (found.broken or found.worse_off or found.drifted):
         yield "Nothing. No alarm, at the stated false-alarm rates."
+
+
+def _of_drift(drifted: tuple[Drift, ...]) -> Iterator[str]:
+    """One sentence for each thing that there is to do, with all that calls for it."""
+    new = [one for one in drifted if one.what.endswith((".known", ".pattern"))]
+    for one in new:
+        cases = str(one.event) if one.after > one.before else f"cases unlike those before in {one.subject}"
+        yield f"Add labelled {cases} ({one.when}) to the training rows of labels.csv, build, and promote."
+    documents = [one for one in drifted if one.what in DOCUMENTS]
+    if documents:
+        when = listed(list(dict.fromkeys(one.when for one in documents)))
+        yield f"Other documents come in {when}: read the cases below, then decide whether the mission covers them."
+    unsure = [
+        one for one in drifted if one.what.endswith((".confidence", ".answer")) or one.what in ("class_confidence", "route")
+    ]
+    if unsure:
+        fields = dict.fromkeys(one.what.rpartition(".")[0] or "class" for one in unsure)
+        day = min(one.since for one in unsure)
+        yield (
+            f"Certainty moved ({listed(list(fields))}): add a labelled sample from {day_said(day)} on to the calibration rows "
+            "of labels.csv, and build, so that confidence is measured on such cases."
+        )
+    known = {id(one) for one in (*new, *documents, *unsure)}
+    for one in drifted:
+        if id(one) not in known:
+            more = "More" if one.after > one.before else "Fewer"
+            yield f"{more} {one.event} {one.when}: check limits and budget against that."

@@ -1,5 +1,6 @@
 """Who is treated worse: each segment against all other cases, with intervals, small groups protected.
 
+Of two segments that are all there is, only the one that fares worse is told of: the other is its mirror image.
 Measures of the agent: automation rate, error rate, error rate among automated values, calibration gap. Per case, not per
 value: five fields of one document are not five witnesses. Fisher's exact test for rates, a permutation test for the gap; Holm's
 correction over all segments and measures; intervals after Newcombe, Bonferroni-wide, so that all of them hold together.
@@ -7,8 +8,9 @@ Also the group rates of fairness audits (`group_rates`, `between_groups`), as fa
 Not covered: why. A segment may be worse off because its documents are harder; the difference in the reference stands beside it.
 """
 
+import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +21,9 @@ from numpy.typing import NDArray
 from proveout.mission import Mission
 from proveout.models.values import same
 from proveout.monitoring.alerts import BiasAlerts
-from proveout.monitoring.findings import Disparity
+from proveout.monitoring.findings import Disparity, Example
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
+from proveout.monitoring.wording import listed
 from proveout.records import Route
 
 if TYPE_CHECKING:
@@ -126,11 +129,48 @@ def disparities(
     for by in settings.by:
         groups, groups_before = _names(log[by]), _names(reference[by]) if by in reference.columns else np.array([])
         segments = sorted(set(groups) - {""})
-        for segment in segments if len(set(groups)) > 1 else []:
-            for measure in MEASURES:
+        for measure in MEASURES if len(set(groups)) > 1 else ():
+            compared = []
+            for segment in segments:
                 before = _difference(measured_before[measure].to_numpy(), groups_before == segment, settings.smallest_group)
-                found.append(_compare(by, segment, measure, measured[measure].to_numpy(), groups == segment, settings, before))
+                inside = groups == segment
+                compared.append(_compare(by, segment, measure, measured[measure].to_numpy(), inside, settings, before))
+            found += [max(compared, key=_harm)] if len(set(groups)) == len(segments) == 2 else compared
     return tuple(sorted(_judged(found, log, measured, settings), key=lambda one: (not one.worse, math.isnan(one.p), one.p)))
+
+
+def _harm(one: Disparity) -> float:
+    """How much worse the segment fares than the others; below 0 where it fares better or nobody can say."""
+    if math.isnan(one.difference):
+        return -math.inf
+    return -one.difference if one.measure == AUTOMATION else one.difference
+
+
+def with_cases(found: Sequence[Disparity], log: "DataFrame", mission: Mission) -> tuple[Disparity, ...]:
+    """Each segment that is worse off with up to ten of its cases that show it, the newest first."""
+    if not any(one.worse for one in found):
+        return tuple(found)
+    right = {name: rightness(log, name, mission).to_numpy() for name in mission.fields}
+    newest = log["day"].fillna(date.min).argsort(kind="stable")[::-1]
+
+    def shown(one: Disparity) -> Iterator[Example]:
+        member = _names(log[one.by]) == one.segment
+        for place in newest:
+            if member[place] and (because := tuple(_shows(one.measure, log.iloc[place], place))):
+                yield Example(str(log["case"].iloc[place]), log["day"].iloc[place], because)
+
+    def _shows(measure: str, case: "Series", place: int) -> Iterator[str]:
+        """Which fields are wrong, or what a person has to check."""
+        if measure == AUTOMATION:
+            if case["route"] == Route.REVIEW.value:
+                unsure = [name for name in mission.fields if not case[f"{name}.automated"]]
+                yield f"a person has to check {listed(unsure)}" if unsure else "a check did not pass"
+            return
+        for name in mission.fields:
+            if right[name][place] == 0 and (measure != AUTOMATED_ERROR or case[f"{name}.automated"]):
+                yield f"{name} is wrong, at {case[f'{name}.confidence']:.0%} confidence"
+
+    return tuple(replace(one, examples=tuple(itertools.islice(shown(one), 10))) if one.worse else one for one in found)
 
 
 def _names(values: "Series") -> NDArray[np.object_]:
@@ -188,8 +228,7 @@ def _judged(found: Sequence[Disparity], log: "DataFrame", measured: "DataFrame",
             interval = welch(inside, outside, confidence)[1]
         else:
             interval = newcombe(int(inside.sum()), len(inside), int(outside.sum()), len(outside), confidence)
-        harm = -one.difference if one.measure == AUTOMATION else one.difference
-        worse = p <= settings.false_alarm_rate and harm >= settings.smallest_difference
+        worse = p <= settings.false_alarm_rate and _harm(one) >= settings.smallest_difference
         since = _since(values, member & known, log["day"].to_numpy()) if worse and one.measure != GAP else None
         judged.append(replace(one, p=p, interval=interval, worse=worse, since=since))
     return judged

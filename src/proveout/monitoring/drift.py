@@ -21,6 +21,7 @@ from proveout.monitoring.alerts import DriftAlerts, WindowAlerts
 from proveout.monitoring.features import is_number
 from proveout.monitoring.findings import Drift, Event, Example, Test, Window
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, ks_distance, ks_p
+from proveout.monitoring.wording import value_said
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
@@ -31,18 +32,22 @@ _RARE = 5  # a category with fewer cases in both samples together cannot be sign
 def cut(days: Sequence[date], settings: WindowAlerts) -> list[tuple[Window, slice]]:
     """Cut a log, sorted by day, into windows. The last one may be too short to be tested.
 
-    >>> days = [date(2024, 1, d) for d in (1, 1, 2, 8, 9, 9, 16)]
-    >>> [(w.start.day, w.cases, w.tested) for w, _ in cut(days, WindowAlerts(by="week", at_least=3))]
-    [(1, 3, True), (8, 3, True), (16, 1, False)]
+    A week that is too short grows by whole days; the next window then ends with its own week again.
+
+    >>> days = [date(2024, 1, d) for d in (1, 2, 2, 8, 10, 11, 11, 15, 16)]
+    >>> [(w.start.day, w.end.day, w.cases, w.tested) for w, _ in cut(days, WindowAlerts(by="week", at_least=4))]
+    [(1, 8, 4, True), (10, 15, 4, True), (16, 16, 1, False)]
     """
     if settings.by == "count":
         edges = [*range(0, len(days), settings.count), len(days)]
     else:
         period = [day.toordinal() if settings.by == "day" else day.isocalendar()[:2] for day in days]
         edges = [0]
-        for i in range(1, len(days) + 1):
-            if (i == len(days) or period[i] != period[i - 1]) and (i - edges[-1] >= settings.at_least or i == len(days)):
+        for i in range(1, len(days)):
+            over = period[i] != period[edges[-1]] and days[i] != days[i - 1]
+            if over and i - edges[-1] >= settings.at_least:
                 edges.append(i)
+        edges.append(len(days))
     pairs = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
     enough = min(settings.at_least, settings.count) if settings.by == "count" else settings.at_least
     return [(Window(days[a], days[b - 1], b - a, b - a >= enough), slice(a, b)) for a, b in pairs]
@@ -153,6 +158,7 @@ def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Seque
         after=share_after,
         cases_after=int(inside[1]),
         alarmed=alarmed,
+        from_start=start == 0,
     )
 
 
@@ -179,8 +185,7 @@ def _example(i: int, one: Drift, rising: Sequence[Drift], shown: Any, cases: Any
 
 
 def _value(one: Drift, current: "DataFrame", i: int) -> str:
-    value = current[one.what].iloc[i]
-    return f"{one.what} {value:,.6g}" if isinstance(value, float) else f"{one.what} {value}"
+    return value_said(one.what, current[one.what].iloc[i])
 
 
 def best_examples(found: Sequence[Drift]) -> tuple[Example, ...]:

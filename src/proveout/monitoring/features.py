@@ -2,7 +2,8 @@
 
 One door: `features`. Numbers become float columns, everything else text columns; a missing value is missing in both.
 Raw text (names, numbers, whatever a document says) never leaves this file: only its shape does.
-Not covered: a case's own words. Drift of the wording shows in pages, words and confidence.
+Not covered: a case's own words. A form that training never saw shows in `familiar`: the share of its first page's wording that
+the most similar training document has too.
 """
 
 import difflib
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
 NUMBERS = ("pages", "words", "ocr_share", "class_confidence")
+LATER = ("familiar",)  # not in logs that were written before it was thought of
 CATEGORIES = ("document_class", "route", "segment")
 
 
@@ -67,11 +69,12 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
     import pandas as pd
 
     names = [name for name, kind in mission.kinds.items() if kind == "name"]
+    numbers = (*NUMBERS, *(name for name in LATER if name in reference and name in log))
     earlier = slice(0, len(reference) // 2)  # it is in time order
     vocabulary = {name: set(_each(reference[name].iloc[earlier], plain_name).dropna()) for name in names}
 
     def of(frame: "DataFrame") -> "DataFrame":
-        columns: dict[str, Any] = {name: pd.to_numeric(frame[name], errors="coerce").astype(float) for name in NUMBERS}
+        columns: dict[str, Any] = {name: pd.to_numeric(frame[name], errors="coerce").astype(float) for name in numbers}
         columns |= {name: _text(frame[name]) for name in CATEGORIES}
         for name, kind in mission.kinds.items():
             columns[f"{name}.confidence"] = pd.to_numeric(frame[f"{name}.confidence"], errors="coerce").astype(float)

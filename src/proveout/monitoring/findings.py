@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.significance import Interval
+from proveout.monitoring.wording import capital, column_said, day_said, event_said
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -33,22 +34,10 @@ class Event:
 
     def __str__(self) -> str:
         """
-        >>> print(Event("gross_amount", "above", 4200.0), Event("advertiser.known", "is", "new"), sep="; ")
-        gross_amount above 4,200; advertiser is new
-        >>> print(Event("total.answer", "is", "none"), Event("flight_to.lead_days", "at most", 3.0), sep="; ")
-        total without an answer; flight_to at most 3 days after the case's day
+        >>> print(Event("gross_amount", "above", 4200.0))
+        cases with a gross_amount above 4,200
         """
-        shown = f"{self.value:,.6g}" if isinstance(self.value, float) else self.value
-        name, _, part = self.column.rpartition(".")
-        phrases = {
-            "known": f"{name} is {'one seen before' if self.value == 'seen' else self.value}",
-            "answer": f"{name} {'without an answer' if self.value == 'none' else self.value}",
-            "confidence": f"confidence in {name} {self.relation} {shown}",
-            "pattern": f"{name} printed like {shown}",
-            "lead_days": f"{name} {self.relation} {shown} days after the case's day",
-            "days": f"days from {name.replace('..', ' to ')} {self.relation} {shown}",
-        }
-        return phrases.get(part if name else "", f"{self.column} {self.relation} {shown}")
+        return event_said(self.column, self.relation, self.value)
 
     def holds(self, features: "DataFrame") -> "DataFrame":
         """1.0 where it is true, 0.0 where not, `nan` where the column has no value."""
@@ -84,13 +73,25 @@ class Drift:
     after: float
     cases_after: int
     alarmed: date  # end of the first window that alarmed
+    from_start: bool = False  # it may hold since the log's first day: then the log never was like the reference
     examples: tuple[Example, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """What the column is, in words."""
+        return column_said(self.what)
+
+    @property
+    def when(self) -> str:
+        """Since when, and until when."""
+        began = f"from the log's first day, {day_said(self.since)}" if self.from_start else f"since {day_said(self.since)}"
+        return began + (f", until {day_said(self.until)}" if self.until else "")
 
     @property
     def sentence(self) -> str:
         """What changed and since when, for a person."""
-        until = f" until {self.until:%d %B %Y}" if self.until else ""
-        return f"{self.event}: {self.before:.0%} before, {self.after:.0%} since {self.since:%d %B %Y}{until}"
+        before = "in the reference" if self.from_start else "before"
+        return f"{capital(str(self.event))}: {self.before:.0%} {before}, {self.after:.0%} {self.when}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class Disparity:
     because: str  # one sentence
     reference_difference: float = math.nan  # the same difference in the reference
     since: date | None = None  # when the segment's own rate changed; None: it did not, or that cannot be told
+    examples: tuple[Example, ...] = ()  # up to ten cases of the segment to read, where it is worse off
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class FieldPerformance:
     interval: Interval
     p: float = math.nan  # of the promise being kept, corrected; only for the whole log
     broken: bool = False
+    answered: int = 0  # labelled answers, automated or not
+    answered_right: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ class Findings:
     reference_cases: int
     days: tuple[date | None, date | None]
     cases: int
+    labelled: int  # cases of which a person has said anything
     without_day: int  # cases that no window can hold
     windows: tuple[Window, ...]
     columns: tuple[str, ...]  # that were compared
@@ -168,6 +173,12 @@ class Findings:
     def since(self, day: date | None) -> "DataFrame":
         """The features of the cases from that day on; of all, without a day."""
         return self.features if day is None else self.features[[one >= day for one in self.case_days]]
+
+    @property
+    def before_the_log(self) -> bool:
+        """Whether the reference is of an earlier time than the log; True where either has no days."""
+        last, first = self.reference_days[1], self.days[0]
+        return last is None or first is None or last <= first
 
     @property
     def worse_off(self) -> tuple[Disparity, ...]:

@@ -7,17 +7,20 @@ Everything is in the one file (plots as SVG), so it opens without a network. Tex
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from proveout.monitoring.bias import GAP
-from proveout.monitoring.findings import Disparity, Event, FieldPerformance, Findings
+from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
+from proveout.monitoring.wording import capital, column_said, day_said, listed, sure
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
+_TOGETHER = 3  # days; changes that began so near to each other are told as one
 
 
 def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str, str]) -> None:
@@ -27,13 +30,17 @@ def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str,
     environment = Environment(
         loader=PackageLoader("proveout.monitoring", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"day": _day, "share": _share, "p": _p, "number": _number}
+    environment.filters |= {"day": day_said, "share": _share, "p": _p, "number": _number, "sure": sure, "capital": capital}
+    environment.filters |= {"short": lambda day: f"{day:%d %b}".lstrip("0")}
     text = environment.get_template("page.html.j2").render(
         found=found,
         headline=headline(found),
         columns=_columns(found),
         links=links,
+        changes=_changes(found.drifted),
+        strip=lambda one: strip(found, one),
         drift_plots=[share_plot(found, one.event, one.since) for one in found.drifted],
+        to_read=list(_to_read(found)),
         bias_plot=bias_plot(found.disparities),
         performance_plot=performance_plot(found),
         gap=GAP,
@@ -47,18 +54,20 @@ def headline(found: Findings) -> str:
     """The whole report in a sentence or two."""
     said = []
     if found.broken:
-        names = _listed([one.field for one in found.broken])
+        names = listed([one.field for one in found.broken])
         said.append(f"The promise of {found.promised_precision:.0%} precision is broken for {names}.")
     if found.doubtful:
-        shares = _listed([f"{one.field} ({one.precision:.1%})" for one in found.doubtful])
+        shares = listed([f"{one.field} ({one.precision:.1%})" for one in found.doubtful])
         said.append(f"Below the promised {found.promised_precision:.0%} precision, though not surely: {shares}.")
     if found.drifted:
         others = len(found.drifted) - 1
-        more = f", and {others} more column{'s' * (others > 1)} moved" if others else ""
+        more = f", and {others} more thing{'s' * (others > 1)} moved" if others else ""
         said.append(f"{found.drifted[0].sentence}{more}.")
     if found.worse_off:
-        names = _listed(list(dict.fromkeys(one.segment for one in found.worse_off)))
-        said.append(f"{names} {'is' if ' and ' not in names else 'are'} treated worse than the rest.")
+        names = listed(list(dict.fromkeys(one.segment for one in found.worse_off)))
+        said.append(
+            f"{'The segment' if ' and ' not in names else 'The segments'} {names} fare{'s' * (' and ' not in names)} worse."
+        )
     if said:
         return " ".join(said)
     if not any(window.tested for window in found.windows):
@@ -66,8 +75,29 @@ def headline(found: Findings) -> str:
     return "Nothing changed beyond chance, and no segment is surely treated worse."
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _changes(drifted: Sequence[Drift]) -> list[list[Drift]]:
+    """What began together, in one group; the surest change leads its group, and the surest group comes first."""
+    groups: list[list[Drift]] = []
+    for one in drifted:
+        for group in groups:
+            if abs((one.since - group[0].since).days) <= _TOGETHER and (one.until is None) == (group[0].until is None):
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return groups
+
+
+def _to_read(found: Findings) -> Iterator[tuple[str, list[Example]]]:
+    """Each segment that is worse off, with the cases that show it, each case once."""
+    for segment in dict.fromkeys(one.segment for one in found.worse_off):
+        cases: dict[str, Example] = {}
+        for one in found.worse_off:
+            if one.segment == segment:
+                for example in one.examples:
+                    cases.setdefault(example.case, example)
+        if cases:
+            yield segment, list(cases.values())[:10]
 
 
 def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
@@ -118,33 +148,75 @@ def _columns(found: Findings) -> list[dict[str, Any]]:
         {"column": name, "p": test.p, "effect": test.effect, "event": str(test.event), "drifted": name in drifted}
         for name, test in sorted(best.items(), key=lambda item: (item[1].p, -item[1].effect))
     ]
-    nothing = {"p": math.nan, "effect": math.nan, "event": "no values to compare", "drifted": False}
-    return rows + [{"column": name, **nothing} for name in found.columns if name not in best]
+    nothing = {"p": math.nan, "effect": math.nan, "drifted": False}
+    rows += [{"column": name, "event": _untested(found, name), **nothing} for name in found.columns if name not in best]
+    return [row | {"said": column_said(row["column"])} for row in rows]
 
 
-def share_plot(found: Findings, event: Event, since: date | None = None) -> str:
-    """SVG: the share of the event in every window with its 95 % interval, the reference as a band, the change as a line."""
-    axes, figure = _axes(5.6, 2.3)
-    true = event.holds(found.features)
-    known = event.holds(found.reference_features).dropna()
-    low, high = wilson(int(known.sum()), len(known))
-    axes.axhspan(low, high, color=_GREY, alpha=0.25, lw=0, label="reference")
-    place = 0
+def _untested(found: Findings, column: str) -> str:
+    """Why a column was not compared."""
+    values = {*found.reference_features[column].dropna().unique(), *found.features[column].dropna().unique()}
+    if not values:
+        return "no values"
+    return f"always the same: {values.pop()}" if len(values) == 1 else "too few values or cases"
+
+
+def _shares(found: Findings, event: Event) -> Iterator[tuple[Window, float, int, int]]:
+    """Of every window with values: the share of the event, how often it was true, and of how many."""
+    true, place = event.holds(found.features), 0
     for window in found.windows:
         values = true.iloc[place : place + window.cases].dropna()
         place += window.cases
         if len(values):
-            bottom, top = wilson(int(values.sum()), len(values))
-            middle = window.start + (window.end - window.start) / 2
-            axes.vlines(middle, bottom, top, color=_BLUE, lw=1.5)
-            axes.plot(middle, values.mean(), "o", color=_BLUE, ms=4)
+            yield window, float(values.mean()), int(values.sum()), len(values)
+
+
+def strip(found: Findings, one: Drift) -> str:
+    """SVG, the size of a line of text: the share of a change in every window, over the reference's level."""
+    shares = list(_shares(found, one.event))
+    known = one.event.holds(found.reference_features).dropna()
+    first, last = found.windows[0].start, found.windows[-1].end
+    days = max(1, (last - first).days + 1)
+    bars = []
+    for window, share, _, _ in shares:
+        x, width = 160 * (window.start - first).days / days, 160 * ((window.end - window.start).days + 1) / days
+        colour = _RED if window.end >= one.since and (not one.until or window.start <= one.until) else _BLUE
+        bars.append(
+            f'<rect x="{x:.1f}" y="{34 - 32 * share:.1f}" width="{max(1.5, width - 1.5):.1f}" height="{32 * share:.1f}"'
+            f' fill="{colour}" fill-opacity="{0.85 if window.tested else 0.25}"/>'
+        )
+    level = 34 - 32 * float(known.mean()) if len(known) else 34
+    line = f'<line x1="0" x2="160" y1="{level:.1f}" y2="{level:.1f}" stroke="{_GREY}" stroke-dasharray="3 2"/>'
+    said = (
+        f"share of {one.event} in each window; dashed: the reference".replace('"', "'")
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+    )
+    return f'<svg viewBox="0 0 160 36" width="160" height="36" role="img" aria-label="{said}">{"".join(bars)}{line}</svg>'
+
+
+def share_plot(found: Findings, event: Event, since: date | None = None) -> str:
+    """SVG: the share of the event in every window with its 95 % interval, the reference as a band, the change as a line."""
+    from matplotlib.dates import AutoDateLocator, DateFormatter
+
+    axes, figure = _axes(5.6, 2.3)
+    known = event.holds(found.reference_features).dropna()
+    low, high = wilson(int(known.sum()), len(known))
+    axes.axhspan(low, high, color=_GREY, alpha=0.25, lw=0, label="reference")
+    for window, share, true, cases in _shares(found, event):
+        bottom, top = wilson(true, cases)
+        middle = window.start + (window.end - window.start) / 2
+        colour, alpha = _RED if since and window.end >= since else _BLUE, 1.0 if window.tested else 0.3
+        axes.vlines(middle, bottom, top, color=colour, lw=1.5, alpha=alpha)
+        axes.plot(middle, share, "o", color=colour, ms=5, alpha=alpha)
     if since:
         axes.axvline(since, color=_RED, lw=1, ls="--", label=f"since {since:%d %b}")
     axes.set_ylim(0, 1)
-    axes.set_title(str(event), fontsize=9, loc="left")
+    axes.set_title(textwrap.fill(capital(str(event)), 68), fontsize=9, loc="left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-    axes.legend(fontsize=7, frameon=False, loc="upper left")
-    figure.autofmt_xdate(rotation=0, ha="center")
+    axes.legend(fontsize=7, frameon=False, loc="best")
+    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
     return _svg(figure)
 
 
@@ -159,8 +231,9 @@ def bias_plot(disparities: Sequence[Disparity]) -> str:
         axes.hlines(y, *one.interval, color=colour, lw=1.5)
         axes.plot(one.difference, y, "o", color=colour, ms=4)
     axes.axvline(0, color=_GREY, lw=1)
-    axes.set_yticks(range(len(rows)), [f"{one.segment}: {one.measure}" for one in rows], fontsize=7)
-    axes.set_xlabel("difference to all other cases", fontsize=8)
+    axes.set_yticks(range(len(rows)), [f"{one.segment}: {one.measure}" for one in rows], fontsize=8)
+    axes.set_xlabel("difference to all other cases, in points", fontsize=8)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.0f}" if x else "0")
     return _svg(figure)
 
 
@@ -173,11 +246,13 @@ def performance_plot(found: Findings) -> str:
     if not fields:
         return ""
     axes, figure = _axes(7.2, 2.4)
+    troubled = {one.field for one in (*found.broken, *found.doubtful)}
     for shift, (name, rows) in enumerate(fields.items()):
         x = [one.window + 0.09 * (shift - len(fields) / 2) for one in rows]  # type: ignore[operator]
         (line,) = axes.plot(x, [one.precision for one in rows], "o-", ms=3, lw=1, label=name)
-        bottoms, tops = zip(*(one.interval for one in rows), strict=True)
-        axes.vlines(x, bottoms, tops, color=line.get_color(), lw=0.8, alpha=0.4)
+        if name in troubled:
+            bottoms, tops = zip(*(one.interval for one in rows), strict=True)
+            axes.vlines(x, bottoms, tops, color=line.get_color(), lw=1, alpha=0.4)
     axes.axhline(found.promised_precision, color=_RED, lw=1, ls="--", label="promised")
     axes.set_xticks(range(len(found.windows)), [f"{window.start:%d %b}" for window in found.windows], fontsize=7)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower left")
@@ -205,12 +280,8 @@ def _svg(figure: Any) -> str:
     return out.getvalue()[out.getvalue().index("<svg") :]
 
 
-def _day(value: date | None) -> str:
-    return f"{value:%d %B %Y}".lstrip("0") if value else "no day"
-
-
-def _share(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1%}"
+def _share(value: float, digits: int = 1) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}%}"
 
 
 def _p(value: float) -> str:

@@ -41,4 +41,15 @@ def _measure(name: str, window: int | None, right, automated) -> FieldPerformanc
     labelled = of_automated[of_automated == of_automated]
     hits = int(labelled.sum())
     precision = hits / len(labelled) if len(labelled) else float("nan")
-    return FieldPerformance(name, window, int(automated.sum()), len(labelled), hits, precision, wilson(hits, len(labelled)))
+    known = right[right == right]
+    return FieldPerformance(
+        name,
+        window,
+        int(automated.sum()),
+        len(labelled),
+        hits,
+        precision,
+        wilson(hits, len(labelled)),
+        answered=len(known),
+        answered_right=int(known.sum()),
+    )

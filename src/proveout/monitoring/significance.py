@@ -221,7 +221,7 @@ def permutation_p(a: Floats, b: Floats, draws: int = 4_999) -> float:
     >>> permutation_p(np.zeros(30), np.array([1.0, 0.0] * 30)) < 0.001
     True
     """
-    small, large = (a, b) if len(a) <= len(b) else (b, a)
+    small, large = (np.sort(a), np.sort(b)) if len(a) <= len(b) else (np.sort(b), np.sort(a))
     n, pooled = len(small), np.concatenate([small, large])
     if not n:
         return math.nan

@@ -1,6 +1,7 @@
 """Synthetic documents to try everything on: a dated stream of advertising paperwork with known drift and a known bias.
 
-One door: `generate`. `business` decides what happened, `layouts` how each sender's form looks, `paper` and `letters` draw it.
+Two doors: `generate` writes a stream, `document` draws one of its documents. `business` decides what happened, `layouts` how
+each sender's form looks, `paper` and `letters` draw it.
 Covered: the same arguments give the same bytes; every switch has its own day or None, and changes nothing before it;
 the truth is written beside; what was interrupted is drawn again.
 Not covered: realism beyond form. Numbers measured here say whether the machinery works, not how good it is on your documents.
@@ -115,7 +116,7 @@ def generate(
     (folder / "pdf").mkdir(parents=True, exist_ok=True)
     rows = []
     for number, name in enumerate(names):
-        data, row = _draw(_plan(number, documents, seed, start, days, since), seed, market)
+        data, row = document(number, documents, seed, since, market, start, days)
         (folder / "pdf" / f"{name}.pdf").write_bytes(data)
         rows.append({"file_id": name, **row})
         if progress:
@@ -128,6 +129,23 @@ def generate(
         writer.writerows(rows)
     aside.replace(folder / "labels.csv")  # last: a folder with labels is whole
     return truth
+
+
+def document(
+    number: int,
+    documents: int,
+    seed: int,
+    since: Mapping[str, date | None],
+    market: "Market",
+    start: date = START,
+    days: int = DAYS,
+) -> tuple[bytes, dict[str, str]]:
+    """One document of a stream, the PDF and its row of labels.csv, without drawing the others.
+
+    Another seed with the same market is another stream of the same advertisers. A document before a switch is what it is
+    without that switch.
+    """
+    return _draw(_plan(number, documents, seed, start, days, since), seed, market)
 
 
 def _days(given: Mapping[str, Switch], start: date, days: int) -> dict[str, date | None]:
