@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from proveout.actions import Outcome, State
 from proveout.control import Ruling
 from proveout.errors import BadInput, BadJournal
-from proveout.journal import Decided, Event, Journal
+from proveout.journal import Answer, Decided, Event, Journal
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
 from proveout.records import Action, Box, Case, Check, Decision, FieldValue, Route, SimilarCase, Verdict
 
@@ -150,10 +150,21 @@ def test_decisions_are_chosen_by_release_and_moment(journal: Journal) -> None:
 def test_events_of_a_case_tell_its_story_in_order(journal: Journal) -> None:
     journal.record([decided(), decided("c2")], run="today")
     journal.settle(journal.pending()[0], Outcome(State.DONE, "there"))
-    journal.label("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})
+    journal.answer([Answer("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})])
     assert [event.kind for event in journal.events("c1")] == ["decision", "effect intended", "effect settled", "label"]
     assert [event.position for event in journal.events()] == list(range(1, journal.position + 1))
     assert journal.positions() == {"decision": 3, "effect intended": 4, "effect settled": 5, "label": 6}
+
+
+def test_of_several_answers_the_last_word_on_each_field_counts(journal: Journal) -> None:
+    first = Answer("c1", {"gross_amount": "12.50", "advertiser": "Ada"}, by="ada", right={"gross_amount": True})
+    journal.record([decided()], run="today")
+    assert journal.answer([first]) == 1 and journal.answer([first]) == 0, "the same answer is not said twice"
+    assert journal.answer([Answer("c1", {"gross_amount": ""}, by="bob", document_class="other")]) == 1
+    now = journal.answers()["c1"]
+    assert (now.fields, now.by, now.document_class) == ({"gross_amount": "", "advertiser": "Ada"}, "bob", "other")
+    assert journal.answer([first]) == 1, "back to an earlier answer is an answer"
+    assert journal.answers(after=journal.position) == {}
 
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET payload = '{}'", "DELETE FROM events"])
@@ -348,7 +359,7 @@ def test_the_log_has_one_row_a_case_and_labels_that_came_later(journal: Journal,
         "c2", "r1", "", 0.0, {}, frozenset(), (), (), Route.REFUSE, ("Refused: encrypted.", "A person has to look.")
     )
     journal.record([decided(), Decided(Case("c2", "x.pdf"), refused)], run="today")
-    journal.label("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})
+    journal.answer([Answer("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})])
     rows = pq.read_table(journal.to_parquet(tmp_path / "logs", ["gross_amount", "advertiser"])).to_pylist()
     assert [row["case"] for row in rows] == ["c1", "c2"]
     first, second = rows

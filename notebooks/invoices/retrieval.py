@@ -18,10 +18,10 @@ def _():
 
     from proveout import mission as missions
     from proveout.corpus import Dataset
-    from proveout.models.values import value_of
-    from proveout.retrieval import Encoder, Memory, Passages, Record, case_text, written
+    from proveout.models.values import remembered
+    from proveout.retrieval import Encoder, Memory, Passages, Record, case_text
 
-    return Dataset, Encoder, Memory, Passages, Record, case_text, missions, shutil, value_of, written
+    return Dataset, Encoder, Memory, Passages, Record, case_text, missions, remembered, shutil
 
 
 @app.cell
@@ -66,19 +66,15 @@ def _(Dataset, here, missions):
 
 
 @app.cell
-def _(Record, case_text, dataset, mission, value_of, written):
-    def in_the_memorys_hand(name, text):
-        try:
-            return written(value_of(mission.kinds[name], text))
-        except ValueError:
-            return text
-
-    _labels, _classes = dataset.labels("train"), dataset.classes("train")
+def _(Record, case_text, dataset, mission, remembered):
+    _kinds, _labels, _classes = mission.kinds, dataset.labels("train"), dataset.classes("train")
     records = [
         Record(
             case=document.sha256,
             text=case_text(document),
-            fields={name: in_the_memorys_hand(name, text) for name, text in _labels.get(document.sha256, {}).items() if text},
+            fields={
+                name: remembered(mission.kinds[name], text) for name, text in _labels.get(document.sha256, {}).items() if text
+            },
             document_class=_classes.get(document.sha256, ""),
             origin="label",
             document=document.sha256,

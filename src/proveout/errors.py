@@ -11,6 +11,7 @@ ProveoutError
 ├── BadModel              a model or release folder that is not ours, or not whole
 ├── TaskFailed            a step of a pipeline; names notebook, cell and line
 ├── NoRelease             nothing is promoted, or no release has this id
+├── Busy                  another process is at work here
 ├── StaleIndex            an index built from other records than these
 ├── BadJournal            a journal that does not verify, or of a newer schema
 └── NoEntry               a name, password or number of tries with which nobody is let in
@@ -58,6 +59,10 @@ class TaskFailed(ProveoutError):
 
 
 class NoRelease(ProveoutError):
+    pass
+
+
+class Busy(ProveoutError):
     pass
 
 

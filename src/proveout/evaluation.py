@@ -239,7 +239,8 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def verdicts(labels: Mapping[str, str], decision: Decision, kinds: Mapping[str, Kind]) -> dict[str, bool]:
-    """Which of a decision's fields are right, for those that a person labelled."""
+    """Which of a decision's fields are right, for those that a person labelled; "" says that the document has none."""
     given = {name: value.text for name, value in decision.fields.items()}
     scored = score({"": labels}, {"": given}, kinds)
-    return {name: bool(counts.right) for name, counts in scored.fields.items() if counts.labelled}
+    right = {name: bool(counts.right) for name, counts in scored.fields.items() if counts.labelled}
+    return right | {name: name not in given for name in kinds if labels.get(name) == ""}

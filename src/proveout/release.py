@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from proveout.calibration import Calibration
     from proveout.policy import Policy
     from proveout.prompts import Prompts
+    from proveout.records import Document
     from proveout.retrieval import Encoder, Memory
 
 FORMAT = 1
@@ -113,15 +114,29 @@ class Release:
         memory.add(Memory.open(self.path("index"), encoder, store="").records())  # only what it does not know yet
         return memory
 
-    def agent(self, memory: "Memory", cache: Path | None = None) -> "Agent":
-        """This release at work over a memory; a language model joins where its prompts name one (`model.yaml`)."""
+    @cached_property
+    def learned(self) -> frozenset[str]:
+        """The cases whose answers it learned from."""
+        with (self.path("index") / "records.jsonl").open(encoding="utf-8") as file:
+            return frozenset(json.loads(line)["case"] for line in file)
+
+    def agent(
+        self, memory: "Memory", cache: Path | None = None, corrected: "Sequence[tuple[Document, Mapping[str, str]]]" = ()
+    ) -> "Agent":
+        """This release at work over a memory; a language model joins where its prompts name one (`model.yaml`).
+
+        `corrected`: documents with what a person says of them, which the extractor is taught beforehand.
+        """
         from proveout.agent import Agent
         from proveout.models import Extractor
         from proveout.models.language_model import LanguageModelTier, chat_model
 
         settings = self.prompts.model
         tier = LanguageModelTier(chat_model(settings), self.prompts, self.mission, settings) if settings else None
-        return Agent(self.mission, Extractor.load(self.path("model")), self.calibration, memory, self.id, cache, tier)
+        extractor = Extractor.load(self.path("model")).taught(
+            [document for document, _ in corrected], {document.sha256: told for document, told in corrected}
+        )
+        return Agent(self.mission, extractor, self.calibration, memory, self.id, cache, tier)
 
     def differences(self) -> list[str]:
         """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""

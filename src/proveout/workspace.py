@@ -1,7 +1,7 @@
 """Where a mission's things live: its design in the project, its products and its live state in one folder of work.
 
 pipelines/<mission>/   mission.yaml  policy.cedar  prompts/  pipeline.*.yaml      (kept in git)
-work/<mission>/        build/  releases/  journal.db  memory/  logs/  effects/  reports/   (made by commands)
+work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/  effects/  reports/   (made by commands)
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ class Workspace:
     @property
     def releases(self) -> Path:
         return self.home / "releases"
+
+    @property
+    def originals(self) -> Path:
+        """A file for every decided case, named by its id, so that a decision outlives the inbox."""
+        return self.home / "originals"
 
     @property
     def memory(self) -> Path:

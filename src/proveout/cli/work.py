@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -177,11 +176,12 @@ def told(summary: Mapping[str, Any]) -> str:
 
 
 def _open(space: Workspace) -> tuple[Release, Agent]:
-    """The promoted release, and its agent over the live memory."""
+    """The promoted release, and its agent as it decides live."""
+    from proveout.pipeline.live import Live
     from proveout.release import Releases
 
     opened = Releases(space.releases).open(Releases(space.releases).current())
-    return opened, opened.agent(opened.memory(space.memory), cache=space.cache)
+    return opened, Live(opened, space.home / "inbox", space.home, space.cache).agent()
 
 
 def extract(space: Workspace, folder: Path, out: Path) -> None:
@@ -215,7 +215,7 @@ def show(space: Workspace, document: str, again: bool) -> None:
     from proveout.actions import connectors
     from proveout.cli.decision import history, printed
     from proveout.control import ControlPlane, StopSwitch
-    from proveout.documents import sha256_of
+    from proveout.documents import Originals, sha256_of
     from proveout.journal import Journal
 
     path = Path(document)
@@ -232,7 +232,7 @@ def show(space: Workspace, document: str, again: bool) -> None:
             say(f"{found[0].case.path}\n\n{printed(replace(was, fields=fields), found[0].rulings)}\n")
             say(history(journal.events(found[0].case.id)).replace(str(space.home), short(space.home)))
             return
-        path = path if path.is_file() else space.home / "inbox" / found[0].case.path
+        path = path if path.is_file() else Originals(space.originals).path(found[0].case.id)
         opened, agent = _open(space)
         decision = agent.invoke(path)
         hands, stop = connectors(space.effects, lambda case: path), StopSwitch(space.home / "STOP")
@@ -305,27 +305,19 @@ def label(space: Workspace, labels: Path) -> int:
     """Add to the journal what people say of decided cases. What is there already is not said twice."""
     from proveout.corpus import read_labels
     from proveout.evaluation import verdicts
-    from proveout.journal import LABEL, Event, Journal
+    from proveout.journal import Answer, Journal
 
     table = labels / "labels.csv" if labels.is_dir() else labels
     rows = read_labels(table, space.mission).rows
     with Journal(space.home / "journal.db") as journal:
-        events = []
-        for one in journal.decisions():
-            row = rows.get(Path(one.case.path).stem)
-            if row and any(row.fields.values()):
-                right = verdicts(row.fields, one.decision, space.mission.kinds)
-                said = {"labels": dict(row.fields), "by": _person(), "right": right}
-                events.append(Event(one.case.id, LABEL, said, key=canonical_key(one.case.id, row.fields)))
-        new = len(journal.append(events))
+        found = [(one, row) for one in journal.decisions() if (row := rows.get(Path(one.case.path).stem)) and row.fields]
+        new = journal.answer(
+            Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
+            for one, row in found
+        )
         journal.to_parquet(space.logs, list(space.mission.fields))
-    say(f"{new} new labels for {len(events)} of the decided cases; next: proveout monitor")
+    say(f"{new} new labels for {len(found)} of the decided cases; next: proveout monitor")
     return new
-
-
-def canonical_key(case: str, labels: Mapping[str, str]) -> str:
-    """The same answer to the same case has the same key."""
-    return hashlib.sha256(json.dumps([case, dict(sorted(labels.items()))]).encode()).hexdigest()
 
 
 def score(space: Workspace, predictions: Path, labels: Path, split: str | None) -> None:

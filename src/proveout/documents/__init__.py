@@ -1,12 +1,13 @@
 """Read documents: words with boxes, in reading order, from PDFs, scans, images and plain text.
 
-Two doors: `read` for one file, `read_many` for a batch that no single file can stop.
+Two doors: `read` for one file, `read_many` for a batch that no single file can stop. `Originals` keeps the files of cases.
 Covered: text layers, OCR, sideways pages, limits on bytes and pages; every refusal is an UnreadableDocument with its reason.
 Not covered: what the words mean, and what a file is called: a Document knows its bytes and nothing else.
 """
 
 from proveout.documents.batch import read_many
 from proveout.documents.files import MAX_BYTES, page_image, read, sha256_of
+from proveout.documents.originals import Originals
 from proveout.documents.sheet import lines
 
-__all__ = ["MAX_BYTES", "lines", "page_image", "read", "read_many", "sha256_of"]
+__all__ = ["MAX_BYTES", "Originals", "lines", "page_image", "read", "read_many", "sha256_of"]

@@ -9,7 +9,7 @@ Not covered: who may write, and encryption. A forger who can rewrite the whole c
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,18 @@ class Decided:
     seconds: float = 0.0  # from the file to the decision
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person says of a decided case. A field that is missing was not asked; "" says that the document has none."""
+
+    case: str
+    fields: Mapping[str, str]
+    by: str
+    document_class: str = ""  # "" not said
+    right: Mapping[str, bool] = field(default_factory=dict)  # which fields the decision had right
+    at: str = ""  # ISO 8601, UTC; set by the journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +158,15 @@ class Journal:
         return {key for _, key in there}
 
     def decisions(
-        self, release: str | None = None, since: date | datetime | str | None = None, case: str = ""
+        self, release: str | None = None, since: date | datetime | str | None = None, case: str = "", after: int = 0
     ) -> Iterator[Decided]:
         """Decisions in the order in which they were made; those decided `since` a day or an ISO 8601 moment, UTC.
 
-        `case`: of cases whose id begins so.
+        `case`: of cases whose id begins so. `after`: whose event has a later position.
         """
         c = self._events.c
-        wanted = [c.at >= _moment(since)] if since else []
+        wanted = [c.position > after] if after else []
+        wanted += [c.at >= _moment(since)] if since else []
         wanted += [c.case.startswith(case, autoescape=True)] if case else []
         for event in self._select(c.kind == DECISION, *wanted):
             decided = _decided(event)
@@ -170,10 +183,32 @@ class Journal:
         decided = and_(c.key == case, c.key != "", c.kind == DECISION)  # each half has an index of its own
         return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)))
 
-    def label(self, case: str, labels: Mapping[str, str], by: str, right: Mapping[str, bool] | None = None) -> Event:
-        """A person's answer, which arrives later than the decision. `right` says which fields the decision had right."""
-        (event,) = self.append([Event(case, LABEL, {"labels": dict(labels), "by": by, "right": dict(right or {})})])
-        return event
+    def answer(self, answers: Iterable[Answer]) -> int:
+        """Write down what people say, and give how much of it is new: what a case's answer says already is not said twice."""
+        known, new = self.answers(), []
+        for one in answers:
+            before = known.get(one.case)
+            told = {**before.fields, **one.fields} if before else dict(one.fields)
+            if before and told == before.fields and one.document_class in ("", before.document_class):
+                continue
+            said = {"labels": dict(one.fields), "class": one.document_class, "by": one.by, "right": dict(one.right)}
+            new.append(Event(one.case, LABEL, said))
+        return len(self.append(new))
+
+    def answers(self, after: int = 0) -> dict[str, Answer]:
+        """Of every case that a person answered, what counts now: of each field the last word. `after`: a position."""
+        found: dict[str, Answer] = {}
+        for event in self._select(self._events.c.kind == LABEL, self._events.c.position > after):
+            said, before = event.payload, found.get(event.case)
+            found[event.case] = Answer(
+                event.case,
+                {**(before.fields if before else {}), **said["labels"]},
+                said["by"],
+                said.get("class", "") or (before.document_class if before else ""),
+                {**(before.right if before else {}), **said["right"]},
+                event.at,
+            )
+        return found
 
     def intend(self, case: str, action: Action, run: str, cents: int = 0) -> bool:
         """Write down one allowed action by itself, such as an undo. False when its key is there already."""
@@ -232,14 +267,10 @@ class Journal:
         """
         from proveout.journal.log import write_log
 
-        labels: dict[str, dict[str, Any]] = {}
-        for event in self._select(self._events.c.kind == LABEL):
-            known = labels.setdefault(event.case, {"labels": {}, "right": {}})
-            known["labels"].update(event.payload["labels"])
-            known["right"].update(event.payload["right"])
         if fields is None:
             fields = sorted({name for decided in self.decisions() for name in decided.decision.fields})
-        return write_log(self.decisions(), Path(folder) / "decisions.parquet", fields, labels)
+        known = {case: {"labels": answer.fields, "right": answer.right} for case, answer in self.answers().items()}
+        return write_log(self.decisions(), Path(folder) / "decisions.parquet", fields, known)
 
     @contextmanager
     def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":

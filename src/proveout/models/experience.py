@@ -97,6 +97,20 @@ class Experience:
         }
         return cls(plain["marks"], right, rates)
 
+    def with_more(self, more: "Learning") -> "Experience":
+        """What other documents taught is added to this. A form of theirs counts as a form of its own, known here or not."""
+        rates = {}
+        for name, mine in self.rates.items():
+            base, slots = _share_of(mine.unknown), [dict(slot) for slot in mine.slots]
+            for slot, heard in zip(slots, more.evidence[name], strict=True):
+                for key, (total, weight) in heard.items():
+                    rate = slot.get(key, mine.unknown)
+                    known = _share_of(rate) * (rate[1] + _PRIOR) - _PRIOR * base
+                    slot[key] = _rate(known + total, rate[1] + weight, base)
+            rates[name] = Rates(mine.unknown, slots)
+        right = {name: [*every, *more.right[name]] for name, every in self.right.items()}
+        return Experience([*self.marks, *more.marks], right, rates)
+
     def columns(self, name: str, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]) -> Floats:
         """COLUMNS for each candidate of a new document, whose nearest documents were found before."""
         rates = self.rates[name]
@@ -146,7 +160,7 @@ class Learning(Experience):
             for name, every in known.items()
         }
         self._counts = {name: self._count(shares) for name, shares in self._shares.items()}
-        self._evidence = {
+        self.evidence = {
             name: [{key: _evidence_of_all(there.values()) for key, there in slot.items()} for slot in slots]
             for name, slots in self._counts.items()
         }
@@ -155,7 +169,7 @@ class Learning(Experience):
                 _rate(0.0, 0.0, self._base[name]),
                 [{key: _rate(*evidence, self._base[name]) for key, evidence in slot.items()} for slot in slots],
             )
-            for name, slots in self._evidence.items()
+            for name, slots in self.evidence.items()
         }
         super().__init__([sorted(each) for each in marks], {name: [_right(e) for e in v] for name, v in known.items()}, rates)
 
@@ -189,7 +203,7 @@ class Learning(Experience):
     def _rate_without(self, name: str, slot: int, key: str, own: int, new_form: bool) -> Rate:
         if key not in self._counts[name][slot]:
             return self.rates[name].unknown
-        there, (total, weight) = self._counts[name][slot][key], self._evidence[name][slot][key]
+        there, (total, weight) = self._counts[name][slot][key], self.evidence[name][slot][key]
         group = int(self.family[own])
         if group not in there:
             return self.rates[name].slots[slot][key]
@@ -223,6 +237,16 @@ def _rate(total: float, weight: float, base: float) -> Rate:
     """
     rate = (total + _PRIOR * base) / (weight + _PRIOR)
     return round(math.log((rate + 1e-3) / (1 - rate + 1e-3)), 5), abs(round(weight, 5))
+
+
+def _share_of(rate: Rate) -> float:
+    """What `_rate` was given, to its five digits.
+
+    >>> round(_share_of(_rate(3.0, 4.0, 0.1)), 4), round((3.0 + 0.7 * 0.1) / 4.7, 4)
+    (0.6532, 0.6532)
+    """
+    odds = math.exp(rate[0])
+    return (odds * 1.001 - 1e-3) / (1 + odds)
 
 
 def _right(known: Known) -> list[Signature]:

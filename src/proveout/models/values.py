@@ -130,6 +130,20 @@ def same(kind: Kind, a: str, b: str, day_first: bool = False) -> bool:
     return _SAME[kind](a, b)
 
 
+def remembered(kind: Kind, text: str) -> str:
+    """A label as the memory keeps and compares values; text that is none of its kind stays as a person wrote it.
+
+    >>> remembered("amount", "$1,500"), remembered("date", "3/2/20"), remembered("date", "02/235/20")
+    ('1500.00', '2020-03-02', '02/235/20')
+    """
+    from proveout.retrieval import written
+
+    try:
+        return written(value_of(kind, text))
+    except ValueError:
+        return text.strip()
+
+
 def value_of(kind: Kind, text: str) -> Value:
     """What a printed text means: a date, a Decimal, or the text with its spaces put right.
 

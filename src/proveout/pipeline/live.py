@@ -1,32 +1,43 @@
-"""The run pipeline's one step: a release decides every new case of an inbox, and what is allowed is carried out.
+"""A release over an inbox: every new case is decided, and what is allowed is carried out.
 
-Cases go through in the order of their days, a batch at a time: decided, judged, journaled together, carried out,
+Cases go through in the order of their days, a batch at a time: kept, decided, judged, journaled together, carried out,
 remembered. A run that is killed at any point is continued by the next one: what is journaled is never decided again,
 an intended effect is asked for before it is tried, and the memory is filled up from the journal.
-Not covered: several processes at one inbox; they would decide a case once, but remember in a different order.
+What people answered goes into the memory first, and what they corrected is taught to the extractor: it works at once.
+Covered: a second process at the same home; it raises Busy and changes nothing.
+Not covered: several machines at one inbox.
 """
 
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout import documents
-from proveout.errors import BadInput, NoDocuments
+from proveout.errors import BadInput, Busy, NoDocuments
 from proveout.progress import bar
 from proveout.records import Case, Document, Route
 
 if TYPE_CHECKING:
-    from proveout.journal import Decided
-    from proveout.retrieval import Memory
+    from proveout.agent import Agent
+    from proveout.control import ControlPlane
+    from proveout.journal import Answer, Decided, Journal
+    from proveout.release import Release
+    from proveout.retrieval import Memory, Record
 
 BATCH = 64  # cases a commit: the journal's cost a case is flat from here on, and a kill loses little
+TAUGHT = 200  # corrections, the newest; reading one takes 30 ms, and a build makes of older ones what can be learned
 SHEET = "inbox.csv"  # file, day, segment: what is known of a case beside its bytes
 
 
@@ -69,90 +80,146 @@ def _sheet(path: Path) -> dict[str, tuple[date | None, str]]:
             raise BadInput(f"{path}:{rows.line_num}: {error}; a day looks like 2020-06-05") from error
 
 
-def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path, cache: Path) -> None:
-    """Decide what is new in `inbox` by `release`, and write a summary of this run (JSON).
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Nobody else decides or acts in this home meanwhile, in whatever process. Raises Busy, which says who does."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".live.lock").open("a+", encoding="utf-8") as file:  # released by the system however a process ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise Busy(f"{home}: {file.read() or 'another process'} is at work here; wait for it and try again") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC,")
+        file.flush()
+        yield
 
-    Live state stays in `home`: journal.db, memory/, effects/, and logs/ (Parquet, one row a case, for monitoring).
+
+@dataclass
+class Live:
+    """A release at work in one home, for one run or for as long as a server lives.
+
+    Live state stays in `home`: journal.db, originals/, memory/, effects/, and logs/ (Parquet, one row a case, for monitoring).
     """
-    from proveout.actions import connectors
-    from proveout.control import ControlPlane, StopSwitch
-    from proveout.journal import Journal
+
+    release: Release
+    inbox: Path
+    home: Path
+    cache: Path | None = None  # of the reader
+    _seen: int = field(default=0, init=False)  # position of the journal up to which the memory has taken it in
+
+    def run(self) -> dict[str, Any]:
+        """Decide what is new in the inbox, carry out what is allowed, and say what came of it.
+
+        Raises Busy where another process is at work, NoDocuments for an inbox in which nothing lies.
+        """
+        from proveout.journal import Journal
+
+        with alone(self.home), Journal(self.home / "journal.db") as journal:
+            started = datetime.now(UTC).isoformat(timespec="milliseconds")
+            control = self._control(journal, f"{self.release.id[:12]} {started}")
+            effects = _carried_out(control)  # what a stop or a kill left undone
+            cases = inbox_cases(self.inbox)
+            done = journal.decided(case.id for case in cases)
+            new = [case for case in cases if case.id not in done]
+            self._catch_up(journal)
+            agent = self.agent() if new else None
+            recorded: list[Decided] = []
+            with bar("Deciding", len(new)) as step:
+                for first in range(0, len(new), BATCH):
+                    batch = new[first : first + BATCH]
+                    assert agent is not None
+                    recorded += journal.record(self._decide(agent, control, batch), control.run)
+                    effects |= _carried_out(control)
+                    self._catch_up(journal)
+                    for _ in batch:
+                        step()
+            journal.to_parquet(self.home / "logs", list(self.release.mission.fields))
+            routes = Counter(one.decision.route.value for one in recorded)
+            return {
+                "release": self.release.id,
+                "started": started,
+                "cases": len(cases),
+                "decided": len(recorded),
+                "routes": {route.value: routes[route.value] for route in Route},
+                "effects": dict(Counter(effects.values())),
+                "stopped": control.stop.stopped(),
+                "refused": {one.case.path: one.decision.because[1] for one in recorded if one.decision.route is Route.REFUSE},
+            }
+
+    @cached_property
+    def originals(self) -> documents.Originals:
+        return documents.Originals(self.home / "originals")
+
+    @cached_property
+    def memory(self) -> Memory:
+        return self.release.memory(self.home / "memory")
+
+    def agent(self) -> Agent:
+        """The release's agent over the live memory, taught what people corrected."""
+        corrected = [record for record in self.memory.corrections() if record.case not in self.release.learned][-TAUGHT:]
+        kept = [record for record in corrected if record.case in self.originals]
+        read = documents.read_many([self.originals.path(record.case) for record in kept], cache=self.cache)
+        taught = [(document, each.fields) for each, document in zip(kept, read, strict=True) if isinstance(document, Document)]
+        return self.release.agent(self.memory, self.cache, taught)
+
+    def _control(self, journal: Journal, run: str) -> ControlPlane:
+        from proveout.actions import connectors
+        from proveout.control import ControlPlane, StopSwitch
+
+        opened, hands = self.release, connectors(self.home / "effects", self.originals.path)
+        return ControlPlane(
+            opened.mission, opened.policy, opened.calibration, hands, journal, StopSwitch(self.home / "STOP"), run
+        )
+
+    def _decide(self, agent: Agent, control: ControlPlane, batch: Sequence[Case]) -> list[Decided]:
+        from proveout.journal import Decided
+
+        began = time.perf_counter()
+        decisions = agent.batch([self.originals.keep(case.id, self.inbox / case.path) for case in batch])
+        rulings = control.judge(decisions)
+        seconds = (time.perf_counter() - began) / len(batch)
+        return [Decided(case, said, ruled, seconds) for case, said, ruled in zip(batch, decisions, rulings, strict=True)]
+
+    def _catch_up(self, journal: Journal) -> None:
+        """Take into the memory what was decided and answered since it was last done. Again after a kill, it changes nothing."""
+        position = journal.position
+        decided = {one.case.id: one for one in journal.decisions(after=self._seen) if one.decision.route is not Route.REFUSE}
+        answered = journal.answers() if journal.answers(after=self._seen) else {}
+        cases = [case for case in dict.fromkeys([*decided, *answered]) if case in self.originals]
+        read = documents.read_many([self.originals.path(case) for case in cases], cache=self.cache)
+        self.memory.add(
+            record
+            for case, document in zip(cases, read, strict=True)
+            if isinstance(document, Document)
+            for record in self._records(document, decided.get(case), answered.get(case))
+        )
+        self._seen = position
+
+    def _records(self, document: Document, decided: Decided | None, answer: Answer | None) -> Iterator[Record]:
+        """What the memory keeps of a case: what the agent decided, and what a person answered."""
+        from proveout.models.values import remembered
+        from proveout.retrieval import Record, case_text, written
+
+        text = case_text(document)
+        if decided:
+            said = {name: written(value.value) for name, value in decided.decision.fields.items()}
+            yield Record(document.sha256, text, said, decided.decision.document_class, "decision", document.sha256)
+        if answer:
+            kinds = self.release.mission.kinds
+            told = {name: remembered(kinds[name], text) for name, text in answer.fields.items() if text and name in kinds}
+            yield Record(document.sha256, text, told, answer.document_class, "label", document.sha256)
+
+
+def _carried_out(control: ControlPlane) -> dict[str, str]:
+    """The newest state of every effect that was pending, by its key."""
+    return {intention.action.key: outcome.state.value for intention, outcome in control.carry_out()}
+
+
+def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path, cache: Path) -> None:
+    """The run pipeline's one step: decide what is new in `inbox` by `release`, and write a summary of this run (JSON)."""
     from proveout.release import Releases
 
-    opened = Releases(Path(releases)).open(release)
-    cases = inbox_cases(Path(inbox))
-    paths = {case.id: Path(inbox) / case.path for case in cases}
-    cache = Path(cache)
-    started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    with Journal(Path(home) / "journal.db") as journal:
-        memory = opened.memory(Path(home) / "memory")
-        _remember(memory, list(journal.decisions()), paths, cache)  # what a killed run journaled and did not remember
-        control = ControlPlane(
-            opened.mission,
-            opened.policy,
-            opened.calibration,
-            connectors(Path(home) / "effects", paths.__getitem__),
-            journal,
-            StopSwitch(Path(home) / "STOP"),
-            run=f"{opened.id[:12]} {started}",
-        )
-        effects: dict[str, str] = {}  # the newest state of each
-
-        def act() -> None:
-            effects.update({intention.action.key: outcome.state.value for intention, outcome in control.carry_out()})
-
-        act()  # on what a stop or a kill left undone
-        agent = opened.agent(memory, cache=cache)
-        done = journal.decided(case.id for case in cases)
-        new = [case for case in cases if case.id not in done]
-        recorded: list[Decided] = []
-        with bar("Deciding", len(new)) as step:
-            for first in range(0, len(new), BATCH):
-                batch = new[first : first + BATCH]
-                recorded += journal.record(_decide(agent, control, batch, paths), control.run)
-                act()
-                _remember(memory, recorded[-len(batch) :], paths, cache)
-                for _ in batch:
-                    step()
-        journal.to_parquet(Path(home) / "logs", list(opened.mission.fields))
-        routes = Counter(one.decision.route.value for one in recorded)
-        summary = {
-            "release": opened.id,
-            "started": started,
-            "cases": len(cases),
-            "decided": len(recorded),
-            "routes": {route.value: routes[route.value] for route in Route},
-            "effects": dict(Counter(effects.values())),
-            "stopped": control.stop.stopped(),
-            "refused": {one.case.path: one.decision.because[1] for one in recorded if one.decision.route is Route.REFUSE},
-        }
+    summary = Live(Releases(Path(releases)).open(release), Path(inbox), Path(home), Path(cache)).run()
     product["summary"].write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-
-
-def _decide(agent: Any, control: Any, batch: Sequence[Case], paths: Mapping[str, Path]) -> list[Decided]:
-    from proveout.journal import Decided
-
-    began = time.perf_counter()
-    decisions = agent.batch([paths[case.id] for case in batch])
-    rulings = control.judge(decisions)
-    seconds = (time.perf_counter() - began) / len(batch)
-    return [Decided(case, said, ruled, seconds) for case, said, ruled in zip(batch, decisions, rulings, strict=True)]
-
-
-def _remember(memory: Memory, decided: Sequence[Decided], paths: Mapping[str, Path], cache: Path) -> None:
-    """Add what was decided and can still be read. The text comes from the reader's cache, where the decision left it."""
-    from proveout.retrieval import Record, case_text, written
-
-    new = [one for one in decided if one.case.id in paths and memory.answer(one.case.id) is None]
-    read = documents.read_many([paths[one.case.id] for one in new], cache=cache)
-    memory.add(
-        Record(
-            case=one.case.id,
-            text=case_text(document),
-            fields={name: written(value.value) for name, value in one.decision.fields.items()},
-            document_class=one.decision.document_class,
-            document=one.case.id,
-        )
-        for one, document in zip(new, read, strict=True)
-        if isinstance(document, Document) and one.decision.route is not Route.REFUSE
-    )

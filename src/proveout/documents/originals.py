@@ -1,0 +1,47 @@
+"""The files of cases, each under its id: a decision can be read, answered and made again after the inbox was emptied.
+
+Covered: a kill at any point (a file is there whole or not at all), a file that is handed in again under another name.
+Not covered: how long they are kept, and who may see them; they are as private as the inbox.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from proveout.errors import BadInput
+
+
+class Originals:
+    """`folder/ab/abcdef…01.pdf`: the id's first two digits, the id, and the ending that the file came with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, case: str, source: Path) -> Path:
+        """Copy a file, unless it is kept already, and give where it lies."""
+        target = self.folder / case[:2] / f"{case}{source.suffix.lower()}"
+        if (there := self._find(case)) is not None:
+            return there
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            shutil.copyfile(source, aside)
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+        return target
+
+    def path(self, case: str) -> Path:
+        """Where the file of a case lies. Raises BadInput where none is kept."""
+        found = self._find(case)
+        if found is None:
+            raise BadInput(f"{self.folder}: no file of case {case[:12]}; put it back into the inbox, then: proveout run")
+        return found
+
+    def __contains__(self, case: str) -> bool:
+        return self._find(case) is not None
+
+    def _find(self, case: str) -> Path | None:
+        return next((self.folder / case[:2]).glob(f"{case}*"), None) if case.isalnum() else None
