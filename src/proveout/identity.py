@@ -164,8 +164,11 @@ class Accounts:
             )
         return key
 
-    def session(self, key: str) -> Account | None:
-        """Whose session this is; None when it never was one, is too old, was idle too long, or was ended."""
+    def session(self, key: str, using: bool = True) -> Account | None:
+        """Whose session this is; None when it never was one, is too old, was idle too long, or was ended.
+
+        `using`: this keeps it from being idle.
+        """
         now = self._clock()
         with self._reading() as ask:
             row = ask(
@@ -177,7 +180,7 @@ class Accounts:
             ).first()
         if row is None:
             return None
-        if now - row[3] >= SEEN_EVERY:
+        if using and now - row[3] >= SEEN_EVERY:
             with self._writing() as ask:
                 ask("UPDATE sessions SET seen = :now WHERE id = :id", id=_digest(key), now=now)
         return Account(row[0], Role(row[1]), row[2])

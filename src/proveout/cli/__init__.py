@@ -260,6 +260,43 @@ def stop(
     work.stop(_workspace(mission, home), because, lift)
 
 
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8321,
+    root_path: Annotated[str, typer.Option(help="Path under which a proxy shows it, such as /proveout.")] = "",
+    proxy: Annotated[str, typer.Option(help="Address of a proxy that is trusted to say who asks, and whether by https.")] = "",
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Private key, for https.", exists=True, dir_okay=False)] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Its certificate.", exists=True, dir_okay=False)] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Serve decisions to programs, reports and reviews to people; documents that come in are decided at once.
+
+    Everybody needs an account. The calls for programs are described at /api, and for code generators at /openapi.json.
+
+    \b
+    proveout user add ada --role operator
+    proveout serve
+    """
+    from proveout.cli import work
+
+    space = _workspace(mission, home)
+    work.serve(space, host, port, root_path, proxy, (ssl_keyfile, ssl_certfile))
+
+
+@app.command()
+def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invoices", home: Home = None) -> None:
+    """Serve, and open the review page in a browser. It needs an account with the role reviewer or operator."""
+    from proveout.cli import work
+
+    work.serve(_workspace(mission, home), host, port, show="/review/")
+
+
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
     """Every release with its day, its scores, and which one is promoted."""
