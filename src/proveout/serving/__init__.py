@@ -9,6 +9,7 @@ Not covered: TLS certificates of public names, and several machines; a proxy in 
 import errno
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -110,7 +111,16 @@ def serve(
                 if self.started:
                     started(f"{'https' if tls[1] else 'http'}://{_shown(host)}:{port}{root_path}")
 
-        Announced(config).run()
+        with _listening(host, port) as listening:
+            Announced(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise BadInput(f"cannot listen on {host}, port {port}: {error.strerror}; name another with --host, --port") from error
 
 
 def _shown(host: str) -> str:

@@ -77,7 +77,7 @@ def router(desk: Desk) -> APIRouter:
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
         """The same bytes are the same case, whatever the file is called: handing them in twice decides nothing twice."""
-        with aside(file.file, desk.inbox) as kept:
+        with aside(file.file, desk.incoming) as kept:
             entry = desk.register.find(kept.case)
             if entry is not None:
                 response.status_code = 200
@@ -169,7 +169,7 @@ def router(desk: Desk) -> APIRouter:
         ] = Memory.LIVE,
     ) -> answers.DecisionAnswer:
         """Nothing is written down and nothing happens."""
-        with aside(file.file, desk.space.home / "preview") as kept:
+        with aside(file.file, desk.incoming) as kept:
             said, rulings = desk.preview(kept.path, frozen=memory is Memory.RELEASE)
         return answers.decision(said, rulings, kinds())
 

@@ -45,7 +45,7 @@ class Told:
 class Desk:
     def __init__(self, space: Workspace) -> None:
         self.space = space
-        self.inbox = space.home / "inbox"
+        self.inbox, self.incoming = space.home / "inbox", space.home / "incoming"
         self.inbox.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(space.home / "journal.db")
         self.register = Register(self.journal, self.inbox)

@@ -11,10 +11,11 @@ import hashlib
 import io
 import os
 import re
+import time
 import unicodedata
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,7 @@ from proveout.errors import BadInput
 from proveout.pipeline.live import SHEET
 
 CHUNK = 1 << 20
+LEFT = 86_400.0  # seconds after which nobody is still at work on a file
 ENDINGS = {"pdf": ".pdf", "text": ".txt", "image": ".png"}
 HEADS = {b"\xff\xd8\xff": ".jpg", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
 
@@ -39,12 +41,13 @@ class Kept:
 
 @contextmanager
 def aside(source: BinaryIO, folder: Path) -> Iterator[Kept]:
-    """Write a document down where no run sees it; it is gone afterwards, unless it was moved.
+    """Write a document down in a folder that no run looks into; it is gone afterwards, unless it was moved.
 
     Raises BadInput for an empty one, UnreadableDocument for a kind of file that nothing here reads.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, digest = folder / f".{uuid.uuid4().hex}.part", hashlib.sha256()
+    _sweep(folder)
+    path, digest = folder / f"{uuid.uuid4().hex}.part", hashlib.sha256()
     try:
         with path.open("xb") as file:
             path.chmod(0o600)
@@ -73,6 +76,14 @@ def hand_in(kept: Kept, inbox: Path, name: str, day: date | None = None, segment
         kept.path.replace(target)
     _sync(inbox)
     return target
+
+
+def _sweep(folder: Path) -> None:
+    """What a killed server left."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - LEFT:
+                path.unlink()
 
 
 def _note(sheet: Path, name: str, day: date | None, segment: str) -> None:
@@ -110,7 +121,7 @@ def _ending(path: Path) -> str:
 
 @contextmanager
 def _alone(inbox: Path) -> Iterator[None]:
-    with (inbox / ".intake.lock").open("a") as file:
+    with (inbox.parent / ".intake.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
