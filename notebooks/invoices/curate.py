@@ -50,7 +50,9 @@ def _(mo):
 def the_data_set(Dataset, Path, Workspace, here, missions):
     mission = missions.load(here.params["mission"])
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)
-    dataset = Dataset.build(here.params["data"], mission, here.product["dataset"], cache=_home.cache)  # nothing is read twice
+    dataset = Dataset.build(  # with the cache nothing is read twice
+        here.params["data"], mission, here.product["dataset"], cache=_home.cache, answers=here.params["answers"]
+    )
     return dataset, mission
 
 
@@ -63,6 +65,11 @@ def _(dataset, mo):
         f"{dataset.ocr_share:.1%} of them by OCR; **{sum(bool(entry.refused) for entry in cases)} refused**; "
         + (f"from {min(_days)} to {max(_days)}." if _days else "nobody knows the days.")
         + f" Version `{dataset.version}`."
+        + (
+            f" **{dataset.notes['answers']}** training documents carry what people answered live."
+            if dataset.notes["answers"]
+            else ""
+        )
     )
     return (cases,)
 

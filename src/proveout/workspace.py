@@ -7,6 +7,7 @@ work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,12 @@ class Workspace:
             raise BadInput(f"no mission `{name}` in {root / 'pipelines'}; {hint}")
         return cls(root, name, (home or root / "work" / name).resolve())
 
+    @classmethod
+    def here(cls) -> Workspace:
+        """The one that PROVEOUT_MISSION and PROVEOUT_HOME name, as the server sets them for its pages."""
+        home = os.environ.get("PROVEOUT_HOME")
+        return cls.find(os.environ.get("PROVEOUT_MISSION", "invoices"), Path(home) if home else None)
+
     @property
     def design(self) -> Path:
         return self.root / "pipelines" / self.name
@@ -64,6 +71,11 @@ class Workspace:
     def originals(self) -> Path:
         """A file for every decided case, named by its id, so that a decision outlives the inbox."""
         return self.home / "originals"
+
+    @property
+    def answers(self) -> Path:
+        """What people answered about live cases, as a build reads it."""
+        return self.home / "answers"
 
     @property
     def memory(self) -> Path:

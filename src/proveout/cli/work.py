@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +44,18 @@ def new(name: str) -> None:
 # --- build -----------------------------------------------------------------------------------------------------------
 
 
-def environment(space: Workspace, data: Path | None = None) -> dict[str, Any]:
-    """What the build spec's placeholders become for this workspace."""
+def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """What the build spec's placeholders become for this workspace. What people answered until now is laid among them."""
+    from proveout.documents import Originals
+    from proveout.pipeline import answered
+
+    originals, dataset = Originals(space.originals), space.build / "curate" / "dataset"
+    teach, judge = answered.write(space.answers, space.home / "journal.db", originals, space.mission, dataset)
+    if teach or judge:
+        tell(f"  answers    {teach} join the training documents; {judge} are about documents that calibrate or test")
     examples = space.design / "examples"
     data = data or _last_data(space) or (examples if examples.is_dir() else space.home / "synthetic")
-    return {"data": data.resolve(), "out": space.build, "releases": space.releases}
+    return {"data": data.resolve(), "answers": space.answers, "out": space.build, "releases": space.releases}
 
 
 def _last_data(space: Workspace) -> Path | None:
@@ -60,7 +67,7 @@ def _last_data(space: Workspace) -> Path | None:
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
     from proveout.pipeline import build as run_build
 
-    env = environment(space, data)
+    env = environment(space, data, say)
     if not env["data"].is_dir():
         raise BadInput(
             f"{env['data']}: no such folder; expected documents and a labels.csv. "

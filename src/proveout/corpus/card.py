@@ -128,6 +128,8 @@ def _limits(data: Dataset, cases: Sequence[Entry], mission: Mission) -> list[str
     if data.notes["unlabelled"]:
         some = ", ".join(data.notes["unlabelled"][:SHOWN])
         limits.append(f"{len(data.notes['unlabelled'])} files have no row in labels.csv and count as live cases: {some}.")
+    if answers := data.notes.get("answers"):
+        limits.append(f"{answers} training documents carry what people answered about them live.")
     if data.notes["unknown_columns"]:
         limits.append(f"Columns that mean nothing here and were left out: {', '.join(data.notes['unknown_columns'])}.")
     for split in _names(cases):

@@ -71,10 +71,17 @@ class Dataset:
 
     @classmethod
     def build(
-        cls, folder: Path | str, mission: Mission, out: Path | str, progress: Progress | None = None, cache: Path | None = None
+        cls,
+        folder: Path | str,
+        mission: Mission,
+        out: Path | str,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+        answers: Path | str | None = None,
     ) -> Self:
         """Read every document of a folder with its labels.csv, and write the data set to `out`.
 
+        `answers`: a folder of answered live cases (`pipeline.answered`), which join the training split.
         Raises NoDocuments for a folder in which nothing can be read, BadLabels for a labels.csv that contradicts itself
         or the folder. With a `cache` folder, files that were read before are not read again.
         """
@@ -96,15 +103,21 @@ class Dataset:
                 f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {read[0]}"
             )
         entries, kept = _entries(folder, files, labels.rows, read)
+        answered = Path(answers) if answers and (Path(answers) / "labels.csv").exists() else None
+        more = _files(answered) if answered else {}
+        told = read_labels(answered / "labels.csv", mission).rows if answered else {}
+        taught = len(told) and _answer(entries, kept, more, told, list(documents.read_many(list(more.values()), cache)))
+        entries = _with_twins(entries, kept)
         notes = {
             "unlabelled": sorted(name for name in files if name not in labels.rows),
             "unknown_columns": list(labels.unknown),
             "columns": list(labels.columns),
+            "answers": taught,
             "splits": "labels.csv" if "split" in labels.columns else "by day, oldest first",
         }
         with _whole(out) as staging:
             _write(staging, entries, kept, folder.resolve().name, notes)
-            _copy(files.values(), staging / "files")
+            _copy([*files.values(), *more.values()], staging / "files")
             (staging / "card.md").write_text(card(cls(staging), mission), encoding="utf-8")
         return cls(out)
 
@@ -230,8 +243,8 @@ class Dataset:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The documents of a folder, or of its `pdf/`, by the stem of their names."""
-    inside = folder / "pdf" if (folder / "pdf").is_dir() else folder
+    """The documents of a folder, or of its `pdf/` or `files/`, by the stem of their names."""
+    inside = next((folder / each for each in ("pdf", "files") if (folder / each).is_dir()), folder)
     if not inside.is_dir():
         raise NoDocuments(f"{folder}: no such folder; expected one with PDFs, images or texts and a labels.csv")
     found = sorted(p for p in inside.iterdir() if p.is_file() and p.suffix.lower() not in BESIDE and not p.name.startswith("."))
@@ -274,7 +287,37 @@ def _entries(
         if sha256 not in first and isinstance(answer, Document):
             kept.append(answer)
         first.setdefault(sha256, place)
-    return _with_splits(_with_twins(entries, kept)), kept
+    return _with_splits(entries), kept
+
+
+def _answer(
+    entries: list[Entry],
+    kept: list[Document],
+    files: Mapping[str, Path],
+    rows: Mapping[str, Row],
+    read: Sequence[Document | UnreadableDocument],
+) -> int:
+    """Add answered live cases to the training documents, and give how many; where one is here, what people answered counts.
+
+    What calibrates and tests stays as it is: it is there to judge, and an answer about it teaches nothing.
+    """
+    taught, places = 0, {entry.case.id: at for at, entry in enumerate(entries) if not entry.duplicate_of}
+    for path, found in zip(files.values(), read, strict=True):
+        row = rows.get(path.stem)
+        if row is None or not isinstance(found, Document):
+            continue
+        at = places.get(found.sha256)
+        if at is None:
+            case = Case(found.sha256, f"answers/{path.name}", row.day, row.segment)
+            entries.append(Entry(case, "train", "", row.fields, row.document_class, row.source))
+            kept.append(found)
+        elif (entry := entries[at]).split in ("train", "stream"):
+            fields, document_class = {**entry.labels, **row.fields}, row.document_class or entry.document_class
+            entries[at] = replace(entry, split="train", labels=fields, document_class=document_class, source=row.source)
+        else:
+            continue
+        taught += 1
+    return taught
 
 
 def _id_of_unread(path: Path) -> str:

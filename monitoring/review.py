@@ -1,0 +1,172 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="full", app_title="Review")
+
+
+@app.cell
+def _():
+    import os
+
+    import marimo as mo
+
+    from proveout import documents, review
+    from proveout.errors import BadInput
+    from proveout.journal import Journal
+    from proveout.records import Document
+    from proveout.review import sheet
+    from proveout.workspace import Workspace
+
+    return BadInput, Document, Journal, Workspace, documents, mo, os, review, sheet
+
+
+@app.cell
+def who_answers_where(Journal, Workspace, documents, mo, os):
+    _user = getattr(mo.app_meta().request, "user", None)
+    _name = _user.get("username") if isinstance(_user, dict) else getattr(_user, "display_name", "")
+    person = _name or (os.environ.get("USER", "somebody") if mo.app_meta().mode == "edit" else "")
+    mo.stop(not person, mo.md("Nobody is signed in. Open this page with `proveout review`."))
+    space = Workspace.here()
+    mission = space.mission
+    journal = Journal(space.home / "journal.db")
+    originals = documents.Originals(space.originals)
+    return journal, mission, originals, person, space
+
+
+@app.cell
+def _(mo):
+    where, go = mo.state(mo.query_params().get("case", ""))  # the case that is looked at; "" the one that waits longest
+    answers, note = mo.state(())  # (case, what was said) in this session, the newest last
+    problem, tell = mo.state("")
+    return answers, go, note, problem, tell, where
+
+
+@app.cell
+def the_queue(answers, journal, review, where):
+    answers()
+    queue = review.waiting(journal)
+    _wanted = list(journal.decisions(case=where()))[:1] if where() else []
+    decided = (_wanted or queue or [None])[0]
+    at = next((n for n, one in enumerate(queue) if decided and one.case.id == decided.case.id), -1)
+    return at, decided, queue
+
+
+@app.cell
+def _(answers, decided, mo, person, problem, queue):
+    _count = f"**{len(queue)}** {'case waits' if len(queue) == 1 else 'cases wait'} for a person."
+    _last = f" The last one: {answers()[-1][1]}." if answers() else ""
+    _said = f"{_count} {person} answered {len(answers())} now.{_last}"
+    _end = f"## Nothing waits for you\n\n{_said}\n\nThe next `proveout run` and `proveout build` use it."
+    _shown = [mo.md(_said if decided else _end)]
+    if problem():
+        _shown.append(mo.callout(mo.md(f"**Not saved.** {problem()}"), kind="danger"))
+    mo.vstack(_shown)
+    return
+
+
+@app.cell
+def the_values(decided, mission, mo):
+    mo.stop(decided is None)
+    # In a list, so that typing runs nothing again: the values are asked for when an answer is given.
+    form = [
+        mo.ui.dictionary(
+            {
+                name: mo.ui.text(
+                    decided.decision.fields[name].text if name in decided.decision.fields else "",
+                    label=name,
+                    placeholder="not on this document",
+                    debounce=False,  # the last letter counts, however soon the key to save follows
+                    full_width=True,
+                )
+                for name in mission.fields
+            }
+        )
+    ]
+    return (form,)
+
+
+@app.cell
+def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mission, mo, note, person, queue, review, tell):
+    mo.stop(decided is None)
+
+    def _beside(step):
+        """The waiting case before or after this one; "" when this was the last."""
+        others = [one.case.id for one in queue if one.case.id != decided.case.id]
+        return others[(max(at, 0) + min(step, 0)) % len(others)] if others else ""
+
+    def _say(answer, word):
+        journal.answer([answer])
+        tell("")
+        note(lambda said: (*said, (decided.case.id, f"{decided.case.path} {word}")))
+        go(_beside(0))
+
+    def _save(_):
+        try:
+            _answer = review.answer(decided, mission, form[0].value, person)
+        except BadInput as error:
+            tell(str(error))
+            return
+        _wrong = [name for name, right in _answer.right.items() if not right]
+        _say(_answer, f"corrected ({', '.join(_wrong)})" if _wrong else "approved")
+
+    def _reject(_):
+        _say(review.rejection(decided, mission, person), "rejected")
+
+    def _move(case):
+        def _go(_):
+            tell("")
+            go(case)
+
+        return _go
+
+    _last = answers()[-1][0] if answers() else decided.case.id
+    buttons = mo.hstack(
+        [
+            mo.ui.button(
+                label="Save: these values are right · Ctrl+Enter",
+                kind="success",
+                keyboard_shortcut="Ctrl-Enter",
+                on_change=_save,
+            ),
+            mo.ui.button(label="Reject: no case for us · Alt+R", kind="danger", keyboard_shortcut="Alt-r", on_change=_reject),
+            mo.ui.button(label="Later · Alt+N", keyboard_shortcut="Alt-n", on_change=_move(_beside(0))),
+            mo.ui.button(label="Back · Alt+B", keyboard_shortcut="Alt-b", on_change=_move(_beside(-1))),
+            mo.ui.button(label="My last answer · Alt+Z", keyboard_shortcut="Alt-z", on_change=_move(_last)),
+        ],
+        justify="start",
+        wrap=True,
+    )
+    return (buttons,)
+
+
+@app.cell
+def the_pages(Document, decided, documents, mo, originals, sheet, space):
+    mo.stop(decided is None)
+    if decided.case.id in originals:
+        _path = originals.path(decided.case.id)
+        _read = next(documents.read_many([_path], cache=space.cache))
+        _html = sheet.pages(decided.decision, _read, _path) if isinstance(_read, Document) else f"<p>{_read}</p>"
+    else:
+        _html = "<p>The file of this case is not kept; it was decided before files were.</p>"
+    pages = mo.Html(_html)
+    return (pages,)
+
+
+@app.cell
+def the_case(buttons, decided, form, mission, mo, pages, sheet):
+    mo.stop(decided is None)
+    _decision = decided.decision
+    _rows = [
+        mo.vstack([form[0][name], mo.Html(sheet.sure(_decision.fields.get(name), name in _decision.automated))], gap=0.2)
+        for name in mission.fields
+    ]
+    _about = f"{_decision.document_class}, received {decided.case.day or 'on an unknown day'}, case `{decided.case.id[:12]}`"
+    _head = mo.md(f"### {decided.case.path}\n{_about}")
+    mo.hstack(
+        [pages, mo.vstack([_head, *_rows, buttons, mo.Html(sheet.reasons(decided))])], widths=[6, 5], align="start", gap=2
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()

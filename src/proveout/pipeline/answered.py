@@ -1,0 +1,69 @@
+"""What people answered about live cases, as a folder that the next build learns from. One door: `write`.
+
+    labels.csv          file_id (the case's id), the mission's fields, class, day, segment, source (who answered)
+    files/<id>.<ending> links to the originals
+
+Answers go to the training split and to no other: people are asked about the cases that the agent was unsure of, and a
+threshold that is certified on those would speak of them alone. What a build holds back to judge by is left out.
+Covered: nothing new leaves the folder as it is, byte for byte; a kill on the way leaves the old one.
+Not covered: "the document has none" cannot be said in a labels.csv; such an answer counts in the reports only.
+"""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+from proveout.corpus import Dataset
+from proveout.documents import Originals
+from proveout.journal import Answer, Decided, Journal
+from proveout.mission import Mission
+
+
+def write(folder: Path, journal: Path, originals: Originals, mission: Mission, dataset: Path) -> tuple[int, int]:
+    """Make the folder say what the journal says now. Gives how many answered cases teach, and how many only judge.
+
+    `dataset`: of the last build, if there was one; what it calibrates and tests with is left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not journal.exists():
+        return 0, 0
+    with Journal(journal) as opened:
+        answers = opened.answers()
+        held = _held_back(dataset) if answers else frozenset()
+        teach = {case: one for case, one in answers.items() if case not in held and case in originals}
+        rows = [_row(teach[one.case.id], one, mission) for one in opened.decisions() if one.case.id in teach] if teach else []
+    if rows:
+        (folder / "files").mkdir(exist_ok=True)
+        for case in teach:
+            source = originals.path(case)
+            if not (folder / "files" / source.name).exists():
+                _link(source, folder / "files" / source.name)
+        aside = folder / ".labels.csv.part"
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            columns = ["file_id", *mission.fields, "class", "day", mission.segment, "split", "source"]
+            table = csv.DictWriter(file, columns, restval="")
+            table.writeheader()
+            table.writerows(sorted(rows, key=lambda row: row["file_id"]))
+        aside.replace(folder / "labels.csv")
+    return len(rows), len(answers) - len(rows)
+
+
+def _held_back(dataset: Path) -> frozenset[str]:
+    """The cases by which the last build judges itself."""
+    if not (dataset / "dataset.json").exists():
+        return frozenset()
+    return frozenset(entry.case.id for entry in Dataset.load(dataset).entries if entry.split not in ("train", "stream"))
+
+
+def _row(answer: Answer, decided: Decided, mission: Mission) -> dict[str, str]:
+    row = {name: text for name, text in answer.fields.items() if name in mission.fields}
+    row |= {"file_id": answer.case, "split": "train", "source": f"answered by {answer.by}", "class": answer.document_class}
+    return row | {"day": decided.case.day.isoformat() if decided.case.day else "", mission.segment: decided.case.segment}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)

@@ -1,0 +1,49 @@
+"""What people are asked and what they answer: the cases that the agent left to a person become labels with an author.
+
+Three answers: approve (every value as shown), correct (some otherwise), reject (no case for this mission). An answer teaches
+the extractor from the next run on, joins the training documents of the next build, and counts in the reports.
+Covered: a value that is none of its field's kind is refused before anything is written; answering twice says it once.
+Not covered: who may answer (`identity`), and effects: an answer files and pays nothing.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+
+from proveout.errors import BadInput
+from proveout.evaluation import verdicts
+from proveout.journal import Answer, Decided, Journal
+from proveout.mission import Mission
+from proveout.models.values import value_of
+from proveout.records import Route
+
+ENOUGH = 500  # waiting cases that are listed; a person answers about a hundred an hour
+
+
+def waiting(journal: Journal) -> list[Decided]:
+    """Cases that go to a person and that nobody answered, those that wait longest first, at most 500."""
+    answered = journal.answers()
+    asked = (one for one in journal.decisions() if one.decision.route is Route.REVIEW and one.case.id not in answered)
+    return list(islice(asked, ENOUGH))
+
+
+def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: str) -> Answer:
+    """What a person says a case's fields are; "" where the document has none. Unchanged values approve the decision.
+
+    Raises BadInput for a field that the mission lacks, and for a value that is none of its kind.
+    """
+    if unknown := sorted(set(values) - set(mission.fields)):
+        raise BadInput(
+            f"no field {', '.join(unknown)} in mission {mission.mission}; its fields are {', '.join(mission.fields)}"
+        )
+    said = {name: " ".join(text.split()) for name, text in values.items()}
+    for name, text in [(name, text) for name, text in said.items() if text]:
+        try:
+            value_of(mission.kinds[name], text)
+        except ValueError as error:
+            raise BadInput(f"{name}: {error}; write the value as it is printed, or nothing if the document has none") from error
+    return Answer(decided.case.id, said, by, decided.decision.document_class, verdicts(said, decided.decision, mission.kinds))
+
+
+def rejection(decided: Decided, mission: Mission, by: str) -> Answer:
+    """A person says that a document is none of the mission's: it is of the class that is never acted on."""
+    return Answer(decided.case.id, {}, by, mission.classes[-1])
