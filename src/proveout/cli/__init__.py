@@ -153,7 +153,7 @@ def parity(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide the calibration cases three ways and compare: the notebook in marimo's kernel, the pipeline, the release.
+    """Decide the calibration cases four ways and compare: notebook in marimo's kernel, pipeline, release, server.
 
     Exit code 1 and a table of what differs, where anything does. The build's products stay as they are.
     """

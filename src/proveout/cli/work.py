@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +107,13 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
 
 
 def parity(space: Workspace, tolerance: float) -> bool:
-    """Say whether notebook, pipeline and release decide the same, and return it."""
+    """Say whether notebook, pipeline, release and server decide the same, and return it."""
     from proveout.pipeline.parity import parity as compare_ways
+    from proveout.serving.parity import decided_by_server
 
-    found = compare_ways(space.spec("build"), environment(space), space.releases, tolerance=tolerance, cache=space.cache)
+    server = {"server": partial(decided_by_server, space)}
+    env, releases = environment(space), space.releases
+    found = compare_ways(space.spec("build"), env, releases, tolerance=tolerance, cache=space.cache, others=server)
     say(str(found))
     return found.agrees
 

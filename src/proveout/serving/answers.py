@@ -3,17 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from proveout import records
 from proveout.control import Ruling
-from proveout.journal import Event
 from proveout.journal.prose import history, printed
 from proveout.records import Decision, Kind, Route
 from proveout.release import Release
 from proveout.retrieval.memory import written
+from proveout.serving.desk import Told
 from proveout.serving.register import Entry, Standing
 
 CASE = r"^[0-9a-f]{64}$"
@@ -145,7 +146,7 @@ def case(entry: Entry) -> Case:
         {
             "id": entry.case,
             "state": entry.standing,
-            "document": _utf8(entry.path),
+            "document": _utf8(entry.document),
             "at": entry.at,
             "day": entry.day,
             "segment": entry.segment,
@@ -189,13 +190,14 @@ def actions(rulings: Sequence[Ruling]) -> list[Action]:
     ]
 
 
-def explanation(said: Decision, rulings: Sequence[Ruling], events: Sequence[Event], home: str) -> Explanation:
+def explanation(told: Told, home: Path) -> Explanation:
     """`home` is cut off from what is told: a visitor need not know where this machine keeps things."""
-    told = f"{printed(said, rulings)}\n\n{history(events)}".replace(f"{home}/", "")
-    lines = [line.split("  ", 2)[2] for line in history(events).replace(f"{home}/", "").splitlines()[1:]]
+    said, rulings = told.decided.decision, told.decided.rulings
+    happened = history(told.events).replace(f"{home}/", "")
+    lines = [line.split("  ", 2)[2] for line in happened.splitlines()[1:]]
     return Explanation(
         case=said.case,
-        text=_utf8(told),
+        text=_utf8(f"{printed(said, rulings)}\n\n{happened}"),
         because=[_utf8(one) for one in said.because],
         evidence={
             name: {"for": [*map(_utf8, one.speaks_for)], "against": [*map(_utf8, one.speaks_against)]}
@@ -203,7 +205,8 @@ def explanation(said: Decision, rulings: Sequence[Ruling], events: Sequence[Even
         },
         verdicts=actions(rulings),
         history=[
-            Happened.model_validate({"at": event.at, "what": _utf8(line)}) for event, line in zip(events, lines, strict=True)
+            Happened.model_validate({"at": event.at, "what": _utf8(line)})
+            for event, line in zip(told.events, lines, strict=True)
         ],
     )
 

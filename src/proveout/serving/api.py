@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, File, Form, Path, Query, Request, Response, UploadFile
 from fastapi.openapi.utils import get_openapi
 
+from proveout.documents import page_png
 from proveout.records import Kind, Route
 from proveout.serving import answers
 from proveout.serving.desk import Desk, Told
 from proveout.serving.guards import COOKIE, needed
 from proveout.serving.intake import aside, hand_in
-from proveout.serving.pictures import page_png
 from proveout.serving.problems import PROBLEM, Problem, Refusal
 from proveout.serving.register import Standing
 
@@ -136,8 +136,7 @@ def router(desk: Desk) -> APIRouter:
         responses=_says(_404="No case has this id.", _409="It is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
-        found = _told(case)
-        return answers.explanation(found.decided.decision, found.decided.rulings, found.events, str(desk.space.home))
+        return answers.explanation(_told(case), desk.space.home)
 
     @api.get(
         "/cases/{case}/page/{number}.png",

@@ -40,6 +40,11 @@ class Entry:
     release: str = ""
     effects: dict[str, str] = field(default_factory=dict)  # action to its state: waiting, done, refused
 
+    @property
+    def document(self) -> str:
+        """What people call it, without the id that `intake` puts before a name."""
+        return self.path.removeprefix(f"{self.case}-")
+
 
 class Register:
     def __init__(self, journal: Journal, inbox: Path) -> None:

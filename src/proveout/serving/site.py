@@ -5,6 +5,7 @@ other server. A report runs its scripts, if it has any, in an origin of its own.
 """
 
 import logging
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,22 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proveout.errors import NoEntry
 from proveout.identity import Accounts, Role
 from proveout.records import Route
+from proveout.serving import answers
+from proveout.serving.api import CaseId
 from proveout.serving.desk import Desk
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
+from proveout.serving.problems import Refusal
 from proveout.serving.register import Standing
 
 LOG = logging.getLogger("proveout.serving")
-RECENT = 12  # cases on the first page
+RECENT, SHOWN = 12, 5  # cases on the first page, pages of a case
 REPORTS = {
     "What changed, and whom it hurts": "report.html",
     "Every column, by Evidently": "drift/drift.html",
@@ -48,7 +54,35 @@ def mount_notebook(app: FastAPI, path: str, notebook: Path) -> None:
     def with_slash(request: Request) -> Response:
         return RedirectResponse(f"{_root(request)}{path}/", 307)
 
-    app.mount(path, marimo.create_asgi_app(quiet=True, include_code=False).with_app(path="", root=str(notebook)).build())
+    app.mount(path, Owned(marimo.create_asgi_app(quiet=True, include_code=False).with_app(path="", root=str(notebook)).build()))
+
+
+class Owned:
+    """A notebook's session belongs to whoever began it: nobody answers in the name of somebody who sat here before."""
+
+    KEPT = 10_000
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._owners: OrderedDict[str, str] = OrderedDict()  # marimo's session to the account's name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not self._is_own(HTTPConnection(scope)):
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008, "reason": "somebody else's"})
+                return
+            raise Refusal(403, "this page was opened by somebody else; load it again")
+        await self.app(scope, receive, send)
+
+    def _is_own(self, connection: HTTPConnection) -> bool:
+        name = connection.user.name
+        for session in filter(None, (connection.headers.get("marimo-session-id"), connection.query_params.get("session_id"))):
+            if self._owners.setdefault(session, name) != name:
+                return False
+            self._owners.move_to_end(session)
+        while len(self._owners) > self.KEPT:
+            self._owners.popitem(last=False)
+        return True
 
 
 def _entrance(accounts: Accounts) -> APIRouter:
@@ -119,6 +153,15 @@ def _rooms(app: FastAPI, desk: Desk, has_review: bool) -> APIRouter:
             recent=entries[:RECENT],
             reports=[(title, path) for title, path in REPORTS.items() if (desk.space.reports / path).exists()],
         )
+
+    @pages.get("/cases/{case}")
+    def one_case(request: Request, case: CaseId) -> Response:
+        entry, told = desk.register.find(case), desk.told(case)
+        if entry is None:
+            raise Refusal(404, "no case has this id; the first page lists the newest")
+        text = answers.explanation(told, desk.space.home).text if told else "It waits, and is decided next."
+        count = int(told.decided.decision.descriptors.get("pages", 0)) if told else 0
+        return shown(request, "case.html.j2", entry=entry, text=text, pages=min(count, SHOWN), more=max(count - SHOWN, 0))
 
     @pages.get("/api")
     def programs(request: Request) -> Response:

@@ -1,11 +1,11 @@
-"""A page of a case's document as a PNG, drawn in a process of its own, so that a hostile file takes nothing down with it."""
+"""A page of a document as a PNG, drawn in a process of its own, so that a hostile file takes nothing down with it."""
 
 import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
 
-from proveout import documents
+from proveout.documents.batch import read_many
 from proveout.errors import UnreadableDocument
 from proveout.records import Document, Page
 
@@ -32,7 +32,7 @@ def page_png(path: Path, number: int, cache: Path | None = None) -> bytes | None
 @lru_cache(maxsize=32)
 def _read(path: Path, cache: Path | None) -> Document | UnreadableDocument:
     """By its path: originals never change."""
-    return next(documents.read_many([path], cache=cache))
+    return next(read_many([path], cache=cache))
 
 
 def _drawn(path: Path, page: Page) -> bytes:
