@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,11 +66,11 @@ class Desk:
         self._worker.start()
 
     def close(self) -> None:
-        """Waits for the batch that is being decided; what was not decided yet waits for the next server or run."""
+        """Waits a little for a run to end. One that is cut off is continued by the next server or run."""
         self._closing.set()
         self._wake.set()
         if self._worker.is_alive():
-            self._worker.join(timeout=60)
+            self._worker.join(timeout=10)
         self.journal.close()
 
     def wake(self) -> None:
@@ -87,9 +87,13 @@ class Desk:
         return self._release
 
     def told(self, case: str) -> Told | None:
-        """What was decided of a case; None while it waits or where nobody knows it."""
+        """What was decided of a case, its fields in the mission's order; None while it waits or where nobody knows it."""
         found = next(self.journal.decisions(case=case), None)
-        return Told(found, list(self.journal.events(case))) if found else None
+        if found is None:
+            return None
+        said = found.decision
+        fields = {name: said.fields[name] for name in self.space.mission.fields if name in said.fields}
+        return Told(replace(found, decision=replace(said, fields=fields)), list(self.journal.events(case)))
 
     def file(self, case: str) -> Path | None:
         """The document of a case, decided or waiting."""
