@@ -68,7 +68,9 @@ def _(answers, decided, mo, person, problem, queue):
 def the_values(decided, mission, mo):
     mo.stop(decided is None)
     # In a list, so that typing runs nothing again: the values are asked for when an answer is given.
+    _class = decided.decision.document_class
     form = [
+        mo.ui.dropdown(mission.classes, value=_class if _class in mission.classes else None, label="class", full_width=True),
         mo.ui.dictionary(
             {
                 name: mo.ui.text(
@@ -80,7 +82,7 @@ def the_values(decided, mission, mo):
                 )
                 for name in mission.fields
             }
-        )
+        ),
     ]
     return (form,)
 
@@ -102,11 +104,12 @@ def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mis
 
     def _save(_):
         try:
-            _answer = review.answer(decided, mission, form[0].value, person)
+            _answer = review.answer(decided, mission, form[1].value, person, form[0].value or "")
         except BadInput as error:
             tell(str(error))
             return
         _wrong = [name for name, right in _answer.right.items() if not right]
+        _wrong += ["class"] if _answer.document_class != decided.decision.document_class else []
         _say(_answer, f"corrected ({', '.join(_wrong)})" if _wrong else "approved")
 
     def _reject(_):
@@ -157,13 +160,16 @@ def the_case(buttons, decided, form, mission, mo, pages, sheet):
     mo.stop(decided is None)
     _decision = decided.decision
     _rows = [
-        mo.vstack([form[0][name], mo.Html(sheet.sure(_decision.fields.get(name), name in _decision.automated))], gap=0.2)
+        mo.vstack([form[1][name], mo.Html(sheet.sure(_decision.fields.get(name), name in _decision.automated))], gap=0.2)
         for name in mission.fields
     ]
-    _about = f"{_decision.document_class}, received {decided.case.day or 'on an unknown day'}, case `{decided.case.id[:12]}`"
+    _about = f"received {decided.case.day or 'on an unknown day'}, case `{decided.case.id[:12]}`"
     _head = mo.md(f"### {decided.case.path}\n{_about}")
     mo.hstack(
-        [pages, mo.vstack([_head, *_rows, buttons, mo.Html(sheet.reasons(decided))])], widths=[6, 5], align="start", gap=2
+        [pages, mo.vstack([_head, form[0], *_rows, buttons, mo.Html(sheet.reasons(decided))])],
+        widths=[6, 5],
+        align="start",
+        gap=2,
     )
     return
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from program import PROVEOUT
-from proveout.cli.new import new, write_examples
+from proveout.cli.new import EXAMPLES, new, write_examples
 from proveout.errors import BadInput
 from proveout.mission import load
 from proveout.prompts import Prompts
@@ -123,7 +123,7 @@ def test_without_the_notebooks_that_ship_nothing_is_written(tmp_path):
 
 def test_the_same_seed_gives_the_same_examples(tmp_path):
     for name in ("one", "two"):
-        write_examples(tmp_path / name, documents=20)
+        write_examples(tmp_path / name, EXAMPLES["questions"], documents=20)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
     rows = list(csv.DictReader((tmp_path / "one" / "labels.csv").open()))

@@ -232,7 +232,7 @@ def _(mo):
 @app.cell
 def scenario_table(agent, chosen, mission, mo, scenarios, steps):
     _found = steps["decision"].fields
-    _list = scenarios(list(mission.fields))
+    _list = scenarios([name for name, kind in mission.kinds.items() if kind != "flag"])
     _answers = agent.batch([scenario.change(chosen, _found) for scenario in _list])
     _rows = [
         {

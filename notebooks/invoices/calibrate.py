@@ -17,10 +17,10 @@ def _():
     from proveout import mission as missions
     from proveout.calibration import Calibration
     from proveout.corpus import Dataset
-    from proveout.evaluation import score
+    from proveout.evaluation import commonest, score
     from proveout.models import Extractor
 
-    return Calibration, Dataset, Extractor, missions, score
+    return Calibration, Dataset, Extractor, commonest, missions, score
 
 
 @app.cell
@@ -127,6 +127,26 @@ def _(calibration, fewest_values, mission, mo):
         else "Every field has a threshold."
     )
     mo.md(_answer)
+    return
+
+
+@app.cell
+def what_a_flag_promises(commonest, labels, mission, mo):
+    _said = []
+    for _name in (name for name, kind in mission.kinds.items() if kind == "flag"):
+        _answer, _share = commonest([gold[_name] for gold in labels.values() if _name in gold])
+        if _share >= mission.slo.precision:
+            _said.append(
+                f"**{_name}: the promise is cheap.** Always answering `{_answer}` would be right in {_share:.0%} of these "
+                f"cases, and {mission.slo.precision:.0%} is promised. Promise more than {_share:.0%}, and read in evaluate how "
+                "many a yes it finds."
+            )
+        elif _answer:
+            _said.append(
+                f"{_name}: always answering `{_answer}` would be right in {_share:.0%} of these cases; the promise of "
+                f"{mission.slo.precision:.0%} asks for more than that."
+            )
+    mo.md("\n\n".join(["### What the promise of a flag is worth", *_said])) if _said else None
     return
 
 

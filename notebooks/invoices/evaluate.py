@@ -89,6 +89,10 @@ def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions
         }
         for split in splits
     }
+    for _split in splits:
+        _given = evaluation.answers(predictions)
+        if _yes := evaluation.of_yes(dataset.labels(_split), _given, mission.kinds):
+            metrics[_split]["yes"] = {name: counts.as_plain() for name, counts in _yes.items()}
     metrics["headline"] = "; ".join(
         f"{split} F1 {metrics[split]['all']['fields']['micro']['f1']:.3f}, "
         f"{metrics[split]['automated']['fields']['micro']['coverage']:.0%} automated"
@@ -110,6 +114,18 @@ def _(metrics, mo, pd, splits):
                 mo.ui.table(pd.DataFrame(_found["fields"], dtype=float).T.round(3).reset_index(names="field"), selection=None)
             )
     mo.vstack(_tables)
+    return
+
+
+@app.cell
+def flags_by_their_yes(metrics, mo, splits):
+    _rows = [
+        {"split": split, "flag": name, "precision of yes": yes["precision"], "recall of yes": yes["recall"]}
+        for split in splits
+        for name, yes in metrics[split].get("yes", {}).items()
+    ]
+    _why = "A flag that is seldom yes is right most of the time when it always says no. What its **yes** is worth:"
+    mo.vstack([mo.md(_why), mo.ui.table(_rows, selection=None)]) if _rows else None
     return
 
 

@@ -42,8 +42,9 @@ def _(mo):
     # The extractor
 
     Everything on a page that could be a value is a candidate. What stands around it, what the prompts say of the field,
-    and what other documents of the same form taught, make it more or less likely. Here the extractor learns from the
-    training split; the calibration split, which it never sees, says how sure it may be.
+    and what other documents of the same form taught, make it more or less likely. A flag is answered from the words of the
+    whole document. Here the extractor learns from the training split; the calibration split, which it never sees, says how
+    sure it may be.
     """)
     return
 
@@ -157,13 +158,19 @@ def _(mission, mo):
 
 @app.cell
 def importance(dataset, extractor, field_picker, mission, names, plt):
-    _evidence = extractor.reader.read(dataset.documents("train")[0]).kinds[mission.kinds[field_picker.value]]
-    _shares = extractor.rankers[field_picker.value].importance(names(_evidence))
-    _top = dict(list(_shares.items())[:14][::-1])
-    assert abs(sum(_shares.values()) - 1) < 1e-6
+    if mission.kinds[field_picker.value] == "flag":
+        _shares = extractor.flags[field_picker.value].log_odds("yes")
+        _ranked = sorted(_shares.items(), key=lambda pair: -abs(pair[1]))
+        _said = f"log odds of {field_picker.value} where it is said (orange: of no)"
+    else:
+        _evidence = extractor.reader.read(dataset.documents("train")[0]).kinds[mission.kinds[field_picker.value]]
+        _shares = extractor.rankers[field_picker.value].importance(names(_evidence))
+        _ranked, _said = list(_shares.items()), f"share of the gain, {field_picker.value}"
+        assert abs(sum(_shares.values()) - 1) < 1e-6
+    _top = dict(_ranked[:14][::-1])
     _figure, _axes = plt.subplots(figsize=(7, 3.8))
-    _axes.barh(list(_top), list(_top.values()), color="#2b6cb0")
-    _axes.set_xlabel(f"share of the gain, {field_picker.value}")
+    _axes.barh(list(_top), list(_top.values()), color=["#2b6cb0" if share >= 0 else "#dd6b20" for share in _top.values()])
+    _axes.set_xlabel(_said)
     _axes.spines[["top", "right"]].set_visible(False)
     _figure.tight_layout()
     _figure

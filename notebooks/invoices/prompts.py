@@ -41,12 +41,12 @@ def _():
     from proveout.corpus import Dataset
     from proveout.errors import BadPrompts
     from proveout.evaluation import score
-    from proveout.models import Extractor
+    from proveout.models import Extractor, flags
     from proveout.models.features import SLOTS, reading_of
     from proveout.models.labels import Labels
     from proveout.models.values import same
 
-    return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, mo, np, plt, reading_of, same, score, shutil, tempfile
+    return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, flags, mo, np, plt, reading_of, same, score, shutil, tempfile
 
 
 @app.cell
@@ -56,6 +56,7 @@ def _(mo):
 
     A field's **labels** are the phrases printed beside its value, its **not_labels** those beside wrong answers. They cut the
     page, find candidates and are columns of the ranker; the descriptions and examples go to a language model, where one joins.
+    A flag's labels speak for yes, wherever they stand, and its not_labels for no.
 
     Edit below and the scores follow. What you edit here is a draft: the step's product is what stands in the files.
     """)
@@ -113,22 +114,28 @@ def _(Dataset, here):
 
 
 @app.cell
-def _(Labels, SLOTS, gold, mission, np, reading_of, sample, score):
+def _(Labels, SLOTS, flags, gold, mission, np, reading_of, sample, score):
+    valued = {name: kind for name, kind in mission.kinds.items() if kind != "flag"}
     BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
 
     def by_labels_alone(prompts):
-        """Answers of a rule that knows nothing but the phrases: the value whose label is nearest to one of them."""
+        """Answers of a rule that knows nothing but the phrases: the value whose label is nearest to one of them.
+
+        A flag is what its phrases say, and no where they say nothing.
+        """
         groups = {}
-        for name, prompt in prompts.fields.items():
-            groups[name], groups[f"not {name}"] = prompt.labels, prompt.not_labels
+        for name in valued:
+            groups[name], groups[f"not {name}"] = prompts.fields[name].labels, prompts.fields[name].not_labels
+        told = {name: prompts.fields[name] for name in mission.fields if name not in valued}
+        asked = {name: flags.flag_of(prompt.labels, prompt.not_labels) for name, prompt in told.items()}
         labels, order = Labels(groups), list(groups)
         phrases = sorted({phrase for group in groups.values() for phrase in group})
-        names = [phrase for name, kind in mission.kinds.items() if kind == "name" for phrase in prompts.fields[name].labels]
+        names = [phrase for name, kind in valued.items() if kind == "name" for phrase in prompts.fields[name].labels]
         given, readings = {}, []
         for document in sample:
-            reading = reading_of(document, list(mission.kinds.values()), labels, phrases, names)
-            given[document.sha256] = {}
-            for name, kind in mission.kinds.items():
+            reading = reading_of(document, list(valued.values()), labels, phrases, names)
+            given[document.sha256] = {name: flag.tell(reading.cells)[0] for name, flag in asked.items()}
+            for name, kind in valued.items():
                 evidence = reading.kinds[kind]
                 if not evidence.candidates:
                     continue
@@ -208,7 +215,8 @@ def _(mo):
     mo.md("""
     ## Which phrase earns its place?
 
-    For every phrase of a field: how often it stands beside the right value, and how often beside a wrong one.
+    For every phrase of a field: how often it stands beside the right value, and how often beside a wrong one. Of a flag: in how
+    many documents it agrees with the label, and in how many it does not.
     """)
     return
 
@@ -221,12 +229,16 @@ def _(mission, mo):
 
 
 @app.cell
-def phrases_beside_values(BESIDE, Labels, draft, field_picker, gold, mission, mo, readings, same):
+def phrases_beside_values(BESIDE, Labels, draft, field_picker, flags, gold, mission, mo, readings, same):
     _name = field_picker.value
     _kind, _prompt = mission.kinds[_name], draft.fields[_name]
     _labels = Labels({phrase: [phrase] for phrase in (*_prompt.labels, *_prompt.not_labels)})
     _beside = {phrase: [0, 0] for phrase in _labels.groups}
-    for _reading in readings:
+    for _reading in readings if _kind == "flag" else ():
+        _flag = flags.flag_of(_prompt.labels, _prompt.not_labels)
+        for _said in {text for _, text, _ in _flag.speaks(_reading.cells, "yes")}:
+            _beside[_said][gold[_reading.sha256].get(_name) == ("yes" if _said in _prompt.labels else "no")] += 1
+    for _reading in readings if _kind != "flag" else ():
         _wanted = gold[_reading.sha256].get(_name, "")
         for _candidate, _texts in zip(_reading.kinds[_kind].candidates, _reading.kinds[_kind].neighbours, strict=True):
             _right = bool(_wanted) and same(_kind, _wanted, _candidate.text)

@@ -1,18 +1,20 @@
 """How good answers are, as numbers. Pure functions over labels, answers, scores and routes; `nan` where undefined.
 
 Precision: right / answered. Recall: right / labelled. F1: their harmonic mean; `micro` pools the fields.
-A field without a gold label (or with a date that no calendar has) counts nowhere; an answer there is ignored.
+A field without a gold label (or with a date that no calendar has, or a flag that is neither yes nor no) counts nowhere;
+an answer there is ignored.
 What counts as the same value is said in `models.values`.
 Not covered: confidence and thresholds. `calibration` learns those; here they are only measured.
 """
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from proveout.models.values import day_of, same
+from proveout.models.values import flag_of, same, says
 from proveout.records import Decision, Kind, Route
 
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
@@ -97,9 +99,38 @@ def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first:
     return Score(len(labels), whole, counts)
 
 
+def of_yes(labels: Labels, answers: Labels, kinds: Mapping[str, Kind]) -> dict[str, Counts]:
+    """For each flag that was labelled, its yes alone: `answered` counts every yes said, `labelled` every yes of a person.
+
+    Where yes is rare, answering no to everything is right nearly always and finds nothing. Here that has a recall of 0.
+
+    >>> gold = {"a": {"urgent": "yes"}, "b": {"urgent": "no"}, "c": {"urgent": "yes"}}
+    >>> of_yes(gold, {"a": {"urgent": "yes"}, "b": {"urgent": "yes"}}, {"urgent": "flag"})
+    {'urgent': Counts(right=1, answered=2, labelled=2)}
+    """
+    found: dict[str, Counts] = {}
+    for document, gold in labels.items():
+        given = answers.get(document) or {}
+        for name, wanted in gold.items():
+            if kinds.get(name) == "flag" and says("flag", wanted or ""):
+                is_yes, said = flag_of(wanted or "") == "yes", flag_of(given.get(name) or "") == "yes"
+                found[name] = found.get(name, Counts()) + Counts(is_yes and said, said, is_yes)
+    return found
+
+
+def commonest(labels: Sequence[str]) -> tuple[str, float]:
+    """The answer that is given most often, and its share: what somebody reaches who never looks. ("", `nan`) without labels.
+
+    >>> commonest(["no", "yes", "no", "no"])
+    ('no', 0.75)
+    """
+    counted = Counter(labels).most_common(1)
+    return (counted[0][0], counted[0][1] / len(labels)) if counted else ("", math.nan)
+
+
 def _count(kind: Kind, gold: object, given: object, day_first: bool) -> Counts:
     wanted, answer = str(gold or "").strip(), str(given or "").strip()
-    if not wanted or (kind == "date" and day_of(wanted, day_first) is None):
+    if not says(kind, wanted, day_first):
         return Counts()
     return Counts(bool(answer) and same(kind, wanted, answer, day_first), bool(answer), 1)
 

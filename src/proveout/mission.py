@@ -1,6 +1,6 @@
 """A mission: what comes in, which fields go out, and what was promised. One door: `load`.
 
-Covered: unknown keys (the nearest known one is named), values out of range, a field of an unknown kind.
+Covered: unknown keys (the nearest known one is named), values out of range, a field of an unknown kind, a check of another.
 Not covered: the policy and the prompts beside it. `policy` and `prompts` read those.
 """
 
@@ -70,6 +70,10 @@ class Mission(_Strict):
         named = {name for pair in pairs for name in pair} | {*self.checks.adds_up, *self.checks.duplicate_on}
         if unknown := sorted(named - set(self.fields)):
             raise ValueError(f"checks name {', '.join(unknown)}; the fields are {', '.join(self.fields)}")
+        wanted = [(name, "date") for pair in self.checks.date_order for name in pair]
+        for name, kind in [*wanted, *((name, "amount") for name in self.checks.adds_up)]:
+            if self.kinds[name] != kind:
+                raise ValueError(f"checks expect {'a date' if kind == 'date' else 'an amount'}; {name} is a {self.kinds[name]}")
         return self
 
     @model_validator(mode="after")

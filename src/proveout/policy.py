@@ -24,7 +24,7 @@ from proveout.records import Action, Decision, FieldValue, Kind, Verdict
 
 LONG = 2**63 - 1  # Cedar's only number is a signed 64-bit integer
 EPOCH = date(1970, 1, 1)
-SEEN_AS: dict[Kind, str] = {"amount": "Amount", "date": "Day", "number": "Text", "name": "Text"}
+SEEN_AS: dict[Kind, str] = {"amount": "Amount", "date": "Day", "number": "Text", "name": "Text", "flag": "Flag"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,7 @@ def schema(mission: Mission) -> str:
         "type Amount = { cents: Long, confidence: Long };\n"
         "type Day = { day: Long, confidence: Long };\n"
         "type Text = { text: String, confidence: Long };\n"
+        "type Flag = { yes: Bool, confidence: Long };\n"
         f"type Seen = {{\n  document_class: String,\n  class_confidence: Long,\n{fields}}};\n"
         "type Known = {\n  id: String,\n  route: String,\n  required: Set<String>,\n  automated: Set<String>,\n"
         "  passed: Set<String>,\n  failed: Set<String>,\n};\n"
@@ -171,6 +172,8 @@ def _seen(kind: Kind, field: FieldValue) -> dict[str, Any] | None:
             return {"day": (day - EPOCH).days, "confidence": confidence}
         case (("number" | "name"), str() as text):
             return {"text": text, "confidence": confidence}
+        case "flag", ("yes" | "no") as answer:
+            return {"yes": answer == "yes", "confidence": confidence}
     return None
 
 

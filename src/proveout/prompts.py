@@ -277,7 +277,7 @@ def _line(node: yaml.Node, place: Sequence[Any]) -> int:
 
 
 def _no_traps(path: Path, text: str, node: yaml.Node) -> None:
-    """What YAML swallows without a word: a key given twice, and a label cut off at `#`."""
+    """What YAML swallows without a word: a key given twice, a label cut off at `#`, and a yes that becomes a truth value."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -289,6 +289,9 @@ def _no_traps(path: Path, text: str, node: yaml.Node) -> None:
         for value in node.value:
             _no_traps(path, text, value)
     elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        if node.tag == "tag:yaml.org,2002:bool":
+            line = node.start_mark.line + 1
+            raise BadPrompts(f'{path}, line {line}: YAML takes {node.value} for a truth value; write "{node.value}"')
         rest = text.splitlines()[node.end_mark.line][node.end_mark.column :] if node.value else ""
         if re.match(r"[ \t]+#[ \t]*$", rest):
             quoted = f'"{node.value} #"'

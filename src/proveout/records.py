@@ -11,8 +11,16 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-Kind = Literal["number", "name", "amount", "date"]  # how a field is printed, normalised and compared
+Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
+FLAGS: Mapping[str, str] = {
+    "yes": "yes",
+    "true": "yes",
+    "1": "yes",
+    "no": "no",
+    "false": "no",
+    "0": "no",
+}  # as people write them
 
 
 class Source(StrEnum):
@@ -82,7 +90,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    text: str  # as printed on the page
+    text: str  # as printed on the page; of a flag, which is printed nowhere, `yes` or `no`
     value: Value
     confidence: float  # calibrated probability of being right, 0..1
     page: int  # from 0

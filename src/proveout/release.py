@@ -32,9 +32,9 @@ from proveout.mission import Mission, load
 if TYPE_CHECKING:
     from proveout.agent import Agent
     from proveout.calibration import Calibration
+    from proveout.models import Correction
     from proveout.policy import Policy
     from proveout.prompts import Prompts
-    from proveout.records import Document
     from proveout.retrieval import Encoder, Memory
 
 FORMAT = 1
@@ -120,12 +120,10 @@ class Release:
         with (self.path("index") / "records.jsonl").open(encoding="utf-8") as file:
             return frozenset(json.loads(line)["case"] for line in file)
 
-    def agent(
-        self, memory: "Memory", cache: Path | None = None, corrected: "Sequence[tuple[Document, Mapping[str, str]]]" = ()
-    ) -> "Agent":
+    def agent(self, memory: "Memory", cache: Path | None = None, corrected: "Sequence[Correction]" = ()) -> "Agent":
         """This release at work over a memory; a language model joins where its prompts name one (`model.yaml`).
 
-        `corrected`: documents with what a person says of them, which the extractor is taught beforehand.
+        `corrected`: what people put right since it was built; the extractor is taught it beforehand.
         """
         from proveout.agent import Agent
         from proveout.models import Extractor
@@ -133,9 +131,7 @@ class Release:
 
         settings = self.prompts.model
         tier = LanguageModelTier(chat_model(settings), self.prompts, self.mission, settings) if settings else None
-        extractor = Extractor.load(self.path("model")).taught(
-            [document for document, _ in corrected], {document.sha256: told for document, told in corrected}
-        )
+        extractor = Extractor.load(self.path("model")).taught(corrected)
         return Agent(self.mission, extractor, self.calibration, memory, self.id, cache, tier)
 
     def differences(self) -> list[str]:

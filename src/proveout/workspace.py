@@ -39,6 +39,8 @@ class Workspace:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known) or 'none'}"
             raise BadInput(f"no mission `{name}` in {root / 'pipelines'}; {hint}")
+        if home and not home.is_absolute() and not home.exists() and (root / home).exists():
+            home = root / home  # PROVEOUT_HOME=work/demo means the same in every folder of the project
         return cls(root, name, (home or root / "work" / name).resolve())
 
     @classmethod

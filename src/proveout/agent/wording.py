@@ -33,7 +33,8 @@ def sentences(
             f"Every required field of this {document_class} is certified at {promise}, every check passed: the agent may act."
         )
     else:
-        first = f"A person sees this {document_class}: {_obstacle(fields, automated, checks, mission, calibration)}."
+        noun = document_class if document_class != mission.classes[-1] else "document"
+        first = f"A person sees this {noun}: {_obstacle(fields, automated, checks, mission, calibration)}."
     return first, _weakest(fields)
 
 

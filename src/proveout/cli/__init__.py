@@ -93,14 +93,24 @@ def synthesize(
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(help="Lowercase letters, digits and _, such as `bills`.")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(help="Lowercase letters, digits and _, such as `bills`.")],
+    flags: Annotated[
+        bool, typer.Option("--flags", help="Begin with yes/no flags of letters, not with questions of bills.")
+    ] = False,
+) -> None:
     """Begin a mission: a folder under pipelines/ that builds at once, with example documents, to be made yours.
 
-    It answers questions of documents: fields that are names, amounts, dates or numbers. Its steps are the notebooks that ship.
+    Questions are fields whose values are printed: names, amounts, dates, numbers. Flags are yes or no of the whole document:
+    is it a complaint, is it urgent? One mission may have both. Its steps are the notebooks that ship.
+
+    \b
+    proveout new bills             reads bills: reference, sender, total, due
+    proveout new letters --flags   sorts letters: complaint, urgent, ends_contract
     """
     from proveout.cli import work
 
-    work.new(name)
+    work.new(name, "flags" if flags else "questions")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from typing import Any
 
 from proveout.cli import work
 from proveout.cli.work import say
+from proveout.errors import NoRelease
 from proveout.pipeline.live import SHEET
 from proveout.workspace import Workspace
 
@@ -33,9 +34,12 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     else:
         say(f"1/6  Documents: {data}")
     with _step("2/6  Build: notebooks into a release"):
-        work.build(space, data, None, False, True)
+        built = work.build(space, data, None, False, True)
     with _step("3/6  Promote"):
-        work.promote(space, "latest")
+        if built.ran or not _promoted(space):
+            work.promote(space, "latest")
+        else:
+            say("  no new release: what was promoted stays, or what was rolled back to")
     with _step("4/6  Run: the release decides the live stream, day by day"):
         inbox = _hand_in(space)
         work.run(space, inbox)
@@ -46,6 +50,15 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     say()
     say(summary(space))
     say(f"\n{time.perf_counter() - began:.0f} seconds in all. Once more, and nothing is built or decided twice: proveout demo")
+
+
+def _promoted(space: Workspace) -> bool:
+    from proveout.release import Releases
+
+    try:
+        return bool(Releases(space.releases).current())
+    except NoRelease:
+        return False
 
 
 @contextmanager

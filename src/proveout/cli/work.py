@@ -29,13 +29,14 @@ def say(text: str = "") -> None:
 # --- begin ---
 
 
-def new(name: str) -> None:
+def new(name: str, template: str) -> None:
     from proveout.cli.new import new as begin
     from proveout.workspace import project_root
 
-    folder = begin(project_root(), name)
+    folder = begin(project_root(), name, template)
     last = max((folder / "examples").glob("*.txt"))
-    say(f"mission {name} in {short(folder)}: answers questions of bills until you say otherwise in mission.yaml and prompts/")
+    does = {"questions": "answers questions of bills", "flags": "answers yes or no of letters"}[template]
+    say(f"mission {name} in {short(folder)}: {does} until you say otherwise in mission.yaml and prompts/")
     say("it builds as it is, from the examples beside it; next:")
     say(f"  proveout build --mission {name}")
     say(f"  proveout release promote --mission {name}")
@@ -170,7 +171,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     if built.ran:
         say(told(summary))
     else:
-        say(f"nothing new in {short(env['inbox'])}: {summary['cases']} cases, all decided")
+        say(f"nothing new in {short(env['inbox'])}: {counted(summary['cases'], 'case')}, all decided")
     return summary
 
 
@@ -182,7 +183,7 @@ def told(summary: Mapping[str, Any]) -> str:
     stopped = f"; {summary['stopped']}" if summary.get("stopped") else ""
     refused = "".join(f"\n  refused {name}: {because}" for name, because in summary.get("refused", {}).items())
     return (
-        f"{summary['decided']} cases decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
+        f"{counted(summary['decided'], 'case')} decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
         f"{already} were decided before; effects: {effects}{stopped}{refused}"
     )
 
@@ -299,10 +300,13 @@ def serve(
 
 def monitored(space: Workspace) -> dict[str, Any]:
     """What the monitor spec's placeholders become: the live log beside what the promoted release decided when it was built."""
+    from proveout.journal import Journal
     from proveout.release import Releases
 
     if not (space.logs / "decisions.parquet").exists():
         raise BadInput(f"{space.logs}: no log yet; decide some cases first: proveout run")
+    with Journal(space.home / "journal.db") as journal:
+        journal.to_parquet(space.logs, list(space.mission.fields))  # with what people answered since
     releases = Releases(space.releases)
     reference = releases.open(releases.current()).path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
@@ -368,8 +372,7 @@ def label(space: Workspace, labels: Path) -> int:
             Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
             for one, row in found
         )
-        journal.to_parquet(space.logs, list(space.mission.fields))
-    say(f"{new} new labels for {len(found)} of the decided cases; next: proveout monitor")
+    say(f"{new} new labels for {counted(len(found), 'decided case')}; next: proveout monitor")
     return new
 
 
@@ -400,7 +403,18 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
         for name, counts in [*result.fields.items(), ("micro", result.micro)]:
             rates = (counts.precision, counts.recall, counts.f1, counts.coverage)
             say(f"{name:14}" + "".join(f"{rate:10.3f}" for rate in rates) + f"{counts.labelled:10}")
+        for name, counts in evaluation.of_yes(chosen, evaluation.answers(given, automated_only), space.mission.kinds).items():
+            shown = f"{counts.precision:10.3f}{counts.recall:10.3f}{counts.f1:10.3f}"
+            say(f"{f'{name} yes':14}{shown}{'':10}{counts.labelled:10}")
         say()
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "case"), counted(0, "case")
+    ('1 case', '0 cases')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def short(path: Path) -> str:

@@ -4,7 +4,7 @@
 
 Only `file_id`, the file's name without its ending, has to be there. Every mistake names the line.
 Covered: a missing or malformed file, rows that contradict each other, columns that nobody knows (kept apart, named).
-Not covered: whether a value is right, or even of its field's kind. People write `02/235/20`.
+Not covered: whether a value is right, or even of its field's kind. People write `02/235/20`. Only a flag has to be one.
 """
 
 import csv
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from proveout.errors import BadLabels
 from proveout.mission import Mission
+from proveout.records import FLAGS
 
 SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream")
 HINT = (
@@ -134,7 +135,7 @@ def _row(row: dict[str, str], mission: Mission, place: str) -> Row:
         raise BadLabels(f"{place}: class {document_class!r}; the mission knows {', '.join(mission.classes)}")
     layout = row.get("layout", "")
     return Row(
-        fields={name: row[name] for name in mission.fields if row.get(name)},
+        fields={name: _value(name, row[name], mission, place) for name in mission.fields if row.get(name)},
         split=split,
         day=day,
         layout=layout,
@@ -143,3 +144,14 @@ def _row(row: dict[str, str], mission: Mission, place: str) -> Row:
         source=row.get("source", ""),
         licence=row.get("licence", ""),
     )
+
+
+def _value(name: str, written: str, mission: Mission, place: str) -> str:
+    """As it stands there; a flag as yes or no, whatever the person's word for it."""
+    if mission.kinds[name] != "flag":
+        return written
+    if (flag := FLAGS.get(written.lower())) is None:
+        raise BadLabels(
+            f"{place}: `{name}` is {written!r}; it is a flag: expected yes or no (or true, false, 1, 0), or nothing"
+        )
+    return flag

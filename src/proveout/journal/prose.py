@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from proveout.control import Ruling
 from proveout.journal import DECISION, INTENDED, SETTLED, Event
-from proveout.records import Decision, FieldValue
+from proveout.records import FLAGS, Decision, FieldValue
 
 TICK = {True: "✓", False: "✗"}
 
@@ -26,7 +26,7 @@ def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
     if decision.similar:
         lines += ["", "similar cases"]
     for case in decision.similar[:3]:
-        known = ", ".join(case.fields.values())
+        known = ", ".join(f"{name}: {text}" if text in FLAGS else text for name, text in case.fields.items())
         lines.append(f"  {case.case[:12]}  {case.similarity:.2f}  {known}")
     if rulings:
         lines += ["", "proposed actions"]

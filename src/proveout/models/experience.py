@@ -7,7 +7,7 @@ family (a new form). The ranker learns from both how far to trust this evidence.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 Signature = tuple[str, ...]  # the shape of each slot's text, and of the candidate itself at the end
 
 SAME_FORM_ABOVE = 0.4  # shared share of the first page's wordy texts
+SAME_PLACE_ABOVE = 0.8  # share of a place's neighbours that agree
+NOTHING_THERE = -2
 NEIGHBOURS = 5  # documents of the nearest forms that are asked
 _PRIOR = 0.7  # families' worth of doubt
 COLUMNS = (
@@ -76,6 +78,7 @@ class Experience:
         self._sizes = np.array([len(each) for each in self.marks], dtype=np.float64)
         keys = {key for name in right for each in right[name] for signature in each for key in signature if key}
         self._keys = {key: at for at, key in enumerate(sorted(keys))}
+        self.corrected: dict[int, frozenset[str]] = {}  # row of a document: the fields that a person put right after training
         self._places = {name: [self._numbered(each) for each in each_right] for name, each_right in right.items()}
 
     def as_plain(self) -> dict[str, Any]:
@@ -97,8 +100,11 @@ class Experience:
         }
         return cls(plain["marks"], right, rates)
 
-    def with_more(self, more: "Learning") -> "Experience":
-        """What other documents taught is added to this. A form of theirs counts as a form of its own, known here or not."""
+    def with_more(self, more: "Learning", wrong: Sequence[Collection[str]]) -> "Experience":
+        """What other documents taught is added to this. A form of theirs counts as a form of its own, known here or not.
+
+        `wrong`: for each of them, the fields that a person had to put right.
+        """
         rates = {}
         for name, mine in self.rates.items():
             base, slots = _share_of(mine.unknown), [dict(slot) for slot in mine.slots]
@@ -109,7 +115,22 @@ class Experience:
                     slot[key] = _rate(known + total, rate[1] + weight, base)
             rates[name] = Rates(mine.unknown, slots)
         right = {name: [*every, *more.right[name]] for name, every in self.right.items()}
-        return Experience([*self.marks, *more.marks], right, rates)
+        made = Experience([*self.marks, *more.marks], right, rates)
+        made.corrected = {**self.corrected, **{len(self.marks) + at: frozenset(names) for at, names in enumerate(wrong)}}
+        return made
+
+    def shown(self, name: str, signatures: Sequence[Signature], marks: frozenset[str]) -> list[int]:
+        """The candidates that stand where a person put this field right on a document of this form; none where nobody did."""
+        others = np.array([name not in self.corrected.get(row, ()) for row in range(len(self.marks))])
+        if others.all() or not len(signatures):
+            return []
+        (nearest, *_), (likeness, *_) = self.nearest(marks, others)
+        here, places = self._numbered(signatures), self._places[name][nearest]
+        if likeness < SAME_FORM_ABOVE or not len(places):
+            return []
+        agree = ((here[:, None, :] == places[None, :, :]) & (here[:, None, :] >= 0)).sum(axis=2)
+        match = (agree / np.maximum((places != NOTHING_THERE).sum(axis=1), 1)).max(axis=1)
+        return np.flatnonzero(match == match.max()).tolist() if match.max() >= SAME_PLACE_ABOVE else []
 
     def columns(self, name: str, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]) -> Floats:
         """COLUMNS for each candidate of a new document, whose nearest documents were found before."""
@@ -143,8 +164,8 @@ class Experience:
         return order.tolist(), likeness[order]
 
     def _numbered(self, signatures: Sequence[Signature]) -> npt.NDArray[np.int64]:
-        """Keys as numbers: -1 for a key that no right answer had, -2 for none."""
-        rows = [[self._keys.get(key, -1) if key else -2 for key in signature] for signature in signatures]
+        """Keys as numbers: -1 for a key that no right answer had, NOTHING_THERE for none."""
+        rows = [[self._keys.get(key, -1) if key else NOTHING_THERE for key in signature] for signature in signatures]
         return np.array(rows, dtype=np.int64).reshape(-1, len(SLOTS) + 1)
 
 

@@ -8,6 +8,7 @@ Not covered: whether a proposal may be trusted. `calibration` and `control` deci
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +19,14 @@ import numpy.typing as npt
 
 from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
-from proveout.models import ranker, wording
+from proveout.models import flags, ranker, wording
+from proveout.models.cells import Cells
 from proveout.models.classes import Classes
 from proveout.models.experience import Experience, Floats, Known, Learning, Signature, signatures_of
 from proveout.models.features import Evidence, Reading, reading_of
 from proveout.models.labels import Labels
 from proveout.models.ranker import Choice, Groups, Ranker, Settings
-from proveout.models.values import day_of, same, value_of
+from proveout.models.values import same, says, value_of
 from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Value
 
@@ -38,7 +40,7 @@ _NONE_BELOW = 0.02  # a field whose best value is less likely than that is left 
 class Proposal:
     """One value of one field."""
 
-    text: str  # as printed
+    text: str  # as printed; of a flag yes or no
     value: Value
     page: int  # from 0
     box: Box
@@ -56,6 +58,15 @@ class Extraction:
     fields: Mapping[str, Proposal]  # a missing field is an abstention
 
 
+@dataclass(frozen=True)
+class Correction:
+    """What a person says of a document that an extractor had read."""
+
+    document: Document
+    labels: Mapping[str, str]  # field to text
+    wrong: frozenset[str]  # the fields that it had otherwise
+
+
 class Extractor:
     def __init__(
         self,
@@ -67,9 +78,11 @@ class Extractor:
         rankers: Mapping[str, Ranker],
         settings: Settings,
         trained_on: Mapping[str, Any],
+        flags: Mapping[str, Classes] | None = None,
     ) -> None:
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
         self.experience, self.rankers, self.settings, self.trained_on = experience, dict(rankers), settings, trained_on
+        self.flags = dict(flags or {})
         self.reader = _Reader.of(kinds, prompts)
 
     @classmethod
@@ -97,12 +110,12 @@ class Extractor:
         reader = _Reader.of(kinds, plain)
         readings = [reader.read(document) for document in ordered]
         told = [labels[document.sha256] for document in ordered]
-        learning = _learn(readings, told, kinds)
+        learning = _learn(readings, told, _printed(kinds))
         rankers = {}
-        for name, kind in kinds.items():
+        for name, kind in _printed(kinds).items():
             groups, inputs, right = reader.groups[name], [], []
             for at, reading in enumerate(readings):
-                if not has_label(kind, told[at].get(name, "")):
+                if not says(kind, told[at].get(name, "")):
                     continue
                 for new_form, forgetting in AS_IF_NEW:
                     learned = learning.columns_without(name, at, new_form, forgetting)
@@ -122,6 +135,7 @@ class Extractor:
             rankers,
             settings,
             trained_on,
+            _learn_flags(readings, told, kinds, plain),
         )
         return made
 
@@ -132,18 +146,23 @@ class Extractor:
     def _extraction(self, reading: Reading) -> Extraction:
         signatures = {kind: signatures_of(evidence) for kind, evidence in reading.kinds.items()}
         nearest = self.experience.nearest(reading.marks)
-        choices = {name: self._choices(name, reading, signatures[kind], nearest) for name, kind in self.kinds.items()}
+        printed = _printed(self.kinds)
+        choices = {name: self._choices(name, reading, signatures[kind], nearest) for name, kind in printed.items()}
         for first, last in self.ranges:
             evidence = reading.kinds[self.kinds[first]]
             choices[first], choices[last] = ranker.choose_range(evidence, choices[first], choices[last])
+        choices = {name: self._as_shown(name, signatures[printed[name]], reading, each) for name, each in choices.items()}
         familiar = float(nearest[1].max(initial=0.0))
         found = {
             name: self._proposal(name, reading, each, familiar)
             for name, each in choices.items()
             if each and each[0].score >= _NONE_BELOW
         }
+        found |= {name: said for name, flag in self.flags.items() if (said := _answered(flag, reading.cells))}
         document_class, confidence = self.classes.tell(reading.cells)
-        return Extraction(reading.sha256, document_class, confidence, found)
+        return Extraction(
+            reading.sha256, document_class, confidence, {name: found[name] for name in self.kinds if name in found}
+        )
 
     def _choices(
         self, name: str, reading: Reading, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
@@ -154,6 +173,14 @@ class Extractor:
         learned = self.experience.columns(name, signatures, nearest)
         inputs = ranker.columns(evidence, self.reader.groups[name], learned)
         return ranker.choose(evidence, self.rankers[name].probabilities(inputs))
+
+    def _as_shown(
+        self, name: str, signatures: Sequence[Signature], reading: Reading, choices: Sequence[Choice]
+    ) -> list[Choice]:
+        """First what stands where a person put this field right on this form. Its score stays: a low one asks again."""
+        candidates = reading.kinds[self.kinds[name]].candidates
+        texts = {candidates[at].text for at in self.experience.shown(name, signatures, reading.marks)}
+        return sorted(choices, key=lambda choice: candidates[choice.candidate].text not in texts)
 
     def _proposal(self, name: str, reading: Reading, choices: Sequence[Choice], familiar: float) -> Proposal:
         kind = self.kinds[name]
@@ -174,25 +201,31 @@ class Extractor:
         )
 
     def with_prompts(self, prompts: Prompts) -> "Extractor":
-        """The same extractor, told other phrases for its fields; nothing is learned anew. The classes stay as they were."""
-        told = {"fields": _plain(prompts)["fields"], "classes": self.prompts["classes"]}
-        trained_on = {**self.trained_on, "prompts": prompts.version}
-        return Extractor(self.kinds, self.ranges, told, self.classes, self.experience, self.rankers, self.settings, trained_on)
+        """The same extractor, told other phrases for its printed fields; nothing is learned anew.
 
-    def taught(self, documents: Sequence[Document], labels: Mapping[str, Mapping[str, str]]) -> "Extractor":
+        Classes and flags, whose phrases were weighed in training, stay as they were.
+        """
+        asked = {**_plain(prompts)["fields"], **{name: self.prompts["fields"][name] for name in self.flags}}
+        told = {"fields": asked, "classes": self.prompts["classes"]}
+        return self._but(prompts=told, trained_on={**self.trained_on, "prompts": prompts.version})
+
+    def taught(self, corrected: Sequence["Correction"]) -> "Extractor":
         """The same extractor with more experience: what a person corrected helps the next document of that form at once.
 
-        Rankers, classes and thresholds stay; a build makes of it what they can learn. Labels as in `train`.
+        Rankers, classes, flags and thresholds stay; a build makes of it what they can learn.
         """
-        if not documents:
+        if not corrected:
             return self
-        ordered = sorted(documents, key=lambda document: document.sha256)
-        told = [labels[document.sha256] for document in ordered]
-        more = _learn([self.reader.read(document) for document in ordered], told, self.kinds)
-        experience = self.experience.with_more(more)
-        return Extractor(
-            self.kinds, self.ranges, self.prompts, self.classes, experience, self.rankers, self.settings, self.trained_on
-        )
+        ordered = sorted(corrected, key=lambda one: one.document.sha256)
+        readings = [self.reader.read(one.document) for one in ordered]
+        more = _learn(readings, [one.labels for one in ordered], _printed(self.kinds))
+        return self._but(experience=self.experience.with_more(more, [one.wrong for one in ordered]))
+
+    def _but(self, **changed: Any) -> "Extractor":
+        made = copy(self)
+        vars(made).update(changed)
+        made.reader = _Reader.of(made.kinds, made.prompts)
+        return made
 
     @property
     def id(self) -> str:
@@ -221,9 +254,11 @@ class Extractor:
             settings = Settings(**manifest["settings"])
             ranges = [(first, last) for first, last in manifest["ranges"]]
             experience = Experience.from_plain(state)
+            told = {name: prompts["fields"][name] for name in kinds if f"flag.{name}.json" in files}
+            learned = {name: _flag(each).with_plain(json.loads(files[f"flag.{name}.json"])) for name, each in told.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise BadModel(f"{folder}: its files do not fit together ({error}); build the model again") from error
-        return cls(kinds, ranges, prompts, classes, experience, rankers, settings, manifest["trained_on"])
+        return cls(kinds, ranges, prompts, classes, experience, rankers, settings, manifest["trained_on"], learned)
 
     def _files(self) -> dict[str, bytes]:
         return {
@@ -231,6 +266,7 @@ class Extractor:
             "classes.json": _json(self.classes.as_plain()),
             "experience.json": _json(self.experience.as_plain()),
             **{f"ranker.{name}.txt": each.as_text().encode() for name, each in self.rankers.items()},
+            **{f"flag.{name}.json": _json(each.as_plain()) for name, each in self.flags.items()},
         }
 
     def _manifest(self, files: Mapping[str, bytes]) -> bytes:
@@ -252,6 +288,7 @@ class _Reader:
     """Reads documents as the prompts say."""
 
     def __init__(self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any]) -> None:
+        kinds = _printed(kinds)
         described = prompts["fields"]
         groups: dict[str, list[str]] = {}
         for name in kinds:
@@ -286,8 +323,45 @@ def _reader(kinds: bytes, prompts: bytes) -> _Reader:
     return _Reader(json.loads(kinds), json.loads(prompts))
 
 
-def has_label(kind: Kind, text: str) -> bool:
-    return bool(text.strip()) and (kind != "date" or day_of(text) is not None)
+def _printed(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The fields whose values stand in a document; a flag is answered from all of it."""
+    return {name: kind for name, kind in kinds.items() if kind != "flag"}
+
+
+def _flag(told: Mapping[str, Sequence[str]]) -> Classes:
+    return flags.flag_of(told["labels"], told["not_labels"])
+
+
+def _learn_flags(
+    readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds: Mapping[str, Kind], prompts: Mapping[str, Any]
+) -> dict[str, Classes]:
+    """Each flag that somebody answered, from the documents for which it was."""
+    learned = {}
+    for name in (name for name, kind in kinds.items() if kind == "flag"):
+        answers = [str(value_of("flag", row[name])) if says("flag", row.get(name, "")) else "" for row in told]
+        if any(answers):
+            known = [(reading.cells, said) for reading, said in zip(readings, answers, strict=True) if said]
+            flag = _flag(prompts["fields"][name])
+            learned[name] = flag.learn([cells for cells, _ in known], [said for _, said in known], guessed=False)
+    return learned
+
+
+def _answered(flag: Classes, cells: Cells) -> Proposal | None:
+    said = flags.answer(flag, cells)
+    if said is None:
+        return None
+    x0, y0, _, _ = cells.boxes[list(said.cells)].min(axis=0).tolist()
+    _, _, x1, y1 = cells.boxes[list(said.cells)].max(axis=0).tolist()
+    return Proposal(
+        text=said.text,
+        value=said.text,
+        page=int(cells.page[said.cells[0]]),
+        box=Box(x0, y0, x1, y1),
+        score=round(said.score, 6),
+        margin=round(2 * said.score - 1, 6),
+        speaks_for=said.speaks_for,
+        speaks_against=said.speaks_against,
+    )
 
 
 def _learn(readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds: Mapping[str, Kind]) -> Learning:
@@ -303,7 +377,7 @@ def _learn(readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds
 
 
 def _right(kind: Kind, evidence: Evidence, gold: str) -> npt.NDArray[np.bool_]:
-    if not has_label(kind, gold):
+    if not says(kind, gold):
         return np.zeros(len(evidence.candidates), dtype=bool)
     texts = {candidate.text for candidate in evidence.candidates}
     right = {text for text in texts if same(kind, gold, text)}

@@ -128,6 +128,8 @@ class LanguageModelTier:
 
     def _proposal(self, document: Document, name: str, text: str, repaired: bool) -> Proposal:
         """The value where it stands. Raises ValueError where it stands nowhere or is not of the field's kind."""
+        if self.mission.kinds[name] == "flag":
+            return self._answer(document, name, text, repaired)
         places = list(places_of(document, text))
         if not places:
             raise ValueError(f"{text!r} is not printed on the document")
@@ -151,6 +153,27 @@ class LanguageModelTier:
                 *([f"stands after '{' '.join(w.text for w in before)}'"] if labelled else []),
             ),
             speaks_against=against,
+        )
+
+    def _answer(self, document: Document, name: str, text: str, repaired: bool) -> Proposal:
+        """A flag, beside the first phrase of the prompts that speaks for the answer, or beside all of the first page."""
+        value, told = value_of("flag", text), self.prompts.fields[name]
+        phrases = told.labels if value == "yes" else told.not_labels
+        found = next((place for phrase in phrases for place in places_of(document, phrase)), None)
+        page = found[0] if found else next((page for page in document.pages if page.words), None)
+        if page is None:
+            raise ValueError("the document has no word, so nothing speaks for an answer")
+        score = (LABELLED if found else BARE) * (REPAIRED if repaired else 1)
+        said = [f"says “{' '.join(word.text for word in found[1])}”"] if found else []
+        return Proposal(
+            text=str(value),
+            value=value,
+            page=page.number,
+            box=_around(found[1] if found else page.words),
+            score=score,
+            margin=score,
+            speaks_for=("a language model read it", *said),
+            speaks_against=("said only after a correction",) if repaired else (),
         )
 
 
@@ -184,9 +207,10 @@ def chat_model(settings: ModelSettings) -> "BaseChatModel":
 
 
 def schema_of(mission: Mission) -> dict[str, Any]:
-    """The JSON schema of an answer; a field that is not printed is left out."""
+    """The JSON schema of an answer; a field that is not printed is left out, a flag is yes or no."""
     value = {"type": "string", "minLength": 1, "maxLength": LONGEST_VALUE}
-    fields = {"type": "object", "properties": dict.fromkeys(mission.fields, value), "additionalProperties": False}
+    each = {name: {"enum": ["yes", "no"]} if kind == "flag" else value for name, kind in mission.kinds.items()}
+    fields = {"type": "object", "properties": each, "additionalProperties": False}
     return {
         "type": "object",
         "properties": {"document_class": {"enum": list(mission.classes)}, "fields": fields},

@@ -1,8 +1,9 @@
 """Printed values: what they mean, and when two of them are the same.
 
-Two doors: `value_of` reads a text into a date, an amount or a plain string, and `same` compares two texts by kind.
+Doors: `value_of` reads a text into a date, an amount or a plain string, `same` compares two texts by kind, and `says`
+tells whether a label can be compared with at all.
 The comparison follows the match functions of VRDU (arXiv:2211.15421): same day, same cents, same letters and digits,
-and for names a similarity of at least 0.9 without brackets and company forms.
+and for names a similarity of at least 0.9 without brackets and company forms. A flag is yes or no, however it is written.
 Covered: ISO, American and worded dates; `1.880,00`; `($76.50)`, which is negative as a value and the same as 76.50.
 Not covered: currencies. An amount is a number.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
-from proveout.records import Kind, Value
+from proveout.records import FLAGS, Kind, Value
 
 NAMES_AGREE_ABOVE = 0.9  # VRDU's string match
 
@@ -101,6 +102,15 @@ def plain_name(text: str) -> str:
     return plain(_COMPANY_FORM.sub("", _BRACKETS.sub("", text))) or plain(text)
 
 
+def flag_of(text: str) -> str | None:
+    """yes or no, however a person writes it; None for anything else.
+
+    >>> flag_of(" TRUE"), flag_of("0"), flag_of("maybe")
+    ('yes', 'no', None)
+    """
+    return FLAGS.get(text.strip().lower())
+
+
 def _same_name(a: str, b: str) -> bool:
     x, y = plain_name(a), plain_name(b)
     if x == y:
@@ -114,6 +124,7 @@ _SAME: dict[Kind, Callable[[str, str], bool]] = {
     "number": lambda a, b: plain(a) == plain(b) != "",
     "amount": lambda a, b: cents_of(a) is not None and cents_of(a) == cents_of(b),
     "name": _same_name,
+    "flag": lambda a, b: flag_of(a) is not None and flag_of(a) == flag_of(b),
 }
 
 
@@ -144,10 +155,21 @@ def remembered(kind: Kind, text: str) -> str:
         return text.strip()
 
 
-def value_of(kind: Kind, text: str) -> Value:
-    """What a printed text means: a date, a Decimal, or the text with its spaces put right.
+def says(kind: Kind, text: str, day_first: bool = False) -> bool:
+    """Whether a label says what would be right: a date that a calendar has, a flag that is yes or no, anything but nothing.
 
-    Raises ValueError where a date or an amount cannot be read in it.
+    >>> says("date", "02/235/20"), says("flag", "maybe"), says("name", " "), says("name", "Ada")
+    (False, False, False, True)
+    """
+    if kind == "date":
+        return day_of(text, day_first) is not None
+    return flag_of(text) is not None if kind == "flag" else bool(text.strip())
+
+
+def value_of(kind: Kind, text: str) -> Value:
+    """What a printed text means: a date, a Decimal, `yes` or `no`, or the text with its spaces put right.
+
+    Raises ValueError where a date, an amount or a flag cannot be read in it.
 
     >>> value_of("amount", "($1,076.50)"), value_of("name", "  One   Nation ")
     (Decimal('-1076.50'), 'One Nation')
@@ -160,4 +182,8 @@ def value_of(kind: Kind, text: str) -> Value:
         if (cents := cents_of(text)) is None:
             raise ValueError(f"no amount in {text!r}")
         return Decimal(-cents if _NEGATIVE.match(text) else cents).scaleb(-2)
+    if kind == "flag":
+        if (flag := flag_of(text)) is None:
+            raise ValueError(f"neither yes nor no: {text!r}")
+        return flag
     return " ".join(text.split())

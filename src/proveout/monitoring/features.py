@@ -78,6 +78,8 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
             columns[f"{name}.answer"] = _answer(frame, name)
             if kind == "amount":
                 columns[name] = _each(frame[name], lambda text: float(value_of("amount", text)))  # type: ignore[arg-type]
+            elif kind == "flag":
+                columns[name] = _text(frame[name])
             elif kind == "number":
                 columns[f"{name}.pattern"] = _each(frame[name], pattern)
             elif kind == "name":

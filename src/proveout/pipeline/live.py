@@ -160,10 +160,16 @@ class Live:
 
     def agent(self) -> Agent:
         """The release's agent over the live memory, taught what people corrected."""
-        corrected = [record for record in self.memory.corrections() if record.case not in self.release.learned][-TAUGHT:]
-        kept = [record for record in corrected if record.case in self.originals]
-        read = documents.read_many([self.originals.path(record.case) for record in kept], cache=self.cache)
-        taught = [(document, each.fields) for each, document in zip(kept, read, strict=True) if isinstance(document, Document)]
+        from proveout.models import Correction
+
+        new = [each for each in self.memory.corrections() if each[0].case not in self.release.learned]
+        kept = [each for each in new if each[0].case in self.originals][-TAUGHT:]
+        read = documents.read_many([self.originals.path(answer.case) for answer, _ in kept], cache=self.cache)
+        taught = [
+            Correction(document, answer.fields, wrong)
+            for (answer, wrong), document in zip(kept, read, strict=True)
+            if isinstance(document, Document)
+        ]
         return self.release.agent(self.memory, self.cache, taught)
 
     def _control(self, journal: Journal, run: str) -> ControlPlane:

@@ -144,16 +144,16 @@ class Memory:
         found = [row for row in self._with.get(("", case), ()) if row < len(allowed) and allowed[row]]
         return self._records[found[-1]] if found else None
 
-    def corrections(self, position: int | None = None) -> tuple[Record, ...]:
-        """What people answered otherwise than the agent had decided before, oldest first; of a case, the answer that counts."""
+    def corrections(self, position: int | None = None) -> list[tuple[Record, frozenset[str]]]:
+        """What people answered otherwise than the agent had decided before, with the fields that differ, oldest first."""
         found = []
         for row in np.flatnonzero(self._allowed(position)).tolist():
             answer, decided = self._records[row], self._latest.get((self._records[row].case, "decision"), row)
             said = self._records[decided].fields
-            differs = any(_plain(said.get(name, "")) != _plain(text) for name, text in answer.fields.items())
-            if answer.origin == "label" and decided < row and differs:
-                found.append(answer)
-        return tuple(found)
+            wrong = frozenset(name for name, text in answer.fields.items() if _plain(said.get(name, "")) != _plain(text))
+            if answer.origin == "label" and decided < row and wrong:
+                found.append((answer, wrong))
+        return found
 
     def add(self, records: Iterable[Record]) -> int:
         """Append what is new and return the position. On disk before it can be found; safe to repeat after a crash."""

@@ -26,11 +26,14 @@ def waiting(journal: Journal) -> list[Decided]:
     return list(islice(asked, ENOUGH))
 
 
-def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: str) -> Answer:
-    """What a person says a case's fields are; "" where the document has none. Unchanged values approve the decision.
+def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: str, document_class: str = "") -> Answer:
+    """What a person says a case's fields and class are; "" where the document has none. Unchanged, it approves the decision.
 
-    Raises BadInput for a field that the mission lacks, and for a value that is none of its kind.
+    Raises BadInput for a field or a class that the mission lacks, and for a value that is none of its kind.
     """
+    document_class = document_class or decided.decision.document_class
+    if document_class not in mission.classes:
+        raise BadInput(f"no class {document_class!r} in {mission.mission}; there are: {', '.join(mission.classes)}")
     if unknown := sorted(set(values) - set(mission.fields)):
         raise BadInput(
             f"no field {', '.join(unknown)} in mission {mission.mission}; its fields are {', '.join(mission.fields)}"
@@ -41,7 +44,7 @@ def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: st
             value_of(mission.kinds[name], text)
         except ValueError as error:
             raise BadInput(f"{name}: {error}; write the value as it is printed, or nothing if the document has none") from error
-    return Answer(decided.case.id, said, by, decided.decision.document_class, verdicts(said, decided.decision, mission.kinds))
+    return Answer(decided.case.id, said, by, document_class, verdicts(said, decided.decision, mission.kinds))
 
 
 def rejection(decided: Decided, mission: Mission, by: str) -> Answer:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from proveout import documents
 from proveout.journal import Decided
-from proveout.records import Decision, Document, FieldValue, Page
+from proveout.records import Box, Decision, Document, FieldValue, Page
 
 SCALE = 1.6  # pixels a point: small print is legible
 AUTOMATED, OPEN = "#1d7a4f", "#c2571a"
@@ -45,16 +45,17 @@ def _page(page: Page, path: Path, decision: Decision) -> str:
     documents.page_image(path, page, SCALE).save(picture, "WEBP", quality=82)
     source = f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
     here = [(name, value) for name, value in decision.fields.items() if value.page == page.number]
-    boxes = "".join(_box(name, value, name in decision.automated, page) for name, value in here)
+    at_one_place = {value.box: [name for name, other in here if other.box == value.box] for _, value in here}
+    boxes = "".join(_box(names, box, decision.automated.issuperset(names), page) for box, names in at_one_place.items())
     return f'<div class="sheet"><img src="{source}" alt="page {page.number + 1}">{boxes}</div>'
 
 
-def _box(name: str, value: FieldValue, automated: bool, page: Page) -> str:
-    box, of = value.box, (page.width, page.height)
+def _box(names: list[str], box: Box, automated: bool, page: Page) -> str:
+    of = (page.width, page.height)
     points = (box.x0 - 2, box.y0 - 2, box.x1 - box.x0 + 4, box.y1 - box.y0 + 4)
     named = zip(("left", "top", "width", "height"), points, strict=True)
     style = "; ".join(f"{what}: {100 * each / of[n % 2]:.2f}%" for n, (what, each) in enumerate(named))
-    return f'<b style="{style}"{_mark(automated)}><span>{html.escape(name)}</span></b>'
+    return f'<b style="{style}"{_mark(automated)}><span>{html.escape(", ".join(names))}</span></b>'
 
 
 def sure(value: FieldValue | None, automated: bool) -> str:

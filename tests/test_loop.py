@@ -1,0 +1,148 @@
+"""The loop, closed by script: an answer is a label, helps the next document at once, and is learned by the next build."""
+
+import os
+
+import pytest
+
+from proveout import review
+from proveout.cli import work
+from proveout.corpus import Dataset
+from proveout.errors import BadInput, Busy
+from proveout.journal import Decided, Journal
+from proveout.pipeline.live import alone
+from proveout.workspace import Workspace
+
+SLIP = """{sender}
+
+Remittance advice
+
+Our number       {reference}
+Customer         Nora Whitfield
+Customer No      20{number}14
+Date of issue    09/0{number}/2026
+Last payment     $9{number}8.20
+Now owing        {total}
+Settle before    {due}
+"""
+ANSWERS = {
+    "sender": "Alder Bay Water Works", "reference": "AW-88120{0}", "total": "$2{0}4.35", "due": "09/2{0}/2026",
+}  # fmt: skip
+
+
+def told(number: int) -> dict[str, str]:
+    return {name: text.format(number) for name, text in ANSWERS.items()}
+
+
+def hand_in(space: Workspace, number: int) -> str:
+    """A bill of a form that nobody has seen: the largest amount on it is not what is owed. Gives its file's name."""
+    inbox = space.home / "inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    (inbox / f"slip-{number}.txt").write_text(SLIP.format(number=number, **told(number)))
+    return f"slip-{number}.txt"
+
+
+@pytest.fixture(scope="module")
+def space(bills) -> Workspace:
+    return Workspace.find("bills", start=bills)
+
+
+def decided(space: Workspace, name: str) -> Decided:
+    with Journal(space.home / "journal.db") as journal:
+        return next(one for one in journal.decisions() if one.case.path == name)
+
+
+def said(space: Workspace, name: str) -> dict[str, str]:
+    return {field: value.text for field, value in decided(space, name).decision.fields.items()}
+
+
+@pytest.fixture(scope="module")
+def before(space) -> str:
+    name = hand_in(space, 1)
+    work.run(space, None)
+    return name
+
+
+@pytest.fixture(scope="module")
+def answered(space, before) -> str:
+    with Journal(space.home / "journal.db") as journal:
+        (asked,) = review.waiting(journal)
+        assert journal.answer([review.answer(asked, space.mission, told(1), by="ada", document_class="bill")]) == 1
+        assert review.waiting(journal) == []
+    return before
+
+
+@pytest.fixture(scope="module")
+def after(space, answered) -> str:
+    name = hand_in(space, 2)
+    work.run(space, None)
+    return name
+
+
+def test_a_form_that_nobody_has_seen_goes_to_a_person(space, before):
+    assert decided(space, before).decision.route == "review"
+    assert said(space, before)["total"] == "$918.20", "the largest amount, as on every bill it had learned from"
+
+
+def test_an_answer_is_a_label_with_its_author_and_with_what_was_right(space, answered, capsys):
+    with Journal(space.home / "journal.db") as journal:
+        (answer,) = journal.answers().values()
+    assert answer.by == "ada" and answer.fields == told(1)
+    assert [name for name, right in answer.right.items() if not right] == ["total"]
+    work.show(space, str(space.home / "inbox" / answered), again=False)
+    assert "labelled by ada: 3 of 4 values are right" in capsys.readouterr().out
+
+
+def test_it_helps_the_next_document_of_that_form_without_a_build(space, after):
+    assert said(space, after)["total"] == told(2)["total"]
+    assert "total" not in decided(space, after).decision.automated, "its score is still its own"
+
+
+def test_the_next_build_learns_it_and_the_next_decision_shows_it(space, after, capsys):
+    assert work.why(space, "curate", None) == "`answers` changed"
+    work.build(space, None, None, force=False, record=False)
+    assert "answers    1 join the training documents; 0 are about" in capsys.readouterr().out
+    dataset = Dataset.load(space.build / "curate" / "dataset")
+    (entry,) = (entry for entry in dataset.chosen("train") if entry.source)
+    assert (entry.labels["total"], entry.document_class, entry.source) == ("$214.35", "bill", "answered by ada")
+    work.promote(space, "latest")
+    third = hand_in(space, 3)
+    assert work.run(space, None)["decided"] == 1
+    assert said(space, third)["total"] == told(3)["total"]
+
+
+def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
+    held = next(entry for entry in Dataset.load(space.build / "curate" / "dataset").chosen("test") if entry.labels)
+    (space.home / "inbox" / "held.txt").write_bytes((space.design / "examples" / held.case.path).read_bytes())
+    work.run(space, None)
+    with Journal(space.home / "journal.db") as journal:
+        one = next(one for one in journal.decisions() if one.case.id == held.case.id)
+        journal.answer([review.answer(one, space.mission, dict.fromkeys(space.mission.fields, ""), by="ada")])
+    work.build(space, None, None, force=False, record=False)
+    out = capsys.readouterr().out
+    assert "1 are about documents that calibrate or test" in out and "0 of 8 steps ran" in out
+
+
+@pytest.mark.parametrize(
+    ("values", "document_class", "expected"),
+    [
+        ({"due": "next month"}, "", "due: no calendar day in 'next month'; write the value as it is printed"),
+        ({"amount": "3"}, "", "no field amount in bills; there are: reference, sender, total, due"),
+        ({}, "letter", "no class 'letter' in bills; there are: bill, other"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused_before_it_is_written(space, before, values, document_class, expected):
+    with pytest.raises(BadInput, match=expected):
+        review.answer(decided(space, before), space.mission, values, "ada", document_class)
+
+
+def test_nothing_on_the_document_is_an_answer_too(space, before):
+    none = review.answer(decided(space, before), space.mission, {"total": "", "due": "09/21/2026"}, "ada")
+    assert none.right == {"total": False, "due": True}
+    assert review.rejection(decided(space, before), space.mission, "ada").document_class == "other"
+
+
+def test_a_second_process_in_the_same_home_is_told_who_is_there(space):
+    with alone(space.home), pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is at work here"), alone(space.home):
+        pass
+    with alone(space.home):
+        pass
