@@ -3,9 +3,7 @@
 import contextlib
 import csv
 import json
-import os
 import shutil
-import subprocess
 import threading
 import time
 from dataclasses import asdict, replace
@@ -20,7 +18,6 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.routing import Mount
 from starlette.websockets import WebSocketDisconnect
 
-from program import PROVEOUT
 from proveout.cli import work
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy
@@ -32,7 +29,6 @@ from proveout.serving import application, guards
 from proveout.serving.guards import COOKIE, DOCUMENTS, OPEN, Limits
 from proveout.workspace import Workspace
 
-ROOT = Path(__file__).parent.parent
 PASSWORD = "correct horse battery"
 PEOPLE = {"ron": Role.READER, "rita": Role.REVIEWER, "ada": Role.OPERATOR}
 QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -40,27 +36,14 @@ UNBOUNDED = Limits(per_second=1e9, burst=1e9)
 NOWHERE = "0" * 64
 
 
-def proveout(project: Path, *words: object) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "PROVEOUT_HOME"}
-    run = subprocess.run([*PROVEOUT, *map(str, words)], cwd=project, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
 @pytest.fixture(scope="module")
-def space(tmp_path_factory) -> Workspace:
-    """A mission that was just begun, built and promoted; two of its examples are decided."""
-    project = tmp_path_factory.mktemp("project")
-    for folder in ("notebooks", "pipelines", "monitoring"):
-        shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__", "__marimo__"))
-    proveout(project, "new", "bills")
-    proveout(project, "build", "--mission", "bills", "--no-record")
-    proveout(project, "release", "promote", "--mission", "bills")
-    made = Workspace.find("bills", start=project)
+def space(bills) -> Workspace:
+    """A mission that was just begun, built and promoted; two of its examples are decided, and its reports are there."""
+    made = Workspace.find("bills", start=bills)
     (made.home / "inbox").mkdir()
     for number in (1, 2):
         shutil.copy(example(made, number), made.home / "inbox")
-    proveout(project, "run", "--mission", "bills")
+    Live(Releases(made.releases).open("latest"), made.home / "inbox", made.home, made.cache).run()
     (made.reports / "drift").mkdir(parents=True)
     (made.reports / "report.html").write_text("<p>what changed</p>")
     (made.reports / "drift" / "drift.html").write_text(HOSTILE)
