@@ -731,6 +731,7 @@ def chromium():
 
 def type_in(page, name: str) -> None:
     """With the keyboard alone."""
+    page.locator("#account:focus").wait_for()
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

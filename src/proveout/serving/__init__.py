@@ -137,7 +137,12 @@ def _explain_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        detail = {404: "there is nothing here; see the first page", 405: "this cannot be done here; see /openapi.json"}
+        torn = "the body cannot be taken apart; send the document as the part `file` of multipart/form-data"
+        detail = {
+            400: torn,
+            404: "there is nothing here; see the first page",
+            405: "this cannot be done here; see /openapi.json",
+        }
         said = error.detail if type(error) is not HTTPException else detail.get(error.status_code, error.detail)
         return answer(request.scope, error.status_code, said, error.headers)
 

@@ -20,7 +20,7 @@ from proveout.serving.problems import PROBLEM, Problem, Refusal
 from proveout.serving.register import Standing
 
 V1 = "/api/v1"
-STRANGE, FULL = "The file is of no kind that can be read.", "The disk is full."
+TORN, STRANGE, FULL = "The body is no multipart/form-data.", "The file is of no kind that can be read.", "The disk is full."
 CaseId = Annotated[
     str,
     Path(pattern=answers.CASE, examples=[answers.EXAMPLE], description="SHA-256 of the document, as POST /cases gave it."),
@@ -72,7 +72,7 @@ def router(desk: Desk) -> APIRouter:
                 "headers": _location(),
             },
             202: {"description": "It lies in the inbox and is decided next.", "headers": _location()},
-            **_says(_415=STRANGE, _507=FULL),
+            **_says(_400=TORN, _415=STRANGE, _507=FULL),
         },
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
@@ -159,7 +159,7 @@ def router(desk: Desk) -> APIRouter:
         "/preview",
         response_model=answers.DecisionAnswer,
         summary="What would be decided of a document",
-        responses=_says(_409="No release is promoted.", _415=STRANGE, _507=FULL),
+        responses=_says(_400=TORN, _409="No release is promoted.", _415=STRANGE, _507=FULL),
     )
     def preview(
         file: Document,
