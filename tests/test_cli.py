@@ -27,9 +27,25 @@ COMMANDS = [
     "label",
     "score",
     "stop",
+    "serve",
+    "review",
+    "user",
     "release",
 ]
-HEAVY = {"torch", "pandas", "numpy", "langchain_core", "chromadb", "marimo", "ploomber", "lightgbm", "sqlalchemy", "rich"}
+HEAVY = {
+    "torch",
+    "pandas",
+    "numpy",
+    "langchain_core",
+    "chromadb",
+    "marimo",
+    "ploomber",
+    "lightgbm",
+    "sqlalchemy",
+    "fastapi",
+    "argon2",
+    "rich",
+}
 
 
 def proveout(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +81,8 @@ def test_every_command_teaches_itself(command):
         (["monitor"], "no log yet; decide some cases first: proveout run"),
         (["release", "promote", "abc"], "make one: proveout build"),
         (["release", "rollback"], "nothing to roll back to"),
+        (["serve"], "there is no account; make one: proveout user add"),
+        (["serve", "--root-path", "x/"], "expected a path that begins with /"),
         (["new", "invoices"], "exists already and holds"),
         (["new", "My Bills"], "expected lowercase letters, digits and _, such as 'my_bills'"),
     ],

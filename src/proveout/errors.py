@@ -13,7 +13,8 @@ ProveoutError
 ├── NoRelease             nothing is promoted, or no release has this id
 ├── Busy                  another process is at work here
 ├── StaleIndex            an index built from other records than these
-└── BadJournal            a journal that does not verify, or of a newer schema
+├── BadJournal            a journal that does not verify, or of a newer schema
+└── NoEntry               a name, password or number of tries with which nobody is let in
 """
 
 
@@ -71,3 +72,9 @@ class StaleIndex(ProveoutError):
 
 class BadJournal(ProveoutError):
     pass
+
+
+class NoEntry(ProveoutError):
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait  # seconds until the next try is looked at

@@ -62,6 +62,7 @@ class Mission(_Strict):
     checks: Checks = Checks()
     budget: Budget = Budget()
     segment: str = "segment"
+    largest_document: int = Field(default=20_000_000, gt=0)  # bytes that the server takes; 100 scanned pages have 15 MB
 
     @model_validator(mode="after")
     def _checks_name_fields(self) -> "Mission":

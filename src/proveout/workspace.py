@@ -96,6 +96,10 @@ class Workspace:
         return self.home / "reports"
 
     @property
+    def accounts(self) -> Path:
+        return self.home / "accounts.db"
+
+    @property
     def cache(self) -> Path:
         """What was read from documents, by their bytes: shared by every mission and home, safe to delete."""
         return self.root / "work" / "cache"

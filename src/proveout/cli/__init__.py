@@ -32,6 +32,19 @@ app = typer.Typer(
 )
 release_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, promote and roll back releases.")
 app.add_typer(release_app, name="release")
+user_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="""Who may come in: accounts of people, tokens of programs. Nobody has one by default.
+
+    \b
+    A role includes the ones before it:
+      reader     sees cases and reports
+      reviewer   answers
+      operator   submits cases, stops effects
+    """,
+)
+app.add_typer(user_app, name="user")
 
 Mission = Annotated[str, typer.Option("--mission", "-m", help="Folder under pipelines/.", envvar="PROVEOUT_MISSION")]
 Home = Annotated[
@@ -173,7 +186,7 @@ def parity(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide the calibration cases three ways and compare: the notebook in marimo's kernel, the pipeline, the release.
+    """Decide the calibration cases four ways and compare: notebook in marimo's kernel, pipeline, release, server.
 
     Exit code 1 and a table of what differs, where anything does. The build's products stay as they are.
     """
@@ -280,6 +293,43 @@ def stop(
     work.stop(_workspace(mission, home), because, lift)
 
 
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8321,
+    root_path: Annotated[str, typer.Option(help="Path under which a proxy shows it, such as /proveout.")] = "",
+    proxy: Annotated[str, typer.Option(help="Address of a proxy that is trusted to say who asks, and whether by https.")] = "",
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Private key, for https.", exists=True, dir_okay=False)] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Its certificate.", exists=True, dir_okay=False)] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Serve decisions to programs, reports and reviews to people; documents that come in are decided at once.
+
+    Everybody needs an account. The calls for programs are described at /api, and for code generators at /openapi.json.
+
+    \b
+    proveout user add ada --role operator
+    proveout serve
+    """
+    from proveout.cli import work
+
+    space = _workspace(mission, home)
+    work.serve(space, host, port, root_path, proxy, (ssl_keyfile, ssl_certfile))
+
+
+@app.command()
+def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invoices", home: Home = None) -> None:
+    """Serve, and open the review page in a browser. It needs an account with the role reviewer or operator."""
+    from proveout.cli import work
+
+    work.serve(_workspace(mission, home), host, port, show="/review/")
+
+
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
     """Every release with its day, its scores, and which one is promoted."""
@@ -306,6 +356,77 @@ def release_rollback(mission: Mission = "invoices", home: Home = None) -> None:
     from proveout.cli import work
 
     work.rollback(_workspace(mission, home))
+
+
+Name = Annotated[str, typer.Argument(help="Up to 32 lowercase letters, digits, `.`, `_`, `-`.")]
+Label = Annotated[str, typer.Argument(help="What the token is for, such as `mail-gateway`.")]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Take the password from standard input instead of asking for it twice.")
+]
+
+
+@user_app.command("add")
+def user_add(
+    name: Name,
+    role: Annotated[str, typer.Option(help="reader, reviewer or operator.")],
+    password_stdin: PasswordStdin = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Make an account. The password is asked for twice and not shown; 12 characters at least.
+
+    \b
+    proveout user add ada --role reviewer
+    pass show proveout/ada | proveout user add ada --role reviewer --password-stdin
+    """
+    from proveout.cli import people
+
+    people.add(_workspace(mission, home), name, role, password_stdin)
+
+
+@user_app.command("list")
+def user_list(mission: Mission = "invoices", home: Home = None) -> None:
+    """Every account with its role and the labels of its tokens."""
+    from proveout.cli import people
+
+    people.show(_workspace(mission, home))
+
+
+@user_app.command("remove")
+def user_remove(name: Name, mission: Mission = "invoices", home: Home = None) -> None:
+    """Remove an account with its sessions and tokens, at once. What it answered stays, under its name."""
+    from proveout.cli import people
+
+    people.remove(_workspace(mission, home), name)
+
+
+@user_app.command("password")
+def user_password(name: Name, password_stdin: PasswordStdin = False, mission: Mission = "invoices", home: Home = None) -> None:
+    """Set a new password. Every session of the account ends; its tokens stay until they are revoked."""
+    from proveout.cli import people
+
+    people.password(_workspace(mission, home), name, password_stdin)
+
+
+@user_app.command("token")
+def user_token(name: Name, label: Label, mission: Mission = "invoices", home: Home = None) -> None:
+    """Make a token with which a program acts for an account. It is printed once and kept only as a hash.
+
+    \b
+    TOKEN=$(proveout user token ada mail-gateway)
+    curl -H "Authorization: Bearer $TOKEN" -F file=@invoice.pdf http://127.0.0.1:8321/api/v1/cases
+    """
+    from proveout.cli import people
+
+    people.token(_workspace(mission, home), name, label)
+
+
+@user_app.command("revoke")
+def user_revoke(name: Name, label: Label, mission: Mission = "invoices", home: Home = None) -> None:
+    """Make a token worthless, at once."""
+    from proveout.cli import people
+
+    people.revoke(_workspace(mission, home), name, label)
 
 
 def main() -> None:

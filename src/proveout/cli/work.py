@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +124,13 @@ def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str
 
 
 def parity(space: Workspace, tolerance: float) -> bool:
-    """Say whether notebook, pipeline and release decide the same, and return it."""
+    """Say whether notebook, pipeline, release and server decide the same, and return it."""
     from proveout.pipeline.parity import parity as compare_ways
+    from proveout.serving.parity import decided_by_server
 
-    found = compare_ways(space.spec("build"), environment(space), space.releases, tolerance=tolerance, cache=space.cache)
+    server = {"server": partial(decided_by_server, space)}
+    env, releases = environment(space), space.releases
+    found = compare_ways(space.spec("build"), env, releases, tolerance=tolerance, cache=space.cache, others=server)
     say(str(found))
     return found.agrees
 
@@ -237,10 +242,10 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
 def show(space: Workspace, document: str, again: bool) -> None:
     """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
     from proveout.actions import connectors
-    from proveout.cli.decision import history, printed
     from proveout.control import ControlPlane, StopSwitch
     from proveout.documents import Originals, sha256_of
     from proveout.journal import Journal
+    from proveout.journal.prose import history, printed
 
     path = Path(document)
     with Journal(space.home / "journal.db") as journal:
@@ -263,6 +268,47 @@ def show(space: Workspace, document: str, again: bool) -> None:
         control = ControlPlane(opened.mission, opened.policy, opened.calibration, hands, journal, stop, run="show")
         (rulings,) = control.judge([decision])
     say(printed(decision, rulings))
+
+
+# --- serve -------------------------------------------------------------------------------------------------------------
+
+
+def serve(
+    space: Workspace,
+    host: str,
+    port: int,
+    root_path: str = "",
+    proxy: str = "",
+    tls: tuple[Path | None, Path | None] = (None, None),
+    show: str = "",
+) -> None:
+    """Serve until ctrl-c. `show`: a page to open in the browser."""
+    import ipaddress
+    import webbrowser
+
+    from proveout import serving
+
+    if (tls[0] is None) != (tls[1] is None):
+        raise BadInput("https needs both: --ssl-keyfile and --ssl-certfile")
+    if root_path and not re.fullmatch(r"(/[\w.~-]+)+", root_path):
+        raise BadInput(f"--root-path {root_path}: expected a path that begins with / and does not end with it, as /proveout")
+    try:
+        here_only = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here_only = host == "localhost"
+    if not (here_only or tls[0] or proxy):
+        print(
+            f"WARNING: {host} can be reached from other machines, and passwords travel in the open.\n"
+            "WARNING: give a certificate (--ssl-keyfile, --ssl-certfile), or listen on 127.0.0.1 behind a proxy with https.",
+            file=sys.stderr,
+        )
+
+    def started(url: str) -> None:
+        say(f"mission {space.name} is served at {url}{show or '/'}; ctrl-c ends it")
+        if show:
+            webbrowser.open(url + show)
+
+    serving.serve(space, host, port, root_path=root_path, proxy=proxy, tls=tls, started=started)
 
 
 # --- monitor, status -----------------------------------------------------------------------------------------------------

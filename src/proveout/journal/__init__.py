@@ -173,15 +173,15 @@ class Journal:
             if release is None or decided.decision.release == release:
                 yield decided
 
-    def events(self, case: str | None = None) -> Iterator[Event]:
-        """Everything that happened to a case, or everything, in order."""
+    def events(self, case: str | None = None, after: int = 0) -> Iterator[Event]:
+        """Everything that happened to a case, or everything, in order. `after`: at a later position."""
         from sqlalchemy import and_, or_
 
         c = self._events.c
         if case is None:
-            return self._select()
+            return self._select(c.position > after)
         decided = and_(c.key == case, c.key != "", c.kind == DECISION)  # each half has an index of its own
-        return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)))
+        return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)), c.position > after)
 
     def answer(self, answers: Iterable[Answer]) -> int:
         """Write down what people say, and give how much of it is new: what a case's answer says already is not said twice."""

@@ -49,7 +49,7 @@ def inbox_cases(inbox: Path) -> list[Case]:
     """
     if not inbox.is_dir():
         raise NoDocuments(f"{inbox}: no such folder; put documents there, or name another with --inbox")
-    files = [path for path in sorted(inbox.rglob("*")) if path.is_file() and _is_document(path)]
+    files = documents_in(inbox)
     if not files:
         raise NoDocuments(f"{inbox}: no document in it; expected are PDFs, scans (PNG, JPEG, TIFF) or plain texts")
     known = _sheet(inbox / SHEET)
@@ -62,9 +62,11 @@ def inbox_cases(inbox: Path) -> list[Case]:
     return sorted(cases.values(), key=lambda case: (case.day or date.max, case.id))
 
 
-def _is_document(path: Path) -> bool:
-    """Whatever is not hidden and not a sheet beside the documents. What cannot be read becomes a refused case."""
-    return not path.name.startswith(".") and path.name not in {SHEET, "labels.csv", "truth.json"}
+def documents_in(inbox: Path) -> list[Path]:
+    """Every file that is not hidden and not a sheet beside the documents. What cannot be read becomes a refused case."""
+    beside = {SHEET, "labels.csv", "truth.json"}
+    found = (path for path in sorted(inbox.rglob("*")) if not path.name.startswith(".") and path.name not in beside)
+    return [path for path in found if path.is_file()]
 
 
 def _sheet(path: Path) -> dict[str, tuple[date | None, str]]:

@@ -1,8 +1,9 @@
-"""One step run three ways: do the notebook, the pipeline and the release decide the same? Doors: `parity`, `compare`.
+"""One step run in several ways: do the notebook, the pipeline and the release decide the same? Doors: `parity`, `compare`.
 
     notebook   the file in marimo's own kernel, as the editor runs it, on the pipeline's inputs
     pipeline   the product that the build left
     release    a plain call of the frozen release on the cases' files, with the memory that it was frozen with
+    others     whoever decides by that release and is handed to `parity`, such as the server
 
 Each way gives a log of decisions (`journal.log`). Every column is compared, exactly or, for numbers with a fraction, within
 a tolerance; left out are who decided and when. A value is compared as printed, and by whether a person says it is right.
@@ -16,14 +17,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from proveout.errors import BadInput, BadSpec, TaskFailed
 from proveout.pipeline.here import variables
 from proveout.pipeline.spec import Spec, Task, load
+
+if TYPE_CHECKING:
+    from proveout.records import Decision
+    from proveout.release import Release
+
+Decide = Callable[["Release", Sequence[Path]], "Sequence[Decision]"]
 
 TOLERANCE = 1e-9  # of a confidence: the same numbers in another order of adding; far below what any threshold sees
 ASIDE = frozenset({"release", "seconds", "decided_at"})  # columns that say who decided and when
@@ -76,6 +84,7 @@ def parity(
     product: str = "reference",
     tolerance: float = TOLERANCE,
     cache: Path | None = None,
+    others: Mapping[str, Decide] = MappingProxyType({}),
 ) -> Parity:
     """Run a step of a whole build as a notebook and as a plain call of the build's release, and compare with its product.
 
@@ -90,6 +99,8 @@ def parity(
             "pipeline": built,
             "release": as_release(loaded, releases, built, Path(folder, "release.parquet"), cache),
         }
+        for way, decide in others.items():
+            logs[way] = as_decided(loaded, releases, built, Path(folder, f"{way}.parquet"), decide)
         return compare(logs, tolerance)
 
 
@@ -116,6 +127,13 @@ def as_notebook(spec: Spec, env: Mapping[str, Any], task: str, scratch: Path) ->
 
 def as_release(spec: Spec, releases: Path, log: Path, out: Path, cache: Path | None = None) -> Path:
     """Let the build's release decide the cases of a log from their files, in the log's order, and write the log of that."""
+    return as_decided(
+        spec, releases, log, out, lambda release, paths: release.agent(release.memory(), cache=cache).batch(paths)
+    )
+
+
+def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide) -> Path:
+    """The same by whoever decides."""
     from proveout.corpus import Dataset
     from proveout.evaluation import verdicts
     from proveout.journal import Decided
@@ -126,7 +144,7 @@ def as_release(spec: Spec, releases: Path, log: Path, out: Path, cache: Path | N
     release = Releases(releases).open(id)
     dataset = Dataset.load(spec.tasks["curate"].product["dataset"])
     cases = list(_rows(log))
-    decisions = release.agent(release.memory(), cache=cache).batch([dataset.path_of(case) for case in cases])
+    decisions = decide(release, [dataset.path_of(case) for case in cases])
     entries = [dataset.entry(case) for case in cases]
     kinds = release.mission.kinds
     known = {

@@ -1,4 +1,4 @@
-"""A decision as a person reads it in a terminal."""
+"""A decision as a person reads it, in a terminal or from the server."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,0 +1,47 @@
+"""A page of a document as a PNG, drawn in a process of its own, so that a hostile file takes nothing down with it."""
+
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from proveout.documents.batch import read_many
+from proveout.errors import UnreadableDocument
+from proveout.records import Document, Page
+
+LONGEST_SIDE = 1600  # pixels; a letter at 145 dpi
+PATIENCE = 30.0  # seconds
+DRAW = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+from proveout.documents import page_image
+from proveout.records import Page
+path, number, width, height, turned, scale = sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:])
+page_image(path, Page(number, width, height, (), turned), scale).save(sys.stdout.buffer, "PNG")
+"""
+
+
+def page_png(path: Path, number: int, cache: Path | None = None) -> bytes | None:
+    """Page `number`, from 0, of a file; None where it has no such page. Raises UnreadableDocument."""
+    found = _read(path, cache)
+    if isinstance(found, UnreadableDocument):
+        raise found
+    return _drawn(path, found.pages[number]) if number < len(found.pages) else None
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, cache: Path | None) -> Document | UnreadableDocument:
+    """By its path: originals never change."""
+    return next(read_many([path], cache=cache))
+
+
+def _drawn(path: Path, page: Page) -> bytes:
+    scale = LONGEST_SIDE / max(page.width, page.height, 1.0)
+    about = (page.number, page.width, page.height, page.turned, scale)
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", DRAW, str(path), *map(str, about)], capture_output=True, timeout=PATIENCE, check=True
+        )
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        raise UnreadableDocument("this page cannot be drawn; look at the file itself") from error
+    return run.stdout

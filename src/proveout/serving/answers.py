@@ -1,0 +1,253 @@
+"""What the API answers: plain data with units, made of the records that the journal and the agent hold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from proveout import records
+from proveout.control import Ruling
+from proveout.journal.prose import history, printed
+from proveout.records import Decision, Kind, Route
+from proveout.release import Release
+from proveout.retrieval.memory import written
+from proveout.serving.desk import Told
+from proveout.serving.register import Entry, Standing
+
+CASE = r"^[0-9a-f]{64}$"
+EXAMPLE = "ddae77570773f4d700d6d1e844475f44bd1cf110acf8dbf0646b9868baaf1c39"
+
+
+class Case(BaseModel):
+    """Where a case stands."""
+
+    id: str = Field(pattern=CASE, examples=[EXAMPLE], description="SHA-256 of the document: the same bytes are the same case.")
+    state: Standing
+    document: str = Field(examples=["march-invoice.pdf"], description="What the file is called here.")
+    at: datetime = Field(description="When it was decided; while it waits, when it was handed in.")
+    day: date | None = Field(description="When it was received, as far as somebody said so.")
+    segment: str = Field(examples=["broadcast"], description='The group whose treatment is compared; "" when unknown.')
+    document_class: str = Field(examples=["invoice"], description='"" while it waits, and when it could not be read.')
+    route: Route | None = Field(description="act: the agent may; review: a person sees it; refuse: it cannot be read.")
+    release: str = Field(description='Who decided; "" while it waits.')
+    effects: dict[str, Literal["waiting", "done", "refused"]] = Field(
+        examples=[{"file_document": "done"}], description="What was allowed, and what came of it."
+    )
+
+
+class Cases(BaseModel):
+    cases: list[Case]
+    total: int = Field(description="How many there are, on all pages.")
+    next: str | None = Field(description="The path of the next page.")
+
+
+class Box(BaseModel):
+    """Points (1/72 inch), origin at the top left of the page."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class FieldAnswer(BaseModel):
+    text: str = Field(examples=["$19,340.00"], description="As printed.")
+    value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, days as ISO 8601.")
+    kind: Kind
+    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right.")
+    automated: bool = Field(description="Whether the confidence passes the certified threshold.")
+    page: int = Field(ge=0, description="From 0.")
+    box: Box
+    speaks_for: list[str] = Field(examples=[["stands right of “Total”"]])
+    speaks_against: list[str]
+
+
+class Check(BaseModel):
+    name: str
+    passed: bool
+    because: str
+
+
+class Similar(BaseModel):
+    case: str
+    similarity: float | None = Field(description="Cosine, -1 to 1.")
+    fields: dict[str, str]
+
+
+class Action(BaseModel):
+    """A proposed side effect, and what the control plane says to it."""
+
+    name: str
+    arguments: dict[str, str]
+    allowed: bool
+    because: str
+
+
+class DecisionAnswer(BaseModel):
+    case: str = Field(pattern=CASE, examples=[EXAMPLE])
+    release: str
+    document_class: str
+    class_confidence: float | None
+    route: Route
+    because: list[str] = Field(min_length=2, max_length=2, description="Two sentences for a person.")
+    fields: dict[str, FieldAnswer] = Field(description="A field that is missing is an abstention.")
+    checks: list[Check]
+    similar: list[Similar]
+    actions: list[Action]
+    memory_position: int = Field(description="How much of the memory this decision could see.")
+    descriptors: dict[str, float | None] = Field(description="Of the input: pages, words, ocr_share.")
+
+
+class Happened(BaseModel):
+    at: datetime
+    what: str = Field(examples=["file_document done: archive/invoice/ddae7757.pdf"])
+
+
+class Explanation(BaseModel):
+    case: str = Field(pattern=CASE, examples=[EXAMPLE])
+    text: str = Field(description="As `proveout show` prints it.")
+    because: list[str]
+    evidence: dict[str, dict[Literal["for", "against"], list[str]]] = Field(description="Of each field.")
+    verdicts: list[Action]
+    history: list[Happened]
+
+
+class ReleaseAnswer(BaseModel):
+    id: str = Field(pattern=CASE)
+    mission: str
+    headline: str = Field(description="What its evaluation says.")
+    frozen: datetime
+    parts: dict[str, str] = Field(description="Name to content id.")
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    version: str = Field(examples=["0.1.0"])
+
+
+class Ready(BaseModel):
+    ready: bool
+    because: str = Field(description='Why what waits is not decided; "" when it is.')
+
+
+class Because(BaseModel):
+    because: str = Field(min_length=1, max_length=500, examples=["amounts look wrong since noon"])
+
+
+class Stopped(BaseModel):
+    stopped: str = Field(description='Who stopped every effect, when and why; "" when effects happen.')
+
+
+def case(entry: Entry) -> Case:
+    return Case.model_validate(
+        {
+            "id": entry.case,
+            "state": entry.standing,
+            "document": _utf8(entry.document),
+            "at": entry.at,
+            "day": entry.day,
+            "segment": entry.segment,
+            "document_class": entry.document_class,
+            "route": entry.route,
+            "release": entry.release,
+            "effects": entry.effects,
+        }
+    )
+
+
+def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind]) -> DecisionAnswer:
+    """In the mission's order of fields."""
+    return DecisionAnswer(
+        case=said.case,
+        release=said.release,
+        document_class=said.document_class,
+        class_confidence=_number(said.class_confidence),
+        route=said.route,
+        because=[_utf8(one) for one in said.because],
+        fields={
+            name: _field(said.fields[name], kind, name in said.automated) for name, kind in kinds.items() if name in said.fields
+        },
+        checks=[Check(name=one.name, passed=one.passed, because=_utf8(one.because)) for one in said.checks],
+        similar=[Similar(case=one.case, similarity=_number(one.similarity), fields=_plain(one.fields)) for one in said.similar],
+        actions=actions(rulings),
+        memory_position=said.memory_position,
+        descriptors={name: _number(value) for name, value in said.descriptors.items()},
+    )
+
+
+def actions(rulings: Sequence[Ruling]) -> list[Action]:
+    return [
+        Action(
+            name=one.action.name,
+            arguments=_plain(one.action.arguments),
+            allowed=one.verdict.allowed,
+            because=_utf8(one.verdict.because),
+        )
+        for one in rulings
+    ]
+
+
+def explanation(told: Told, home: Path) -> Explanation:
+    """`home` is cut off from what is told: a visitor need not know where this machine keeps things."""
+    said, rulings = told.decided.decision, told.decided.rulings
+    happened = history(told.events).replace(f"{home}/", "")
+    lines = [line.split("  ", 2)[2] for line in happened.splitlines()[1:]]
+    return Explanation(
+        case=said.case,
+        text=_utf8(f"{printed(said, rulings)}\n\n{happened}"),
+        because=[_utf8(one) for one in said.because],
+        evidence={
+            name: {"for": [*map(_utf8, one.speaks_for)], "against": [*map(_utf8, one.speaks_against)]}
+            for name, one in said.fields.items()
+        },
+        verdicts=actions(rulings),
+        history=[
+            Happened.model_validate({"at": event.at, "what": _utf8(line)})
+            for event, line in zip(told.events, lines, strict=True)
+        ],
+    )
+
+
+def release(opened: Release) -> ReleaseAnswer:
+    about = opened.manifest
+    return ReleaseAnswer.model_validate(
+        {
+            "id": opened.id,
+            "mission": opened.mission.mission,
+            "headline": about["headline"],
+            "frozen": about["frozen"],
+            "parts": about["content"]["parts"],
+        }
+    )
+
+
+def _field(value: records.FieldValue, kind: Kind, automated: bool) -> FieldAnswer:
+    box = value.box
+    return FieldAnswer(
+        text=_utf8(value.text),
+        value=_utf8(written(value.value)),
+        kind=kind,
+        confidence=_number(value.confidence),
+        automated=automated,
+        page=value.page,
+        box=Box(x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1),
+        speaks_for=[*map(_utf8, value.speaks_for)],
+        speaks_against=[*map(_utf8, value.speaks_against)],
+    )
+
+
+def _plain(said: Mapping[str, str]) -> dict[str, str]:
+    return {name: _utf8(text) for name, text in said.items()}
+
+
+def _number(value: float) -> float | None:
+    """What JSON can say; a number that does not exist is null."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _utf8(text: str) -> str:
+    """Half a surrogate pair, as broken PDFs hold, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,252 @@
+"""The door for programs: /api/v1, described by /openapi.json. Each call asks the desk and answers with what `answers` names."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi.openapi.utils import get_openapi
+
+from proveout.documents import page_png
+from proveout.records import Kind, Route
+from proveout.serving import answers
+from proveout.serving.desk import Desk, Told
+from proveout.serving.guards import COOKIE, needed
+from proveout.serving.intake import aside, hand_in
+from proveout.serving.problems import PROBLEM, Problem, Refusal
+from proveout.serving.register import Standing
+
+V1 = "/api/v1"
+TORN, STRANGE, FULL = "The body is no multipart/form-data.", "The file is of no kind that can be read.", "The disk is full."
+CaseId = Annotated[
+    str,
+    Path(pattern=answers.CASE, examples=[answers.EXAMPLE], description="SHA-256 of the document, as POST /cases gave it."),
+]
+Document = Annotated[UploadFile, File(description="PDF, PNG, JPEG, TIFF or plain text in UTF-8.")]
+Segment = Annotated[
+    str, Form(max_length=64, pattern=r"^(\w[\w .&/()-]*)?$", description="The group whose treatment is compared.")
+]
+Day = Annotated[
+    date | None, Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, ISO 8601; today without it.")
+]
+
+
+class Memory(StrEnum):
+    LIVE = "live"
+    RELEASE = "release"
+
+
+def _says(**problems: str) -> dict[int | str, dict[str, Any]]:
+    """How a call may say no, beside what every call may answer."""
+    every = {
+        "401": "Nobody is signed in, or the token is not known.",
+        "403": "The account's role does not include this, or the request comes from a page of another site.",
+        "413": "The body is larger than is taken here.",
+        "422": "A part of the request does not fit; `errors` says which.",
+        "429": "Too many requests; `Retry-After` says how many seconds to wait.",
+        "503": "It took too long, or a run is deciding; try again later.",
+    }
+    said = every | {name.removeprefix("_"): text for name, text in problems.items()}
+    return {int(status): {"model": Problem, "description": text} for status, text in sorted(said.items())}
+
+
+def _location() -> dict[str, Any]:
+    return {"Location": {"description": "Of the case.", "required": True, "schema": {"type": "string"}}}
+
+
+def router(desk: Desk) -> APIRouter:
+    api = APIRouter(prefix=V1)
+
+    @api.post(
+        "/cases",
+        status_code=202,
+        response_model=answers.Case,
+        summary="Hand in a document",
+        responses={
+            200: {
+                "model": answers.Case,
+                "description": "These bytes are a case already.",
+                "headers": _location(),
+            },
+            202: {"description": "It lies in the inbox and is decided next.", "headers": _location()},
+            **_says(_400=TORN, _415=STRANGE, _507=FULL),
+        },
+    )
+    def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
+        """The same bytes are the same case, whatever the file is called: handing them in twice decides nothing twice."""
+        with aside(file.file, desk.incoming) as kept:
+            entry = desk.register.find(kept.case)
+            if entry is not None:
+                response.status_code = 200
+            else:
+                hand_in(kept, desk.inbox, file.filename or "", day, segment)
+                desk.wake()
+                entry = desk.register.find(kept.case)
+        assert entry is not None
+        response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{entry.case}"
+        return answers.case(entry)
+
+    @api.get("/cases", response_model=answers.Cases, summary="The cases, newest first", responses=_says())
+    def cases(
+        request: Request,
+        state: Annotated[Standing | None, Query(description="Only those that stand so.")] = None,
+        route: Annotated[Route | None, Query(description="Only those that went there.")] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$", description="The last case of the page before.")] = "",
+    ) -> answers.Cases:
+        found = desk.register.newest(state, route)
+        start = next((place for place, entry in enumerate(found, 1) if entry.case == after), len(found)) if after else 0
+        shown = found[start : start + limit]
+        following = None
+        if start + limit < len(found):
+            wanted = {"state": state, "route": route, "limit": limit, "after": shown[-1].case}
+            query = "&".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
+            following = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
+        return answers.Cases(cases=[answers.case(entry) for entry in shown], total=len(found), next=following)
+
+    @api.get(
+        "/cases/{case}",
+        response_model=answers.Case,
+        summary="Where a case stands",
+        responses=_says(_404="No case has this id."),
+    )
+    def one_case(case: CaseId) -> answers.Case:
+        if (entry := desk.register.find(case)) is None:
+            raise _unknown()
+        return answers.case(entry)
+
+    @api.get(
+        "/cases/{case}/decision",
+        response_model=answers.DecisionAnswer,
+        summary="What was decided of a case",
+        responses=_says(_404="No case has this id.", _409="It is not decided yet."),
+    )
+    def decision(case: CaseId) -> answers.DecisionAnswer:
+        """Each field with its value, place and confidence; the checks; similar cases; what the control plane allowed."""
+        found = _told(case)
+        return answers.decision(found.decided.decision, found.decided.rulings, kinds())
+
+    @api.get(
+        "/cases/{case}/explanation",
+        response_model=answers.Explanation,
+        summary="Why, and what came of it",
+        responses=_says(_404="No case has this id.", _409="It is not decided yet."),
+    )
+    def explanation(case: CaseId) -> answers.Explanation:
+        return answers.explanation(_told(case), desk.space.home)
+
+    @api.get(
+        "/cases/{case}/page/{number}.png",
+        response_class=Response,
+        summary="A page of the document, as a person reads it",
+        responses={
+            200: {"description": "Boxes in points fit on it after scaling.", "content": {"image/png": {}}},
+            **_says(_404="No case has this id, or it has no such page.", _409="The document cannot be drawn."),
+        },
+    )
+    def page(case: CaseId, number: Annotated[int, Path(ge=0, le=10_000, description="From 0.")]) -> Response:
+        if desk.register.find(case) is None or (path := desk.file(case)) is None:
+            raise _unknown()
+        picture = page_png(path, number, desk.space.cache)
+        if picture is None:
+            raise Refusal(404, "this document has no such page; the first one is 0")
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
+
+    @api.post(
+        "/preview",
+        response_model=answers.DecisionAnswer,
+        summary="What would be decided of a document",
+        responses=_says(_400=TORN, _409="No release is promoted.", _415=STRANGE, _507=FULL),
+    )
+    def preview(
+        file: Document,
+        memory: Annotated[
+            Memory, Query(description="live: as the next run decides; release: with what the release was frozen with.")
+        ] = Memory.LIVE,
+    ) -> answers.DecisionAnswer:
+        """Nothing is written down and nothing happens."""
+        with aside(file.file, desk.incoming) as kept:
+            said, rulings = desk.preview(kept.path, frozen=memory is Memory.RELEASE)
+        return answers.decision(said, rulings, kinds())
+
+    @api.get(
+        "/release",
+        response_model=answers.ReleaseAnswer,
+        summary="The release that decides",
+        responses=_says(_409="No release is promoted."),
+    )
+    def release() -> answers.ReleaseAnswer:
+        return answers.release(desk.release())
+
+    @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says())
+    def stop(request: Request, said: answers.Because) -> answers.Stopped:
+        """Deciding goes on; what it allows waits until the stop is lifted. Stopping what is stopped changes nothing."""
+        desk.switch.stop(request.user.name, said.because)
+        return answers.Stopped(stopped=desk.switch.stopped())
+
+    @api.post("/lift", response_model=answers.Stopped, summary="Let effects happen again", responses=_says())
+    def lift() -> answers.Stopped:
+        desk.switch.lift()
+        desk.wake()
+        return answers.Stopped(stopped=desk.switch.stopped())
+
+    def _told(case: str) -> Told:
+        if (found := desk.told(case)) is not None:
+            return found
+        if desk.register.find(case) is None:
+            raise _unknown()
+        raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
+
+    def kinds() -> Mapping[str, Kind]:
+        return desk.space.mission.kinds
+
+    return api
+
+
+def health_router(desk: Desk) -> APIRouter:
+    api = APIRouter()
+
+    @api.get("/health", response_model=answers.Health, summary="Whether the server answers", responses=_open())
+    def health() -> answers.Health:
+        return answers.Health(status="ok", version=version("proveout"))
+
+    @api.get("/ready", response_model=answers.Ready, summary="Whether what waits is decided", responses=_says())
+    def ready() -> answers.Ready:
+        return answers.Ready(ready=not desk.trouble, because=desk.trouble)
+
+    return api
+
+
+def _open() -> dict[int | str, dict[str, Any]]:
+    """How a call may say no that everybody may make."""
+    return {status: said for status, said in _says().items() if status in (413, 429, 503)}
+
+
+def _unknown() -> Refusal:
+    return Refusal(404, "no case has this id; see GET /api/v1/cases")
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: what FastAPI finds, with problems under their own media type and what each call needs."""
+    if app.openapi_schema is None:
+        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        found["components"]["securitySchemes"] = {
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Given by /login, to browsers."},
+            "token": {"type": "http", "scheme": "bearer", "description": "Made by `proveout user token NAME LABEL`."},
+        }
+        for path, calls in found["paths"].items():
+            for method, call in calls.items():
+                role = needed(method.upper(), path)
+                call["security"] = [{"token": []}, {"session": []}] if role else []
+                if role:
+                    call["description"] = f"{call.get('description', '')}\n\nNeeds the role {role}.".strip()
+                for status, said in call["responses"].items():
+                    if int(status) >= 400:
+                        said["content"] = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                        if status in ("429", "503"):
+                            said["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
+        app.openapi_schema = json.loads(json.dumps(found))
+    return app.openapi_schema

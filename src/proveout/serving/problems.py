@@ -1,0 +1,56 @@
+"""What the server says when it says no: RFC 9457 `application/problem+json`, a page for people. One sentence says what to do.
+
+Nothing that was sent comes back in it: neither values nor names.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from proveout.serving.pages import page
+
+PROBLEM = "application/problem+json"
+
+
+class Slip(BaseModel):
+    """One part of a request that does not fit."""
+
+    where: str = Field(examples=["query.limit"])
+    what: str = Field(examples=["Input should be less than or equal to 200"])
+
+
+class Problem(BaseModel):
+    """RFC 9457: why a request was not served, and what to do now."""
+
+    type: str = Field(default="about:blank", examples=["about:blank"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no case has this id; see GET /api/v1/cases"])
+    errors: list[Slip] = Field(default=[], examples=[[]])
+
+
+class Refusal(HTTPException):
+    """Raised by whoever has to say no; the server makes a problem of it."""
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, errors: list[Slip] | None = None) -> Response:
+    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    return JSONResponse(said.model_dump(), status, dict(headers or {}), media_type=PROBLEM)
+
+
+def answer(scope: Mapping[str, Any], status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A page for a browser that asked for one, a problem for everybody else."""
+    if wants_page(scope):
+        return HTMLResponse(
+            page("message.html.j2", title=HTTPStatus(status).phrase, message=detail), status, dict(headers or {})
+        )
+    return problem(status, detail, headers)
+
+
+def wants_page(scope: Mapping[str, Any]) -> bool:
+    return scope.get("method") in ("GET", "HEAD") and "text/html" in Headers(scope=dict(scope)).get("accept", "")

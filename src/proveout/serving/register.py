@@ -1,0 +1,128 @@
+"""Every case of a workspace and where it stands: waiting in the inbox, decided, or labelled by a person. One door: `Register`.
+
+It follows the journal and the inbox, so that listing, counting and paging read nothing twice.
+Covered: what other processes decide, answer and hand in meanwhile.
+Not covered: more cases than fit in memory; a case takes about a kilobyte.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from proveout.documents import sha256_of
+from proveout.journal import DECISION, INTENDED, LABEL, SETTLED, Event, Journal
+from proveout.pipeline.live import documents_in
+from proveout.records import Route
+
+
+class Standing(StrEnum):
+    WAITING = "waiting"  # in the inbox, not decided yet
+    DECIDED = "decided"
+    LABELLED = "labelled"  # decided, and a person said what is right
+
+
+@dataclass(slots=True)
+class Entry:
+    """One case as a list shows it."""
+
+    case: str
+    path: str
+    at: str  # ISO 8601, UTC: when it was decided; of a waiting one, when it was handed in
+    standing: Standing = Standing.WAITING
+    day: date | None = None
+    segment: str = ""
+    document_class: str = ""
+    route: Route | None = None
+    release: str = ""
+    effects: dict[str, str] = field(default_factory=dict)  # action to its state: waiting, done, refused
+
+    @property
+    def document(self) -> str:
+        """What people call it, without the id that `intake` puts before a name."""
+        return self.path.removeprefix(f"{self.case}-")
+
+
+class Register:
+    def __init__(self, journal: Journal, inbox: Path) -> None:
+        self._journal, self._inbox = journal, inbox
+        self._lock = threading.Lock()
+        self._position = 0
+        self._decided: dict[str, Entry] = {}  # in the order of their decisions
+        self._files: dict[Path, tuple[tuple[int, int], str]] = {}  # size and change of each file to its id
+        self._waiting: dict[str, Entry] = {}
+
+    def find(self, case: str) -> Entry | None:
+        with self._lock:
+            self._follow_journal()
+            if case in self._decided:
+                return self._decided[case]
+            if case not in self._waiting:
+                self._follow_inbox()
+            return self._waiting.get(case)
+
+    def file(self, case: str) -> Path | None:
+        """Where its document lies in the inbox, if it still does."""
+        with self._lock:
+            self._follow_inbox()
+            return next((path for path, (_, id) in self._files.items() if id == case), None)
+
+    def newest(self, standing: Standing | None = None, route: Route | None = None) -> list[Entry]:
+        """Those that stand so, the newest first; what waits is newer than what is decided."""
+        with self._lock:
+            self._follow_journal()
+            self._follow_inbox()
+            waiting = sorted(self._waiting.values(), key=lambda entry: entry.at, reverse=True)
+            entries = [*waiting, *reversed(self._decided.values())]
+        return [one for one in entries if standing in (None, one.standing) and route in (None, one.route)]
+
+    def _follow_journal(self) -> None:
+        for event in self._journal.events(after=self._position):
+            self._note(event)
+            self._position = event.position
+
+    def _note(self, event: Event) -> None:
+        said = event.payload
+        if event.kind == DECISION:
+            case, decision = said["case"], said["decision"]
+            self._waiting.pop(event.case, None)
+            self._decided[event.case] = Entry(
+                case=event.case,
+                path=case["path"],
+                at=event.at,
+                standing=Standing.DECIDED,
+                day=date.fromisoformat(case["day"]) if case["day"] else None,
+                segment=case["segment"],
+                document_class=decision["document_class"],
+                route=Route(decision["route"]),
+                release=decision["release"],
+            )
+        elif (entry := self._decided.get(event.case)) is None:
+            return
+        elif event.kind == INTENDED:
+            entry.effects[said["action"]["name"]] = "waiting"
+        elif event.kind == SETTLED:
+            entry.effects[said["name"]] = said["state"]
+        elif event.kind == LABEL:
+            entry.standing = Standing.LABELLED
+
+    def _follow_inbox(self) -> None:
+        found: dict[Path, tuple[tuple[int, int], str]] = {}
+        waiting: dict[str, Entry] = {}
+        for path, stamp in self._stamped():
+            known = self._files.get(path)
+            case = known[1] if known and known[0] == stamp else sha256_of(path)
+            found[path] = (stamp, case)
+            if case not in self._decided:
+                at = datetime.fromtimestamp(stamp[1] / 1e9, UTC).isoformat(timespec="microseconds")
+                waiting.setdefault(case, Entry(case, path.relative_to(self._inbox).as_posix(), at))
+        self._files, self._waiting = found, waiting
+
+    def _stamped(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        for path in documents_in(self._inbox):
+            with suppress(FileNotFoundError):  # taken away a moment ago
+                about = path.stat()
+                yield path, (about.st_size, about.st_mtime_ns)
