@@ -13,11 +13,10 @@ def _():
     from proveout import documents, review
     from proveout.errors import BadInput
     from proveout.journal import Journal
-    from proveout.records import Document
     from proveout.review import sheet
     from proveout.workspace import Workspace
 
-    return BadInput, Document, Journal, Workspace, documents, mo, os, review, sheet
+    return BadInput, Journal, Workspace, documents, mo, os, review, sheet
 
 
 @app.cell
@@ -143,15 +142,12 @@ def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mis
 
 
 @app.cell
-def the_pages(Document, decided, documents, mo, originals, sheet, space):
+def the_pages(decided, mo, originals, sheet, space):
     mo.stop(decided is None)
-    if decided.case.id in originals:
-        _path = originals.path(decided.case.id)
-        _read = next(documents.read_many([_path], cache=space.cache))
-        _html = sheet.pages(decided.decision, _read, _path) if isinstance(_read, Document) else f"<p>{_read}</p>"
-    else:
-        _html = "<p>The file of this case is not kept; it was decided before files were.</p>"
-    pages = mo.Html(_html)
+    _kept = decided.case.id in originals
+    pages = mo.Html(
+        sheet.pages(decided.decision, originals.path(decided.case.id), space.cache) if _kept else "<p>Its file is not kept.</p>"
+    )
     return (pages,)
 
 

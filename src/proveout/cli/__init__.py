@@ -5,6 +5,7 @@ Heavy modules are imported by the command that needs them, so that `proveout --h
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -258,13 +259,17 @@ def status(mission: Mission = "invoices", home: Home = None) -> None:
 @app.command()
 def label(
     labels: Annotated[Path, typer.Argument(help="A labels.csv, or a folder that holds one.", exists=True)],
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only cases received until this day.")] = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Add people's answers to the journal. They arrive after the decisions and measure their precision."""
+    """Add people's answers to the journal. They arrive after the decisions and measure their precision.
+
+    One by one they are given on the review page: proveout review
+    """
     from proveout.cli import work
 
-    work.label(_workspace(mission, home), labels)
+    work.label(_workspace(mission, home), labels, until.date() if until else None)
 
 
 @app.command()

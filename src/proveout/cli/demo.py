@@ -13,14 +13,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from proveout.cli import work
 from proveout.cli.work import say
 from proveout.errors import NoRelease
-from proveout.pipeline.live import SHEET
+from proveout.pipeline.live import SHEET, inbox_cases
 from proveout.workspace import Workspace
+
+UNANSWERED = timedelta(days=10)  # at the end of the stream nobody has said yet what was right: those cases wait for review
 
 
 def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None) -> None:
@@ -44,7 +47,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
         inbox = _hand_in(space)
         work.run(space, inbox)
     with _step("5/6  Labels arrive late, and the log is compared with the reference"):
-        work.label(space, data)
+        work.label(space, data, until=_last_day(space) - UNANSWERED)
         work.monitor(space)
     say("6/6  Summary")
     say()
@@ -97,6 +100,10 @@ def _hand_in(space: Workspace) -> Path:
     return inbox
 
 
+def _last_day(space: Workspace) -> date:
+    return max(case.day or date.min for case in inbox_cases(space.home / "inbox"))
+
+
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
@@ -120,6 +127,7 @@ def summary(space: Workspace) -> str:
     lines += [f"  {one['sentence']}" for one in report["drifted"][:5]] or ["  nothing"]
     lines += ["", "who is worse off"]
     lines += _listed_disparities(report["worse_off"])
+    lines += ["", "what waits for you", f"  {_waiting(space)}"]
     lines += ["", "where to read on"]
     lines += [f"  {name:18} {work.short(path)}" for name, path in _places(space)]
     return "\n".join(lines)
@@ -154,6 +162,17 @@ def _listed_disparities(found: list[dict[str, Any]]) -> list[str]:
         + (f", since {one['since']}" if one.get("since") else "")
         for one in found[:5]
     ] or ["  no segment, at the stated confidence"]
+
+
+def _waiting(space: Workspace) -> str:
+    from proveout.journal import Journal
+    from proveout.review import waiting
+
+    with Journal(space.home / "journal.db") as journal:
+        asked = len(waiting(journal))
+    home = f"export PROVEOUT_HOME={work.short(space.home)}"
+    opened = f"{home}; proveout user add YOU --role operator; proveout review"
+    return f"{work.counted(asked, 'case')} to answer: {opened}" if asked else "nothing"
 
 
 def _places(space: Workspace) -> list[tuple[str, Path]]:

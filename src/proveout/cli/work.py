@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -374,8 +375,8 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
         say("no effect happens until: proveout stop --lift")
 
 
-def label(space: Workspace, labels: Path) -> int:
-    """Add to the journal what people say of decided cases. What is there already is not said twice."""
+def label(space: Workspace, labels: Path, until: date | None = None) -> int:
+    """Add to the journal what people say of decided cases, or of those received `until` a day. Nothing is said twice."""
     from proveout.corpus import read_labels
     from proveout.evaluation import verdicts
     from proveout.journal import Answer, Journal
@@ -383,7 +384,8 @@ def label(space: Workspace, labels: Path) -> int:
     table = labels / "labels.csv" if labels.is_dir() else labels
     rows = read_labels(table, space.mission).rows
     with Journal(space.home / "journal.db") as journal:
-        found = [(one, row) for one in journal.decisions() if (row := rows.get(Path(one.case.path).stem)) and row.fields]
+        cases = (one for one in journal.decisions() if until is None or (one.case.day or date.min) <= until)
+        found = [(one, row) for one in cases if (row := rows.get(Path(one.case.path).stem)) and row.fields]
         new = journal.answer(
             Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
             for one, row in found

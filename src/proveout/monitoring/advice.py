@@ -44,7 +44,7 @@ def _of_drift(drifted: tuple[Drift, ...]) -> Iterator[str]:
     new = [one for one in drifted if one.what.endswith((".known", ".pattern"))]
     for one in new:
         cases = str(one.event) if one.after > one.before else f"cases unlike those before in {one.subject}"
-        yield f"Add labelled {cases} ({one.when}) to the training rows of labels.csv, build, and promote."
+        yield f"Answer {cases} ({one.when}) on the review page, build, and promote: the next release has learned from them."
     documents = [one for one in drifted if one.what in DOCUMENTS]
     if documents:
         when = listed(list(dict.fromkeys(one.when for one in documents)))

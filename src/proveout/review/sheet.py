@@ -5,15 +5,14 @@ Everything that was read in a document is escaped: it is data, and a page of our
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from proveout import documents
 from proveout.journal import Decided
 from proveout.records import Box, Decision, Document, FieldValue, Page
 
-SCALE = 1.6  # pixels a point: small print is legible
 AUTOMATED, OPEN = "#1d7a4f", "#c2571a"
 STYLE = f"""<style>
 .sheet {{ position: relative; margin: 0 0 1rem; border: 1px solid #d7dce1; background: white; line-height: 0; }}
@@ -33,17 +32,23 @@ STYLE = f"""<style>
 </style>"""
 
 
-def pages(decision: Decision, document: Document, path: Path, at_most: int = 4) -> str:
-    """Pictures of the pages on which something was found, each value in a box with its name; the first page if nothing was."""
+def pages(decision: Decision, path: Path, cache: Path | None = None, at_most: int = 4) -> str:
+    """Pictures of the pages on which something was found, each value in a box with its name; the first page if nothing was.
+
+    A page is read and drawn in a process of its own: what a hostile file breaks is not this one.
+    """
+    read = next(documents.read_many([path], cache=cache))
+    if not isinstance(read, Document):
+        return f"<p>{html.escape(str(read))}</p>"
     found = {value.page for value in decision.fields.values()} or {0}
-    shown = [page for page in document.pages if page.number in found][:at_most]
-    return STYLE + "".join(_page(page, path, decision) for page in shown)
+    shown = [page for page in read.pages if page.number in found][:at_most]
+    with ThreadPoolExecutor(len(shown)) as pool:
+        pictures = list(pool.map(lambda page: documents.page_png(path, page.number, cache), shown))
+    return STYLE + "".join(_page(page, picture or b"", decision) for page, picture in zip(shown, pictures, strict=True))
 
 
-def _page(page: Page, path: Path, decision: Decision) -> str:
-    picture = io.BytesIO()
-    documents.page_image(path, page, SCALE).save(picture, "WEBP", quality=82)
-    source = f"data:image/webp;base64,{base64.b64encode(picture.getvalue()).decode()}"
+def _page(page: Page, picture: bytes, decision: Decision) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     here = [(name, value) for name, value in decision.fields.items() if value.page == page.number]
     at_one_place = {value.box: [name for name, other in here if other.box == value.box] for _, value in here}
     boxes = "".join(_box(names, box, decision.automated.issuperset(names), page) for box, names in at_one_place.items())
