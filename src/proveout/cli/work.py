@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.errors import BadInput, NoRelease
+from proveout.errors import BadInput, NoDocuments, NoRelease
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
         "cache": space.cache,
         "out": space.home / "run",
     }
+    if not env["inbox"].is_dir():
+        raise NoDocuments(f"{env['inbox']}: no such folder; put documents there, or name another with --inbox")
     with Journal(space.home / "journal.db") as journal:
         waits = bool(journal.pending())  # effects that a stop held back, or a kill
     built = run_build(space.spec("run"), env=env, force=waits)
@@ -257,7 +259,7 @@ def monitored(space: Workspace) -> dict[str, Any]:
     from proveout.release import Releases
 
     if not (space.logs / "decisions.parquet").exists():
-        raise BadInput(f"{space.logs}: no log yet; decide some cases first: proveout run")
+        raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
     releases = Releases(space.releases)
     reference = releases.open(releases.current()).path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
@@ -272,6 +274,7 @@ def monitor(space: Workspace) -> None:
 
 
 def status(space: Workspace) -> None:
+    from proveout.cli import clock
     from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.pipeline import freshness
@@ -287,6 +290,8 @@ def status(space: Workspace) -> None:
         others = [path.parent for path in sorted((space.root / "work").glob("*/releases")) if path.parent != space.home]
         if others:
             say(f"there is one in {', '.join(map(short, others))}; look there with: export PROVEOUT_HOME={short(others[0])}")
+    for line in clock.status(space):
+        say(line)
     for task, reason in freshness(space.spec("build"), env=environment(space)).items():
         say(f"  {task:10} {reason or 'up to date'}")
     if not (space.home / "journal.db").exists():
