@@ -167,7 +167,7 @@ def _outcome(entry: Entry, job: Job, ended: child.Ended) -> Entry:
     tail = "\n".join([*ended.complained, *ended.said])[-KEPT:]
     entry = replace(entry, code=ended.code, tail=tail)
     if ended.late:
-        most = f"{job.timeout.total_seconds() / 60:g} minutes"
+        most = f"{job.timeout.total_seconds() / 60:.3g} minutes"
         return replace(entry, state="failed", said=f"it took longer than {most} and was ended; give it more with --timeout")
     if ended.code == NoDocuments.exit_code:
         return replace(entry, state="nothing", said="nothing to do: " + _last(ended.complained))
@@ -249,7 +249,7 @@ def _dbos(home: str, url: str, leave: threading.Event) -> Iterator[Callable[[Cal
             "name": name,
             "system_database_url": url,
             "executor_id": home,  # what this home's last scheduler left is recovered, and nobody else's
-            "application_version": VERSION,
+            "application_version": f"{name}-{VERSION}",  # DBOS wants it unique among those who share a database
             "enable_otlp": False,
             "log_level": "ERROR",
             "use_listen_notify": False,
