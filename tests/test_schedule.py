@@ -1,6 +1,9 @@
 """Jobs by the clock: each when it is due, alone, once, whoever is killed meanwhile; and a history that says so."""
 
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,11 +246,16 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-def test_homes_share_a_postgresql_and_see_only_their_own(home, postgres):
+def test_homes_share_a_postgresql_and_see_only_their_own(home, postgres, monkeypatch):
     for name in ("north", "south"):
         assert Scheduler(home / name, [job(f"print('{name}')")], postgres).once(["run"])
         assert [entry.said for entry in rows(home / name, postgres)] == [name]
     assert not (home / "north" / "schedule.db").exists()
+    monkeypatch.delenv("PROVEOUT_DATABASE", raising=False)
+    north = Workspace(ROOT, "invoices", home / "north")
+    assert "the schedule's state is in postgresql://" in "".join(clock.status(north))
+    monkeypatch.setenv("PROVEOUT_DATABASE", postgres)
+    assert "run      done" in "".join(clock.status(north))
 
 
 def test_a_database_that_is_not_there_is_named_without_its_password(home):
@@ -311,3 +319,31 @@ def test_a_bad_option_is_one_message(tmp_path, words, said):
     run = proveout("schedule", "--once", *words, home=tmp_path)
     assert run.returncode == 1
     assert said in run.stderr and "Traceback" not in run.stderr
+
+
+# --- what docs/schedule.md says ---
+
+DOC = (ROOT / "docs" / "schedule.md").read_text()
+
+
+@pytest.mark.parametrize("command", re.findall(r"proveout (schedule .*?)(?: >>.*)?$", DOC, re.MULTILINE))
+def test_every_command_of_the_documentation_is_one(tmp_path, command):
+    words = shlex.split(re.sub(r"--database \S+", "", command))
+    listed = proveout(*words, "--list", home=tmp_path)  # its options are read, and nothing runs
+    assert listed.returncode == 0, listed.stderr
+    assert "nothing was scheduled" in listed.stdout
+
+
+def test_systemd_takes_the_units_of_the_documentation(tmp_path):
+    if not (verify := shutil.which("systemd-analyze")):
+        pytest.skip("no systemd here (`systemd-analyze` is missing); enable with: apt-get install systemd")
+    names = re.findall(r"`/etc/systemd/system/(\S+)`", DOC)
+    units = re.findall(r"```ini\n(.*?)```", DOC, re.DOTALL)
+    assert len(names) == len(units) == 3
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "proveout").symlink_to(sys.executable)
+    for name, unit in zip(names, units, strict=True):
+        (tmp_path / name).write_text(unit.replace("/srv/proveout", str(tmp_path)))
+    run = subprocess.run([verify, "verify", "--man=no", *(tmp_path / name for name in names)], capture_output=True, text=True)
+    ours = [line for line in run.stderr.splitlines() if "proveout" in line]
+    assert (ours, run.returncode) == ([], 0), run.stderr

@@ -53,12 +53,12 @@ def history(space: Workspace, database: str, last: int) -> None:
 
 
 def _database(space: Workspace, noted: str, given: str) -> str:
-    """Where the schedule's rows lie. Raises BadInput where the scheduler's URL had a password that is not kept here."""
-    if noted and not given:
-        raise BadInput(
-            f"the schedule's state is in {noted}; say so, with its password: export PROVEOUT_DATABASE=postgresql://..."
-        )
-    return given or str(space.home / "schedule.db")
+    """Where the schedule's rows lie: the note knows, but no password. Raises BadInput where one has to be given."""
+    if not noted:
+        return str(space.home / "schedule.db")
+    if not given:
+        raise BadInput(f"the schedule's state is in {noted}; see it after: export PROVEOUT_DATABASE=postgresql://...")
+    return given
 
 
 def status(space: Workspace) -> Iterator[str]:
@@ -90,4 +90,4 @@ def status(space: Workspace) -> Iterator[str]:
                 yield f"  {'LAST ' if entry.state == 'failed' else ''}{told(entry)} ({clock(entry.began or entry.tick, zone)})"
             missed = cron.due(max(since, entry.tick) if entry else since, now)
             if missed and missed.missed and not note.once and not rows.open(name):
-                yield f"  {missed.missed} {name.upper()} MISSED since {clock(missed.tick, zone)}"
+                yield f"  {missed.missed} {name.upper()} MISSED, the last at {clock(missed.tick, zone)}"

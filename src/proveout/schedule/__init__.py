@@ -77,12 +77,12 @@ class Scheduler:
     def once(self, always: Sequence[str] = ()) -> bool:
         """Run what is due now, the jobs in `always`, and what was left; then return. Whether none of them failed."""
         with self._open(once=True) as table:
+            asked = [entry.id for entry in table.open()]
             for job in self.jobs:
-                table.begin(job, Due(self.now(), 0) if job.name in always else table.due(job, self.now()))
-            asked = table.open()
+                asked += table.begin(job, Due(self.now(), 0) if job.name in always else table.due(job, self.now()))
             while table.open() and not self._stop.wait(child.LOOK):
                 table.settle()
-            return all(table.history.one(entry.id).state != "failed" for entry in asked)
+            return all(table.history.one(id).state != "failed" for id in asked)
 
     def _clock(self, moment: datetime) -> str:
         return clock(moment, self.jobs[0].cron.zone)
@@ -97,12 +97,13 @@ class Scheduler:
 
     @contextmanager
     def _open(self, once: bool = False) -> Iterator[_Table]:
+        database = self.database or self.home / "schedule.db"
         with sole(self.home):
             note = self._planned(once)
-            with History(self.database or self.home / "schedule.db", note.id) as history:
+            with History(database, note.id) as history:
                 note.write(self.home)
-                with _dbos(note.id, place(self.database or self.home / "schedule.db"), self._leave) as queue:
-                    table = _Table(note, history, queue(self._work(history)))
+                with _dbos(note.id, place(database), self._work(history)) as queue:
+                    table = _Table(note, history, queue)
                     table.settle()
                     try:
                         yield table
@@ -135,7 +136,10 @@ class Scheduler:
             began = replace(entry, state="running", began=self.now(), resumed=entry.resumed + (entry.state == "running"))
             history.write(began)
             job = jobs.get(entry.job)
-            ended = self._run(job, began) if job else replace(began, state="failed", said="it is not scheduled any more")
+            try:
+                ended = self._run(job, began) if job else replace(began, state="failed", said="it is not scheduled any more")
+            except Exception as error:  # whatever it was, it is a line, and the next tick comes
+                ended = replace(began, state="failed", said=f"{type(error).__name__}: {error}")
             ended = replace(ended, ended=self.now())
             history.write(ended)
             self.tell(f"{self._clock(ended.tick)}  {told(ended)}")
@@ -190,7 +194,7 @@ def told(entry: Entry) -> str:
     took = f" in {entry.seconds:.0f} s" if entry.seconds is not None else ""
     state = {"failed": "FAILED", "nothing": "done"}.get(entry.state, entry.state)
     made_up = f"; made up for {entry.missed} missed" if entry.missed else ""
-    resumed = "; resumed after its scheduler was killed" if entry.resumed else ""
+    resumed = "; resumed after its scheduler ended" if entry.resumed else ""
     return f"{entry.job:8} {state}{took}{': ' if entry.said else ''}{entry.said}{made_up}{resumed}"
 
 
@@ -212,12 +216,14 @@ class _Table:
         last, since = self.history.last(1, job.name), self.note.jobs[job.name].since
         return job.cron.due(max(since, last[0].tick) if last else since, now)
 
-    def begin(self, job: Job, due: Due | None) -> None:
-        """Queue a job that is due, unless it is under way."""
-        if due and not self.open(job.name):
-            entry = Entry(f"{self.note.id}-{job.name}-{due.tick:%Y%m%dT%H%M%S.%f}", job.name, due.tick, due.missed)
-            self.history.write(entry)
-            self.queue.put(entry.id)
+    def begin(self, job: Job, due: Due | None) -> list[str]:
+        """Queue a job that is due, unless it is under way. Returns its id, if there is one."""
+        if not due or self.open(job.name):
+            return []
+        entry = Entry(f"{self.note.id}-{job.name}-{due.tick:%Y%m%dT%H%M%S.%f}", job.name, due.tick, due.missed)
+        self.history.write(entry)
+        self.queue.put(entry.id)
+        return [entry.id]
 
     def settle(self) -> None:
         """Queue what was written and never queued; close what DBOS gave up, so that the next can begin."""
@@ -236,8 +242,8 @@ class _Queue:
 
 
 @contextmanager
-def _dbos(home: str, url: str, leave: threading.Event) -> Iterator[Callable[[Callable[[str], None]], _Queue]]:
-    """DBOS at work for one home: give it what to do with an id, and it gives the queue. It talks to nobody but its database."""
+def _dbos(home: str, url: str, work: Callable[[str], None]) -> Iterator[_Queue]:
+    """DBOS at work for one home: `work` is done for each id that is put. It talks to nobody but its database."""
     import logging
 
     from dbos import DBOS, SetWorkflowID
@@ -255,28 +261,23 @@ def _dbos(home: str, url: str, leave: threading.Event) -> Iterator[Callable[[Cal
             "use_listen_notify": False,
         }
     )
+    step = DBOS.step(name="proveout.schedule.run")(work)
 
-    def launched(work: Callable[[str], None]) -> _Queue:
-        step = DBOS.step(name="proveout.schedule.run")(work)
+    @DBOS.workflow(name="proveout.schedule", max_recovery_attempts=None)
+    def workflow(id: str) -> None:
+        step(id)
 
-        @DBOS.workflow(name="proveout.schedule", max_recovery_attempts=None)
-        def workflow(id: str) -> None:
-            step(id)
+    def put(id: str) -> None:
+        with SetWorkflowID(id):
+            DBOS.enqueue_workflow(name, workflow, id)
 
-        DBOS.launch()
-        DBOS.register_queue(name, global_concurrency=1)
-
-        def put(id: str) -> None:
-            with SetWorkflowID(id):
-                DBOS.enqueue_workflow(name, workflow, id)
-
-        def state(id: str) -> str | None:
-            found = DBOS.get_workflow_status(id)
-            return found.status if found else None
-
-        return _Queue(put, state)
+    def state(id: str) -> str | None:
+        found = DBOS.get_workflow_status(id)
+        return found.status if found else None
 
     try:
-        yield launched
+        DBOS.launch()
+        DBOS.register_queue(name, global_concurrency=1)
+        yield _Queue(put, state)
     finally:
-        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=10**9)
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=10**9)  # as long as a job takes
