@@ -1,5 +1,6 @@
 """Jobs by the clock: each when it is due, alone, once, whoever is killed meanwhile; and a history that says so."""
 
+import fcntl
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ import pytest
 from program import PROVEOUT
 from proveout.cli import clock
 from proveout.errors import BadInput, Busy
-from proveout.schedule import Cron, Entry, History, Job, Note, Scheduler, alive, zone_named
+from proveout.schedule import Cron, Entry, History, Job, Note, Scheduler, alive, child, zone_named
 from proveout.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -234,6 +235,24 @@ def test_told_to_stop_it_lets_the_job_end_and_told_twice_leaves_it_to_the_next(h
     (home / "hold").unlink(missing_ok=True)
     assert Scheduler(home, [job(TRACED)], now=Clock(NOON + timedelta(minutes=16))).once()
     assert [(entry.state, entry.resumed) for entry in rows(home)] == [("done", times - 1)]
+
+
+def test_what_a_killed_scheduler_left_is_ended_when_it_has_had_its_own_time(home):
+    with (home / ".schedule.job.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+        left = subprocess.Popen(sleeper, pass_fds=(lock.fileno(),), start_new_session=True)
+        lock.write(f"{left.pid} {time.time() - 100}")
+    ended = child.run(home, "run", [sys.executable, "-c", "print('mine')"], 50, lambda: False)
+    assert ended and list(ended.said) == ["mine"]
+    assert left.wait() == -signal.SIGTERM
+
+
+def test_a_log_that_grew_is_begun_anew(home):
+    (home / "schedule.log").write_bytes(b"x" * (child.LOG + 1))
+    child.run(home, "run", [sys.executable, "-c", "print('mine')"], 60, lambda: False)
+    assert (home / "schedule.log.1").stat().st_size == child.LOG + 1
+    assert (home / "schedule.log").read_text().splitlines()[1:] == ["mine"]
 
 
 class Clock:

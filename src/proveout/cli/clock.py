@@ -40,7 +40,7 @@ def schedule(
 
 
 def history(space: Workspace, database: str, last: int) -> None:
-    """The newest jobs, oldest of them first."""
+    """The newest jobs, oldest of them first; of a failed one, the last lines that it printed."""
     from proveout.schedule import History, Note, clock, told, zone_named
 
     note = Note.read(space.home)
@@ -50,6 +50,8 @@ def history(space: Workspace, database: str, last: int) -> None:
     with History(_database(space, note.database, database), note.id) as rows:
         for entry in reversed(rows.last(last)):
             say(f"{clock(entry.began or entry.tick, zone_named(note.zone))}  {told(entry)}")
+            for line in entry.tail.splitlines()[-5:] if entry.state == "failed" else ():
+                say(f"    {line}")
 
 
 def _database(space: Workspace, noted: str, given: str) -> str:

@@ -15,8 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,13 +40,14 @@ def run(home: Path, name: str, command: Sequence[str], seconds: float, leave: Ca
     Waits first for a job that an earlier scheduler left behind, and ends it when it has had its own time.
     What is said goes to schedule.log, complaints while they are made.
     """
-    with _lock(home) as lock:
+    with (home / ".schedule.job.lock").open("a+", encoding="utf-8") as lock:
         if not _taken(lock, seconds, leave):
             return None
         log = _log(home)
         log.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {name}\n".encode())
         log.flush()
         begins = log.tell()
+        lock.truncate(0)  # whose it was last is nobody's business from here on
         with log, tempfile.TemporaryFile() as said:
             child = subprocess.Popen(
                 command,
@@ -57,7 +57,6 @@ def run(home: Path, name: str, command: Sequence[str], seconds: float, leave: Ca
                 pass_fds=(lock.fileno(),),  # it holds the lock too, also when we are gone
                 start_new_session=True,  # Ctrl-C is for the scheduler; and its children can be ended with it
             )
-            lock.truncate(0)
             lock.write(f"{child.pid} {time.time()}")
             lock.flush()
             late, left = _wait(child, seconds, leave)
@@ -95,25 +94,25 @@ def _end(group: int, gone: Callable[[], bool]) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-@contextmanager
-def _lock(home: Path) -> Iterator[IO[str]]:
-    with (home / ".schedule.job.lock").open("a+", encoding="utf-8") as file:
-        yield file
-
-
 def _taken(lock: IO[str], seconds: float, leave: Callable[[], bool]) -> bool:
     """Take the job lock, which says whose it was last and since when. False where we are to leave first."""
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+    while not _got(lock):
         if leave():
             return False
         lock.seek(0)
         group, _, since = lock.read().partition(" ")
         if since and time.time() - float(since) > seconds:  # the lock is held, so this is its holder still
-            _end(int(group), lambda: False)
+            _end(int(group), lambda: _got(lock))
         time.sleep(LOOK)
+    return True
+
+
+def _got(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _log(home: Path) -> IO[bytes]:

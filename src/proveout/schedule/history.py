@@ -24,8 +24,7 @@ from proveout.errors import BadInput, Busy
 if TYPE_CHECKING:
     pass
 
-OPEN = ("queued", "running")
-SHUT = ("done", "nothing", "failed")
+OPEN = ("queued", "running")  # the other states: done, nothing, failed
 KEPT = 2000  # characters of a job's last output
 
 
@@ -37,7 +36,7 @@ class Entry:
     job: str  # `run`, `monitor`
     tick: datetime  # when it was due
     missed: int = 0  # ticks that it makes up for
-    state: str = "queued"  # one of OPEN, then one of SHUT
+    state: str = "queued"  # then running; in the end done, nothing or failed
     began: datetime | None = None
     ended: datetime | None = None
     resumed: int = 0  # times that it was begun again after its scheduler was killed
