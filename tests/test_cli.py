@@ -24,6 +24,7 @@ COMMANDS = [
     "show",
     "monitor",
     "status",
+    "schedule",
     "label",
     "score",
     "stop",
@@ -78,7 +79,6 @@ def test_every_command_teaches_itself(command):
         (["status", "-m", "invoice"], "did you mean `invoices`?"),
         (["build", "--data", "/nowhere/at/all"], "no such folder; expected documents and a labels.csv"),
         (["run"], "no release is promoted"),
-        (["monitor"], "no log yet; decide some cases first: proveout run"),
         (["release", "promote", "abc"], "make one: proveout build"),
         (["release", "rollback"], "nothing to roll back to"),
         (["serve"], "there is no account; make one: proveout user add"),
@@ -93,6 +93,12 @@ def test_a_fault_is_one_message_and_exit_code_1(tmp_path, words, said):
     assert run.returncode == 1
     assert said in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_who_calls_by_the_clock_can_tell_nothing_to_do_from_a_fault(tmp_path):
+    run = proveout("monitor", PROVEOUT_HOME=str(tmp_path / "home"))
+    assert run.returncode == 66
+    assert "no log yet; decide some cases first: proveout run" in run.stderr
 
 
 def test_a_folder_without_labels_is_refused_and_nothing_is_built(tmp_path):

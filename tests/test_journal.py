@@ -2,13 +2,8 @@
 
 import math
 import multiprocessing
-import os
 import random
-import shutil
-import signal
 import sqlite3
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -52,33 +47,6 @@ def decided(case: str = "c1", release: str = "r1", allowed: bool = True) -> Deci
     )
     rulings = (Ruling(decision.actions[0], Verdict(allowed, "small and certain"), 1250 if allowed else 0),)
     return Decided(Case(case, f"in/{case}.pdf", date(2020, 3, 1), "north"), decision, rulings, seconds=0.125)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A throw-away PostgreSQL on a socket in a temporary folder."""
-    found = shutil.which("initdb") or next((str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
-    if found is None:
-        pytest.skip("no PostgreSQL here (`initdb` is missing); enable with: apt-get install postgresql")
-    binaries = Path(found).resolve().parent
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    if user:
-        shutil.chown(folder, user)
-    quiet = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([binaries / "initdb", "-D", folder / "data", "-U", "proveout", "-A", "trust", "-N"], check=True, **quiet)
-    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", folder]
-    server = subprocess.Popen([binaries / "postgres", "-D", folder / "data", *options], **quiet)
-    try:
-        for _ in range(300):
-            if subprocess.run([binaries / "pg_isready", "-q", "-h", folder], **quiet).returncode == 0:
-                break
-            time.sleep(0.1)
-        yield f"postgresql://proveout@/postgres?host={folder}"
-    finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown
-        server.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,14 +1,18 @@
 """A mission that was just begun builds green, decides, and is watched; what cannot be begun is refused whole."""
 
 import csv
+import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from program import proveout
+from program import PROVEOUT, proveout
 from proveout.calibration import Calibration
 from proveout.cli.new import EXAMPLES, new, write_examples
 from proveout.errors import BadInput
@@ -51,6 +55,37 @@ def test_a_new_mission_builds_green_and_a_second_time_nothing(project, built):
 def test_its_examples_certify_what_it_promises(project, built):
     fitted = Calibration.load(project / "work" / "bills" / "build" / "calibrate" / "calibration.json")
     assert all(fitted.threshold(name) is not None for name in ("reference", "sender", "total", "due"))
+
+
+@pytest.mark.slow
+def test_its_schedule_decides_each_document_once_although_it_is_killed_in_the_middle(project, built):
+    from proveout.journal import Journal
+
+    mission, home = ("--mission", "bills"), project / "work" / "bills"
+    proveout(project, "release", "promote", *mission)
+    (home / "inbox").mkdir()
+    assert "nothing to do" in proveout(project, "schedule", "--once", *mission)
+    for path in sorted((project / "pipelines" / "bills" / "examples").glob("*.txt"))[:70]:  # more than a batch
+        shutil.copy(path, home / "inbox")
+    killed = subprocess.Popen([*PROVEOUT, "schedule", "--once", *mission], cwd=project, stdout=subprocess.DEVNULL)
+    while not (home / "journal.db").exists() or not positions(home):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    os.killpg(int((home / ".schedule.job.lock").read_text().split()[0]), signal.SIGKILL)
+    assert "resumed after its scheduler ended" in proveout(project, "schedule", "--once", *mission)
+    with Journal(home / "journal.db") as journal:
+        decided = [one.case.id for one in journal.decisions()]
+        assert journal.verify().whole
+    assert len(decided) == len(set(decided)) == 70
+    assert "done" in proveout(project, "schedule", "--list", *mission)
+
+
+def positions(home: Path) -> int:
+    from proveout.journal import Journal
+
+    with Journal(home / "journal.db") as journal:
+        return journal.position
 
 
 def test_labels_that_say_nothing_but_the_fields_are_enough(project, told, tmp_path):

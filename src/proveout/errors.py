@@ -19,7 +19,9 @@ ProveoutError
 
 
 class ProveoutError(Exception):
-    """Everything that Proveout raises on purpose. The command line prints it as one message and exits with 1."""
+    """Everything that Proveout raises on purpose. The command line prints it as one message and exits with `exit_code`."""
+
+    exit_code = 1
 
 
 class BadInput(ProveoutError):
@@ -43,7 +45,7 @@ class BadSpec(BadInput):
 
 
 class NoDocuments(BadInput):
-    pass
+    exit_code = 66  # no input, as sysexits.h numbers it: who calls by the clock may take it for "nothing to do"
 
 
 class UnreadableDocument(ProveoutError):
@@ -63,7 +65,7 @@ class NoRelease(ProveoutError):
 
 
 class Busy(ProveoutError):
-    pass
+    exit_code = 75  # try again later
 
 
 class StaleIndex(ProveoutError):

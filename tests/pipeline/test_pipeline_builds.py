@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from toy import CONTEXT, Project, notebook
 
-from proveout.errors import BadInput, TaskFailed
+from proveout.errors import BadInput, Busy, TaskFailed
 from proveout.pipeline import Context, acting_as, context
 
 NOTEBOOK = "notebooks/rows.py"
@@ -165,7 +165,7 @@ def test_a_second_build_in_the_same_place_says_that_the_first_is_under_way(proje
     from proveout.pipeline.spec import load
     from proveout.pipeline.staleness import Ledger
 
-    with Ledger(load(project.spec)).alone(), pytest.raises(BadInput, match="another build is under way"):
+    with Ledger(load(project.spec)).alone(), pytest.raises(Busy, match="another build is under way"):
         project.build()
 
 

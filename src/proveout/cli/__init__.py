@@ -257,6 +257,40 @@ def status(mission: Mission = "invoices", home: Home = None) -> None:
 
 
 @app.command()
+def schedule(
+    run: Annotated[str, typer.Option(metavar="CRON", help="When to decide the inbox; or `never`.")] = "*/15 * * * *",
+    monitor: Annotated[str, typer.Option(metavar="CRON", help="When to make the reports; or `never`.")] = "0 6 * * *",
+    timezone: Annotated[str | None, typer.Option(help="Such as Europe/Berlin [the system's].")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Run now, monitor if it is due, and exit: for cron.")] = False,
+    history: Annotated[bool, typer.Option("--list", help="Show what ran: when, what, how long, the result.")] = False,
+    last: Annotated[int, typer.Option(help="So many lines of --list.", min=1)] = 20,
+    timeout: Annotated[float, typer.Option(metavar="MINUTES", help="A job that takes longer is ended.", min=0.01)] = 120,
+    database: Annotated[
+        str, typer.Option(help="postgresql://... for the schedule's state [<home>/schedule.db].", envvar="PROVEOUT_DATABASE")
+    ] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Run `proveout run` and `proveout monitor` by the clock until Ctrl-C, durably and never twice at a time.
+
+    CRON is minute hour day month weekday. What was missed while the machine was off is made up once; a job that was killed
+    is done again by the next start. What jobs print goes to <home>/schedule.log.
+
+    \b
+    proveout schedule                                     every 15 minutes; reports at 06:00
+    proveout schedule --run "0 8-18 * * mon-fri"          on the hour, in office hours
+    proveout schedule --once                              from cron or a systemd timer
+    """
+    from proveout.cli import clock
+
+    space = _workspace(mission, home)
+    if history:
+        clock.history(space, database, last)
+        return
+    raise typer.Exit(0 if clock.schedule(space, {"run": run, "monitor": monitor}, timezone, database, timeout, once) else 1)
+
+
+@app.command()
 def label(
     labels: Annotated[Path, typer.Argument(help="A labels.csv, or a folder that holds one.", exists=True)],
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only cases received until this day.")] = None,
@@ -441,7 +475,8 @@ def main() -> None:
     try:
         app()
     except ProveoutError as error:
-        sys.exit(f"proveout: {error}")
+        print(f"proveout: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except OSError as error:
         import errno
 

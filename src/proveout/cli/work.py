@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.errors import BadInput, NoRelease
+from proveout.errors import BadInput, NoDocuments, NoRelease
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -181,6 +181,8 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
         "cache": space.cache,
         "out": space.home / "run",
     }
+    if not env["inbox"].is_dir():
+        raise NoDocuments(f"{env['inbox']}: no such folder; put documents there, or name another with --inbox")
     with Journal(space.home / "journal.db") as journal:
         waits = bool(journal.pending())  # effects that a stop held back, or a kill
     built = run_build(space.spec("run"), env=env, force=waits)
@@ -321,7 +323,7 @@ def monitored(space: Workspace) -> dict[str, Any]:
     from proveout.release import Releases
 
     if not (space.logs / "decisions.parquet").exists():
-        raise BadInput(f"{space.logs}: no log yet; decide some cases first: proveout run")
+        raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
     with Journal(space.home / "journal.db") as journal:
         journal.to_parquet(space.logs, list(space.mission.fields))  # with what people answered since
     releases = Releases(space.releases)
@@ -338,6 +340,7 @@ def monitor(space: Workspace) -> None:
 
 
 def status(space: Workspace) -> None:
+    from proveout.cli import clock
     from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.pipeline import freshness
@@ -353,6 +356,8 @@ def status(space: Workspace) -> None:
         others = [path.parent for path in sorted((space.root / "work").glob("*/releases")) if path.parent != space.home]
         if others:
             say(f"there is one in {', '.join(map(short, others))}; look there with: export PROVEOUT_HOME={short(others[0])}")
+    for line in clock.status(space):
+        say(line)
     for task, reason in freshness(space.spec("build"), env=environment(space)).items():
         say(f"  {task:10} {reason or 'up to date'}")
     if not (space.home / "journal.db").exists():

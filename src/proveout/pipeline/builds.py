@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from proveout.errors import BadSpec, TaskFailed
+from proveout.errors import BadSpec, Busy, NoDocuments, TaskFailed
 from proveout.pipeline import spec as specs
 from proveout.pipeline.here import Context
 from proveout.pipeline.record import ipynb_of
@@ -193,6 +193,8 @@ def _call(task: Task, here: Context) -> None:
         given["upstream"] = here.upstream
     try:
         function(**given)
+    except (Busy, NoDocuments):  # no fault of the step's, and said in full
+        raise
     except Exception as error:
         line = error.__traceback__.tb_lineno if error.__traceback__ else 1
         tb = error.__traceback__

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from proveout.errors import BadInput, BadSpec
+from proveout.errors import BadSpec, Busy
 from proveout.pipeline.contents import Contents, write_whole
 from proveout.pipeline.notebook import Cell, Notebook
 from proveout.pipeline.reach import Code, Reached
@@ -197,13 +197,11 @@ class Ledger:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One build at a time in one place. Raises BadInput at once if another one is under way."""
+        """One build at a time in one place. Raises Busy at once if another one is under way."""
         self.spec.state.mkdir(parents=True, exist_ok=True)
         with (self.spec.state / "lock").open("a+") as stream:
             if not _locked(stream):
-                raise BadInput(
-                    f"another build is under way in {self.spec.state.parent.parent}; wait for it, or give another `out`"
-                )
+                raise Busy(f"another build is under way in {self.spec.state.parent.parent}; wait for it, or give another `out`")
             try:
                 yield
             finally:
