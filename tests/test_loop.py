@@ -8,10 +8,13 @@ from proveout import review
 from proveout.cli import work
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
+from proveout.identity import Accounts, Role
 from proveout.journal import Decided, Journal
 from proveout.pipeline.live import alone
+from proveout.serving import application
 from proveout.workspace import Workspace
 
+PASSWORD = "correct horse battery"
 SLIP = """{sender}
 
 Remittance advice
@@ -62,12 +65,47 @@ def before(space) -> str:
     return name
 
 
+FOCUS = """() => {
+    let at = document.activeElement
+    while (at && at.shadowRoot && at.shadowRoot.activeElement) at = at.shadowRoot.activeElement
+    return [at.tagName, at.value ?? ""]
+}"""
+
+
+def tab_to(page, wanted: list[str]) -> None:
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUS) == wanted:
+            return
+    raise AssertionError(f"Tab never came to {wanted}")
+
+
 @pytest.fixture(scope="module")
-def answered(space, before) -> str:
-    with Journal(space.home / "journal.db") as journal:
-        (asked,) = review.waiting(journal)
-        assert journal.answer([review.answer(asked, space.mission, told(1), by="ada", document_class="bill")]) == 1
-        assert review.waiting(journal) == []
+def answered(space, before, chromium, serve) -> str:
+    """A reviewer signs in and answers, with the keyboard alone."""
+    with pytest.MonkeyPatch.context() as there, Accounts(space.accounts) as accounts:
+        there.chdir(space.root)
+        there.setenv("PROVEOUT_MISSION", space.name)
+        there.setenv("PROVEOUT_HOME", str(space.home))
+        accounts.add("ada", Role.REVIEWER, PASSWORD)
+        page = chromium.new_page()
+        page.goto(f"{serve(application(space, accounts))}/review/")
+        page.locator("#account:focus").wait_for()
+        page.keyboard.type("ada\t" + PASSWORD + "\n")
+        page.get_by_text("1 case waits for a person").wait_for(timeout=90_000)
+        page.locator(".sheet img").wait_for(timeout=30_000)
+        tab_to(page, ["SELECT", "other"])
+        page.keyboard.type("bill")
+        tab_to(page, ["INPUT", "$918.20"])
+        page.keyboard.press("Control+A")
+        page.keyboard.type("next month")
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("total: no amount in 'next month'").wait_for(timeout=30_000)
+        page.keyboard.press("Control+A")
+        page.keyboard.type(told(1)["total"])
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("Nothing waits for you").wait_for(timeout=30_000)
+        page.close()
     return before
 
 
@@ -126,7 +164,7 @@ def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
     ("values", "document_class", "expected"),
     [
         ({"due": "next month"}, "", "due: no calendar day in 'next month'; write the value as it is printed"),
-        ({"amount": "3"}, "", "no field amount in bills; there are: reference, sender, total, due"),
+        ({"amount": "3"}, "", "no field amount in mission bills; its fields are reference, sender, total, due"),
         ({}, "letter", "no class 'letter' in bills; there are: bill, other"),
     ],
 )

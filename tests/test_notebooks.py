@@ -2,7 +2,6 @@
 control changes something that is shown."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +14,6 @@ import pytest
 from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 DESIGN = ["curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate"]
 REPORTS = ["drift", "bias", "performance"]
 PATIENCE = 180  # seconds for a notebook to come to rest
@@ -37,18 +34,6 @@ SHOWN = """() => [...document.querySelectorAll('.output-area')].map(output => {
 EMPTY = """() => [...document.querySelectorAll('.output-area img')].filter(image => !image.naturalWidth).length"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium; on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
-
-
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -56,7 +41,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def opened(request, small_home, browser) -> Iterator[object]:
+def opened(request, small_home, chromium) -> Iterator[object]:
     """The notebook's page in the editor, when all of its cells have run."""
     port = free_port()
     editor = subprocess.Popen(
@@ -67,7 +52,7 @@ def opened(request, small_home, browser) -> Iterator[object]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    page = browser.new_page(viewport={"width": 1300, "height": 1600})
+    page = chromium.new_page(viewport={"width": 1300, "height": 1600})
     try:
         until = time.monotonic() + PATIENCE
         while True:

@@ -700,33 +700,8 @@ def test_the_notebook_of_a_page_knows_its_visitor_and_no_secret():
 
 
 @pytest.fixture(scope="module")
-def address(app):
-    """The server on a port of its own, as `proveout serve` starts it."""
-    import socket
-
-    import uvicorn
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("no /usr/bin/chromium; install Debian's package `chromium`")
-    with sync_playwright() as tool:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = tool.chromium.launch(executable_path="/usr/bin/chromium", args=options)
-        yield browser
-        browser.close()
+def address(app, serve):
+    return serve(app)
 
 
 def type_in(page, name: str) -> None:
@@ -838,8 +813,10 @@ def test_the_server_keeps_to_its_description_whatever_is_sent(app, client, addre
 # --- the command line --------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_into_which_nobody_could_come_is_not_started(space, tmp_path):
+def test_a_server_into_which_nobody_could_come_is_not_started(space, tmp_path, monkeypatch):
     from proveout import serving
 
+    for name in ("PROVEOUT_MISSION", "PROVEOUT_HOME"):
+        monkeypatch.setenv(name, "")  # put back at the end: the server says where its pages are to look
     with pytest.raises(BadInput, match="there is no account; make one: proveout user add"):
         serving.serve(replace(space, home=tmp_path), "127.0.0.1", 0)

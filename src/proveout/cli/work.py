@@ -49,11 +49,9 @@ def new(name: str, template: str) -> None:
 
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """What the build spec's placeholders become for this workspace. What people answered until now is laid among them."""
-    from proveout.documents import Originals
     from proveout.pipeline import answered
 
-    originals, dataset = Originals(space.originals), space.build / "curate" / "dataset"
-    teach, judge = answered.write(space.answers, space.home / "journal.db", originals, space.mission, dataset)
+    teach, judge = answered.write(space)
     if teach or judge:
         tell(f"  answers    {teach} join the training documents; {judge} are about documents that calibrate or test")
     examples = space.design / "examples"

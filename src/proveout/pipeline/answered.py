@@ -18,21 +18,21 @@ from proveout.corpus import Dataset
 from proveout.documents import Originals
 from proveout.journal import Answer, Decided, Journal
 from proveout.mission import Mission
+from proveout.workspace import Workspace
 
 
-def write(folder: Path, journal: Path, originals: Originals, mission: Mission, dataset: Path) -> tuple[int, int]:
-    """Make the folder say what the journal says now. Gives how many answered cases teach, and how many only judge.
-
-    `dataset`: of the last build, if there was one; what it calibrates and tests with is left out.
-    """
+def write(space: Workspace) -> tuple[int, int]:
+    """Make `space.answers` say what the journal says now. Gives how many answered cases teach, and how many only judge."""
+    folder, originals = space.answers, Originals(space.originals)
     folder.mkdir(parents=True, exist_ok=True)
-    if not journal.exists():
+    if not (space.home / "journal.db").exists():
         return 0, 0
-    with Journal(journal) as opened:
-        answers = opened.answers()
-        held = _held_back(dataset) if answers else frozenset()
+    mission = space.mission
+    with Journal(space.home / "journal.db") as journal:
+        answers = journal.answers()
+        held = _held_back(space.build / "curate" / "dataset") if answers else frozenset()
         teach = {case: one for case, one in answers.items() if case not in held and case in originals}
-        rows = [_row(teach[one.case.id], one, mission) for one in opened.decisions() if one.case.id in teach] if teach else []
+        rows = [_row(teach[one.case.id], one, mission) for one in journal.decisions() if one.case.id in teach] if teach else []
     if rows:
         (folder / "files").mkdir(exist_ok=True)
         for case in teach:

@@ -125,7 +125,8 @@ class Live:
             cases = inbox_cases(self.inbox)
             done = journal.decided(case.id for case in cases)
             new = [case for case in cases if case.id not in done]
-            self._catch_up(journal)
+            if new:
+                self._catch_up(journal)
             agent = self.agent() if new else None
             recorded: list[Decided] = []
             with bar("Deciding", len(new)) as step:

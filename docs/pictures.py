@@ -1,0 +1,142 @@
+"""Take the README's pictures of the running project: `python docs/pictures.py [home]`, after `make demo`.
+
+Needs Chromium. The workspace is copied first, so that nothing is answered and no account is left in yours.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+PICTURES = Path(__file__).parent / "pictures"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PASSWORD = "only for the picture"
+PROGRAM = [sys.executable, "-c", "from proveout.cli import main; main()"]
+LOOP = """<body style="margin:0;background:white;font:15px/1.4 system-ui,sans-serif;color:#1f2937">
+<svg viewBox="0 0 1000 330" width="1000" height="330" xmlns="http://www.w3.org/2000/svg">
+<style>rect{{fill:#f5f7fa;stroke:#9aa5b1;rx:8}} .h{{font-weight:650}} .s{{font-size:12.5px;fill:#52606d}}
+path{{fill:none;stroke:#52606d;stroke-width:1.6;marker-end:url(#a)}}</style>
+<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+<path d="M0 0 8 4 0 8Z" style="fill:#52606d;stroke:none"/></marker></defs>
+{boxes}
+<path d="M190 75H232"/><path d="M402 75H444"/><path d="M614 75H656"/><path d="M826 75H880V213"/>
+<path d="M790 258H732"/><path d="M560 258H502"/><path d="M330 258H105V120"/>
+<text class="s" x="112" y="205">labels teach the next build</text>
+</svg></body>"""
+
+
+def box(x: int, y: int, title: str, *lines: str) -> str:
+    said = "".join(f'<text class="s" x="{x + 14}" y="{y + 48 + 19 * n}">{line}</text>' for n, line in enumerate(lines))
+    return f'<rect x="{x}" y="{y}" width="170" height="86"/><text class="h" x="{x + 14}" y="{y + 26}">{title}</text>{said}'
+
+
+def proveout(home: Path, *words: str, said: str = "") -> str:
+    environment = os.environ | {"PROVEOUT_HOME": str(home)}
+    run = subprocess.run([*PROGRAM, *words], cwd=ROOT, env=environment, input=said, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(run.stderr)
+    return run.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def opened(page: Page, home: Path, *words: str) -> subprocess.Popen[bytes]:
+    """Start a command that serves, and go there when it answers."""
+    port = free_port()
+    environment = os.environ | {"PROVEOUT_HOME": str(home)}
+    quiet = subprocess.DEVNULL
+    command = [*PROGRAM, *words, "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
+    for _ in range(600):
+        try:
+            page.goto(f"http://127.0.0.1:{port}/")
+            return process
+        except Exception:
+            if process.poll() is not None:
+                sys.exit(f"{' '.join(words)} did not start")
+            time.sleep(0.2)
+    sys.exit(f"{' '.join(words)} did not answer")
+
+
+def the_loop(page: Page, home: Path) -> None:
+    from proveout.journal import Journal
+    from proveout.release import Releases
+    from proveout.review import waiting
+
+    with Journal(home / "journal.db") as journal:
+        decided, answered, asked = len(list(journal.decisions())), len(journal.answers()), len(waiting(journal))
+    release = Releases(home / "releases").current()[:12]
+    boxes = [
+        box(20, 32, "notebooks", "design: prompts,", "retrieval, models"),
+        box(232, 32, "pipeline", "the same files,", "only what is stale"),
+        box(444, 32, "release", release, "one content id"),
+        box(656, 32, "agent", "acts as far as the", "evidence allows"),
+        box(790, 215, "journal", f"{decided} cases decided,", "hash-chained"),
+        box(560, 215, "reports", "drift, bias,", "performance"),
+        box(330, 215, "reviews", f"{answered} answered,", f"{asked} wait for a person"),
+    ]
+    page.set_viewport_size({"width": 1000, "height": 330})
+    page.set_content(LOOP.format(boxes="".join(boxes)))
+    page.screenshot(path=PICTURES / "loop.png")
+
+
+def a_notebook(page: Page, home: Path) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    editor = opened(page, home, "edit", "calibrate", "--headless", "--no-token")
+    try:
+        page.locator("h2", has_text="Where would you draw the line?").wait_for(timeout=180_000)
+        page.locator(".output-area img").nth(1).wait_for(timeout=120_000)
+        page.locator("h2", has_text="Can a confidence be taken at its word?").scroll_into_view_if_needed()
+        page.mouse.move(640, 600)
+        page.mouse.wheel(0, 560)
+        page.wait_for_timeout(4_000)
+        page.screenshot(path=PICTURES / "notebook.png")
+    finally:
+        editor.terminate()
+
+
+def the_report(page: Page, home: Path) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto((home / "reports" / "report.html").as_uri())
+    page.screenshot(path=PICTURES / "report.png")
+
+
+def the_review(page: Page, home: Path) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    proveout(home, "user", "add", "reviewer-of-the-picture", "--role", "reviewer", "--password-stdin", said=f"{PASSWORD}\n")
+    server = opened(page, home, "serve")
+    try:
+        page.goto(page.url.replace("/login?next=/", "/review/"))
+        page.locator("#account:focus").wait_for()
+        page.keyboard.type(f"reviewer-of-the-picture\t{PASSWORD}\n")
+        page.locator(".sheet img").first.wait_for(timeout=120_000)
+        page.wait_for_timeout(2_000)
+        page.screenshot(path=PICTURES / "review.png")
+    finally:
+        server.terminate()
+
+
+if __name__ == "__main__":
+    if CHROMIUM is None:
+        sys.exit("needs Chromium; on Debian: apt-get install chromium")
+    theirs = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "work" / "demo").resolve()
+    if not (theirs / "reports" / "report.html").exists():
+        sys.exit(f"{theirs}: no report there; make one first: make demo")
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="proveout-") as folder, sync_playwright() as playwright:
+        mine = Path(shutil.copytree(theirs, Path(folder) / "home"))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for take in (the_loop, a_notebook, the_report, the_review):
+            take(browser.new_page(), mine)
+        browser.close()
