@@ -119,7 +119,9 @@ def the_review(page: Page, home: Path) -> None:
     try:
         page.goto(page.url.replace("/login?next=/", "/review/"))
         page.locator("#account:focus").wait_for()
-        page.keyboard.type(f"reviewer-of-the-picture\t{PASSWORD}\n")
+        for typed, key in (("reviewer-of-the-picture", "Tab"), (PASSWORD, "Enter")):
+            page.keyboard.type(typed)
+            page.keyboard.press(key)
         page.locator(".sheet img").first.wait_for(timeout=120_000)
         page.wait_for_timeout(2_000)
         page.screenshot(path=PICTURES / "review.png")

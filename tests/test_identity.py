@@ -264,21 +264,21 @@ def test_what_is_no_file_of_accounts_is_left_alone(tmp_path):
 
 @pytest.fixture
 def proveout(tmp_path, monkeypatch, capsys):
-    """The command line in this process: (exit code, what it printed)."""
+    """The command line in this process: (exit code, what it printed, what it said of it)."""
 
-    def run(*words: str, said: str = "") -> tuple[object, str]:
+    def run(*words: str, said: str = "") -> tuple[object, str, str]:
         monkeypatch.setattr("sys.argv", ["proveout", *words])
         monkeypatch.setattr("sys.stdin", io.StringIO(said))
         monkeypatch.setenv("PROVEOUT_HOME", str(tmp_path))
         with pytest.raises(SystemExit) as ended:
             main()
-        return ended.value.code, capsys.readouterr().out
+        return ended.value.code, *capsys.readouterr()
 
     return run
 
 
 def test_the_command_line_keeps_accounts(proveout, tmp_path):
-    code, _ = proveout("user", "add", "ada", "--role", "operator", "--password-stdin", said=f"{PASSWORD}\n")
+    code, *_ = proveout("user", "add", "ada", "--role", "operator", "--password-stdin", said=f"{PASSWORD}\n")
     assert code == 0
     token = proveout("user", "token", "ada", "robot")[1].strip()
     with Accounts(tmp_path / "accounts.db") as accounts:
@@ -298,6 +298,6 @@ def test_the_command_line_keeps_accounts(proveout, tmp_path):
     ],
 )
 def test_a_slip_on_the_command_line_makes_no_account(proveout, words, typed, said):
-    code, _ = proveout("user", *words, said=typed)
-    assert said in str(code)
+    code, _, told = proveout("user", *words, said=typed)
+    assert code == 1 and said in told
     assert "no account" in proveout("user", "list")[1]

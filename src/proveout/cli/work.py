@@ -51,12 +51,15 @@ def environment(space: Workspace, data: Path | None = None, tell: Callable[[str]
     """What the build spec's placeholders become for this workspace. What people answered until now is laid among them."""
     from proveout.pipeline import answered
 
-    teach, judge = answered.write(space)
-    if teach or judge:
-        tell(f"  answers    {teach} join the training documents; {judge} are about documents that calibrate or test")
+    answers: dict[str, Any] = {}
+    if "{{answers}}" in space.spec("build").read_text(encoding="utf-8"):
+        teach, judge = answered.write(space)
+        answers = {"answers": space.answers}
+        if teach or judge:
+            tell(f"  answers    {teach} join the training documents; {judge} are about documents that calibrate or test")
     examples = space.design / "examples"
     data = data or _last_data(space) or (examples if examples.is_dir() else space.home / "synthetic")
-    return {"data": data.resolve(), "answers": space.answers, "out": space.build, "releases": space.releases}
+    return {"data": data.resolve(), "out": space.build, "releases": space.releases, **answers}
 
 
 def _last_data(space: Workspace) -> Path | None:

@@ -19,8 +19,8 @@ STYLE = f"""<style>
 .sheet img {{ width: 100%; height: auto; }}
 .sheet b {{ position: absolute; border: 2px solid {OPEN}; border-radius: 2px; background: {OPEN}1c; }}
 .sheet b.automated {{ border-color: {AUTOMATED}; background: {AUTOMATED}1c; }}
-.sheet b span {{ position: absolute; left: -2px; bottom: 100%; padding: 1px 5px; font: 600 11px/1.35 system-ui, sans-serif;
-  color: white; background: {OPEN}; white-space: nowrap; border-radius: 2px 2px 0 0; }}
+.sheet b span {{ position: absolute; left: 100%; top: -2px; padding: 0 5px; font: 600 11px/1.35 system-ui, sans-serif;
+  color: white; background: {OPEN}; white-space: nowrap; border-radius: 0 2px 2px 0; opacity: .9; }}
 .sheet b.automated span {{ background: {AUTOMATED}; }}
 .reasons {{ font: 13px/1.45 system-ui, sans-serif; color: #3b4754; }}
 .reasons h4 {{ margin: .9rem 0 .2rem; font-size: 12px; letter-spacing: .04em; text-transform: uppercase; color: #6b7785; }}
