@@ -114,12 +114,12 @@ def the_report(page: Page, home: Path) -> None:
 
 def the_review(page: Page, home: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
-    proveout(home, "user", "add", "reviewer-of-the-picture", "--role", "reviewer", "--password-stdin", said=f"{PASSWORD}\n")
+    proveout(home, "user", "add", "ada", "--role", "reviewer", "--password-stdin", said=f"{PASSWORD}\n")
     server = opened(page, home, "serve")
     try:
         page.goto(page.url.replace("/login?next=/", "/review/"))
         page.locator("#account:focus").wait_for()
-        for typed, key in (("reviewer-of-the-picture", "Tab"), (PASSWORD, "Enter")):
+        for typed, key in (("ada", "Tab"), (PASSWORD, "Enter")):
             page.keyboard.type(typed)
             page.keyboard.press(key)
         page.locator(".sheet img").first.wait_for(timeout=120_000)
@@ -138,6 +138,7 @@ if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="proveout-") as folder, sync_playwright() as playwright:
         mine = Path(shutil.copytree(theirs, Path(folder) / "home"))
+        (mine / "accounts.db").unlink(missing_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         for take in (the_loop, a_notebook, the_report, the_review):
             take(browser.new_page(), mine)
