@@ -64,31 +64,10 @@ def _(answers, decided, mo, person, problem, queue):
 
 
 @app.cell
-def the_values(decided, mission, mo):
+def what_a_person_may_say(BadInput, answers, at, decided, go, journal, mission, mo, note, person, queue, review, sheet, tell):
     mo.stop(decided is None)
-    # In a list, so that typing runs nothing again: the values are asked for when an answer is given.
-    _class = decided.decision.document_class
-    form = [
-        mo.ui.dropdown(mission.classes, value=_class if _class in mission.classes else None, label="class", full_width=True),
-        mo.ui.dictionary(
-            {
-                name: mo.ui.text(
-                    decided.decision.fields[name].text if name in decided.decision.fields else "",
-                    label=name,
-                    placeholder="not on this document",
-                    debounce=False,  # the last letter counts, however soon the key to save follows
-                    full_width=True,
-                )
-                for name in mission.fields
-            }
-        ),
-    ]
-    return (form,)
-
-
-@app.cell
-def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mission, mo, note, person, queue, review, tell):
-    mo.stop(decided is None)
+    _found, _class = decided.decision.fields, decided.decision.document_class
+    _shown = {name: _found[name].text if name in _found else "" for name in mission.fields}
 
     def _beside(step):
         """The waiting case before or after this one; "" when this was the last."""
@@ -101,14 +80,16 @@ def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mis
         note(lambda said: (*said, (decided.case.id, f"{decided.case.path} {word}")))
         go(_beside(0))
 
-    def _save(_):
+    def _save(said):
         try:
-            _answer = review.answer(decided, mission, form[1].value, person, form[0].value or "")
+            _answer = review.answer(
+                decided, mission, {name: said[name] for name in mission.fields}, person, said["class"] or ""
+            )
         except BadInput as error:
             tell(str(error))
             return
         _wrong = [name for name, right in _answer.right.items() if not right]
-        _wrong += ["class"] if _answer.document_class != decided.decision.document_class else []
+        _wrong += ["class"] if _answer.document_class != _class else []
         _say(_answer, f"corrected ({', '.join(_wrong)})" if _wrong else "approved")
 
     def _reject(_):
@@ -121,14 +102,25 @@ def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mis
 
         return _go
 
+    _inputs = {
+        name: mo.ui.text(text, label=name, placeholder="not on this document", full_width=True) for name, text in _shown.items()
+    }
+    _inputs["class"] = mo.ui.dropdown(
+        mission.classes, value=_class if _class in mission.classes else None, label="class", full_width=True
+    )
+    form = (  # one form, so that what a person typed arrives whole, or not at all
+        mo.Html(sheet.template(decided.decision, list(mission.fields)))
+        .batch(**_inputs)
+        .form(submit_button_label="Save what stands here · Tab, Enter", bordered=False, on_change=_save)
+    )
     _last = answers()[-1][0] if answers() else decided.case.id
     buttons = mo.hstack(
         [
             mo.ui.button(
-                label="Save: these values are right · Ctrl+Enter",
+                label="Approve all as it was shown · Alt+A",
                 kind="success",
-                keyboard_shortcut="Ctrl-Enter",
-                on_change=_save,
+                keyboard_shortcut="Alt-a",
+                on_change=lambda _: _save(_shown | {"class": _class}),
             ),
             mo.ui.button(label="Reject: no case for us · Alt+R", kind="danger", keyboard_shortcut="Alt-r", on_change=_reject),
             mo.ui.button(label="Later · Alt+N", keyboard_shortcut="Alt-n", on_change=_move(_beside(0))),
@@ -138,7 +130,7 @@ def what_a_person_may_say(BadInput, answers, at, decided, form, go, journal, mis
         justify="start",
         wrap=True,
     )
-    return (buttons,)
+    return buttons, form
 
 
 @app.cell
@@ -152,21 +144,11 @@ def the_pages(decided, mo, originals, sheet, space):
 
 
 @app.cell
-def the_case(buttons, decided, form, mission, mo, pages, sheet):
+def the_case(buttons, decided, form, mo, pages, sheet):
     mo.stop(decided is None)
-    _decision = decided.decision
-    _rows = [
-        mo.vstack([form[1][name], mo.Html(sheet.sure(_decision.fields.get(name), name in _decision.automated))], gap=0.2)
-        for name in mission.fields
-    ]
     _about = f"received {decided.case.day or 'on an unknown day'}, case `{decided.case.id[:12]}`"
     _head = mo.md(f"### {decided.case.path}\n{_about}")
-    mo.hstack(
-        [pages, mo.vstack([_head, form[0], *_rows, buttons, mo.Html(sheet.reasons(decided))])],
-        widths=[6, 5],
-        align="start",
-        gap=2,
-    )
+    mo.hstack([pages, mo.vstack([_head, buttons, form, mo.Html(sheet.reasons(decided))])], widths=[6, 5], align="start", gap=2)
     return
 
 

@@ -63,6 +63,17 @@ def _box(names: list[str], box: Box, automated: bool, page: Page) -> str:
     return f'<b style="{style}"{_mark(automated)}><span>{html.escape(", ".join(names))}</span></b>'
 
 
+def template(decision: Decision, names: list[str]) -> str:
+    """A form's HTML, for `str.format`: the class, then each field with how sure the agent is of it below."""
+    rows = (f"<div>{{{name}}}{_plain(sure(decision.fields.get(name), name in decision.automated))}</div>" for name in names)
+    return f'<div style="display: grid; gap: .8rem"><div>{{class}}</div>{"".join(rows)}</div>'
+
+
+def _plain(text: str) -> str:
+    """Braces that a document holds are no placeholders."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def sure(value: FieldValue | None, automated: bool) -> str:
     """How sure the agent is of one value, and why."""
     if value is None:
