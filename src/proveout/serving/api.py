@@ -181,7 +181,7 @@ def router(desk: Desk) -> APIRouter:
     def release() -> answers.ReleaseAnswer:
         return answers.release(desk.release())
 
-    @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says())
+    @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says(_400=TORN))
     def stop(request: Request, said: answers.Because) -> answers.Stopped:
         """Deciding goes on; what it allows waits until the stop is lifted. Stopping what is stopped changes nothing."""
         desk.switch.stop(request.user.name, said.because)
