@@ -1,6 +1,7 @@
 """The door for programs: /api/v1, described by /openapi.json. Each call asks the desk and answers with what `answers` names."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, File, Form, Path, Query, Request, Response, UploadFile
 from fastapi.openapi.utils import get_openapi
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from proveout.documents import page_png
 from proveout.records import Kind, Route
@@ -26,11 +28,37 @@ CaseId = Annotated[
     Path(pattern=answers.CASE, examples=[answers.EXAMPLE], description="SHA-256 of the document, as POST /cases gave it."),
 ]
 Document = Annotated[UploadFile, File(description="PDF, PNG, JPEG, TIFF or plain text in UTF-8.")]
+
+
+def _a_name(text: str) -> str:
+    """Letters of every script, which a pattern of JSON Schema cannot say."""
+    if not re.fullmatch(r"(\w[\w .&/()-]*)?", text):
+        raise ValueError("write letters, digits, spaces and _.&/()- only, a letter or digit first")
+    return text
+
+
 Segment = Annotated[
-    str, Form(max_length=64, pattern=r"^(\w[\w .&/()-]*)?$", description="The group whose treatment is compared.")
+    str,
+    AfterValidator(_a_name),
+    Form(
+        max_length=64,
+        description="The group whose treatment is compared: letters, digits, spaces and _.&/()-, a letter or digit first.",
+    ),
 ]
+
+
+def _written_out(text: str | None) -> str | None:
+    """A number would be taken for seconds since 1970."""
+    if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("write the day as YYYY-MM-DD")
+    return text
+
+
 Day = Annotated[
-    date | None, Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, ISO 8601; today without it.")
+    date | None,
+    BeforeValidator(_written_out),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}, {"type": "null"}]}),
+    Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, YYYY-MM-DD; today without it."),
 ]
 
 
