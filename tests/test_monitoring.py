@@ -189,6 +189,15 @@ def test_the_bias_rate_is_held_when_groups_are_small_and_errors_rare():
     assert alarms <= most_false_alarms(0.05, 200)
 
 
+def test_bias_that_began_lately_is_not_drowned_in_what_went_before(mission):
+    reference, log = pair(6, World())
+    lately = pair(6, World(worse_segment="east"))[1]
+    since = pd.to_datetime(log["day"]) >= pd.Timestamp(CHANGE)
+    found = compare(reference, pd.concat([log[~since], lately[since.to_numpy()]]), mission).worse_off
+    assert {one.segment for one in found} == {"east"}
+    assert all(one.lately and abs((one.lately - CHANGE).days) < 45 for one in found)
+
+
 def test_more_days_take_no_finding_away(mission):
     reference, log = pair(1, World(drift_from=CHANGE))
     early = log[pd.to_datetime(log["day"]) < pd.Timestamp(CHANGE + timedelta(14))]
@@ -519,9 +528,9 @@ def test_evidently_says_what_we_say(reported):
     found, folder = reported
     values = {one["metric_name"]: one["value"] for one in json.loads((folder / "bias.json").read_text())["metrics"]}
     for one in found.disparities:
-        assert values[f"SegmentDifference(column={one.measure},by=segment,segment={one.segment})"] == pytest.approx(
-            one.difference
-        )
+        since = one.lately or ""
+        name = f"SegmentDifference(column={one.measure},by=segment,segment={one.segment},since={since})"
+        assert values[name] == pytest.approx(one.difference)
     metrics = json.loads((folder / "drift.json").read_text())["metrics"]
     counted = next(one["value"]["count"] for one in metrics if one["config"]["type"].endswith("DriftedColumnsCount"))
     assert counted == len(found.drifted)

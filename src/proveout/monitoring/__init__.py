@@ -101,8 +101,8 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         features=after,
         case_days=tuple(days),
         outcomes={
-            "reference": measured_before.assign(**{by: reference[by] for by in alerts.bias.by if by in reference}),
-            "log": measured.assign(**{by: log[by] for by in alerts.bias.by if by in log}),
+            "reference": measured_before.assign(**{by: reference[by] for by in ("day", *alerts.bias.by) if by in reference}),
+            "log": measured.assign(**{by: log[by] for by in ("day", *alerts.bias.by) if by in log}),
         },
     )
     return advice(found)

@@ -2,8 +2,10 @@
 
 Of two segments that are all there is, only the one that fares worse is told of: the other is its mirror image.
 Measures of the agent: automation rate, error rate, error rate among automated values, calibration gap. Per case, not per
-value: five fields of one document are not five witnesses. Fisher's exact test for rates, a permutation test for the gap; Holm's
-correction over all segments and measures; intervals after Newcombe, Bonferroni-wide, so that all of them hold together.
+value: five fields of one document are not five witnesses. Each is looked at over the whole log, over its last half, the last
+quarter and so on, so that what changed lately is not drowned in what went before. Fisher's exact test for rates, a permutation
+test for the gap; Bonferroni's correction over the looks of a pair, Holm's over all segments and measures; intervals after
+Newcombe, Bonferroni-wide, so that all of them hold together.
 Also the group rates of fairness audits (`group_rates`, `between_groups`), as fairlearn defines them.
 Not covered: why. A segment may be worse off because its documents are harder; the difference in the reference stands beside it.
 """
@@ -23,7 +25,7 @@ from proveout.models.values import same
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity, Example
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
-from proveout.monitoring.wording import listed
+from proveout.monitoring.wording import day_said, listed
 from proveout.records import Route
 
 if TYPE_CHECKING:
@@ -121,22 +123,47 @@ def rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
     return known.where(answered, math.nan)
 
 
+@dataclass(frozen=True)
+class _Look:
+    first: date | None  # None: the whole log
+    member: NDArray[np.bool_]
+
+
 def disparities(
     log: "DataFrame", measured: "DataFrame", reference: "DataFrame", measured_before: "DataFrame", settings: BiasAlerts
 ) -> tuple[Disparity, ...]:
     """Every segment and measure, the worst first. `measured` are the log's `outcomes`, row for row."""
-    found = []
+    days, smallest = log["day"].to_numpy(), settings.smallest_group
+    looks = list(_looks(days, 5 * smallest))
+    found: list[tuple[_Pair, list[Disparity]]] = []
     for by in settings.by:
         groups, groups_before = _names(log[by]), _names(reference[by]) if by in reference.columns else np.array([])
         segments = sorted(set(groups) - {""})
         for measure in MEASURES if len(set(groups)) > 1 else ():
             compared = []
             for segment in segments:
-                before = _difference(measured_before[measure].to_numpy(), groups_before == segment, settings.smallest_group)
-                inside = groups == segment
-                compared.append(_compare(by, segment, measure, measured[measure].to_numpy(), inside, settings, before))
-            found += [max(compared, key=_harm)] if len(set(groups)) == len(segments) == 2 else compared
-    return tuple(sorted(_judged(found, log, measured, settings), key=lambda one: (not one.worse, math.isnan(one.p), one.p)))
+                before = _difference(measured_before[measure].to_numpy(), groups_before == segment, smallest)
+                pair = _Pair(by, segment, measure, measured[measure].to_numpy(), groups == segment, before)
+                compared.append((pair, [_compare(pair, look, smallest) for look in looks]))
+            mirrored = len(set(groups)) == len(segments) == 2
+            found += [max(compared, key=lambda one: _harm(_surest(one[1])))] if mirrored else compared
+    judged = _judged(found, looks, days, settings)
+    return tuple(sorted(judged, key=lambda one: (not one.worse, math.isnan(one.p), one.p)))
+
+
+def _looks(days: NDArray[np.object_], at_least: int) -> Iterator[_Look]:
+    """The whole log, its last half, the last quarter and so on, by whole days, while a look has `at_least` cases."""
+    yield _Look(None, np.ones(len(days), dtype=bool))
+    dated = sorted(day for day in days if isinstance(day, date))
+    wanted = len(days) // 2
+    while at_least <= wanted <= len(dated):
+        first = dated[-wanted]
+        yield _Look(first, np.array([isinstance(day, date) and day >= first for day in days]))
+        wanted //= 2
+
+
+def _surest(looks: Sequence[Disparity]) -> Disparity:
+    return min(looks, key=lambda one: 2.0 if math.isnan(one.p) else one.p)
 
 
 def _harm(one: Disparity) -> float:
@@ -185,53 +212,68 @@ def _difference(values: NDArray[np.float64], member: NDArray[np.bool_], smallest
     return float(inside.mean() - outside.mean()) if min(len(inside), len(outside)) >= smallest else math.nan
 
 
-def _compare(
-    by: str,
-    segment: str,
-    measure: str,
-    values: NDArray[np.float64],
-    member: NDArray[np.bool_],
-    settings: BiasAlerts,
-    before: float,
-) -> Disparity:
-    """One segment against the others, uncorrected."""
-    known = ~np.isnan(values)
-    inside, outside = values[known & member], values[known & ~member]
+@dataclass(frozen=True)
+class _Pair:
+    """A measure of every case of the log, and which of them are of the segment."""
+
+    by: str
+    segment: str
+    measure: str
+    values: NDArray[np.float64]
+    member: NDArray[np.bool_]
+    before: float  # the difference in the reference
+
+    def sides(self, look: _Look) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is known of the segment and of all others, in one look."""
+        known = look.member & ~np.isnan(self.values)
+        return self.values[known & self.member], self.values[known & ~self.member]
+
+
+def _compare(pair: _Pair, look: _Look, smallest: int) -> Disparity:
+    """One segment against the others in one look, uncorrected."""
+    inside, outside = pair.sides(look)
     n, m = len(inside), len(outside)
-    if min(n, m) < settings.smallest_group:
+    about = Disparity(pair.by, pair.segment, pair.measure, cases=n, other_cases=m, lately=look.first)
+    if min(n, m) < smallest:
         side = "it" if n <= m else "the rest"
-        because = f"not judged: {measure} is known of {min(n, m)} cases of {side}, fewer than {settings.smallest_group}"
-        nan = math.nan
-        return Disparity(by, segment, measure, nan, nan, n, m, nan, nan, (nan, nan), nan, worse=False, because=because)
+        known = f"{pair.measure} is known of {min(n, m)} cases of {side}"
+        return replace(about, because=f"not judged: {known}, fewer than {smallest}")
     value, other = float(inside.mean()), float(outside.mean())
-    p = permutation_p(inside, outside) if measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
-    because = _SAID[measure].format(value=value, other=other, segment=segment)
-    ratio = value / other if other and measure != GAP else math.nan
-    return Disparity(
-        by, segment, measure, value, other, n, m, value - other, ratio, (math.nan, math.nan), p, False, because, before
-    )
+    ratio = value / other if other and pair.measure != GAP else math.nan
+    p = permutation_p(inside, outside) if pair.measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
+    because = _SAID[pair.measure].format(value=value, other=other, segment=pair.segment)
+    because = f"from {day_said(look.first)} on, {because}" if look.first else because
+    rates = replace(about, value=value, other=other, difference=value - other, ratio=ratio, p=p, because=because)
+    return replace(rates, reference_difference=pair.before)
 
 
-def _judged(found: Sequence[Disparity], log: "DataFrame", measured: "DataFrame", settings: BiasAlerts) -> list[Disparity]:
-    """With corrected p-values, simultaneous intervals, and the verdict."""
-    compared = sum(not math.isnan(one.p) for one in found)
+def _judged(
+    found: Sequence[tuple[_Pair, Sequence[Disparity]]], looks: Sequence[_Look], days: NDArray[np.object_], settings: BiasAlerts
+) -> Iterator[Disparity]:
+    """Of each pair its surest look where that is an alarm, else the whole log; p corrected, intervals that hold together."""
+    compared = sum(not math.isnan(one.p) for _, seen in found for one in seen)
     confidence = 1 - settings.false_alarm_rate / max(1, compared)
-    judged = []
-    for one, p in zip(found, holm([one.p for one in found]), strict=True):
-        if math.isnan(p):
-            judged.append(one)
+    for (pair, seen), p in zip(found, holm([_of_any(seen) for _, seen in found]), strict=True):
+        surest = _surest(seen)
+        worse = p <= settings.false_alarm_rate and _harm(surest) >= settings.smallest_difference
+        one, look = (surest, looks[seen.index(surest)]) if worse else (seen[0], looks[0])
+        if math.isnan(one.value):
+            yield one
             continue
-        values = measured[one.measure].to_numpy()
-        member, known = _names(log[one.by]) == one.segment, ~np.isnan(values)
-        inside, outside = values[known & member], values[known & ~member]
-        if one.measure == GAP:
+        inside, outside = pair.sides(look)
+        if pair.measure == GAP:
             interval = welch(inside, outside, confidence)[1]
         else:
             interval = newcombe(int(inside.sum()), len(inside), int(outside.sum()), len(outside), confidence)
-        worse = p <= settings.false_alarm_rate and _harm(one) >= settings.smallest_difference
-        since = _since(values, member & known, log["day"].to_numpy()) if worse and one.measure != GAP else None
-        judged.append(replace(one, p=p, interval=interval, worse=worse, since=since))
-    return judged
+        known = pair.member & ~np.isnan(pair.values)
+        since = _since(pair.values, known, days) if worse and pair.measure != GAP else None
+        yield replace(one, p=p, interval=interval, worse=worse, since=since)
+
+
+def _of_any(looks: Sequence[Disparity]) -> float:
+    """Bonferroni: the probability that any look at a pair would be as sure by chance."""
+    p_values = [one.p for one in looks if not math.isnan(one.p)]
+    return min(1.0, len(p_values) * min(p_values)) if p_values else math.nan
 
 
 def _since(values: NDArray[np.float64], member: NDArray[np.bool_], days: NDArray[np.object_]) -> date | None:

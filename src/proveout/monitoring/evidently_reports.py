@@ -38,6 +38,7 @@ with warnings.catch_warnings():
 from proveout.monitoring.bias import GAP, MEASURES
 from proveout.monitoring.features import is_number
 from proveout.monitoring.findings import Disparity, Findings
+from proveout.monitoring.wording import group_said
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
@@ -78,11 +79,15 @@ class DriftAlarmCalculation(SingleValueCalculation[DriftAlarm]):  # type: ignore
 
 
 class SegmentRate(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
-    """Mean of a column in one segment (`inside`) or in all others. Cases without a value do not count."""
+    """Mean of a column in one segment (`inside`) or in all others. Cases without a value do not count.
+
+    Of the log, the cases from the day `since` on; without one, all.
+    """
 
     by: str
     segment: str
     inside: bool = True
+    since: str = ""
 
 
 class SegmentRateCalculation(SingleValueCalculation[SegmentRate]):  # type: ignore[misc]
@@ -99,10 +104,11 @@ class SegmentRateCalculation(SingleValueCalculation[SegmentRate]):  # type: igno
 
 
 class SegmentDifference(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
-    """Mean of a column in one segment minus its mean in all others."""
+    """Mean of a column in one segment minus its mean in all others, of the same cases."""
 
     by: str
     segment: str
+    since: str = ""
 
 
 class SegmentDifferenceCalculation(SingleValueCalculation[SegmentDifference]):  # type: ignore[misc]
@@ -120,7 +126,8 @@ class SegmentDifferenceCalculation(SingleValueCalculation[SegmentDifference]):  
 def _both(calculation: Any, current: Any, reference: Any, rate: Any) -> Any:
     """The value of the current data, and of the reference where it has one."""
     before = rate(reference.as_dataframe()) if reference is not None else math.nan
-    now = calculation.result(rate(current.as_dataframe()))
+    log = current.as_dataframe()
+    now = calculation.result(rate(log[log["day"] >= calculation.metric.since]))
     return now if math.isnan(before) else (now, calculation.result(before))
 
 
@@ -128,21 +135,21 @@ class BySegment(MetricContainer):  # type: ignore[misc]
     """A table and a plot of all segments and measures; inside, a metric for each pair that is large enough to be shown."""
 
     rows: list[list[str]]
-    pairs: list[tuple[str, str, str]]  # by, segment, measure
+    pairs: list[tuple[str, str, str, str]]  # by, segment, measure, since
     figures: list[tuple[str, str]]  # title, plotly's JSON
 
-    def __init__(self, rows: list[list[str]], pairs: list[tuple[str, str, str]], figures: list[tuple[str, str]]) -> None:
+    def __init__(self, rows: list[list[str]], pairs: list[tuple[str, str, str, str]], figures: list[tuple[str, str]]) -> None:
         self.rows, self.pairs, self.figures = rows, pairs, figures
         super().__init__(include_tests=False)
 
     def generate_metrics(self, context: Any) -> Sequence[Any]:
         return [
             metric
-            for by, segment, measure in self.pairs
+            for by, segment, measure, since in self.pairs
             for metric in (
-                SegmentRate(column=measure, by=by, segment=segment),
-                SegmentRate(column=measure, by=by, segment=segment, inside=False),
-                SegmentDifference(column=measure, by=by, segment=segment),
+                SegmentRate(column=measure, by=by, segment=segment, since=since),
+                SegmentRate(column=measure, by=by, segment=segment, inside=False, since=since),
+                SegmentDifference(column=measure, by=by, segment=segment, since=since),
             )
         ]
 
@@ -175,9 +182,9 @@ def write_drift(found: Findings, html: Path, json: Path) -> None:
 def write_bias(found: Findings, html: Path, json: Path) -> None:
     """Each segment against all others, the reference beside the log."""
     by = list(dict.fromkeys(one.by for one in found.disparities))
-    definition = DataDefinition(numerical_columns=list(MEASURES), categorical_columns=by)
+    definition = DataDefinition(numerical_columns=list(MEASURES), categorical_columns=[*by, "day"])
     judged = [one for one in found.disparities if not math.isnan(one.value)]
-    pairs = [(one.by, one.segment, one.measure) for one in judged]
+    pairs = [(one.by, one.segment, one.measure, one.lately.isoformat() if one.lately else "") for one in judged]
     metrics: list[Any] = [BySegment([_row(one) for one in found.disparities], pairs, list(_figures(judged)))]
     if not found.disparities:
         metrics = [_Note(text="The log names fewer than two segments, so nobody can be compared with anybody.")]
@@ -203,17 +210,21 @@ class _Note(MetricContainer):  # type: ignore[misc]
 def _plain(frame: "DataFrame", by: Sequence[str]) -> "DataFrame":
     kept = frame.reset_index(drop=True)
     names = {name: kept[name].astype(str).str.replace("<", "‹") if name in kept else "" for name in by}
-    return kept[list(MEASURES)].assign(**names)
+    return kept[list(MEASURES)].assign(**names, day=kept["day"].map(lambda day: day.isoformat() if day else ""))
+
+
+def _whom(one: Disparity) -> str:
+    return group_said(one.segment, one.lately).replace("<", "‹")
 
 
 def _row(one: Disparity) -> list[str]:
     if math.isnan(one.value):
-        return [one.segment.replace("<", "‹"), one.measure, "", "", f"{one.cases}", "", "", "", one.because]
+        return [_whom(one), one.measure, "", "", f"{one.cases}", "", "", "", one.because]
     low, high = one.interval
     verdict = "worse off" if one.worse else "no alarm"
     numbers = [f"{one.value:.3f}", f"{one.other:.3f}", f"{one.cases}", f"{one.difference:+.3f} ({low:+.3f} to {high:+.3f})"]
     ratio = "" if math.isnan(one.ratio) else f"{one.ratio:.2f}"
-    return [one.segment.replace("<", "‹"), one.measure, *numbers, ratio, f"{one.p:.2g}", verdict]
+    return [_whom(one), one.measure, *numbers, ratio, f"{one.p:.2g}", verdict]
 
 
 def _figures(judged: Sequence[Disparity]) -> Iterator[tuple[str, str]]:
@@ -228,7 +239,7 @@ def _figures(judged: Sequence[Disparity]) -> Iterator[tuple[str, str]]:
             "array": [one.interval[1] - one.difference for one in rows],
             "arrayminus": [one.difference - one.interval[0] for one in rows],
         }
-        names = [one.segment.replace("<", "‹") for one in rows]
+        names = [_whom(one) for one in rows]
         worse = {"color": ["#b3261e" if one.worse else "#1f5fa8" for one in rows], "size": 9}
         error = {"type": "data", "color": "#8a8f98", **bars}
         points = go.Scatter(x=[one.difference for one in rows], y=names, mode="markers", marker=worse, error_x=error)

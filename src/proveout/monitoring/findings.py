@@ -113,16 +113,17 @@ class Disparity:
     by: str  # the column that names the groups
     segment: str
     measure: str
-    value: float
-    other: float
-    cases: int
-    other_cases: int
-    difference: float  # value - other
-    ratio: float  # value / other
-    interval: Interval  # of the difference; all intervals of a report hold together
-    p: float  # corrected for all segments and measures
-    worse: bool  # treated worse, surely and by enough to matter
-    because: str  # one sentence
+    value: float = math.nan
+    other: float = math.nan
+    cases: int = 0
+    other_cases: int = 0
+    difference: float = math.nan  # value - other
+    ratio: float = math.nan  # value / other
+    interval: Interval = (math.nan, math.nan)  # of the difference; all intervals of a report hold together
+    p: float = math.nan  # corrected for all looks, segments and measures
+    worse: bool = False  # treated worse, surely and by enough to matter
+    because: str = ""  # one sentence
+    lately: date | None = None  # the numbers are of the cases from this day on; None: of the whole log
     reference_difference: float = math.nan  # the same difference in the reference
     since: date | None = None  # when the segment's own rate changed; None: it did not, or that cannot be told
     examples: tuple[Example, ...] = ()  # up to ten cases of the segment to read, where it is worse off

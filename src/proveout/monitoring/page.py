@@ -17,7 +17,7 @@ from typing import Any
 from proveout.monitoring.bias import GAP
 from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
-from proveout.monitoring.wording import capital, column_said, day_said, listed, sure
+from proveout.monitoring.wording import capital, column_said, day_said, group_said, listed, sure
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
 _TOGETHER = 3  # days; changes that began so near to each other are told as one
@@ -30,7 +30,15 @@ def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str,
     environment = Environment(
         loader=PackageLoader("proveout.monitoring", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"day": day_said, "share": _share, "p": _p, "number": _number, "sure": sure, "capital": capital}
+    environment.filters |= {
+        "day": day_said,
+        "share": _share,
+        "p": _p,
+        "number": _number,
+        "sure": sure,
+        "capital": capital,
+        "group": group_said,
+    }
     environment.filters |= {"short": lambda day: f"{day:%d %b}".lstrip("0")}
     text = environment.get_template("page.html.j2").render(
         found=found,
@@ -231,7 +239,7 @@ def bias_plot(disparities: Sequence[Disparity]) -> str:
         axes.hlines(y, *one.interval, color=colour, lw=1.5)
         axes.plot(one.difference, y, "o", color=colour, ms=4)
     axes.axvline(0, color=_GREY, lw=1)
-    axes.set_yticks(range(len(rows)), [f"{one.segment}: {one.measure}" for one in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [f"{group_said(one.segment, one.lately)}: {one.measure}" for one in rows], fontsize=8)
     axes.set_xlabel("difference to all other cases, in points", fontsize=8)
     axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.0f}" if x else "0")
     return _svg(figure)

@@ -126,6 +126,14 @@ def day_said(day: date | None) -> str:
     return f"{day:%d %B %Y}".lstrip("0") if day else "no day"
 
 
+def group_said(segment: str, since: date | None) -> str:
+    """
+    >>> group_said("north", date(2026, 9, 1)), group_said("north", None)
+    ('north, from 1 September 2026 on', 'north')
+    """
+    return f"{segment}, from {day_said(since)} on" if since else segment
+
+
 def listed(names: Sequence[str]) -> str:
     """
     >>> listed(["a"]), listed(["a", "b", "c"])
