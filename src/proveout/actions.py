@@ -168,7 +168,7 @@ class UnfileDocument:
     def perform(self, case: str, action: Action) -> Outcome:
         for path in self._filed(case, action):
             path.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         return Outcome(State.DONE, "taken out of the archive")
 
     def _filed(self, case: str, action: Action) -> Iterator[Path]:
@@ -293,7 +293,7 @@ def _publish(aside: Path, target: Path) -> bool:
                 error.errno, f"{target.parent} is on a file system without hard links; put effects on another"
             ) from error
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return True
 
 
@@ -307,7 +307,7 @@ def _copy(source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

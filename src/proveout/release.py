@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +32,8 @@ from proveout.mission import Mission, load
 if TYPE_CHECKING:
     from proveout.agent import Agent
     from proveout.calibration import Calibration
+    from proveout.control import ControlPlane
+    from proveout.journal import Journal
     from proveout.models import Correction
     from proveout.policy import Policy
     from proveout.prompts import Prompts
@@ -133,6 +135,14 @@ class Release:
         tier = LanguageModelTier(chat_model(settings), self.prompts, self.mission, settings) if settings else None
         extractor = Extractor.load(self.path("model")).taught(corrected)
         return Agent(self.mission, extractor, self.calibration, memory, self.id, cache, tier)
+
+    def control(self, home: Path, journal: "Journal", original: Callable[[str], Path], run: str) -> "ControlPlane":
+        """What judges this release's proposals in a home, and carries them out. `original`: where the file of a case lies."""
+        from proveout.actions import connectors
+        from proveout.control import ControlPlane, StopSwitch
+
+        hands = connectors(home / "effects", original)
+        return ControlPlane(self.mission, self.policy, self.calibration, hands, journal, StopSwitch(home / "STOP"), run)
 
     def differences(self) -> list[str]:
         """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""
@@ -253,6 +263,10 @@ class Releases:
         if not stack:
             raise NoRelease(f"no release is promoted in {self.root}; promote the newest: proveout release promote latest")
         return stack[-1]
+
+    def promoted(self) -> Release:
+        """The promoted release, open. Raises NoRelease."""
+        return self.open(self.current())
 
     def history(self) -> Sequence[Mapping[str, str]]:
         """Who promoted and rolled back what, oldest first: `at`, `by`, `what`, `release`."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from typing import Any
 
 from proveout.cli import work
 from proveout.cli.work import say
+from proveout.documents.originals import link
 from proveout.errors import NoRelease
 from proveout.pipeline.live import SHEET, inbox_cases
 from proveout.workspace import Workspace
@@ -93,7 +92,7 @@ def _hand_in(space: Workspace) -> Path:
     for entry in dataset.chosen("stream"):
         source = dataset.path_of(entry.case.id)
         if not (inbox / source.name).exists():
-            _link(source, inbox / source.name)
+            link(source, inbox / source.name)
         rows.append((source.name, entry.case.day or "", entry.case.segment))
     with (inbox / SHEET).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "day", "segment"), *rows])
@@ -102,13 +101,6 @@ def _hand_in(space: Workspace) -> Path:
 
 def _last_day(space: Workspace) -> date:
     return max(case.day or date.min for case in inbox_cases(space.home / "inbox"))
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
 
 
 def summary(space: Workspace) -> str:
@@ -138,8 +130,7 @@ def _precision(log: Any, space: Workspace) -> list[str]:
     from proveout.release import Releases
 
     slo = space.mission.slo
-    releases = Releases(space.releases)
-    calibration = releases.open(releases.current()).calibration
+    calibration = Releases(space.releases).promoted().calibration
     lines = ["", f"automated values, promised {slo.precision:.0%} right at {slo.confidence:.0%} confidence"]
     for name in space.mission.fields:
         known = log[log[f"{name}.right"].notna()]

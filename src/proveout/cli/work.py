@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -213,7 +212,7 @@ def _open(space: Workspace) -> tuple[Release, Agent]:
     from proveout.pipeline.live import Live
     from proveout.release import Releases
 
-    opened = Releases(space.releases).open(Releases(space.releases).current())
+    opened = Releases(space.releases).promoted()
     return opened, Live(opened, space.home / "inbox", space.home, space.cache).agent()
 
 
@@ -245,8 +244,6 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
 
 def show(space: Workspace, document: str, again: bool) -> None:
     """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
-    from proveout.actions import connectors
-    from proveout.control import ControlPlane, StopSwitch
     from proveout.documents import Originals, sha256_of
     from proveout.journal import Journal
     from proveout.journal.prose import history, printed
@@ -260,17 +257,14 @@ def show(space: Workspace, document: str, again: bool) -> None:
                 f"{document}: no such file, and {len(found) or 'no'} decided cases begin so; give a file or a case id"
             )
         if found and not again:
-            was = found[0].decision
-            fields = {name: was.fields[name] for name in space.mission.fields if name in was.fields}
-            say(f"{found[0].case.path}\n\n{printed(replace(was, fields=fields), found[0].rulings)}\n")
+            one = found[0].in_order(space.mission.fields)
+            say(f"{one.case.path}\n\n{printed(one.decision, one.rulings)}\n")
             say(history(journal.events(found[0].case.id)).replace(str(space.home), short(space.home)))
             return
         path = path if path.is_file() else Originals(space.originals).path(found[0].case.id)
         opened, agent = _open(space)
         decision = agent.invoke(path)
-        hands, stop = connectors(space.effects, lambda case: path), StopSwitch(space.home / "STOP")
-        control = ControlPlane(opened.mission, opened.policy, opened.calibration, hands, journal, stop, run="show")
-        (rulings,) = control.judge([decision])
+        (rulings,) = opened.control(space.home, journal, lambda case: path, run="show").judge([decision])
     say(printed(decision, rulings))
 
 
@@ -327,8 +321,7 @@ def monitored(space: Workspace) -> dict[str, Any]:
         raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
     with Journal(space.home / "journal.db") as journal:
         journal.to_parquet(space.logs, list(space.mission.fields))  # with what people answered since
-    releases = Releases(space.releases)
-    reference = releases.open(releases.current()).path("evidence/reference")
+    reference = Releases(space.releases).promoted().path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
 
 

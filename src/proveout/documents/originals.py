@@ -11,6 +11,14 @@ from pathlib import Path
 from proveout.errors import BadInput
 
 
+def link(source: Path, target: Path) -> None:
+    """A file under another name too; a copy where the file system, or its border, allows no link."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 class Originals:
     """`folder/ab/abcdef…01.pdf`: the id's first two digits, the id, and the ending that the file came with."""
 

@@ -23,15 +23,15 @@ page_image(path, Page(number, width, height, (), turned), scale).save(sys.stdout
 
 def page_png(path: Path, number: int, cache: Path | None = None) -> bytes | None:
     """Page `number`, from 0, of a file; None where it has no such page. Raises UnreadableDocument."""
-    found = _read(path, cache)
+    found = read_once(path, cache)
     if isinstance(found, UnreadableDocument):
         raise found
     return _drawn(path, found.pages[number]) if number < len(found.pages) else None
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, cache: Path | None) -> Document | UnreadableDocument:
-    """By its path: originals never change."""
+def read_once(path: Path, cache: Path | None) -> Document | UnreadableDocument:
+    """A document, or why it cannot be read, remembered by its path: originals never change."""
     return next(read_many([path], cache=cache))
 
 

@@ -64,6 +64,11 @@ class Decided:
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
 
+    def in_order(self, names: Iterable[str]) -> "Decided":
+        """With its fields in this order; the journal keeps them by their names."""
+        fields = {name: self.decision.fields[name] for name in names if name in self.decision.fields}
+        return replace(self, decision=replace(self.decision, fields=fields))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -10,12 +10,11 @@ Not covered: "the document has none" cannot be said in a labels.csv; such an ans
 """
 
 import csv
-import os
-import shutil
 from pathlib import Path
 
 from proveout.corpus import Dataset
 from proveout.documents import Originals
+from proveout.documents.originals import link
 from proveout.journal import Answer, Decided, Journal
 from proveout.mission import Mission
 from proveout.workspace import Workspace
@@ -38,7 +37,7 @@ def write(space: Workspace) -> tuple[int, int]:
         for case in teach:
             source = originals.path(case)
             if not (folder / "files" / source.name).exists():
-                _link(source, folder / "files" / source.name)
+                link(source, folder / "files" / source.name)
         aside = folder / ".labels.csv.part"
         with aside.open("w", newline="", encoding="utf-8") as file:
             columns = ["file_id", *mission.fields, "class", "day", mission.segment, "split", "source"]
@@ -60,10 +59,3 @@ def _row(answer: Answer, decided: Decided, mission: Mission) -> dict[str, str]:
     row = {name: text for name, text in answer.fields.items() if name in mission.fields}
     row |= {"file_id": answer.case, "split": "train", "source": f"answered by {answer.by}", "class": answer.document_class}
     return row | {"day": decided.case.day.isoformat() if decided.case.day else "", mission.segment: decided.case.segment}
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)

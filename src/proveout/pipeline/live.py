@@ -120,19 +120,18 @@ class Live:
 
         with alone(self.home), Journal(self.home / "journal.db") as journal:
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
-            control = self._control(journal, f"{self.release.id[:12]} {started}")
+            control = self.release.control(self.home, journal, self.originals.path, f"{self.release.id[:12]} {started}")
             effects = _carried_out(control)  # what a stop or a kill left undone
             cases = inbox_cases(self.inbox)
             done = journal.decided(case.id for case in cases)
             new = [case for case in cases if case.id not in done]
+            recorded: list[Decided] = []
             if new:
                 self._catch_up(journal)
-            agent = self.agent() if new else None
-            recorded: list[Decided] = []
+                agent = self.agent()
             with bar("Deciding", len(new)) as step:
                 for first in range(0, len(new), BATCH):
                     batch = new[first : first + BATCH]
-                    assert agent is not None
                     recorded += journal.record(self._decide(agent, control, batch), control.run)
                     effects |= _carried_out(control)
                     self._catch_up(journal)
@@ -172,15 +171,6 @@ class Live:
             if isinstance(document, Document)
         ]
         return self.release.agent(self.memory, self.cache, taught)
-
-    def _control(self, journal: Journal, run: str) -> ControlPlane:
-        from proveout.actions import connectors
-        from proveout.control import ControlPlane, StopSwitch
-
-        opened, hands = self.release, connectors(self.home / "effects", self.originals.path)
-        return ControlPlane(
-            opened.mission, opened.policy, opened.calibration, hands, journal, StopSwitch(self.home / "STOP"), run
-        )
 
     def _decide(self, agent: Agent, control: ControlPlane, batch: Sequence[Case]) -> list[Decided]:
         from proveout.journal import Decided

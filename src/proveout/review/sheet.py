@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from proveout import documents
+from proveout.documents.pictures import read_once
 from proveout.journal import Decided
 from proveout.records import Box, Decision, Document, FieldValue, Page
 
@@ -37,7 +38,7 @@ def pages(decision: Decision, path: Path, cache: Path | None = None, at_most: in
 
     A page is read and drawn in a process of its own: what a hostile file breaks is not this one.
     """
-    read = next(documents.read_many([path], cache=cache))
+    read = read_once(path, cache)
     if not isinstance(read, Document):
         return f"<p>{html.escape(str(read))}</p>"
     found = {value.page for value in decision.fields.values()} or {0}

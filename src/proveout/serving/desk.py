@@ -10,12 +10,11 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proveout.actions import connectors
-from proveout.control import ControlPlane, Ruling, StopSwitch
+from proveout.control import Ruling, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError
 from proveout.journal import Decided, Event, Journal
@@ -91,9 +90,7 @@ class Desk:
         found = next(self.journal.decisions(case=case), None)
         if found is None:
             return None
-        said = found.decision
-        fields = {name: said.fields[name] for name in self.space.mission.fields if name in said.fields}
-        return Told(replace(found, decision=replace(said, fields=fields)), list(self.journal.events(case)))
+        return Told(found.in_order(self.space.mission.fields), list(self.journal.events(case)))
 
     def file(self, case: str) -> Path | None:
         """The document of a case, decided or waiting."""
@@ -111,10 +108,7 @@ class Desk:
             release = self.release()
             agent = self._frozen_agent(release) if frozen else self._live_agent(release)[1]
             decision = agent.invoke(path)
-        hands = connectors(self.space.effects, lambda case: path)
-        control = ControlPlane(
-            release.mission, release.policy, release.calibration, hands, self.journal, self.switch, run="preview"
-        )
+        control = release.control(self.space.home, self.journal, lambda case: path, run="preview")
         return decision, control.judge([decision])[0]
 
     def decide(self) -> None:

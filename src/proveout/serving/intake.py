@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
+from proveout.actions import sync_folder
 from proveout.documents.files import kind_of
 from proveout.errors import BadInput
 from proveout.pipeline.live import SHEET
@@ -74,7 +75,7 @@ def hand_in(kept: Kept, inbox: Path, name: str, day: date | None = None, segment
         if day or segment:
             _note(inbox / SHEET, target.name, day, segment)
         kept.path.replace(target)
-    _sync(inbox)
+    sync_folder(inbox)
     return target
 
 
@@ -124,12 +125,3 @@ def _alone(inbox: Path) -> Iterator[None]:
     with (inbox.parent / ".intake.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _sync(folder: Path) -> None:
-    """So that the rename, too, is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
