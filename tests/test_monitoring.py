@@ -12,6 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
+from tests.benchmarks import known_truth
 
 from proveout import mission as missions
 from proveout import monitoring
@@ -534,6 +537,19 @@ def test_evidently_says_what_we_say(reported):
     metrics = json.loads((folder / "drift.json").read_text())["metrics"]
     counted = next(one["value"]["count"] for one in metrics if one["config"]["type"].endswith("DriftedColumnsCount"))
     assert counted == len(found.drifted)
+
+
+def test_the_benchmark_says_of_a_window_what_evidently_says(reported):
+
+    before, log = reported[0].reference_features, reported[0].features
+    for current in (log[:60], log[250:310]):
+        shown = [name for name in current if current[name].notna().any()]
+        numbers = [name for name in shown if current[name].dtype.kind == "f"]
+        kinds = DataDefinition(numerical_columns=numbers, categorical_columns=[*{*shown} - {*numbers}])
+        frames = [Dataset.from_pandas(frame[shown].reset_index(drop=True), kinds) for frame in (current, before)]
+        metrics = Report([DataDriftPreset()]).run(*frames).dict()["metrics"]
+        count = next(one["value"] for one in metrics if one["config"]["type"].endswith("DriftedColumnsCount"))
+        assert known_truth.evidently(before, current) == (count["share"] >= 0.5, count["count"] > 0)
 
 
 def test_the_same_log_gives_the_same_page(reported, tmp_path):
