@@ -21,9 +21,8 @@ def _():
 
 @app.cell
 def who_answers_where(Journal, Workspace, documents, mo, os):
-    _user = getattr(mo.app_meta().request, "user", None)
-    _name = _user.get("username") if isinstance(_user, dict) else getattr(_user, "display_name", "")
-    person = _name or (os.environ.get("USER", "somebody") if mo.app_meta().mode == "edit" else "")
+    _user = getattr(mo.app_meta().request, "user", None) or {}
+    person = _user.get("username") or (os.environ.get("USER", "somebody") if mo.app_meta().mode == "edit" else "")
     mo.stop(not person, mo.md("Nobody is signed in. Open this page with `proveout review`."))
     space = Workspace.here()
     mission = space.mission

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ COMMANDS = [
     "build",
     "why",
     "edit",
+    "lab",
     "parity",
     "run",
     "extract",
@@ -52,6 +54,10 @@ HEAVY = {
 def proveout(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [*PROVEOUT, *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
+
+
+def test_it_says_which_version_it_is():
+    assert proveout("--version").stdout == f"proveout {version('proveout')}\n"
 
 
 def test_help_imports_nothing_heavy():

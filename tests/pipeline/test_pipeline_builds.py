@@ -120,7 +120,7 @@ def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_there
     page = project.text("rows/record.failed.html")
     assert "before" in page and "IndexError" in page and "hello" not in page
     assert "IndexError" not in project.text("rows/record.html")
-    assert project.why("rows") == "it was never built whole"
+    assert project.why("rows") == "its last run failed or was cut off"
     project.edit(NOTEBOOK, "\n    rows[99]", "")
     assert project.build().ran == ["rows"]
     assert not project.product("rows/record.failed.html").exists()
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_last_whole_product_and_the_next_run_continues(pr
     with pytest.raises(TaskFailed, match="task `total`, cell `save`: OSError"):
         project.build(record=False)
     assert project.text("total/total.txt") == "48"
-    assert project.why("total") == "it was never built whole"
+    assert project.why("total") == "its last run failed or was cut off"
     project.edit("notebooks/total.py", "'x' * 200_000 + ", "")
     assert project.build(record=False).ran == ["total"]
 

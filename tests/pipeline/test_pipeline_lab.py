@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ import nbformat
 import pytest
 from toy import Project
 
-PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
+from program import PROVEOUT
+
 PATIENCE = 120  # seconds for the server to answer
 
 OLD = {

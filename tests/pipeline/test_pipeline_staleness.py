@@ -104,6 +104,15 @@ def test_a_step_runs_only_if_upstream_content_changed(project: Project, row: str
     assert freshness(project.spec) == {"rows": None, "total": None}
 
 
+def test_of_a_declared_folder_the_file_that_changed_is_named(project: Project) -> None:
+    project.write("pipelines/toy/prompts/find.md", "find\n")
+    project.write("pipelines/toy/prompts/check.md", "check\n")
+    project.edit(SPEC, "files: [words.md]", "files: [words.md, prompts]")
+    project.build(record=False)
+    project.write("pipelines/toy/prompts/find.md", "look\n")
+    assert project.why("rows") == "prompts/find.md changed"
+
+
 def test_only_the_upstream_product_that_a_used_cell_reads_counts(project: Project) -> None:
     project.edit(SPEC, '{rows: "{{out}}/rows.txt"}', '{rows: "{{out}}/rows.txt", log: "{{out}}/log.txt"}')
     project.edit(NOTEBOOK, "import only_shown\n", 'here.product["log"].write_text("first")\n    import only_shown\n')

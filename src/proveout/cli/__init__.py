@@ -47,6 +47,23 @@ user_app = typer.Typer(
 )
 app.add_typer(user_app, name="user")
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"proveout {version('proveout')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None: ...
+
+
 Mission = Annotated[str, typer.Option("--mission", "-m", help="Folder under pipelines/.", envvar="PROVEOUT_MISSION")]
 Home = Annotated[
     Path | None,

@@ -18,14 +18,15 @@ from typing import Any
 from proveout.cli import work
 from proveout.cli.work import say
 from proveout.documents.originals import link
-from proveout.errors import NoRelease
-from proveout.pipeline.live import SHEET, inbox_cases
+from proveout.pipeline.live import SHEET
 from proveout.workspace import Workspace
 
 UNANSWERED = timedelta(days=10)  # at the end of the stream nobody has said yet what was right: those cases wait for review
 
 
 def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None) -> None:
+    from proveout.release import Releases
+
     began = time.perf_counter()
     folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
     space = Workspace.find(mission, folder)
@@ -38,29 +39,20 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     with _step("2/6  Build: notebooks into a release"):
         built = work.build(space, data, None, False, True)
     with _step("3/6  Promote"):
-        if built.ran or not _promoted(space):
+        if built.ran or not any(one.promoted for one in Releases(space.releases).list()):
             work.promote(space, "latest")
         else:
             say("  no new release: what was promoted stays, or what was rolled back to")
     with _step("4/6  Run: the release decides the live stream, day by day"):
-        inbox = _hand_in(space)
+        inbox, last = _hand_in(space)
         work.run(space, inbox)
     with _step("5/6  Labels arrive late, and the log is compared with the reference"):
-        work.label(space, data, until=_last_day(space) - UNANSWERED)
+        work.label(space, data, until=last - UNANSWERED)
         work.monitor(space)
     say("6/6  Summary")
     say()
     say(summary(space))
     say(f"\n{time.perf_counter() - began:.0f} seconds in all. Once more, and nothing is built or decided twice: proveout demo")
-
-
-def _promoted(space: Workspace) -> bool:
-    from proveout.release import Releases
-
-    try:
-        return bool(Releases(space.releases).current())
-    except NoRelease:
-        return False
 
 
 @contextmanager
@@ -81,26 +73,22 @@ def _synthesize(folder: Path, documents: int, seed: int) -> None:
         synthetic.generate(folder, documents=documents, seed=seed, progress=step)
 
 
-def _hand_in(space: Workspace) -> Path:
-    """Link the stream's files into the inbox, with the day and the segment of each."""
+def _hand_in(space: Workspace) -> tuple[Path, date]:
+    """Link the stream's files into the inbox, with the day and the segment of each. Gives it and the stream's last day."""
     from proveout.corpus import Dataset
 
     dataset = Dataset.load(space.build / "curate" / "dataset")
     inbox = space.home / "inbox"
     inbox.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for entry in dataset.chosen("stream"):
+    rows, stream = [], dataset.chosen("stream")
+    for entry in stream:
         source = dataset.path_of(entry.case.id)
         if not (inbox / source.name).exists():
             link(source, inbox / source.name)
         rows.append((source.name, entry.case.day or "", entry.case.segment))
     with (inbox / SHEET).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "day", "segment"), *rows])
-    return inbox
-
-
-def _last_day(space: Workspace) -> date:
-    return max(case.day or date.min for case in inbox_cases(space.home / "inbox"))
+    return inbox, max(entry.case.day or date.min for entry in stream)
 
 
 def summary(space: Workspace) -> str:

@@ -31,7 +31,7 @@ def write(space: Workspace) -> tuple[int, int]:
         answers = journal.answers()
         held = _held_back(space.build / "curate" / "dataset") if answers else frozenset()
         teach = {case: one for case, one in answers.items() if case not in held and case in originals}
-        rows = [_row(teach[one.case.id], one, mission) for one in journal.decisions() if one.case.id in teach] if teach else []
+        rows = [_row(one, next(journal.decisions(case=case)), mission) for case, one in sorted(teach.items())]
     if rows:
         (folder / "files").mkdir(exist_ok=True)
         for case in teach:
@@ -43,8 +43,10 @@ def write(space: Workspace) -> tuple[int, int]:
             columns = ["file_id", *mission.fields, "class", "day", mission.segment, "split", "source"]
             table = csv.DictWriter(file, columns, restval="")
             table.writeheader()
-            table.writerows(sorted(rows, key=lambda row: row["file_id"]))
+            table.writerows(rows)
         aside.replace(folder / "labels.csv")
+    else:
+        (folder / "labels.csv").unlink(missing_ok=True)
     return len(rows), len(answers) - len(rows)
 
 

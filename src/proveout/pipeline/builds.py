@@ -147,7 +147,7 @@ def run_task(ledger: Ledger, task: Task, record: bool) -> None:
     began = time.perf_counter()
     before = ledger.parts(task)
     ledger.settle(task)
-    ledger.forget(task)
+    ledger.begin(task)
     with _staged(task) as staged:
         upstream = {name: ledger.spec.tasks[name].product for name in task.upstream}
         here = Context.of(task.name, task.params, upstream, staged)

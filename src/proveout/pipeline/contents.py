@@ -37,9 +37,13 @@ class Contents:
         if not path.is_dir():
             return self._file(str(path))
         total = hashlib.sha256()
-        for name, full in sorted(_files(str(path), "")):
-            total.update(f"{name}\0{self._file(full)}\n".encode())
+        for name, digest in self.each(path).items():
+            total.update(f"{name}\0{digest}\n".encode())
         return total.hexdigest()[:32]
+
+    def each(self, folder: Path) -> dict[str, str]:
+        """Of every file in a folder, by its name within."""
+        return {name: self._file(full) for name, full in sorted(_files(str(folder), ""))}
 
     def save(self) -> None:
         if self._new:

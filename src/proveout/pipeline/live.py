@@ -110,6 +110,7 @@ class Live:
     home: Path
     cache: Path | None = None  # of the reader
     _seen: int = field(default=0, init=False)  # position of the journal up to which the memory has taken it in
+    _taught: tuple[object, Agent] | None = field(default=None, init=False)  # what the agent was taught, and the agent
 
     def run(self) -> dict[str, Any]:
         """Decide what is new in the inbox, carry out what is allowed, and say what came of it.
@@ -159,18 +160,22 @@ class Live:
         return self.release.memory(self.home / "memory")
 
     def agent(self) -> Agent:
-        """The release's agent over the live memory, taught what people corrected."""
+        """The release's agent over the live memory, taught what people corrected; made anew when that has changed."""
         from proveout.models import Correction
 
         new = [each for each in self.memory.corrections() if each[0].case not in self.release.learned]
         kept = [each for each in new if each[0].case in self.originals][-TAUGHT:]
+        if self._taught and self._taught[0] == kept:
+            return self._taught[1]
         read = documents.read_many([self.originals.path(answer.case) for answer, _ in kept], cache=self.cache)
-        taught = [
+        corrected = [
             Correction(document, answer.fields, wrong)
             for (answer, wrong), document in zip(kept, read, strict=True)
             if isinstance(document, Document)
         ]
-        return self.release.agent(self.memory, self.cache, taught)
+        agent = self.release.agent(self.memory, self.cache, corrected)
+        self._taught = kept, agent
+        return agent
 
     def _decide(self, agent: Agent, control: ControlPlane, batch: Sequence[Case]) -> list[Decided]:
         from proveout.journal import Decided

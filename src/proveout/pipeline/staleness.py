@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from proveout.errors import BadSpec, Busy
-from proveout.pipeline.contents import Contents, write_whole
+from proveout.pipeline.contents import Contents, remembered, write_whole
 from proveout.pipeline.notebook import Cell, Notebook
 from proveout.pipeline.reach import Code, Reached
 from proveout.pipeline.spec import Spec, Task, load, nearest
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
 REASONS = 4  # that are named in the one line; what was edited stands first
+BEGUN = {"begun": True}  # stands in for a note until the task has run whole
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Ledger:
             modules=reached.modules,
             packages=reached.packages,
             params={name: self._param(task, name) for name in sorted(params)},
-            files={written: self.contents.digest(path) for written, path in task.files.items()},
+            files=dict(self._files(task)),
             data={written: self.contents.digest(path) for written, path in _by_parameter(task).items()},
             upstream={
                 f"{other}.{name}": self.contents.digest(path)
@@ -155,16 +156,24 @@ class Ledger:
         )
         return parts, reached
 
+    def _files(self, task: Task) -> Iterator[tuple[str, str]]:
+        """Each declared file, those of a declared folder one by one, so that a change can be named."""
+        for written, path in task.files.items():
+            if path.is_dir():
+                yield from ((f"{written}/{name}", digest) for name, digest in self.contents.each(path).items())
+            else:
+                yield written, self.contents.digest(path)
+
     def why(self, task: Task) -> str | None:
         """What makes the task stale, as things stand now; None if nothing does."""
+        note = remembered(self._note(task))
+        if note == BEGUN:
+            return "its last run failed or was cut off"
         try:
-            note = json.loads(self._note(task).read_text(encoding="utf-8"))
-            then, made = (
-                Parts(**{**note["parts"], "cells": tuple(tuple(cell) for cell in note["parts"]["cells"])}),
-                note["products"],
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return "it was never built whole"
+            cells = tuple(tuple(cell) for cell in note["parts"]["cells"])
+            then, made = Parts(**{**note["parts"], "cells": cells}), note["products"]
+        except (KeyError, TypeError):
+            return "it was never built"
         now = self.parts(task)
         if then.fingerprint != now.fingerprint:
             reasons = list(self._differences(then, now))
@@ -177,9 +186,9 @@ class Ledger:
                 return f"product `{name}` is not what was built"
         return None
 
-    def forget(self, task: Task) -> None:
-        """From here on the task counts as never built, until it is noted."""
-        self._note(task).unlink(missing_ok=True)
+    def begin(self, task: Task) -> None:
+        """From here on the task counts as cut off, until it is noted."""
+        write_whole(self._note(task), json.dumps(BEGUN))
 
     def note(self, task: Task, parts: Parts, seconds: float) -> None:
         """The task has run whole, and this is what it was made of."""

@@ -53,7 +53,7 @@ class Desk:
         self.switch = StopSwitch(space.home / "STOP")
         self.trouble = ""  # why the last run did not decide what waits
         self._release: Release | None = None
-        self._live: tuple[object, Live, Agent] | None = None
+        self._live: tuple[object, Live] | None = None
         self._frozen: tuple[str, Agent] | None = None
         self._agents = threading.Lock()  # a memory and its agent are used by one thread at a time
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -106,7 +106,7 @@ class Desk:
         """
         with self._alone():
             release = self.release()
-            agent = self._frozen_agent(release) if frozen else self._live_agent(release)[1]
+            agent = self._frozen_agent(release) if frozen else self._at_work(release).agent()
             decision = agent.invoke(path)
         control = release.control(self.space.home, self.journal, lambda case: path, run="preview")
         return decision, control.judge([decision])[0]
@@ -117,14 +117,14 @@ class Desk:
         if not waits and (self.switch.stopped() or not self.journal.pending()):
             return
         with self._agents:
-            live, _ = self._live_agent(self.release())
+            live = self._at_work(self.release())
             summary = live.run()
-            self._live = (self._stamp(live.release), live, live.agent())
+            self._live = self._stamp(live.release), live
         LOG.info("%d cases decided by release %s", summary["decided"], summary["release"][:12])
 
     def _work(self) -> None:
         with suppress(ProveoutError), self._agents:
-            self._live_agent(self.release())  # so that the first visitor does not wait for models to load
+            self._at_work(self.release()).agent()  # so that the first visitor does not wait for models to load
         while not self._closing.is_set():
             pause = LOOK_EVERY
             try:
@@ -143,14 +143,12 @@ class Desk:
             self._wake.wait(pause)
             self._wake.clear()
 
-    def _live_agent(self, release: Release) -> "tuple[Live, Agent]":
+    def _at_work(self, release: Release) -> Live:
         """The release over the live memory, opened anew when another process changed either."""
         stamp = self._stamp(release)
         if self._live is None or self._live[0] != stamp:
-            live = Live(release, self.inbox, self.space.home, self.space.cache)
-            agent = live.agent()
-            self._live = (self._stamp(release), live, agent)
-        return self._live[1], self._live[2]
+            self._live = stamp, Live(release, self.inbox, self.space.home, self.space.cache)
+        return self._live[1]
 
     def _stamp(self, release: Release) -> object:
         records = self.space.memory / "records.jsonl"
