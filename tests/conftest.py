@@ -1,5 +1,6 @@
 """Fixtures that every test may use. What takes long to make is made once for all workers, and copied by those who change it."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -142,7 +143,13 @@ def serve() -> Iterator[Callable[[Any], str]]:
     def started(app: Any) -> str:
         listening = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+
+        async def life() -> None:
+            await server.serve(sockets=[listening])
+            if sessions := getattr(app.state, "sessions", None):
+                await sessions.shutdown()
+
+        thread = threading.Thread(target=lambda: asyncio.run(life()), daemon=True)
         thread.start()
         running.append((server, thread))
         return f"http://127.0.0.1:{listening.getsockname()[1]}"

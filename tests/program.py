@@ -1,6 +1,7 @@
 """The command line as tests run it: in a process of its own, by this interpreter, installed or not."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,3 +16,9 @@ def proveout(folder: Path, *words: object, **environment: object) -> str:
     run = subprocess.run([*PROVEOUT, *map(str, words)], cwd=folder, env=knows, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

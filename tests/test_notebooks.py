@@ -3,7 +3,6 @@ control changes something that is shown."""
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from program import PROVEOUT
+from program import PROVEOUT, free_port
 
 ROOT = Path(__file__).parent.parent
 DESIGN = ["curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate"]
@@ -32,12 +31,6 @@ SHOWN = """() => [...document.querySelectorAll('.output-area')].map(output => {
     return copy.textContent + [...parts].map(part => part.outerHTML).join()
 })"""
 EMPTY = """() => [...document.querySelectorAll('.output-area img')].filter(image => !image.naturalWidth).length"""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

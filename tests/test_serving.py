@@ -4,6 +4,8 @@ import contextlib
 import csv
 import json
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import asdict, replace
@@ -18,6 +20,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.routing import Mount
 from starlette.websockets import WebSocketDisconnect
 
+from program import PROVEOUT, free_port
 from proveout.cli import work
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy
@@ -764,6 +767,24 @@ def test_a_reviewer_is_known_on_the_review_page_until_signing_out(client, chromi
     other.wait_for_url("**/login")
     assert context.request.get(f"{address}/review/api/version").status == 401
     context.close()
+
+
+@pytest.mark.slow
+def test_a_review_that_was_open_does_not_keep_the_server_from_ending(space, accounts, chromium):
+    port = free_port()
+    command = [*PROVEOUT, "serve", "--port", str(port), "--home", str(space.home), "--mission", "bills"]
+    server = subprocess.Popen(command, cwd=space.root, stdout=subprocess.PIPE, text=True)
+    try:
+        assert "is served" in server.stdout.readline()
+        page = chromium.new_page()
+        page.goto(f"http://127.0.0.1:{port}/login?next=/review/")
+        type_in(page, "rita")
+        page.get_by_text("rita answered 0 now").wait_for(timeout=90_000)
+        page.close()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 130
+    finally:
+        server.kill()
 
 
 # --- by its own description ------------------------------------------------------------------------------------------------

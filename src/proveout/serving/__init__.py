@@ -44,6 +44,8 @@ def application(space: Workspace, accounts: Accounts, limits: Limits | None = No
     async def life(_: FastAPI) -> AsyncIterator[None]:
         desk.open()
         yield
+        if sessions := getattr(app.state, "sessions", None):
+            await sessions.shutdown()  # their threads would keep the process from ending
         desk.close()
 
     app = FastAPI(

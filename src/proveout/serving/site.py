@@ -54,7 +54,9 @@ def mount_notebook(app: FastAPI, path: str, notebook: Path) -> None:
     def with_slash(request: Request) -> Response:
         return RedirectResponse(f"{_root(request)}{path}/", 307)
 
-    app.mount(path, Owned(marimo.create_asgi_app(quiet=True, include_code=False).with_app(path="", root=str(notebook)).build()))
+    pages = marimo.create_asgi_app(quiet=True, include_code=False).with_app(path="", root=str(notebook)).build()
+    app.mount(path, Owned(pages))
+    app.state.sessions = pages.routes[0].app.state.session_manager  # type: ignore[attr-defined]
 
 
 class Owned:
