@@ -106,3 +106,19 @@ def test_without_a_spec_ploomber_is_told_which_to_set(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadSpec, match="set PROVEOUT_SPEC to one spec; found here: none"):
         ploomber.dag()
+
+
+def test_what_ploomber_did_not_need_is_whole_for_everybody_else() -> None:
+    said = subprocess.run([sys.executable, "-c", LIGHTER], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["False", "False", "True", "True"]
+
+
+LIGHTER = """
+import sys
+from proveout.pipeline.lighter import GRAMMAR, PLOTS, lighter
+with lighter():
+    import ploomber
+print(PLOTS in sys.modules, GRAMMAR in sys.modules)
+import matplotlib.pyplot, rfc3987_syntax
+print("figure" in vars(matplotlib.pyplot), rfc3987_syntax.is_valid_syntax("iri", "https://a.b/ü"))
+"""

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from proveout.errors import BadSpec, Busy, NoDocuments, TaskFailed
 from proveout.pipeline import spec as specs
 from proveout.pipeline.here import Context
+from proveout.pipeline.lighter import lighter
 from proveout.pipeline.record import ipynb_of
 from proveout.pipeline.spec import Spec, Task
 from proveout.pipeline.staleness import Ledger, Parts
@@ -103,7 +104,8 @@ class _Told:
 
 
 def _run_stale(ledger: Ledger, wanted: Sequence[Task], forced: set[str], record: bool, workers: int, told: _Told) -> None:
-    from proveout.pipeline.ploomber import DagLedger, run_dag
+    with lighter():
+        from proveout.pipeline.ploomber import DagLedger, run_dag
     from proveout.pipeline.worker import run_apart
 
     def run(task: Task, why: str) -> None:
@@ -168,7 +170,8 @@ def _execute(ledger: Ledger, task: Task, here: Context, record: bool, parts: Par
         _call(task, here)
         return None
     if task.kind == "file":
-        from proveout.pipeline.ploomber import run_script
+        with lighter():
+            from proveout.pipeline.ploomber import run_script
 
         try:
             run_script(ledger.spec, task, here)
