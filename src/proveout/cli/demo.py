@@ -137,8 +137,8 @@ def _precision(log: Any, space: Workspace) -> list[str]:
 
 def _listed_disparities(found: list[dict[str, Any]]) -> list[str]:
     return [
-        f"  {one['segment']}: {one['measure']} {one['value']:.0%}, {one['other']:.0%} elsewhere"
-        + (f", since {one['since']}" if one.get("since") else "")
+        f"  {one['segment']}{', from ' + one['lately'] + ' on' if one['lately'] else ''}: {one['measure']}"
+        f" {one['value']:.0%}, {one['other']:.0%} elsewhere{'; its rate changed on ' + one['since'] if one['since'] else ''}"
         for one in found[:5]
     ] or ["  no segment, at the stated confidence"]
 
