@@ -88,6 +88,7 @@ def positions(home: Path) -> int:
         return journal.position
 
 
+@pytest.mark.slow
 def test_labels_that_say_nothing_but_the_fields_are_enough(project, told, tmp_path):
     """No layout, no day, no class, no segment: as a person's first labels.csv is."""
     examples = project / "pipelines" / "bills" / "examples"
