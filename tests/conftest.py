@@ -21,15 +21,6 @@ from program import proveout
 ROOT = Path(__file__).parent.parent
 
 
-LONG = ("test_demo", "test_notebooks", "test_new", "test_tours", "test_monitoring", "test_serving", "test_schedule")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long is given out first, so that no worker is left with it at the end."""
-    place = {name: at for at, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data beside the project, or the one that PROVEOUT_DATA names."""

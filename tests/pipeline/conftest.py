@@ -21,11 +21,16 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A project without anything in it; what its notebooks import is forgotten afterwards."""
     for name in ("PROVEOUT_SPEC", "PROVEOUT_TASK", "PROVEOUT_ENV"):
         monkeypatch.delenv(name, raising=False)
-    before = set(sys.modules)
+    before = dict(sys.modules)
     yield Project(tmp_path)
-    for name in set(sys.modules) - before:
+    for name in set(sys.modules) - set(before):
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+    ours = {name: module for name, module in before.items() if name.partition(".")[0] == "proveout"}
+    if any(sys.modules.get(name) is not module for name, module in ours.items()):  # a step that ran anew imported them anew
+        for name in [name for name in sys.modules if name.partition(".")[0] == "proveout"]:
+            del sys.modules[name]
+        sys.modules.update(ours)
 
 
 @pytest.fixture
