@@ -12,8 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from evidently import DataDefinition, Dataset, Report
-from evidently.presets import DataDriftPreset
 from tests.benchmarks import known_truth
 
 from proveout import mission as missions
@@ -540,6 +538,8 @@ def test_evidently_says_what_we_say(reported):
 
 
 def test_the_benchmark_says_of_a_window_what_evidently_says(reported):
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
 
     before, log = reported[0].reference_features, reported[0].features
     for current in (log[:60], log[250:310]):

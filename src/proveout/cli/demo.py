@@ -83,8 +83,7 @@ def _hand_in(space: Workspace) -> tuple[Path, date]:
     rows, stream = [], dataset.chosen("stream")
     for entry in stream:
         source = dataset.path_of(entry.case.id)
-        if not (inbox / source.name).exists():
-            link(source, inbox / source.name)
+        link(source, inbox / source.name)
         rows.append((source.name, entry.case.day or "", entry.case.segment))
     with (inbox / SHEET).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "day", "segment"), *rows])

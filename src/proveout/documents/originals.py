@@ -12,7 +12,9 @@ from proveout.errors import BadInput
 
 
 def link(source: Path, target: Path) -> None:
-    """A file under another name too; a copy where the file system, or its border, allows no link."""
+    """A file under another name too, unless that is taken; a copy where the file system, or its border, allows no link."""
+    if target.exists():
+        return
     try:
         os.link(source, target)
     except OSError:

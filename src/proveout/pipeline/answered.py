@@ -36,8 +36,7 @@ def write(space: Workspace) -> tuple[int, int]:
         (folder / "files").mkdir(exist_ok=True)
         for case in teach:
             source = originals.path(case)
-            if not (folder / "files" / source.name).exists():
-                link(source, folder / "files" / source.name)
+            link(source, folder / "files" / source.name)
         aside = folder / ".labels.csv.part"
         with aside.open("w", newline="", encoding="utf-8") as file:
             columns = ["file_id", *mission.fields, "class", "day", mission.segment, "split", "source"]
