@@ -11,12 +11,13 @@ def _():
     import marimo as mo
 
     from proveout import documents, review
+    from proveout.cases import kind_of
     from proveout.errors import BadInput
     from proveout.journal import Journal
     from proveout.review import sheet
     from proveout.workspace import Workspace
 
-    return BadInput, Journal, Workspace, documents, mo, os, review, sheet
+    return BadInput, Journal, Workspace, documents, kind_of, mo, os, review, sheet
 
 
 @app.cell
@@ -133,11 +134,13 @@ def what_a_person_may_say(BadInput, answers, at, decided, go, journal, mission, 
 
 
 @app.cell
-def the_pages(decided, mo, originals, sheet, space):
+def the_pages(decided, kind_of, mission, mo, originals, space):
     mo.stop(decided is None)
     _kept = decided.case.id in originals
     pages = mo.Html(
-        sheet.pages(decided.decision, originals.path(decided.case.id), space.cache) if _kept else "<p>Its file is not kept.</p>"
+        kind_of(mission).show(decided.decision, originals.path(decided.case.id), space.cache)
+        if _kept
+        else "<p>Its file is not kept.</p>"
     )
     return (pages,)
 

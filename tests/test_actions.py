@@ -18,8 +18,8 @@ from proveout.records import Action
 
 CONTENT = b"%PDF an invoice"
 CASE = hashlib.sha256(CONTENT).hexdigest()
-FILE = Action("file_document", {"document_class": "invoice"}, f"file:{CASE}", compensation="unfile_document")
-PAY = Action("pay_invoice", {"gross_amount": "12.50", "contract_num": "17"}, f"pay:{CASE}", compensation="recall_payment")
+FILE = Action("file_document", {"folder": "invoice"}, f"file:{CASE}", compensation="unfile_document")
+PAY = Action("pay_invoice", {"amount": "12.50", "contract_num": "17"}, f"pay:{CASE}", compensation="recall_payment")
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_what_can_not_be_tried_now_is_tried_again(world, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("action", "state", "because"),
     [
-        (replace(FILE, arguments={"document_class": "../../etc"}), State.REFUSED, "expected small letters"),
+        (replace(FILE, arguments={"folder": "../../etc"}), State.REFUSED, "expected small letters"),
         (replace(FILE, arguments={}), State.REFUSED, "expected small letters"),
-        (replace(PAY, arguments={"gross_amount": "a lot"}), State.REFUSED, "expected dollars and cents above 0"),
+        (replace(PAY, arguments={"amount": "a lot"}), State.REFUSED, "expected dollars and cents above 0"),
         (undo(PAY), State.REFUSED, "no payment order to recall"),
         (Action("launch", {}, "k"), State.UNKNOWN, "no connector performs 'launch'"),
     ],
@@ -113,7 +113,7 @@ def test_a_document_that_changed_since_it_was_decided_is_not_filed(world, tmp_pa
 def test_another_amount_under_the_same_key_is_refused(world) -> None:
     _, four, effects = world
     assert four["pay_invoice"].perform(CASE, PAY).state is State.DONE
-    more = replace(PAY, arguments={"gross_amount": "9912.50"})
+    more = replace(PAY, arguments={"amount": "9912.50"})
     assert four["pay_invoice"].perform(CASE, more) == Outcome(
         State.REFUSED, f"{files(effects)[0].name} already orders another amount under this key"
     )
@@ -124,7 +124,7 @@ def test_another_amount_under_the_same_key_is_refused(world) -> None:
 def test_only_dollars_and_cents_above_zero_can_be_paid(world, amount: str) -> None:
     _, four, _ = world
     with pytest.raises(BadInput, match="expected dollars and cents above 0"):
-        four["pay_invoice"].cents(replace(PAY, arguments={"gross_amount": amount}))
+        four["pay_invoice"].cents(replace(PAY, arguments={"amount": amount}))
 
 
 def test_an_action_without_compensation_cannot_be_undone() -> None:

@@ -11,14 +11,14 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from proveout import mission as missions
 from proveout.agent import Agent, scenarios
-from proveout.calibration import Calibration
+from proveout.agent.cascade import calibrate
 from proveout.corpus import Dataset, synthetic
 from proveout.evaluation import verdicts
 from proveout.models import Extractor, Settings
-from proveout.models.values import same
+from proveout.models.extractor import RankerTier
 from proveout.prompts import Prompts
 from proveout.records import Decision, Route
-from proveout.retrieval import Memory, Record, case_text
+from proveout.retrieval import Memory, Record
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 
@@ -39,13 +39,10 @@ def agent(dataset, tmp_path_factory) -> Agent:
     prompts, settings = Prompts.load(DESIGN / "prompts"), Settings(rounds=60)
     train = dataset.documents("train")
     extractor = Extractor.train(train, dataset.labels("train"), mission, prompts, settings, dataset.classes("train"))
-    labels, pairs = dataset.labels("calibration"), {name: [] for name in mission.fields}
-    for found in extractor.extract(dataset.documents("calibration")):
-        for name, label in labels[found.document].items():
-            if label and (proposal := found.fields.get(name)):
-                pairs[name].append((proposal.score, same(mission.kinds[name], label, proposal.text)))
+    tiers = {"ranker": RankerTier(extractor)}
+    calibrations = calibrate(tiers, dataset.documents("calibration"), dataset.labels("calibration"), mission)
     memory = Memory.open(tmp_path_factory.mktemp("memory"), store="")
-    return Agent(mission, extractor, Calibration.fit(pairs, mission.slo), memory, release="r1")
+    return Agent(mission, tiers, calibrations, memory, release="r1")
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +94,9 @@ def test_every_value_names_its_place_and_what_spoke_for_it(decisions, dataset):
     documents = {document.sha256: document for document in dataset.documents("test")}
     for decision in decisions:
         for value in decision.fields.values():
-            page = documents[decision.case].pages[value.page]
-            assert 0 <= value.box.x0 < value.box.x1 <= page.width + 1
-            assert 0 <= value.box.y0 < value.box.y1 <= page.height + 1
+            page = documents[decision.case].pages[value.place.page]
+            assert 0 <= value.place.box.x0 < value.place.box.x1 <= page.width + 1
+            assert 0 <= value.place.box.y0 < value.place.box.y1 <= page.height + 1
             assert 0 < value.confidence < 1
             assert value.speaks_for or value.speaks_against
         assert all(decision.because)
@@ -172,7 +169,7 @@ def test_what_was_decided_before_is_a_duplicate(agent, dataset, decisions, tmp_p
     document, before = dataset.documents("test")[at], decisions[at]
     memory = Memory.open(tmp_path, store="")
     fields = {name: str(value.value) for name, value in before.fields.items()}
-    memory.add([Record("f" * 64, case_text(document), fields, before.document_class, document="f" * 64)])
+    memory.add([Record("f" * 64, document.text, fields, before.document_class, document="f" * 64)])
     remembering = Agent(agent.mission, agent.extractor, agent.calibration, memory)
     after = remembering.invoke(document)
     assert after.route is Route.REVIEW

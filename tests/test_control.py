@@ -10,16 +10,18 @@ import pytest
 
 from proveout import mission
 from proveout.actions import State, connectors
-from proveout.calibration import Calibration
+from proveout.calibration import Calibration, Calibrations
 from proveout.control import ControlPlane, StopSwitch
 from proveout.journal import Decided, Journal
 from proveout.mission import Budget
 from proveout.policy import Policy
-from proveout.records import Action, Box, Case, Check, Decision, FieldValue, Route
+from proveout.records import Action, Box, Case, Check, Decision, Output, Place, Route
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 INVOICES = mission.load(DESIGN / "mission.yaml")
-CERTIFIED = Calibration.fit({name: [(n / 600, n > 100) for n in range(600)] for name in INVOICES.fields}, INVOICES.slo)
+CERTIFIED = Calibrations(
+    {"ranker": Calibration.fit({name: [(n / 600, n > 100) for n in range(600)] for name in INVOICES.fields}, INVOICES.slo)}
+)
 
 
 def decision(case: str = "c1", amount: str = "100.00", confidence: float = 0.999, **changes) -> Decision:
@@ -30,8 +32,9 @@ def decision(case: str = "c1", amount: str = "100.00", confidence: float = 0.999
         "flight_from": date(2020, 3, 2),
         "flight_to": date(2020, 3, 9),
     }
-    fields = {name: FieldValue(str(value), value, confidence, 0, Box(0, 0, 1, 1)) for name, value in values.items()}
-    arguments = {"gross_amount": amount, "document_class": "invoice"}
+    place = Place(0, Box(0, 0, 1, 1))
+    fields = {name: Output(str(value), value, confidence, place, "ranker") for name, value in values.items()}
+    arguments = {"amount": amount, "folder": "invoice"}
     actions = tuple(Action(name, arguments, f"{name}:{case}") for name in ("file_document", "pay_invoice"))
     checks = (Check("not a duplicate", True, ""),)
     whole = Decision(
@@ -47,11 +50,11 @@ def plane(tmp_path: Path):
     switch = StopSwitch(tmp_path / "STOP")
     (tmp_path / "original").write_bytes(b"x")
 
-    def make(run: str = "today", calibration: Calibration = CERTIFIED, **budget) -> ControlPlane:
+    def make(run: str = "today", calibrations: Calibrations = CERTIFIED, **budget) -> ControlPlane:
         invoices = INVOICES.model_copy(update={"budget": Budget(**budget)})
         policy = Policy.load(DESIGN / "policy.cedar", invoices)
         four = connectors(tmp_path / "effects", lambda case: tmp_path / "original")
-        return ControlPlane(invoices, policy, calibration, four, journal, switch, run)
+        return ControlPlane(invoices, policy, calibrations, four, journal, switch, run)
 
     yield make
     journal.close()
@@ -67,7 +70,7 @@ def test_what_nothing_forbids_and_something_permits_is_allowed(plane) -> None:
     assert [ruling.cents for ruling in rulings] == [0, 10000]
 
 
-UNCERTIFIED = Calibration.fit({name: [(0.9, True)] * 52 for name in INVOICES.fields}, INVOICES.slo)
+UNCERTIFIED = Calibrations({"ranker": Calibration.fit({name: [(0.9, True)] * 52 for name in INVOICES.fields}, INVOICES.slo)})
 DUPLICATE = (Check("not a duplicate", False, "c0"),)
 
 
@@ -78,9 +81,9 @@ DUPLICATE = (Check("not a duplicate", False, "c0"),)
         ({"checks": DUPLICATE}, {"amount_per_run": 0}, "dollars are more than"),
         ({"checks": DUPLICATE, "confidence": 0.1}, {}, "forbidden by `never pay twice`"),
         ({"confidence": 0.1}, {}, "contract_num is 10.0% sure, the certified threshold asks for"),
-        ({"confidence": float("nan")}, {}, "contract_num is nan% sure"),
+        ({"confidence": float("nan")}, {}, "contract_num is not calibrated"),
         ({"route": Route.REVIEW}, {}, "the case goes to review"),
-        ({}, {"calibration": UNCERTIFIED}, "contract_num is not certifiable: 52 calibrated values"),
+        ({}, {"calibrations": UNCERTIFIED}, "contract_num is not certifiable: 52 calibrated values"),
     ],
     ids=["budget", "budget before policy", "policy before SLO", "SLO", "nan", "review", "uncertified"],
 )

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proveout import evaluation
-from proveout.models import values
+from proveout import evaluation, values
 from proveout.records import Kind, Route
 
 KINDS: dict[str, Kind] = {

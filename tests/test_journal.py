@@ -16,13 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proveout import mission
 from proveout.actions import Outcome, State
 from proveout.control import Ruling
 from proveout.errors import BadInput, BadJournal
 from proveout.journal import Answer, Decided, Event, Journal
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
-from proveout.records import Action, Box, Case, Check, Decision, FieldValue, Route, SimilarCase, Verdict
+from proveout.records import Action, Box, Case, Check, Decision, Output, Place, Route, SimilarCase, Verdict
 
+INVOICES = mission.load(Path(__file__).parent.parent / "pipelines" / "invoices" / "mission.yaml")
+PLACE = Place(0, Box(1, 2, 3.5, 4))
 PAY = Action("pay_invoice", {"gross_amount": "12.50"}, key="invoices:pay_invoice:c1", compensation="recall_payment")
 
 
@@ -33,8 +36,8 @@ def decided(case: str = "c1", release: str = "r1", allowed: bool = True) -> Deci
         document_class="invoice",
         class_confidence=0.9,
         fields={
-            "gross_amount": FieldValue("$12.50", Decimal("12.50"), 0.99, 0, Box(1, 2, 3.5, 4), ("beside “Total”",), ()),
-            "flight_from": FieldValue("3/2/20", date(2020, 3, 2), 0.5, 1, Box(0, 0, 1, 1), (), ("another date is nearer",)),
+            "gross_amount": Output("$12.50", Decimal("12.50"), 0.99, PLACE, "ranker", ("beside “Total”",)),
+            "flight_from": Output("3/2/20", date(2020, 3, 2), 0.5, None, "rules", (), ("another date is nearer",)),
         },
         automated=frozenset({"gross_amount"}),
         checks=(Check("not a duplicate", True, "no past case has these values"),),
@@ -328,7 +331,7 @@ def test_the_log_has_one_row_a_case_and_labels_that_came_later(journal: Journal,
     )
     journal.record([decided(), Decided(Case("c2", "x.pdf"), refused)], run="today")
     journal.answer([Answer("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})])
-    rows = pq.read_table(journal.to_parquet(tmp_path / "logs", ["gross_amount", "advertiser"])).to_pylist()
+    rows = pq.read_table(journal.to_parquet(tmp_path / "logs", INVOICES)).to_pylist()
     assert [row["case"] for row in rows] == ["c1", "c2"]
     first, second = rows
     assert (first["gross_amount"], first["gross_amount.automated"], first["gross_amount.right"]) == ("$12.50", True, True)
@@ -342,7 +345,7 @@ texts = st.text(st.characters(codec=None, categories=None), max_size=8)
 numbers = st.floats(allow_nan=False) | st.sampled_from([0.1, 1e-300, -0.0])
 values = texts | st.decimals(allow_nan=False) | st.dates()
 fields = st.builds(
-    FieldValue, texts, values, numbers, st.integers(0, 99), st.builds(Box, *[numbers] * 4),
+    Output, texts, values, numbers, st.integers(0, 99), st.builds(Box, *[numbers] * 4),
     st.lists(texts, max_size=2).map(tuple), st.lists(texts, max_size=2).map(tuple),
 )  # fmt: skip
 actions = st.builds(Action, texts, st.dictionaries(texts, texts, max_size=2), texts, st.none() | texts)

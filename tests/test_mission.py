@@ -13,10 +13,18 @@ ROOT = Path(__file__).parent.parent
 INVOICES = yaml.safe_load((ROOT / "pipelines" / "invoices" / "mission.yaml").read_text())
 
 
+REMOVED = object()
+
+
 def written(folder: Path, **changes: object) -> Path:
     path = folder / "mission.yaml"
-    path.write_text(yaml.safe_dump({**INVOICES, **changes}))
+    whole = {name: value for name, value in {**INVOICES, **changes}.items() if value is not REMOVED}
+    path.write_text(yaml.safe_dump(whole))
     return path
+
+
+def action(**specs: object) -> dict:
+    return {"actions": specs}
 
 
 def test_the_missions_that_ship_are_valid():
@@ -31,22 +39,27 @@ def test_the_missions_that_ship_are_valid():
         ({"slo": {**INVOICES["slo"], "precison": 0.9}}, "unknown key `slo.precison`; did you mean `precision`?"),
         ({"fields": {"total": {"kind": "money"}}}, "`fields.total.kind`"),
         ({"slo": {**INVOICES["slo"], "precision": 98}}, "found 98"),
-        ({"checks": {"adds_up": ["gros_amount"]}}, "checks name gros_amount"),
-        ({"fields": {"rush": {"kind": "flag"}}, "checks": {"adds_up": ["rush"]}}, "checks expect an amount; rush is a flag"),
+        ({"checks": {"adds_up": ["gros_amount"]}}, "checks.adds_up: unknown field `gros_amount`; did you mean `gross_amount`?"),
+        (
+            {"fields": {"rush": {"kind": "flag"}}, "actions": {}, "checks": {"adds_up": ["rush"]}},
+            "expected a field of kind amount; rush is a flag",
+        ),
         ({"zzz": 1}, "known here: mission, purpose"),
+        ({"tiers": ["rankr", "person"]}, "tiers: unknown tier `rankr`; did you mean `ranker`?"),
+        ({"tiers": ["ranker"]}, "the last one `person`; found ['ranker']"),
+        ({"case": "documnt"}, "unknown kind of case `documnt`; did you mean `document`?"),
+        ({"checks": {"add_up": ["gross_amount"]}}, "checks.add_up: unknown check `add_up`; did you mean `adds_up`?"),
+        ({"checks": {"date_order": [["flight_from"]]}}, "checks.date_order: "),
+        ({"never_act_on": ["othr"]}, "never_act_on: unknown class `othr`; did you mean `other`?"),
+        ({"never_act_on": REMOVED}, "`never_act_on` is missing; name the classes whose cases always go to a person"),
+        (action(file_documnt={}), "actions.file_documnt: unknown connector `file_documnt`; did you mean `file_document`?"),
+        (action(file_document={"settings": {"folder": "x"}}), "actions.file_document.settings: unknown setting `folder`"),
+        (action(pay_invoice={}), "actions.pay_invoice.arguments: `amount` is missing; name a field, as amount: gross_amount"),
+        (action(pay_invoice={"arguments": {"amount": "flight_to"}}), "expected a field of kind amount; flight_to is a date"),
+        (action(pay_invoice={"arguments": {"amount": "total"}}), "arguments.amount: unknown field `total`"),
+        (action(file_document={"for_classes": ["bill"]}), "actions.file_document.for_classes: unknown class `bill`"),
         ({"fields": {}, "checks": {}}, "no field is required"),
         ({"fields": {"total": {"kind": "amount", "required": False}}, "checks": {}}, "acted on without any evidence"),
-    ],
-    ids=[
-        "key",
-        "nested key",
-        "kind",
-        "range",
-        "check of no field",
-        "check of a flag",
-        "nothing near",
-        "no field",
-        "no required field",
     ],
 )
 def test_a_fault_is_named_with_what_would_be_right(tmp_path, changes, said):

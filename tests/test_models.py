@@ -162,8 +162,8 @@ def test_a_proposal_says_what_it_is_where_it_stands_and_why(extractor: Extractor
     made, labels = cases(beside, range(600, 601))
     proposal = extractor.extract(made)[0].fields["gross_amount"]
     assert proposal.value == Decimal(labels[made[0].sha256]["gross_amount"].replace("$", "").replace(",", ""))
-    assert proposal.page == 0 and proposal.box.x0 == 500
-    assert 0.5 < proposal.score <= 1 and 0 < proposal.margin <= proposal.score
+    assert proposal.place.page == 0 and proposal.place.box.x0 == 500
+    assert 0.5 < proposal.score <= 1
     assert "stands right of “Gross Total”" in proposal.speaks_for
     assert "the largest amount of the document" in proposal.speaks_for
 

@@ -16,6 +16,7 @@ from tests.benchmarks import known_truth
 
 from proveout import mission as missions
 from proveout import monitoring
+from proveout.documents.case import DocumentCase
 from proveout.errors import BadInput
 from proveout.journal.log import log_schema
 from proveout.mission import Mission
@@ -579,7 +580,7 @@ def test_the_log_that_the_journal_writes_is_read(mission, tmp_path):
     reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
     typed = log.assign(day=pd.to_datetime(log["day"]).dt.date, decided_at=pd.Timestamp("2024-06-01", tz="UTC"))
     typed = typed.assign(**{f"{name}.label": None for name in FIELDS})
-    schema = log_schema(FIELDS)
+    schema = log_schema(FIELDS, DocumentCase.descriptors)
     pq.write_table(
         pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False), tmp_path / "decisions.parquet"
     )

@@ -10,7 +10,7 @@ import pytest
 from proveout import mission
 from proveout.errors import BadInput
 from proveout.policy import Policy, Proposal, schema
-from proveout.records import Action, Box, Check, Decision, FieldValue, Route
+from proveout.records import Action, Box, Check, Decision, Output, Place, Route
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 INVOICES = mission.load(DESIGN / "mission.yaml")
@@ -23,8 +23,8 @@ def policy() -> Policy:
     return Policy.load(DESIGN / "policy.cedar", INVOICES)
 
 
-def value(of: Decimal | date | str) -> FieldValue:
-    return FieldValue(str(of), of, 0.99, 0, Box(0, 0, 1, 1))
+def value(of: Decimal | date | str) -> Output:
+    return Output(str(of), of, 0.99, Place(0, Box(0, 0, 1, 1)), "ranker")
 
 
 def decided(amount: str = "1234.56", **changes) -> Decision:

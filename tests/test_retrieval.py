@@ -17,7 +17,7 @@ import pytest
 
 from proveout.errors import BadInput, BadModel, StaleIndex
 from proveout.records import Box, Document, Page, Source, Word
-from proveout.retrieval import Encoder, Memory, Passages, Record, case_text
+from proveout.retrieval import Encoder, Memory, Passages, Record
 from proveout.retrieval.encoder import SHA256, _package_folder, on_grid
 from proveout.retrieval.index import QUICK_ABOVE, Entry, Index
 from proveout.retrieval.ranking import Keywords
@@ -371,5 +371,5 @@ def test_a_policy_that_says_nothing_is_refused(tmp_path: Path, encoder: Encoder)
 
 def test_the_text_of_a_document_is_its_first_page_with_words():
     empty, full = Page(0, 1, 1, ()), document("a b c").pages[0]
-    assert case_text(Document("s", (empty, full))) == "a b c"
-    assert case_text(Document("s", (empty,))) == ""
+    assert Document("s", (empty, full)).text == "a b c"
+    assert Document("s", (empty,)).text == ""

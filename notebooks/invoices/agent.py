@@ -15,16 +15,14 @@ def _():
 @app.cell
 def _():
     from proveout import mission as missions
-    from proveout.agent import Agent
-    from proveout.calibration import Calibration
+    from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
     from proveout.evaluation import verdicts
     from proveout.journal import Decided
     from proveout.journal.log import write_log
-    from proveout.models import Extractor
     from proveout.retrieval import Memory
 
-    return Agent, Calibration, Dataset, Decided, Extractor, Memory, missions, verdicts, write_log
+    return Dataset, Decided, Memory, Parts, assemble, missions, verdicts, write_log
 
 
 @app.cell
@@ -53,15 +51,16 @@ def _(mo):
 
 
 @app.cell
-def _(Agent, Calibration, Dataset, Extractor, Memory, here, missions):
+def _(Dataset, Memory, Parts, assemble, here, missions):
     mission = missions.load(here.params["mission"])
     dataset = Dataset.load(here.upstream["curate"]["dataset"])
-    agent = Agent(
-        mission,
-        Extractor.load(here.upstream["models"]["model"]),
-        Calibration.load(here.upstream["calibrate"]["calibration"]),
-        Memory.open(here.upstream["retrieval"]["index"], store=""),
+    _parts = Parts(
+        here.params["mission"],
+        here.upstream["prompts"]["prompts"],
+        here.upstream["models"]["model"],
+        here.upstream["calibrate"]["calibration"],
     )
+    agent = assemble(_parts, Memory.open(here.upstream["retrieval"]["index"], store=""))
     return agent, dataset, mission
 
 
@@ -85,7 +84,7 @@ def the_reference(Decided, dataset, decisions, here, mission, verdicts, write_lo
     _path = write_log(
         [Decided(dataset.entry(decision.case).case, decision) for decision in decisions],
         here.product["reference"],
-        list(mission.fields),
+        mission,
         known,
     )
     return (known,)
@@ -121,7 +120,7 @@ def obstacles(Route, decisions, mission, pd, plt):
     def _obstacle(decision):
         if decision.route is Route.ACT:
             return "nothing: it may act"
-        failed = [check.name for check in decision.checks if not check.passed]
+        failed = [check.name for check in decision.checks if check.passed is False]
         if failed:
             return f"check: {failed[0]}"
         missing = [name for name in mission.fields if name not in decision.fields]
@@ -164,7 +163,7 @@ def _(agent, cases, mo):
 @app.cell
 def _(agent, case_picker, cases, step_picker):
     chosen = cases[case_picker.value]
-    steps = dict(agent.stream(chosen))
+    steps = dict(agent.trace(chosen))
     state = steps[step_picker.value]
     return chosen, state, steps
 
@@ -175,14 +174,16 @@ def _(mo, state, steps):
         {
             "field": name,
             "value": value.text,
-            "confidence": f"{value.confidence:.1%}",
+            "tier": value.tier,
+            "confidence": f"{value.confidence:.1%}" if value.calibrated else "not calibrated",
             "automated": name in steps["decision"].automated,
             "speaks for": "; ".join(value.speaks_for[:2]),
             "speaks against": "; ".join(value.speaks_against[:2]),
         }
         for name, value in state.fields.items()
     ]
-    _checks = [{"check": check.name, "passed": check.passed, "because": check.because} for check in state.checks]
+    _passed = {True: "passed", False: "failed", None: "nothing to compare"}
+    _checks = [{"check": check.name, "result": _passed[check.passed], "because": check.because} for check in state.checks]
     mo.vstack(
         [
             mo.md(f"**{steps['decision'].because[0]}** {steps['decision'].because[1]}"),
@@ -207,8 +208,8 @@ def evidence_on_the_page(chosen, dataset, documents, page_picker, plt, state, st
     _figure, _axes = plt.subplots(figsize=(8, 8 * _page.height / _page.width))
     _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))
     for _name, _value in state.fields.items():
-        if _value.page == _page.number:
-            _box, _color = _value.box, "#2f855a" if _name in steps["decision"].automated else "#dd6b20"
+        if _value.place and _value.place.page == _page.number:
+            _box, _color = _value.place.box, "#2f855a" if _name in steps["decision"].automated else "#dd6b20"
             _axes.add_patch(
                 plt.Rectangle((_box.x0, _box.y0), _box.x1 - _box.x0, _box.y1 - _box.y0, fill=False, ec=_color, lw=2)
             )

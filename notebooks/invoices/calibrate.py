@@ -15,12 +15,13 @@ def _():
 @app.cell
 def _():
     from proveout import mission as missions
-    from proveout.calibration import Calibration
+    from proveout.agent.cascade import calibrate
     from proveout.corpus import Dataset
-    from proveout.evaluation import commonest, score
-    from proveout.models import Extractor
+    from proveout.evaluation import commonest
+    from proveout.models import tiers
+    from proveout.prompts import Prompts
 
-    return Calibration, Dataset, Extractor, commonest, missions, score
+    return Dataset, Prompts, calibrate, commonest, missions, tiers
 
 
 @app.cell
@@ -38,8 +39,9 @@ def _(mo):
     mo.md("""
     # How sure is sure?
 
-    The extractor gives every value a raw score. Here the scores of the **calibration split**, which the extractor has
-    not seen, become two things: a probability of being right, and a threshold above which no person has to look.
+    Each tier of the mission gives every value a raw score. Here the scores on the **calibration split**, from which no tier
+    has learned, become two things: a probability of being right, and a threshold above which no person has to look. A later
+    tier is calibrated on the cases that the ones before it leave open, because those are the ones that it is asked about.
 
     The threshold is a guarantee or it is missing: *at least the promised precision, at the promised confidence, each
     field by itself*. It holds for live cases that come from the same stream as these. When the stream drifts, it speaks
@@ -49,37 +51,34 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Extractor, here, missions):
+def _(Dataset, Prompts, here, missions, tiers):
     mission = missions.load(here.params["mission"])
     dataset = Dataset.load(here.upstream["curate"]["dataset"])
-    extractor = Extractor.load(here.upstream["models"]["model"])
-    return dataset, extractor, mission
+    _prompts = Prompts.load(here.upstream["prompts"]["prompts"])
+    cascade = tiers.load(tiers.Parts(mission, _prompts, here.upstream["models"]["model"]))
+    return cascade, dataset, mission
 
 
 @app.cell
-def _(dataset, extractor):
-    extractions = extractor.extract(dataset.documents("calibration"))
-    return (extractions,)
-
-
-@app.cell
-def _(dataset, extractions, mission, score):
+def _(calibrate, cascade, dataset, here, mission):
     labels = dataset.labels("calibration")
-    pairs = {name: [] for name in mission.fields}
-    for _found in extractions:
-        _gold = labels.get(_found.document, {})
-        _given = {name: proposal.text for name, proposal in _found.fields.items()}
-        for _name, _counts in score({"": _gold}, {"": _given}, mission.kinds).fields.items():
-            if _counts.labelled:
-                pairs[_name].append((_found.fields[_name].score if _counts.answered else None, bool(_counts.right)))
-    return (pairs,)
+    calibrations = calibrate(cascade, dataset.documents("calibration"), labels, mission)
+    calibrations.save(here.product["calibration"])
+    return calibrations, labels
 
 
 @app.cell
-def _(Calibration, here, mission, pairs):
-    calibration = Calibration.fit(pairs, mission.slo)
-    calibration.save(here.product["calibration"])
-    return (calibration,)
+def _(calibrations, mo):
+    tier_picker = mo.ui.dropdown(list(calibrations.by_tier), value=next(iter(calibrations.by_tier)), label="tier")
+    tier_picker
+    return (tier_picker,)
+
+
+@app.cell
+def _(calibrations, tier_picker):
+    calibration = calibrations.by_tier[tier_picker.value]
+    pairs = calibration.evidence
+    return calibration, pairs
 
 
 @app.cell
@@ -117,9 +116,9 @@ def certificates(calibration, mission, mo, pairs):
 
 
 @app.cell
-def _(calibration, fewest_values, mission, mo):
+def _(calibrations, fewest_values, mission, mo):
     _needed = fewest_values(mission.slo.precision, mission.slo.confidence)
-    _short = [name for name in mission.fields if calibration.threshold(name) is None]
+    _short = [name for name in mission.fields if not calibrations.certified(name)]
     _answer = (
         f"Without a threshold: **{', '.join(_short)}**. A field needs at least **{_needed} labelled answers** above one, "
         "more with every error among them. Lowering the promise after looking is no way out."

@@ -18,13 +18,11 @@ def _():
 
     from proveout import evaluation
     from proveout import mission as missions
-    from proveout.agent import Agent
-    from proveout.calibration import Calibration
+    from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
-    from proveout.models import Extractor
     from proveout.retrieval import Memory
 
-    return Agent, Calibration, Dataset, Extractor, Memory, evaluation, json, missions
+    return Dataset, Memory, Parts, assemble, evaluation, json, missions
 
 
 @app.cell
@@ -48,15 +46,16 @@ def _(mo):
 
 
 @app.cell
-def _(Agent, Calibration, Dataset, Extractor, Memory, here, missions):
+def _(Dataset, Memory, Parts, assemble, here, missions):
     mission = missions.load(here.params["mission"])
     dataset = Dataset.load(here.upstream["curate"]["dataset"])
-    agent = Agent(
-        mission,
-        Extractor.load(here.upstream["models"]["model"]),
-        Calibration.load(here.upstream["calibrate"]["calibration"]),
-        Memory.open(here.upstream["retrieval"]["index"], store=""),
+    _parts = Parts(
+        here.params["mission"],
+        here.upstream["prompts"]["prompts"],
+        here.upstream["models"]["model"],
+        here.upstream["calibrate"]["calibration"],
     )
+    agent = assemble(_parts, Memory.open(here.upstream["retrieval"]["index"], store=""))
     return agent, dataset, mission
 
 

@@ -211,10 +211,10 @@ def _(mistakes, mo):
 def one_mistake(dataset, documents, mistake_picker, mistakes, mo, plt):
     def _drawn(one, name):
         value = one.fields[name]
-        page = dataset.document(one.document).pages[value.page]
+        page = dataset.document(one.document).pages[value.place.page]
         figure, axes = plt.subplots(figsize=(7, 7 * page.height / page.width))
         axes.imshow(documents.page_image(dataset.path_of(one.document), page, 1.3), extent=(0, page.width, page.height, 0))
-        box = value.box
+        box = value.place.box
         axes.add_patch(plt.Rectangle((box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0, fill=False, ec="#c53030", lw=2))
         axes.set_title(f"{name}: chose {value.text!r}, label {dataset.entry(one.document).labels[name]!r}", fontsize=10)
         axes.axis("off")

@@ -44,7 +44,7 @@ def _():
     from proveout.models import Extractor, flags
     from proveout.models.features import SLOTS, reading_of
     from proveout.models.labels import Labels
-    from proveout.models.values import same
+    from proveout.values import same
 
     return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, flags, mo, np, plt, reading_of, same, score, shutil, tempfile
 

@@ -18,10 +18,10 @@ def _():
 
     from proveout import mission as missions
     from proveout.corpus import Dataset
-    from proveout.models.values import remembered
-    from proveout.retrieval import Encoder, Memory, Passages, Record, case_text
+    from proveout.retrieval import Encoder, Memory, Passages, Record
+    from proveout.values import remembered
 
-    return Dataset, Encoder, Memory, Passages, Record, case_text, missions, remembered, shutil
+    return Dataset, Encoder, Memory, Passages, Record, missions, remembered, shutil
 
 
 @app.cell
@@ -66,12 +66,12 @@ def _(Dataset, here, missions):
 
 
 @app.cell
-def _(Record, case_text, dataset, mission, remembered):
+def _(Record, dataset, mission, remembered):
     _kinds, _labels, _classes = mission.kinds, dataset.labels("train"), dataset.classes("train")
     records = [
         Record(
             case=document.sha256,
-            text=case_text(document),
+            text=document.text,
             fields={
                 name: remembered(mission.kinds[name], text) for name, text in _labels.get(document.sha256, {}).items() if text
             },

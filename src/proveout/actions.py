@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
 
 from proveout.errors import BadInput
 from proveout.records import Action
@@ -122,6 +124,10 @@ def undo(action: Action) -> Action:
     return Action(action.compensation, {**action.arguments, "undoes": action.key}, UNDO + action.key)
 
 
+class NoSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
 @dataclass(frozen=True)
 class FileDocument:
     """Copies the original to `archive/<class>/<SHA-256><suffix>`."""
@@ -129,6 +135,10 @@ class FileDocument:
     archive: Path
     original: Callable[[str], Path]  # case id to the file that was decided on
     action: str = "file_document"
+    Settings: ClassVar = NoSettings
+    takes: ClassVar[Mapping[str, str]] = {"folder": "text"}
+    defaults: ClassVar[Mapping[str, str]] = {"folder": "class"}
+    reversible: ClassVar[bool] = True
 
     def cents(self, action: Action) -> int:
         return 0
@@ -149,7 +159,7 @@ class FileDocument:
         return Outcome(State.DONE, str(target))
 
     def _folder(self, action: Action) -> Path:
-        return self.archive / _plain_name(action.arguments.get("document_class", ""))
+        return self.archive / _plain_name(action.arguments.get("folder", ""))
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,7 @@ class UnfileDocument:
         return Outcome(State.DONE, "taken out of the archive")
 
     def _filed(self, case: str, action: Action) -> Iterator[Path]:
-        return (self.archive / _plain_name(action.arguments.get("document_class", ""))).glob(f"{case}*")
+        return (self.archive / _plain_name(action.arguments.get("folder", ""))).glob(f"{case}*")
 
 
 @dataclass(frozen=True)
@@ -180,21 +190,24 @@ class PayInvoice:
     """Writes one payment order, `orders/<key's hash>.json`. Whoever executes orders reads that folder."""
 
     orders: Path
-    amount: str = "gross_amount"  # the argument that holds the amount in dollars
     action: str = "pay_invoice"
+    Settings: ClassVar = NoSettings
+    takes: ClassVar[Mapping[str, str]] = {"amount": "amount"}
+    defaults: ClassVar[Mapping[str, str]] = {}
+    reversible: ClassVar[bool] = True
 
     def cents(self, action: Action) -> int:
         """
-        >>> PayInvoice(Path("orders")).cents(Action("pay_invoice", {"gross_amount": "4125.00"}, "k"))
+        >>> PayInvoice(Path("orders")).cents(Action("pay_invoice", {"amount": "4125.00"}, "k"))
         412500
         """
-        text = action.arguments.get(self.amount, "")
+        text = action.arguments.get("amount", "")
         try:
             cents = Decimal(text) * 100
         except InvalidOperation:
             cents = Decimal(0)
         if not cents.is_finite() or not 0 < cents < 10**15 or cents % 1:
-            raise BadInput(f"{action.name}: `{self.amount}` is {text!r}, expected dollars and cents above 0")
+            raise BadInput(f"{action.name}: `amount` is {text!r}, expected dollars and cents above 0")
         return int(cents)
 
     def done(self, case: str, action: Action) -> str | None:
@@ -248,7 +261,7 @@ def connectors(folder: Path, original: Callable[[str], Path]) -> dict[str, Conne
 def _plain_name(text: str) -> str:
     """A folder's name that cannot lead anywhere else."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text):
-        raise BadInput(f"document_class is {text!r}, expected small letters, digits, - and _")
+        raise BadInput(f"the folder is {text!r}, expected small letters, digits, - and _")
     return text
 
 

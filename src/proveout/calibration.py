@@ -1,7 +1,9 @@
 """What a raw score is worth: a probability, and a threshold with a guarantee.
 
-One door: `Calibration.fit`, from the (score, right) pairs of the calibration split, each field by itself.
-Covered: few points, ties, fields without an error, abstentions (score None: a case, but no answer).
+Doors: `Calibration.fit`, for one tier, from the (score, right) pairs of the calibration split, each field by itself; and
+`Calibrations`, one for each tier of a mission.
+Covered: few points, ties, fields without an error, abstentions (score None: a case, but no answer), scores that nothing
+calibrated (their confidence is nan). No automated value is less sure than the mission's lowest confidence.
 Where the data cannot certify the promised precision, the threshold is None and the certificate says why.
 Not covered: drift. The guarantee needs calibration and live cases to be exchangeable: one stream, in any order.
 When the stream changes, the certificate speaks of the old one; `monitoring` watches for that.
@@ -22,7 +24,7 @@ from proveout.mission import SLO
 
 Pair = tuple[float | None, bool]  # raw score 0..1 (None: no answer was given), and whether the answer was right
 
-FORMAT = 1  # of the file that `save` writes
+FORMAT = 2  # of the file that `save` writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Certificate:
     bound: float  # lower bound of their precision, Clopper-Pearson at the stated confidence; 0 without values
     coverage: float  # share of the calibration cases that would be automated
     because: str
+    confidence: float  # at which the bound holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,20 @@ class Curve:
         p = 1 / (1 + math.exp(-max(-30.0, min(30.0, odds))))
         return min(max(round(p, 12), 1 / (self.n + 2)), (self.n + 1) / (self.n + 2))
 
+    def least_score(self, confidence: float) -> float:
+        """The lowest raw score of this confidence; infinity where no score has it.
+
+        >>> round(Curve(a=1.0, b=1.0, c=0.0, n=98).least_score(0.8), 6), Curve(a=1.0, b=1.0, c=0.0, n=98).least_score(0.999)
+        (0.8, inf)
+        """
+        if self(1.0) < confidence:
+            return math.inf
+        low, high = 0.0, 1.0
+        while low < high - 1e-9 and self(low) < confidence:
+            middle = (low + high) / 2
+            low, high = (low, middle) if self(middle) >= confidence else (middle, high)
+        return low if self(low) >= confidence else high
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -101,13 +118,18 @@ class Calibration:
 
     precision: float  # promised, of the automated values of each field
     confidence_level: float  # of that promise
+    lowest_confidence: float  # that an automated value may have
     evidence: Mapping[str, tuple[Pair, ...]]
     curves: Mapping[str, Curve]
     certificates: Mapping[str, Certificate]
 
     @classmethod
-    def fit(cls, scores: Mapping[str, Sequence[Pair]], slo: SLO) -> "Calibration":
+    def fit(
+        cls, scores: Mapping[str, Sequence[Pair]], slo: SLO, error_budgets: Mapping[str, float] | None = None
+    ) -> "Calibration":
         """Fit the curves and test the thresholds. Raises BadInput for a score outside 0..1.
+
+        `error_budgets`: for a field, with which probability its promise may break; by default 1 - the SLO's confidence.
 
         >>> clean = [(i / 400, True) for i in range(400)]
         >>> fitted = Calibration.fit({"total": clean, "payee": clean[:52]}, SLO(precision=0.98, confidence=0.95))
@@ -118,21 +140,24 @@ class Calibration:
         best statement the data allow: 94.4 % of all answers at 95 % confidence
         """
         evidence = {field: tuple(_checked(field, pair) for pair in pairs) for field, pairs in scores.items()}
+        curves = {field: _fit_curve(_answered(pairs)) for field, pairs in evidence.items()}
+        levels = {field: 1 - (error_budgets or {}).get(field, 1 - slo.confidence) for field in evidence}
         return cls(
             precision=slo.precision,
             confidence_level=slo.confidence,
+            lowest_confidence=slo.lowest_confidence,
             evidence=evidence,
-            curves={field: _fit_curve(_answered(pairs)) for field, pairs in evidence.items()},
-            certificates={field: certify(field, pairs, slo.precision, slo.confidence) for field, pairs in evidence.items()},
+            curves=curves,
+            certificates={
+                field: certify(field, pairs, slo.precision, levels[field], curves[field].least_score(slo.lowest_confidence))
+                for field, pairs in evidence.items()
+            },
         )
 
     def confidence(self, field: str, score: float) -> float:
-        """Probability, 0..1, that a value of this raw score is right. A score that is nan counts as 0."""
-        if field not in self.curves:
-            raise BadModel(
-                f"calibration knows {', '.join(self.curves) or 'no field'}, not {field!r}; calibrate this mission again"
-            )
-        return self.curves[field](score if score == score else 0.0)
+        """Probability, 0..1, that a value of this raw score is right; nan where no calibrated value says anything about it."""
+        curve = self.curves.get(field)
+        return math.nan if curve is None or not curve.n else curve(score if score == score else 0.0)
 
     def threshold(self, field: str) -> float | None:
         """The lowest raw score that is automated, or None: not certifiable, or a field that was never calibrated."""
@@ -171,13 +196,16 @@ class Calibration:
         said = [curves[i % folds](score) for i, (score, _) in enumerate(answered)]
         return quality_of(said, [right for _, right in answered])
 
-    def save(self, path: Path | str) -> None:
-        """Write one JSON file, evidence included, whole or not at all."""
-        path = Path(path)
-        content = {
-            "format": FORMAT,
+    def thresholds_tried(self, field: str) -> int:
+        """How many thresholds the test could have chosen, or none: it depends on the scores, never on what was right."""
+        certificate, steps = self.certificates[field], _steps(_answered(self.evidence[field]))
+        return 1 + len(_grid([n for _, n, _ in steps], self.precision, 1 - certificate.confidence))
+
+    def as_plain(self) -> dict[str, Any]:
+        return {
             "precision": self.precision,
             "confidence": self.confidence_level,
+            "lowest_confidence": self.lowest_confidence,
             "fields": {
                 field: {
                     "certificate": asdict(self.certificates[field]),
@@ -187,47 +215,86 @@ class Calibration:
                 for field, pairs in self.evidence.items()
             },
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(path.name + ".part")
-        aside.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-        aside.replace(path)
 
     @classmethod
-    def load(cls, path: Path | str) -> "Calibration":
-        """Read what `save` wrote. Raises BadModel for anything else, and for a threshold that its evidence does not give."""
-        path = Path(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise BadModel(
-                    f"{path}: calibration of format {content['format']}, this version reads {FORMAT}; calibrate again"
-                )
-            loaded = cls._of(content)
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
-            raise BadModel(
-                f"{path}: not a calibration ({type(error).__name__}: {error}); make one: notebooks/<mission>/calibrate.py"
-            ) from error
-        for field, certificate in loaded.certificates.items():
-            proven = certify(field, loaded.evidence[field], loaded.precision, loaded.confidence_level)
-            if (proven.threshold, proven.n, proven.errors) != (certificate.threshold, certificate.n, certificate.errors):
-                raise BadModel(
-                    f"{path}: the threshold {certificate.threshold} of {field!r} does not follow from its evidence, "
-                    f"which gives {proven.threshold}; calibrate again"
-                )
-        return loaded
-
-    @classmethod
-    def _of(cls, content: dict[str, Any]) -> "Calibration":
+    def from_plain(cls, content: Mapping[str, Any]) -> "Calibration":
+        """Raises BadModel for a threshold that its evidence does not give."""
         fields = content["fields"]
-        return cls(
+        loaded = cls(
             precision=float(content["precision"]),
             confidence_level=float(content["confidence"]),
+            lowest_confidence=float(content["lowest_confidence"]),
             evidence={
                 name: tuple(_checked(name, (score, right)) for score, right in f["evidence"]) for name, f in fields.items()
             },
             curves={name: Curve(**f["curve"]) for name, f in fields.items()},
             certificates={name: Certificate(**f["certificate"]) for name, f in fields.items()},
         )
+        for field, stated in loaded.certificates.items():
+            least = loaded.curves[field].least_score(loaded.lowest_confidence)
+            proven = certify(field, loaded.evidence[field], loaded.precision, stated.confidence, least)
+            if (proven.threshold, proven.n, proven.errors) != (stated.threshold, stated.n, stated.errors):
+                raise BadModel(
+                    f"the threshold {stated.threshold} of {field!r} does not follow from its evidence, "
+                    f"which gives {proven.threshold}; calibrate again"
+                )
+        return loaded
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """The calibration of each tier of a mission, in the order in which they are asked."""
+
+    by_tier: Mapping[str, Calibration]
+
+    def confidence(self, tier: str, field: str, score: float) -> float:
+        """Probability, 0..1, that what this tier says is right; nan where it was never calibrated."""
+        calibration = self.by_tier.get(tier)
+        return calibration.confidence(field, score) if calibration else math.nan
+
+    def automates(self, tier: str, field: str, score: float) -> bool:
+        """Whether a value of this raw score needs no person."""
+        calibration = self.by_tier.get(tier)
+        return calibration is not None and calibration.automates(field, score)
+
+    def floor(self, tier: str, field: str) -> float | None:
+        """The confidence that an automated value of this tier has at least; None when it automates nothing."""
+        calibration = self.by_tier.get(tier)
+        return calibration.floor(field) if calibration else None
+
+    def certified(self, field: str) -> bool:
+        """Whether any tier may answer this field without a person."""
+        return any(each.threshold(field) is not None for each in self.by_tier.values())
+
+    def because(self, field: str) -> str:
+        """What the data say about a field, by the first tier that was calibrated for it."""
+        found = (each.certificates[field].because for each in self.by_tier.values() if field in each.certificates)
+        return next(found, "not calibrated")
+
+    def save(self, path: Path | str) -> None:
+        """Write one JSON file, evidence included, whole or not at all."""
+        path = Path(path)
+        content = {"format": FORMAT, "tiers": {tier: each.as_plain() for tier, each in self.by_tier.items()}}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(path.name + ".part")
+        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        aside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Calibrations":
+        """Read what `save` wrote. Raises BadModel for anything else, and for a threshold that its evidence does not give."""
+        path = Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise BadModel(f"calibration of format {content['format']}, this version reads {FORMAT}; calibrate again")
+            return cls({tier: Calibration.from_plain(each) for tier, each in content["tiers"].items()})
+        except BadModel as error:
+            raise BadModel(f"{path}: {error}") from None
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
+            raise BadModel(
+                f"{path}: not a calibration ({type(error).__name__}: {error}); make one: notebooks/<mission>/calibrate.py"
+            ) from error
 
 
 def fewest_values(precision: float, confidence: float) -> int:
@@ -342,18 +409,21 @@ def _fit_curve(answered: Sequence[tuple[float, bool]]) -> Curve:
     return Curve(a=a, b=b, c=c, n=n)
 
 
-def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: float) -> Certificate:
+def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: float, least_score: float = 0.0) -> Certificate:
     """Test the thresholds of one field. The guarantee is of this field alone, never of several pooled.
+
+    `least_score`: no threshold is lower.
 
     >>> certify("total", [(0.9, True)] * 200 + [(0.2, False)], 0.98, 0.95).n
     200
     """
     answered = _answered(pairs)
-    chosen = _learn_then_test(answered, len(pairs), precision, confidence)
+    chosen = _learn_then_test(answered, len(pairs), precision, confidence, least_score)
     if chosen is None:
         n, errors = len(answered), sum(not right for _, right in answered)
         bound = precision_bounds(n, errors, confidence)[0] if n else 0.0
-        return Certificate(field, None, n, errors, bound, 0.0, _not_certifiable(pairs, precision, confidence))
+        because = _not_certifiable(pairs, precision, confidence)
+        return Certificate(field, None, n, errors, bound, 0.0, because, confidence)
     which = (
         f"all {chosen.n} answers"
         if chosen.n == len(answered)
@@ -363,7 +433,7 @@ def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: flo
         f"certified: {which}, {chosen.errors} of them wrong; "
         f"their precision is at least {_percent(precision)} at {_percent(confidence)} confidence"
     )
-    return Certificate(field, chosen.threshold, chosen.n, chosen.errors, chosen.lower, chosen.coverage, because)
+    return Certificate(field, chosen.threshold, chosen.n, chosen.errors, chosen.lower, chosen.coverage, because, confidence)
 
 
 def _not_certifiable(pairs: Sequence[Pair], precision: float, confidence: float) -> str:
@@ -386,7 +456,7 @@ def _percent(share: float) -> str:
 
 
 def _learn_then_test(
-    answered: Sequence[tuple[float, bool]], cases: int, precision: float, confidence: float
+    answered: Sequence[tuple[float, bool]], cases: int, precision: float, confidence: float, least_score: float = 0.0
 ) -> Statement | None:
     """The lowest threshold whose precision is certified, or None (Learn-then-Test, Angelopoulos et al. 2021).
 
@@ -394,6 +464,7 @@ def _learn_then_test(
     to low, with exact binomial p-values. A rejected one hands its error budget to the next, one that stands ends the run:
     fixed-sequence testing, or with several starts the fallback procedure (Wiens and Dmitrienko 2005). Sizes and starts
     depend on the number of values and on ties among the scores, never on what was right.
+    All rejected hypotheses hold together, so any of their thresholds may be taken: the lowest whose values score `least_score`.
     A set is "strictly above the next lower score", so that its values are an independent sample of all that lies above.
     """
     from scipy.special import bdtr
@@ -402,15 +473,15 @@ def _learn_then_test(
     carried, passed = 0.0, None
     for place, budget in _grid([n for _, n, _ in steps], precision, 1 - confidence):
         level = carried + budget
-        _, n, errors = steps[place]
+        score, n, errors = steps[place]
         carried = level if bdtr(errors, n, 1 - precision) <= level * (1 + 1e-12) else 0.0
-        passed = place if carried else passed
+        passed = place if carried and score >= least_score else passed
     if passed is None:
         return None
     # One float above the next lower score; with every score in the set its lowest, since nothing is known of lower ones.
     threshold = math.nextafter(steps[passed + 1][0], math.inf) if passed + 1 < len(steps) else steps[passed][0]
     _, n, errors = steps[passed]
-    return _statement(threshold, n, errors, cases, confidence)
+    return _statement(max(threshold, least_score), n, errors, cases, confidence)
 
 
 def _grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[int, float]]:

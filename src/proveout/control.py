@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proveout.actions import Connector, Intention, Ledger, Outcome, carry_out
-from proveout.calibration import Calibration
+from proveout.calibration import Calibrations
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
@@ -71,13 +71,13 @@ class ControlPlane:
         self,
         mission: Mission,
         policy: Policy,
-        calibration: Calibration,
+        calibrations: Calibrations,
         connectors: Mapping[str, Connector],
         ledger: Ledger,
         stop: StopSwitch,
         run: str,
     ) -> None:
-        self.mission, self.policy, self.calibration = mission, policy, calibration
+        self.mission, self.policy, self.calibrations = mission, policy, calibrations
         self.connectors, self.ledger, self.stop, self.run = connectors, ledger, stop, run
         self._effects, self._cents = ledger.spent(run)
         self._reserved: set[str] = set()  # keys, so that an action that is judged twice is paid for once
@@ -141,12 +141,16 @@ class ControlPlane:
         for name, spec in self.mission.fields.items():
             if not spec.required:
                 continue
-            floor, field = self.calibration.floor(name), decision.fields.get(name)
-            if floor is None:
-                certificate = self.calibration.certificates.get(name)
-                return f"{name} is {certificate.because if certificate else 'not calibrated'}"
+            if not self.calibrations.certified(name):
+                return f"{name} is {self.calibrations.because(name)}"
+            field = decision.fields.get(name)
             if field is None or name not in decision.automated:
                 return f"{name} is not automated"
+            floor = self.calibrations.floor(field.tier, name)
+            if floor is None:
+                return f"{name} comes from the tier {field.tier!r}, which may not answer it alone"
+            if not field.calibrated:
+                return f"{name} is not calibrated"
             if not field.confidence >= floor:
                 return f"{name} is {field.confidence:.1%} sure, the certified threshold asks for {floor:.1%}"
         return ""

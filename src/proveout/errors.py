@@ -17,6 +17,9 @@ ProveoutError
 └── NoEntry               a name, password or number of tries with which nobody is let in
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class ProveoutError(Exception):
     """Everything that Proveout raises on purpose. The command line prints it as one message and exits with `exit_code`."""
@@ -80,3 +83,14 @@ class NoEntry(ProveoutError):
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait  # seconds until the next try is looked at
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What an unknown name may have meant, for the end of a message.
+
+    >>> hint("rankr", ["ranker", "person"]), hint("x", ["ranker", "person"])
+    ('did you mean `ranker`?', 'known here: ranker, person')
+    """
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"

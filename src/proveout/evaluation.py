@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from proveout.models.values import flag_of, same, says
 from proveout.records import Decision, Kind, Route
+from proveout.values import flag_of, same, says
 
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
 

@@ -1,17 +1,19 @@
-"""A mission: what comes in, which fields go out, and what was promised. One door: `load`.
+"""A mission: what comes in, which fields go out, who may do what, and what was promised. One door: `load`.
 
-Covered: unknown keys (the nearest known one is named), values out of range, a field of an unknown kind, a check of another.
+Covered: unknown keys, tiers, checks, connectors and settings (the nearest known one is named), values out of range, a field of
+an unknown kind, a check or an argument of another.
 Not covered: the policy and the prompts beside it. `policy` and `prompts` read those.
 """
 
-import difflib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from proveout.errors import BadMission
+from proveout import plugins
+from proveout.errors import BadInput, BadMission, hint
 from proveout.records import Kind
 
 
@@ -22,28 +24,24 @@ class _Strict(BaseModel):
 class FieldSpec(_Strict):
     kind: Kind
     required: bool = True  # a case acts only if every required field is automated
+    deductions: tuple[float, ...] = ()  # shares of this amount that are printed as taken off beside it, such as a commission
 
 
 class SLO(_Strict):
     precision: float = Field(gt=0.5, lt=1)  # among automated fields, each field by itself
     confidence: float = Field(gt=0.5, lt=1)  # of that statement
+    lowest_confidence: float = Field(default=0.8, ge=0, lt=1)  # that one automated value may have; a good average hides none
     automation_rate: float = Field(default=0.65, ge=0, le=1)
     latency_p99_seconds: float = Field(default=10, gt=0)
     cost_per_case: float = Field(default=0.01, ge=0)  # dollars
 
 
 class ActionSpec(_Strict):
+    connector: str = ""  # what performs it; "" the connector of the action's own name
+    settings: dict[str, Any] = Field(default_factory=dict)  # of that connector
+    arguments: dict[str, str] = Field(default_factory=dict)  # argument to a field of the mission, or `class` or `case`
     for_classes: tuple[str, ...] = ()  # classes for which it is proposed; empty: every class that is acted on
-    undone_by: str | None = None
-
-
-class Checks(_Strict):
-    """What has to hold before a case may act; each entry names fields of the mission."""
-
-    date_order: tuple[tuple[str, str], ...] = ()  # pairs (first, last)
-    adds_up: tuple[str, ...] = ()  # amounts that other amounts of the document add up to
-    duplicate_on: tuple[str, ...] = ()  # a past case that agrees on all of them is the same business twice
-    same_party_on: tuple[str, str] | None = None  # (key, party): past cases with this key name the same party
+    undone_by: str | None = None  # the name under which policy and journal know the action that takes it back
 
 
 class Budget(_Strict):
@@ -54,27 +52,17 @@ class Budget(_Strict):
 class Mission(_Strict):
     mission: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     purpose: str
+    case: str = "document"  # the kind of case
     classes: tuple[str, ...]
+    never_act_on: tuple[str, ...]  # classes whose cases always go to a person
     fields: dict[str, FieldSpec]
     slo: SLO
-    tiers: tuple[str, ...] = ("rules", "ranker", "person")
+    tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
     actions: dict[str, ActionSpec] = Field(default_factory=dict)
-    checks: Checks = Checks()
+    checks: dict[str, Any] = Field(default_factory=dict)  # what has to hold before a case may act: check to its settings
     budget: Budget = Budget()
     segment: str = "segment"
     largest_document: int = Field(default=20_000_000, gt=0)  # bytes that the server takes; 100 scanned pages have 15 MB
-
-    @model_validator(mode="after")
-    def _checks_name_fields(self) -> "Mission":
-        pairs = [*self.checks.date_order, self.checks.same_party_on or ()]
-        named = {name for pair in pairs for name in pair} | {*self.checks.adds_up, *self.checks.duplicate_on}
-        if unknown := sorted(named - set(self.fields)):
-            raise ValueError(f"checks name {', '.join(unknown)}; the fields are {', '.join(self.fields)}")
-        wanted = [(name, "date") for pair in self.checks.date_order for name in pair]
-        for name, kind in [*wanted, *((name, "amount") for name in self.checks.adds_up)]:
-            if self.kinds[name] != kind:
-                raise ValueError(f"checks expect {'a date' if kind == 'date' else 'an amount'}; {name} is a {self.kinds[name]}")
-        return self
 
     @model_validator(mode="after")
     def _something_is_required(self) -> "Mission":
@@ -82,10 +70,80 @@ class Mission(_Strict):
             raise ValueError("no field is required, so a case would be acted on without any evidence; require one at least")
         return self
 
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Mission":
+        """Every problem of a name at once."""
+        problems = [*self._class_problems(), *self._plugin_problems(), *self._action_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _class_problems(self) -> Iterator[str]:
+        named = {"never_act_on": self.never_act_on}
+        named |= {f"actions.{name}.for_classes": spec.for_classes for name, spec in self.actions.items()}
+        for place, classes in named.items():
+            yield from (
+                f"{place}: unknown class `{name}`; {hint(name, self.classes)}" for name in classes if name not in self.classes
+            )
+
+    def _plugin_problems(self) -> Iterator[str]:
+        if self.tiers[-1:] != (plugins.PERSON,) or len(set(self.tiers)) != len(self.tiers) or len(self.tiers) < 2:
+            expected = f"different tiers from cheap to expensive, the last one `{plugins.PERSON}`"
+            yield f"tiers: expected {expected}; found {list(self.tiers)}"
+        for name in set(self.tiers) - {plugins.PERSON, *plugins.known("tiers")}:
+            yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.known('tiers'), plugins.PERSON))}"
+        if self.case not in plugins.known("cases"):
+            yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.known('cases'))}"
+        for name, settings in self.checks.items():
+            try:
+                plugins.find("checks", name)(settings, self.kinds)
+            except (BadInput, ValueError) as error:
+                yield f"checks.{name}: {_first(error)}"
+
+    def _action_problems(self) -> Iterator[str]:
+        for name, spec in self.actions.items():
+            try:
+                connector = plugins.find("connectors", spec.connector or name)
+            except BadInput as error:
+                yield f"actions.{name}: {error}"
+                continue
+            yield from (f"actions.{name}.settings: {fault}" for fault in _faults(connector.Settings, spec.settings))
+            if spec.undone_by and not connector.reversible:
+                yield f"actions.{name}.undone_by: the connector `{spec.connector or name}` cannot take back what it did"
+            yield from self._argument_problems(name, connector.takes)
+
+    def _argument_problems(self, action: str, takes: Mapping[str, str]) -> Iterator[str]:
+        place, arguments, known = f"actions.{action}.arguments", self.arguments(action), [*self.fields, "class", "case"]
+        for argument, wanted in takes.items():
+            source = arguments.get(argument)
+            if source is None:
+                fields = [name for name, kind in self.kinds.items() if kind == wanted] or list(self.fields)
+                yield f"{place}: `{argument}` is missing; name a field, as {argument}: {fields[0]}"
+            elif source in self.kinds and wanted not in ("text", self.kinds[source]):
+                yield f"{place}.{argument}: expected a field of kind {wanted}; {source} is a {self.kinds[source]}"
+        for argument, source in arguments.items():
+            if source not in known:
+                yield f"{place}.{argument}: unknown field `{source}`; {hint(source, known)}"
+
+    def arguments(self, action: str) -> dict[str, str]:
+        """Where an action's arguments come from; what the mission leaves out, as the connector has it by default."""
+        spec = self.actions[action]
+        return {**plugins.find("connectors", spec.connector or action).defaults, **spec.arguments}
+
     @property
     def kinds(self) -> dict[str, Kind]:
         """Field name to kind, in the mission's order."""
         return {name: spec.kind for name, spec in self.fields.items()}
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The fields that have to be automated before a case is acted on."""
+        return frozenset(name for name, spec in self.fields.items() if spec.required)
+
+    @property
+    def date_ranges(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of fields, the first and the last day of something."""
+        return tuple((first, last) for first, last in self.checks.get("date_order", ()))
 
 
 def load(path: Path | str) -> Mission:
@@ -108,26 +166,46 @@ def load(path: Path | str) -> Mission:
     try:
         return Mission.model_validate(raw)
     except ValidationError as error:
-        raise BadMission("\n".join(f"{path}: {_explain(fault, raw)}" for fault in error.errors())) from error
+        raise BadMission("\n".join(f"{path}: {_explain(fault)}" for fault in error.errors())) from error
 
 
-def _explain(fault: Any, raw: dict[str, Any]) -> str:
+MISSING = {"never_act_on": "name the classes whose cases always go to a person, as [other], or [] where there is none"}
+
+
+def _explain(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        return f"`{place}`: {fault['msg'].lower()}; found {fault['input']!r}"
-    *parents, key = fault["loc"]
-    known = _keys_at(parents)
-    near = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-    return f"unknown key `{place}`; {hint}"
+    if fault["type"] == "extra_forbidden":
+        *parents, key = fault["loc"]
+        return f"unknown key `{place}`; {hint(str(key), _keys_at(parents))}"
+    if fault["type"] == "missing":
+        return f"`{place}` is missing; {MISSING.get(place, 'add it')}"
+    if not place:
+        return str(fault["msg"].removeprefix("Value error, "))
+    return f"`{place}`: {fault['msg'].lower()}; found {fault['input']!r}"
 
 
 def _keys_at(parents: list[Any]) -> list[str]:
-    models: dict[str, type[_Strict]] = {
-        "fields": FieldSpec,
-        "slo": SLO,
-        "actions": ActionSpec,
-        "checks": Checks,
-        "budget": Budget,
-    }
+    models: Mapping[str, type[_Strict]] = {"fields": FieldSpec, "slo": SLO, "actions": ActionSpec, "budget": Budget}
     return list((models[str(parents[0])] if parents else Mission).model_fields)
+
+
+def _faults(model: type[BaseModel], settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a connector's settings."""
+    try:
+        model.model_validate(settings)
+    except ValidationError as error:
+        for fault in error.errors():
+            name = ".".join(map(str, fault["loc"]))
+            if fault["type"] == "extra_forbidden":
+                yield f"unknown setting `{name}`; {hint(name, model.model_fields)}"
+            elif fault["type"] == "missing":
+                yield f"`{name}` is missing"
+            else:
+                yield f"`{name}`: {fault['msg'].lower()}; found {fault['input']!r}"
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{fault['msg'].lower()}; found {fault['input']!r}"
+    return str(error)

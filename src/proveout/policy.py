@@ -20,7 +20,7 @@ from typing import Any
 
 from proveout.errors import BadInput
 from proveout.mission import Mission
-from proveout.records import Action, Decision, FieldValue, Kind, Verdict
+from proveout.records import Action, Decision, Kind, Output, Verdict
 
 LONG = 2**63 - 1  # Cedar's only number is a signed 64-bit integer
 EPOCH = date(1970, 1, 1)
@@ -135,8 +135,8 @@ class Policy:
             "route": decision.route.value,
             "required": [name for name, spec in self.mission.fields.items() if spec.required],
             "automated": sorted(decision.automated),
-            "passed": [check.name for check in decision.checks if check.passed],
-            "failed": [check.name for check in decision.checks if not check.passed],
+            "passed": [check.name for check in decision.checks if check.passed is True],
+            "failed": [check.name for check in decision.checks if check.passed is False],
         }
         return {"uid": {"type": "Case", "id": str(number)}, "attrs": {"seen": seen, "known": known}, "parents": []}
 
@@ -162,7 +162,7 @@ def schema(mission: Mission) -> str:
     )
 
 
-def _seen(kind: Kind, field: FieldValue) -> dict[str, Any] | None:
+def _seen(kind: Kind, field: Output) -> dict[str, Any] | None:
     """A field as Cedar data; None, so that it is missing there, where the value is not of its kind or beyond a Long."""
     confidence = _permyriad(field.confidence)
     match kind, field.value:

@@ -1,15 +1,16 @@
-"""The nouns: what a document is, what is said of it, and what may follow.
+"""The nouns: what a case is, what a decision says of it, and what may follow.
 
 Frozen data without behaviour. Knows no other module.
-Not covered: a file's name, folder or day. They belong to the case, never to the document, so that no model can read them.
+Not covered: a file's name, folder or day. They belong to the case, never to its content, so that no model can read them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
@@ -48,6 +49,14 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands on the pages of a document."""
+
+    page: int  # from 0
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     text: str
     box: Box
@@ -67,10 +76,37 @@ class Page:
     turned: float = 0.0  # degrees clockwise by which the page as the file shows it was turned to be read (scans: with the skew)
 
 
+class Content(Protocol):
+    """What was read of one case, whatever its kind: a document, a query, the turns of a conversation so far."""
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the bytes that were read."""
+
+    @property
+    def text(self) -> str:
+        """The words by which the memory recognises a case like it; "" when there is nothing to read."""
+
+
+RECOGNISED_BY = 400  # words of a document's first page; notebooks/invoices/retrieval.py: layouts are found as well as with all
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
+    """A kind of `Content`: pages of words with their places."""
+
     sha256: str
     pages: tuple[Page, ...]
+
+    @property
+    def id(self) -> str:
+        return self.sha256
+
+    @property
+    def text(self) -> str:
+        """The words of the first page that has any, in reading order: what a document is recognised by."""
+        words = next((page.words for page in self.pages if page.words), ())
+        return " ".join(word.text for word in words[:RECOGNISED_BY])
 
     @property
     def words(self) -> list[Word]:
@@ -78,25 +114,50 @@ class Document:
         return [word for page in self.pages for word in page.words]
 
 
+def turn_key(case: str, turn: int) -> str:
+    """
+    >>> turn_key("c1", 0), turn_key("c1", 2)
+    ('c1', 'c1#2')
+    """
+    return f"{case}#{turn}" if turn else case
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One unit of live work. The same bytes are the same case, whatever the file is called."""
+    """One turn of one unit of live work. Most kinds of case have a single turn, 0."""
 
-    id: str  # SHA-256 of the file
+    id: str  # of a document, the SHA-256 of its bytes: the same bytes are the same case, whatever the file is called
     path: str  # where it was found, relative to its folder; shown to people, never an input
     day: date | None = None  # when it was received
     segment: str = ""  # the group whose treatment is compared; "" when unknown
+    turn: int = 0
+    content: str = ""  # SHA-256 of the bytes that this turn is decided on; "" where it is the id
+
+    @property
+    def key(self) -> str:
+        """Names this turn of this case."""
+        return turn_key(self.id, self.turn)
+
+    @property
+    def sha256(self) -> str:
+        return self.content or self.id
 
 
 @dataclass(frozen=True, slots=True)
-class FieldValue:
-    text: str  # as printed on the page; of a flag, which is printed nowhere, `yes` or `no`
+class Output:
+    """One thing that a decision says: a value with its confidence, its evidence and, where it has one, its place."""
+
+    text: str  # as printed; of a flag, which is printed nowhere, `yes` or `no`
     value: Value
-    confidence: float  # calibrated probability of being right, 0..1
-    page: int  # from 0
-    box: Box
+    confidence: float  # calibrated probability of being right, 0..1; nan where nothing calibrated it
+    place: Place | None = None
+    tier: str = ""  # which tier of the mission's cascade said so
     speaks_for: tuple[str, ...] = ()  # short phrases, strongest first
     speaks_against: tuple[str, ...] = ()
+
+    @property
+    def calibrated(self) -> bool:
+        return not math.isnan(self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +185,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One test that a decision had to pass: arithmetic, order of dates, duplicates, agreement with similar cases."""
+    """One test of a decision: arithmetic, order of dates, duplicates, agreement with similar cases."""
 
     name: str
-    passed: bool
+    passed: bool | None  # None: there was nothing to compare
     because: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
     case: str
     release: str
     document_class: str  # "" when the file could not be read
     class_confidence: float
-    fields: Mapping[str, FieldValue]  # a field that is missing is an abstention
+    fields: Mapping[str, Output]  # a field that is missing is an abstention
     automated: frozenset[str]  # fields whose confidence passes the certified threshold
     checks: tuple[Check, ...]
     similar: tuple[SimilarCase, ...]
@@ -145,4 +206,13 @@ class Decision:
     because: tuple[str, str]  # two sentences for a person
     actions: tuple[Action, ...] = ()
     memory_position: int = 0  # how much of the memory this decision could see
-    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, for monitoring: pages, words ...
+    descriptors: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of the input, for monitoring; a document's pages, words ...
+    dollars: float = 0.0  # what its tiers cost
+    turn: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names the turn of the case that it decides."""
+        return turn_key(self.case, self.turn)

@@ -31,12 +31,11 @@ from proveout.mission import Mission, load
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
-    from proveout.calibration import Calibration
+    from proveout.calibration import Calibrations
     from proveout.control import ControlPlane
     from proveout.journal import Journal
     from proveout.models import Correction
     from proveout.policy import Policy
-    from proveout.prompts import Prompts
     from proveout.retrieval import Encoder, Memory
 
 FORMAT = 1
@@ -91,16 +90,10 @@ class Release:
         return Policy.load(self.path("policy"), self.mission)
 
     @cached_property
-    def calibration(self) -> "Calibration":
-        from proveout.calibration import Calibration
+    def calibrations(self) -> "Calibrations":
+        from proveout.calibration import Calibrations
 
-        return Calibration.load(self.path("calibration"))
-
-    @cached_property
-    def prompts(self) -> "Prompts":
-        from proveout.prompts import Prompts
-
-        return Prompts.load(self.path("prompts"))
+        return Calibrations.load(self.path("calibration"))
 
     def memory(self, folder: Path | str | None = None, encoder: "Encoder | None" = None) -> "Memory":
         """The live memory in `folder`, with what this release knew from its build; without a folder, that alone."""
@@ -123,18 +116,11 @@ class Release:
             return frozenset(json.loads(line)["case"] for line in file)
 
     def agent(self, memory: "Memory", cache: Path | None = None, corrected: "Sequence[Correction]" = ()) -> "Agent":
-        """This release at work over a memory; a language model joins where its prompts name one (`model.yaml`).
+        """This release at work over a memory. `corrected`: what people put right since it was built."""
+        from proveout.agent import Parts, assemble
 
-        `corrected`: what people put right since it was built; the extractor is taught it beforehand.
-        """
-        from proveout.agent import Agent
-        from proveout.models import Extractor
-        from proveout.models.language_model import LanguageModelTier, chat_model
-
-        settings = self.prompts.model
-        tier = LanguageModelTier(chat_model(settings), self.prompts, self.mission, settings) if settings else None
-        extractor = Extractor.load(self.path("model")).taught(corrected)
-        return Agent(self.mission, extractor, self.calibration, memory, self.id, cache, tier)
+        parts = Parts(self.path("mission"), self.path("prompts"), self.path("model"), self.path("calibration"))
+        return assemble(parts, memory, self.id, cache, corrected)
 
     def control(self, home: Path, journal: "Journal", original: Callable[[str], Path], run: str) -> "ControlPlane":
         """What judges this release's proposals in a home, and carries them out. `original`: where the file of a case lies."""
@@ -142,7 +128,7 @@ class Release:
         from proveout.control import ControlPlane, StopSwitch
 
         hands = connectors(home / "effects", original)
-        return ControlPlane(self.mission, self.policy, self.calibration, hands, journal, StopSwitch(home / "STOP"), run)
+        return ControlPlane(self.mission, self.policy, self.calibrations, hands, journal, StopSwitch(home / "STOP"), run)
 
     def differences(self) -> list[str]:
         """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""

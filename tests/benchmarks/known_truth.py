@@ -141,7 +141,8 @@ def decide(opened: Any, seed: int, folder: Path) -> None:
 
 def _decide(agent: Any, stream: Sequence[Paper], read: Mapping[str, Any]) -> list[Decided]:
     """Decide papers in the order of their days, as a run does: a batch at a time, remembered before the next one."""
-    from proveout.retrieval import Record, case_text, written
+    from proveout.retrieval import Record
+    from proveout.values import written
 
     decided = []
     ordered = sorted({paper.case.id: paper.case for paper in stream}.values(), key=lambda case: (case.day, case.id))
@@ -152,7 +153,7 @@ def _decide(agent: Any, stream: Sequence[Paper], read: Mapping[str, Any]) -> lis
         agent.memory.add(
             Record(
                 decision.case,
-                case_text(read[decision.case]),
+                read[decision.case].text,
                 {name: written(value.value) for name, value in decision.fields.items()},
                 decision.document_class,
                 document=decision.case,
@@ -173,7 +174,7 @@ def _write(decided: Sequence[Decided], papers: Mapping[str, Paper], mission: Any
         row = papers[one.case.id].row
         labels = {name: row[name] for name in mission.fields if row[name]}
         known[one.case.id] = {"labels": labels, "right": verdicts(labels, one.decision, mission.kinds)}
-    write_log(decided, log, list(mission.fields), known)
+    write_log(decided, log, mission, known)
 
 
 # The judges: each gives the days on which it alarmed

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from toy import Project
 
+from proveout.documents.case import DocumentCase
 from proveout.errors import BadInput, BadSpec, TaskFailed
 from proveout.journal.log import log_schema
 from proveout.pipeline import load
@@ -34,7 +35,7 @@ def log(path: Path, change: Callable[[list[dict[str, Any]]], object] = lambda ro
         for at in range(3)
     ]
     change(rows)
-    schema = log_schema(FIELDS)
+    schema = log_schema(FIELDS, DocumentCase.descriptors)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return path
 

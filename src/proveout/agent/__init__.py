@@ -1,65 +1,115 @@
-"""The agent: from files to decisions, as a LangChain `Runnable`.
+"""The agent: from cases to decisions, as a LangChain `Runnable`. One factory: `assemble`.
 
-read → recall → extract → check → confide (→ consult) → route → propose. Each step takes a batch of drafts, so that models see
-many documents at once; a file that cannot be read is refused and the others go on.
-`invoke` is a batch of one, `stream` shows a draft after each step.
+read → recall → each tier of the mission in turn → check → route → propose. Each step takes a batch of drafts, so that models
+see many cases at once; a case that cannot be read is refused and the others go on.
+`invoke` is a batch of one; `trace` shows a draft after each step, and LangChain's callbacks see each step as a run of its own.
 Not covered: whether a proposed action may happen (`control`), and remembering what was decided (`pipeline.live`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import patch_config, run_in_executor
 
-from proveout import documents
-from proveout.agent import checks, wording
+from proveout import plugins
+from proveout.agent import wording
+from proveout.agent.cascade import Held, held, merge
+from proveout.cases import CaseKind, kind_of
+from proveout.checks import Rule, Subject
 from proveout.errors import UnreadableDocument
 from proveout.mission import Mission
-from proveout.models import Extraction, Extractor
-from proveout.models.values import cents_of
-from proveout.records import Action, Check, Decision, Document, FieldValue, Route, SimilarCase, Source, Value
+from proveout.records import Action, Check, Content, Decision, Output, Route, SimilarCase, Value, turn_key
+from proveout.values import written
 
 if TYPE_CHECKING:
-    from proveout.calibration import Calibration
-    from proveout.models.language_model import LanguageModelTier
+    from langchain_core.callbacks import CallbackManagerForChainRun
+
+    from proveout.calibration import Calibrations
+    from proveout.models.tiers import Correction, Tier
     from proveout.retrieval import Memory
 
-ALONE, RIVAL = "no other value on its pages comes near", "another value is nearly as likely"
-UNTESTED = "its word was never calibrated"
-NOTHING = Extraction(document="", document_class="", class_confidence=0.0, fields={})
-WITH_CENTS = re.compile(r"[($-]*\d[\d,.]*[.,]\d\d\)?")
-CaseInput: TypeAlias = Path | str | Document
+CaseInput: TypeAlias = Path | str | Content
 SIMILAR = 5  # notebooks/invoices/retrieval.py: recall of layout and advertiser is flat beyond five
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files that an agent is made of, as the build leaves them and as a release froze them. The memory stands outside."""
+
+    mission: Path  # mission.yaml
+    prompts: Path  # a folder
+    model: Path  # the folder that the step `models` wrote
+    calibration: Path
+
+
+def assemble(
+    parts: Parts,
+    memory: Memory,
+    release: str = "unreleased",
+    cache: Path | None = None,
+    corrections: Sequence[Correction] = (),
+) -> Agent:
+    """The one way to make an agent: for notebooks, the pipeline, a release and the server alike.
+
+    `cache`: of what was read from files; `corrections`: what people put right since the model was made.
+    Raises BadMission, BadPrompts and BadModel for parts that do not fit together.
+    """
+    from proveout import mission as missions
+    from proveout.calibration import Calibrations
+    from proveout.models import tiers
+    from proveout.prompts import Prompts
+
+    mission = missions.load(parts.mission)
+    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts), parts.model, corrections))
+    return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache)
 
 
 @dataclass
 class Draft:
-    """A decision in the making, of a document that could be read. Each step fills its part."""
+    """A decision in the making, of a case that could be read. Each step fills its part."""
 
-    document: Document
+    content: Content
+    case: str
+    turn: int = 0
     memory_position: int = 0
     similar: tuple[SimilarCase, ...] = ()
-    extraction: Extraction = NOTHING
+    document_class: str = ""
+    class_confidence: float = 0.0
+    held: dict[str, Held] = field(default_factory=dict)
+    descriptors: dict[str, float] = field(default_factory=dict)
+    dollars: float = 0.0
     checks: tuple[Check, ...] = ()
-    fields: dict[str, FieldValue] = field(default_factory=dict)
-    automated: frozenset[str] = frozenset()
     route: Route = Route.REVIEW
     actions: tuple[Action, ...] = ()
+    config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)  # of this case's run
+
+    @property
+    def fields(self) -> dict[str, Output]:
+        return {name: each.output for name, each in self.held.items()}
+
+    @property
+    def automated(self) -> frozenset[str]:
+        return frozenset(name for name, each in self.held.items() if each.automated)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        return {name: each.output.value for name, each in self.held.items()}
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is no document: which one, and why."""
+    """A case in which nothing can be read: which one, and why."""
 
-    sha256: str
+    case: str
     because: str
+    turn: int = 0
 
 
 class Agent(Runnable[CaseInput, Decision]):
@@ -68,132 +118,172 @@ class Agent(Runnable[CaseInput, Decision]):
     def __init__(
         self,
         mission: Mission,
-        extractor: Extractor,
-        calibration: Calibration,
+        tiers: Mapping[str, Tier],
+        calibrations: Calibrations,
         memory: Memory,
         release: str = "unreleased",
         cache: Path | None = None,
-        language_model: LanguageModelTier | None = None,
     ) -> None:
-        self.mission, self.extractor, self.calibration = mission, extractor, calibration
+        self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache = memory, release, cache
-        self.language_model = language_model
-        self.steps: dict[str, Callable[[list[Draft]], None]] = {
-            "recall": self._recall,
-            "extract": self._extract,
-            "check": self._check,
-            "confide": self._confide,
-            **({"consult": self._consult} if language_model else {}),
-            "route": self._route,
-            "propose": self._propose,
-        }
+        self.kind: CaseKind = kind_of(mission)
+        # Every mission looks for duplicates, by its text where it names no fields.
+        settings = {"duplicate_on": (), **mission.checks}
+        self.rules: list[Rule] = [plugins.find("checks", name)(each, mission.kinds) for name, each in settings.items()]
+        self.steps = ("recall", *self.tiers, "check", "route", "propose")
 
     def invoke(self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any) -> Decision:
-        return self.batch([input], config)[0]
+        return self.batch([input], config, **kwargs)[0]
 
     def batch(  # one vectorised pass; LangChain's own starts a thread a case
-        self, inputs: Sequence[CaseInput], config: Any = None, **kwargs: Any
+        self,
+        inputs: Sequence[CaseInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
     ) -> list[Decision]:
-        """A decision for every input, in their order. Files that cannot be read are refused; the others go on."""
-        read = self._read(inputs)
-        drafts = [draft for draft in read if isinstance(draft, Draft)]
-        if drafts:
-            for step in self.steps.values():
-                step(drafts)
-        return [self._decision(draft) for draft in read]
+        """A decision for every input, in their order. Cases that cannot be read are refused; the others go on."""
+        decide = cast("Any", self._decide)
+        return self._batch_with_config(decide, list(inputs), config, return_exceptions=return_exceptions, **kwargs)
 
-    def stream(  # type: ignore[override]  # yields the steps, not only the decision
-        self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[tuple[str, Draft | Refused | Decision]]:
-        """After each step its name and the draft so far; at the end ("decision", the decision)."""
+    async def abatch(
+        self,
+        inputs: Sequence[CaseInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Decision]:
+        first = config[0] if isinstance(config, list) and config else config
+        run = lambda: self.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)  # noqa: E731
+        return await run_in_executor(cast("RunnableConfig | None", first or None), run)
+
+    def trace(self, input: CaseInput) -> Iterator[tuple[str, Draft | Refused | Decision]]:
+        """Decide one case, and show after each step its name and the draft so far; at the end ("decision", the decision)."""
         (draft,) = self._read([input])
         yield "read", draft
         if isinstance(draft, Draft):
-            for name, step in self.steps.items():
-                step([draft])
-                yield name, replace(draft, fields=dict(draft.fields))
+            for name in self.steps:
+                self._step(name, [draft])
+                yield name, replace(draft, held=dict(draft.held))
         yield "decision", self._decision(draft)
 
+    def approve(self, content: Content, decision: Decision, fields: Mapping[str, Output], document_class: str) -> Decision:
+        """The decision as a person would have it, with those fields and that class: checked anew, with the actions that follow.
+
+        Its route stays; whether an action may happen is judged as the person's own.
+        """
+        draft = Draft(content, decision.case, decision.turn, decision.memory_position, decision.similar, document_class)
+        draft.held = {name: Held(output, automated=False) for name, output in fields.items()}
+        self._check([draft])
+        return replace(
+            decision,
+            document_class=document_class,
+            class_confidence=1.0,
+            fields=dict(fields),
+            automated=frozenset(),
+            checks=draft.checks,
+            actions=self._actions(draft),
+        )
+
+    def _decide(
+        self, inputs: list[CaseInput], run_manager: list[CallbackManagerForChainRun], config: list[RunnableConfig]
+    ) -> list[Decision]:
+        read = self._read(inputs)
+        drafts = []
+        for draft, run, settings in zip(read, run_manager, config, strict=True):
+            if isinstance(draft, Draft):
+                draft.config = patch_config(settings, callbacks=run.get_child())
+                drafts.append(draft)
+        if drafts:
+            for name in self.steps:
+                self._step(name, drafts)
+        return [self._decision(draft) for draft in read]
+
+    def _step(self, name: str, drafts: list[Draft]) -> None:
+        """One step of a batch; whoever traces a case sees it as a run below that of the case."""
+        parents: list[Any] = [draft.config.get("callbacks") for draft in drafts]
+        runs = [
+            parent.on_chain_start({"name": name}, {"case": draft.case}, name=name)
+            if getattr(parent, "handlers", None)
+            else None
+            for parent, draft in zip(parents, drafts, strict=True)
+        ]
+        try:
+            if name in self.tiers:
+                self._consult(name, drafts, [run.get_child() if run else None for run in runs])
+            else:
+                getattr(self, f"_{name}")(drafts)
+        except BaseException as error:
+            for run in filter(None, runs):
+                run.on_chain_error(error)
+            raise
+        for run, draft in zip(runs, drafts, strict=True):
+            if run:
+                fields = {
+                    name: {"value": written(each.value), "confidence": each.confidence} for name, each in draft.fields.items()
+                }
+                run.on_chain_end({"route": draft.route.value, "fields": fields})
+
     def _read(self, inputs: Sequence[CaseInput]) -> list[Draft | Refused]:
-        paths = [Path(item) for item in inputs if not isinstance(item, Document)]
-        found = zip(paths, documents.read_many(paths, cache=self.cache), strict=True)
-        return [_draft(item) if isinstance(item, Document) else _read_draft(*next(found)) for item in inputs]
+        paths = [Path(item) for item in inputs if isinstance(item, Path | str)]
+        found = zip(paths, self.kind.read(paths, self.cache), strict=True)
+        return [
+            self._from_file(*next(found)) if isinstance(item, Path | str) else self._draft(item, item.id, 0) for item in inputs
+        ]
+
+    def _from_file(self, path: Path, content: Content | UnreadableDocument) -> Draft | Refused:
+        case, turn = self.kind.identify(path) if path.is_file() else (hashlib.sha256(str(path).encode()).hexdigest(), 0)
+        if isinstance(content, UnreadableDocument):
+            return Refused(case, str(content), turn)
+        return self._draft(content, case, turn)
+
+    def _draft(self, content: Content, case: str, turn: int) -> Draft | Refused:
+        if not content.text:
+            return Refused(case, "no word can be read in it", turn)
+        return Draft(content, case, turn, descriptors=self.kind.describe(content))
 
     def _recall(self, drafts: list[Draft]) -> None:
         position = self.memory.position
-        found = self.memory.search_many([draft.document for draft in drafts], k=SIMILAR, position=position)
+        found = self.memory.search_many([draft.content for draft in drafts], k=SIMILAR, position=position)
         for draft, similar in zip(drafts, found, strict=True):
             draft.memory_position, draft.similar = position, similar
 
-    def _extract(self, drafts: list[Draft]) -> None:
-        extractions = self.extractor.extract([draft.document for draft in drafts])
-        for draft, extraction in zip(drafts, extractions, strict=True):
-            draft.extraction = extraction
+    def _consult(self, tier: str, drafts: list[Draft], children: Sequence[Any]) -> None:
+        """Ask one tier about the cases that are still open."""
+        still_open = [not self.mission.required <= draft.automated for draft in drafts]
+        asked = list(compress(zip(drafts, children, strict=True), still_open))
+        configs = [patch_config(draft.config, callbacks=child) if child else draft.config for draft, child in asked]
+        extractions = self.tiers[tier].extract([draft.content for draft, _ in asked], configs) if asked else []
+        for (draft, _), extraction in zip(asked, extractions, strict=True):
+            if not draft.document_class:
+                draft.document_class, draft.class_confidence = extraction.document_class, extraction.class_confidence
+            draft.descriptors |= extraction.descriptors
+            draft.dollars += extraction.dollars
+            for name, value in extraction.fields.items():
+                draft.held[name] = merge(draft.held.get(name), held(tier, name, value, self.calibrations))
 
     def _check(self, drafts: list[Draft]) -> None:
-        named = self.mission.checks
         batch: dict[tuple[Value, ...], str] = {}  # the memory does not hold this batch yet
         for draft in drafts:
-            values = {name: proposal.value for name, proposal in draft.extraction.fields.items()}
-            duplicate = self.memory.duplicate(draft.document, values, named.duplicate_on, draft.memory_position)
-            if named.duplicate_on and all(name in values for name in named.duplicate_on):
-                first = batch.setdefault(tuple(values[name] for name in named.duplicate_on), draft.document.sha256)
-                if first != draft.document.sha256:
-                    duplicate = duplicate or f"case {first[:12]}, handed in with it, has the same values"
-            draft.checks = (
-                *(checks.date_order(values, first, last) for first, last in named.date_order),
-                *(checks.adds_up(values, total, amounts(draft.document)) for total in named.adds_up),
-                *([checks.same_party(values, *named.same_party_on, draft.similar)] if named.same_party_on else []),
-                checks.no_duplicate(duplicate),
-            )
 
-    def _confide(self, drafts: list[Draft]) -> None:
-        for draft in drafts:
-            for name, proposal in draft.extraction.fields.items():
-                draft.fields[name] = FieldValue(
-                    text=proposal.text,
-                    value=proposal.value,
-                    confidence=self.calibration.confidence(name, proposal.score),
-                    page=proposal.page,
-                    box=proposal.box,
-                    speaks_for=proposal.speaks_for or ((ALONE,) if proposal.margin > 0.5 else ()),
-                    speaks_against=proposal.speaks_against or (() if proposal.margin > 0.5 else (RIVAL,)),
-                )
-                if self.calibration.automates(name, proposal.score):
-                    draft.automated |= {name}
+            def duplicate(on: Sequence[str], draft: Draft = draft) -> str:
+                values = draft.values
+                past = self.memory.duplicate(draft.content, values, on, draft.memory_position)
+                if not on or any(name not in values for name in on):
+                    return past
+                first = batch.setdefault(tuple(values[name] for name in on), draft.case)
+                beside = f"case {first[:12]}, handed in with it, has the same values" if first != draft.case else ""
+                return past or beside
 
-    def _consult(self, drafts: list[Draft]) -> None:
-        """Ask the language model about cases that would go to a person. It is a witness: what it says is evidence for the
-        person, and fills what nothing else found, but no answer of it is calibrated, so none is automated."""
-        assert self.language_model is not None
-        unsure = [draft for draft in drafts if not self._required() <= draft.automated]
-        for draft, heard in zip(unsure, self.language_model.extract([draft.document for draft in unsure]), strict=True):
-            for name, said in heard.fields.items():
-                known = draft.fields.get(name)
-                if known is None:
-                    confidence = self.calibration.confidence(name, 0.0)
-                    draft.fields[name] = FieldValue(
-                        said.text,
-                        said.value,
-                        confidence,
-                        said.page,
-                        said.box,
-                        ("the language model reads it here",),
-                        (UNTESTED,),
-                    )
-                elif known.value == said.value:
-                    draft.fields[name] = replace(known, speaks_for=(*known.speaks_for, "the language model reads the same"))
-                else:
-                    rival = f"the language model reads {said.text!r}"
-                    draft.fields[name] = replace(known, speaks_against=(rival, *known.speaks_against))
-
-    def _required(self) -> set[str]:
-        return {name for name, spec in self.mission.fields.items() if spec.required}
+            subject = Subject(draft.content, draft.values, draft.similar, duplicate)
+            draft.checks = tuple(check for rule in self.rules for check in rule(subject))
 
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:
-            sure = self._required() <= draft.automated and all(check.passed for check in draft.checks)
-            acted_on = draft.extraction.document_class != self.mission.classes[-1]
+            sure = self.mission.required <= draft.automated and all(check.passed is not False for check in draft.checks)
+            acted_on = draft.document_class not in ("", *self.mission.never_act_on)
             draft.route = Route.ACT if sure and acted_on else Route.REVIEW
 
     def _propose(self, drafts: list[Draft]) -> None:
@@ -202,19 +292,27 @@ class Agent(Runnable[CaseInput, Decision]):
                 draft.actions = self._actions(draft)
 
     def _actions(self, draft: Draft) -> tuple[Action, ...]:
-        """Every action of the mission whose `for_classes` holds this class; arguments are the fields' values."""
-        arguments = {name: str(value.value) for name, value in draft.fields.items()}
-        arguments["document_class"] = draft.extraction.document_class
+        """Every action of the mission that is for this class, with the arguments that the mission chose."""
+        if draft.document_class in ("", *self.mission.never_act_on):
+            return ()
+        known = {name: written(value) for name, value in draft.values.items()}
+        known |= {"class": draft.document_class, "case": draft.case}
         return tuple(
-            Action(name, arguments, key=f"{self.mission.mission}:{name}:{draft.document.sha256}", compensation=spec.undone_by)
+            Action(
+                name,
+                {argument: known[source] for argument, source in self.mission.arguments(name).items() if source in known},
+                key=f"{self.mission.mission}:{name}:{turn_key(draft.case, draft.turn)}",
+                compensation=spec.undone_by,
+            )
             for name, spec in self.mission.actions.items()
-            if not spec.for_classes or draft.extraction.document_class in spec.for_classes
+            if not spec.for_classes or draft.document_class in spec.for_classes
         )
 
     def _decision(self, draft: Draft | Refused) -> Decision:
         if isinstance(draft, Refused):
             return Decision(
-                case=draft.sha256,
+                case=draft.case,
+                turn=draft.turn,
                 release=self.release,
                 document_class="",
                 class_confidence=0.0,
@@ -225,46 +323,23 @@ class Agent(Runnable[CaseInput, Decision]):
                 route=Route.REFUSE,
                 because=wording.refusal(draft.because),
             )
-        found = draft.extraction
+        order = [*(name for name in self.mission.fields if name in draft.held)]
         return Decision(
-            case=draft.document.sha256,
+            case=draft.case,
+            turn=draft.turn,
             release=self.release,
-            document_class=found.document_class,
-            class_confidence=found.class_confidence,
-            fields=draft.fields,
+            document_class=draft.document_class,
+            class_confidence=draft.class_confidence,
+            fields={name: draft.held[name].output for name in order},
             automated=draft.automated,
             checks=draft.checks,
             similar=draft.similar,
             route=draft.route,
             because=wording.sentences(
-                draft.route, found.document_class, draft.fields, draft.automated, draft.checks, self.mission, self.calibration
+                draft.route, draft.document_class, draft.fields, draft.automated, draft.checks, self.mission, self.calibrations
             ),
             actions=draft.actions,
             memory_position=draft.memory_position,
-            descriptors=descriptors(draft.document) | {"familiar": found.familiar},
+            descriptors=draft.descriptors,
+            dollars=draft.dollars,
         )
-
-
-def descriptors(document: Document) -> dict[str, float]:
-    """What monitoring compares of the input: pages, words, and the share of words that were read by OCR."""
-    words = document.words
-    ocr = sum(word.source is Source.OCR for word in words)
-    return {"pages": len(document.pages), "words": len(words), "ocr_share": ocr / len(words) if words else 0.0}
-
-
-def amounts(document: Document) -> list[Decimal]:
-    """Every printed amount with cents, in reading order."""
-    return [
-        Decimal(cents) / 100 for word in document.words if WITH_CENTS.fullmatch(word.text) and (cents := cents_of(word.text))
-    ]
-
-
-def _read_draft(path: Path, found: Document | UnreadableDocument) -> Draft | Refused:
-    if isinstance(found, Document):
-        return _draft(found)
-    sha256 = documents.sha256_of(path) if path.is_file() else hashlib.sha256(str(path).encode()).hexdigest()
-    return Refused(sha256, str(found))
-
-
-def _draft(document: Document) -> Draft | Refused:
-    return Draft(document) if document.words else Refused(document.sha256, "no word can be read in it")

@@ -8,9 +8,9 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from proveout.records import Box, Document, FieldValue, Page, Route, Source, Word
+from proveout.records import Box, Document, Output, Page, Route, Source, Word
 
-Found = Mapping[str, FieldValue]  # what the agent found in the unchanged document
+Found = Mapping[str, Output]  # what the agent found in the unchanged document
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Scenario:
     allowed: frozenset[Route]  # the routes that a person would accept
 
 
-def without(document: Document, value: FieldValue) -> Document:
+def without(document: Document, value: Output) -> Document:
     """The document without any word that is part of this value's text, wherever it stands."""
     gone = set(value.text.split())
     return _rebuilt(document, lambda page: tuple(word for word in page.words if word.text not in gone))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proveout.mission import Mission
-from proveout.records import Check, FieldValue, Route
+from proveout.records import Check, Output, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proveout.calibration import Calibration
+    from proveout.calibration import Calibrations
 
 
 def refusal(reason: str) -> tuple[str, str]:
@@ -20,55 +20,60 @@ def refusal(reason: str) -> tuple[str, str]:
 def sentences(
     route: Route,
     document_class: str,
-    fields: Mapping[str, FieldValue],
+    fields: Mapping[str, Output],
     automated: frozenset[str],
     checks: tuple[Check, ...],
     mission: Mission,
-    calibration: Calibration,
+    calibrations: Calibrations,
 ) -> tuple[str, str]:
     """The route with its reason, then the weakest field with what speaks against it."""
     promise = f"{mission.slo.precision:.0%} precision"
     if route is Route.ACT:
-        first = (
-            f"Every required field of this {document_class} is certified at {promise}, every check passed: the agent may act."
-        )
+        first = f"Every required field of this {document_class} is certified at {promise}, no check failed: the agent may act."
     else:
-        noun = document_class if document_class != mission.classes[-1] else "document"
-        first = f"A person sees this {noun}: {_obstacle(fields, automated, checks, mission, calibration)}."
+        noun = document_class if document_class not in ("", *mission.never_act_on) else "case"
+        first = f"A person sees this {noun}: {_obstacle(document_class, fields, automated, checks, mission, calibrations)}."
     return first, _weakest(fields)
 
 
 def _obstacle(
-    fields: Mapping[str, FieldValue],
+    document_class: str,
+    fields: Mapping[str, Output],
     automated: frozenset[str],
     checks: tuple[Check, ...],
     mission: Mission,
-    calibration: Calibration,
+    calibrations: Calibrations,
 ) -> str:
     """The first thing that stands in the way, in the order in which a person would fix it."""
     required = [name for name, spec in mission.fields.items() if spec.required]
-    uncertifiable = [name for name in required if calibration.threshold(name) is None]
+    uncertifiable = [name for name in required if not calibrations.certified(name)]
     missing = [name for name in required if name not in fields]
     unsure = [name for name in required if name in fields and name not in automated and name not in uncertifiable]
-    failed = [check for check in checks if not check.passed]
+    failed = [check for check in checks if check.passed is False]
     if failed:
         return f"the check “{failed[0].name}” failed ({failed[0].because})"
     if missing:
         return f"nothing plausible was found for {_and(missing)}"
     if unsure:
-        values = (f"{name} ({fields[name].confidence:.0%} sure)" for name in unsure)
+        values = (f"{name} ({sureness(fields[name])})" for name in unsure)
         return f"below the certified threshold: {_and(list(values))}"
     if uncertifiable:
         return f"{mission.slo.precision:.0%} precision is not certifiable for {_and(uncertifiable)}"
-    return "this class of document is not one to act on"
+    return f"cases of class {document_class or 'unknown'} are never acted on"
 
 
-def _weakest(fields: Mapping[str, FieldValue]) -> str:
+def _weakest(fields: Mapping[str, Output]) -> str:
     if not fields:
-        return "No field was found on its pages."
-    name, value = min(fields.items(), key=lambda item: item[1].confidence)
+        return "No field was found in it."
+    name, value = min(fields.items(), key=lambda item: item[1].confidence if item[1].calibrated else -1.0)
     against = f"; {value.speaks_against[0]}" if value.speaks_against else ""
-    return f"The weakest value is {name}, {value.text!r} on page {value.page + 1}, {value.confidence:.0%} sure{against}."
+    place = f" on page {value.place.page + 1}" if value.place else ""
+    return f"The weakest value is {name}, {value.text!r}{place}, {sureness(value)}{against}."
+
+
+def sureness(value: Output) -> str:
+    """How sure a value is, in words."""
+    return f"{value.confidence:.0%} sure" if value.calibrated else "not calibrated"
 
 
 def _and(names: list[str]) -> str:

@@ -117,14 +117,14 @@ def _precision(log: Any, space: Workspace) -> list[str]:
     from proveout.release import Releases
 
     slo = space.mission.slo
-    calibration = Releases(space.releases).promoted().calibration
+    calibrations = Releases(space.releases).promoted().calibrations
     lines = ["", f"automated values, promised {slo.precision:.0%} right at {slo.confidence:.0%} confidence"]
     for name in space.mission.fields:
         known = log[log[f"{name}.right"].notna()]
         right = known[f"{name}.right"].astype(bool)
         automated = right[known[f"{name}.automated"]]
-        if calibration.threshold(name) is None:
-            said = f"none: {calibration.certificates[name].because.split(';')[0]}"
+        if not calibrations.certified(name):
+            said = f"none: {calibrations.because(name).split(';')[0]}"
         elif automated.empty:
             said = "none yet" if not log[f"{name}.automated"].any() else "no label yet"
         else:

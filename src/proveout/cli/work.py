@@ -220,7 +220,8 @@ def extract(space: Workspace, folder: Path, out: Path) -> None:
     from proveout.pipeline.live import inbox_cases
     from proveout.progress import bar
 
-    cases, (_, agent) = inbox_cases(folder), _open(space)
+    (_, agent) = _open(space)
+    cases = inbox_cases(folder, agent.kind)
     predictions: dict[str, Any] = {}
     with bar("Extracting", len(cases)) as step:
         for first in range(0, len(cases), 64):
@@ -320,7 +321,7 @@ def monitored(space: Workspace) -> dict[str, Any]:
     if not (space.logs / "decisions.parquet").exists():
         raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
     with Journal(space.home / "journal.db") as journal:
-        journal.to_parquet(space.logs, list(space.mission.fields))  # with what people answered since
+        journal.to_parquet(space.logs, space.mission)  # with what people answered since
     reference = Releases(space.releases).promoted().path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
 

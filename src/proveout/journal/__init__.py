@@ -25,27 +25,31 @@ from proveout.journal.codec import (
     decision_to_json,
     parse,
 )
-from proveout.records import Action, Case, Decision, Verdict
+from proveout.records import Action, Case, Decision, Verdict, turn_key
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.engine import Connection
+
+    from proveout.mission import Mission
 
 DECISION, INTENDED, SETTLED, LABEL = "decision", "effect intended", "effect settled", "label"
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
 CHUNK = 10_000  # rows read at a time
 NAMES = 500  # names in one question; SQLite takes 32,766
+MOST_TURNS = 1000  # of one case
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened. What the journal adds when it is appended stands after the blank line."""
 
-    case: str  # SHA-256 of the file; "" for an event of no case
+    case: str  # its id; "" for an event of no case
     kind: str
     payload: Mapping[str, Any]  # what JSON can say
     key: str = ""  # one event of this kind a key; "" may happen again
+    turn: int = 0  # of the case; kept in the payload
 
     position: int = 0  # from 1, without a gap
     at: str = ""  # ISO 8601, UTC
@@ -74,12 +78,18 @@ class Decided:
 class Answer:
     """What a person says of a decided case. A field that is missing was not asked; "" says that the document has none."""
 
-    case: str
+    case: str  # its id
     fields: Mapping[str, str]
     by: str
     document_class: str = ""  # "" not said
     right: Mapping[str, bool] = field(default_factory=dict)  # which fields the decision had right
     at: str = ""  # ISO 8601, UTC; set by the journal
+    turn: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names the turn of the case that it answers."""
+        return turn_key(self.case, self.turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +143,11 @@ class Journal:
         with self._writing() as connection:
             tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait here
             there = self._there(connection, events)
-            late = {event.case for event in events if event.kind == DECISION and (event.kind, event.key) in there}
+            late = {(event.case, event.turn) for event in events if event.kind == DECISION and (event.kind, event.key) in there}
             new, seen = [], set(there)
             for event in events:
                 named = (event.kind, event.key)
-                if (event.case and event.case in late) or (event.key and named in seen):
+                if (event.case and (event.case, event.turn) in late) or (event.key and named in seen):
                     continue
                 seen.add(named)
                 new.append(event)
@@ -149,17 +159,17 @@ class Journal:
         Gives those that were new; a case that was decided before, here or in another process, keeps its first decision.
         """
         events = [event for one in decided for event in _decision_events(one, run)]
-        added = {event.case: event for event in self.append(events) if event.kind == DECISION}
+        added = {event.key: event for event in self.append(events) if event.kind == DECISION}
         recorded = []
         for one in decided:
-            if event := added.pop(one.case.id, None):
+            if event := added.pop(one.case.key, None):
                 recorded.append(replace(one, at=event.at, position=event.position))
         return recorded
 
-    def decided(self, cases: Iterable[str]) -> set[str]:
-        """Those of the cases that are decided already."""
+    def decided(self, keys: Iterable[str]) -> set[str]:
+        """Those of the turns of cases (`Case.key`) that are decided already."""
         with self._reading() as connection:
-            there = self._there(connection, [Event(case, DECISION, {}, key=case) for case in cases])
+            there = self._there(connection, [Event(key, DECISION, {}, key=key) for key in keys])
         return {key for _, key in there}
 
     def decisions(
@@ -185,33 +195,39 @@ class Journal:
         c = self._events.c
         if case is None:
             return self._select(c.position > after)
-        decided = and_(c.key == case, c.key != "", c.kind == DECISION)  # each half has an index of its own
+        turns = [turn_key(case, turn) for turn in range(MOST_TURNS)]
+        decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half has an index of its own
         return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)), c.position > after)
 
     def answer(self, answers: Iterable[Answer]) -> int:
         """Write down what people say, and give how much of it is new: what a case's answer says already is not said twice."""
         known, new = self.answers(), []
         for one in answers:
-            before = known.get(one.case)
+            before = known.get(one.key)
             told = {**before.fields, **one.fields} if before else dict(one.fields)
             if before and told == before.fields and one.document_class in ("", before.document_class):
                 continue
             said = {"labels": dict(one.fields), "class": one.document_class, "by": one.by, "right": dict(one.right)}
-            new.append(Event(one.case, LABEL, said))
+            new.append(Event(one.case, LABEL, said, turn=one.turn))
         return len(self.append(new))
 
     def answers(self, after: int = 0) -> dict[str, Answer]:
-        """Of every case that a person answered, what counts now: of each field the last word. `after`: a position."""
+        """Of every case that a person answered, by `Case.key`, what counts now: of each field the last word.
+
+        `after`: only what was said at a later position.
+        """
         found: dict[str, Answer] = {}
         for event in self._select(self._events.c.kind == LABEL, self._events.c.position > after):
-            said, before = event.payload, found.get(event.case)
-            found[event.case] = Answer(
+            key = turn_key(event.case, event.turn)
+            said, before = event.payload, found.get(key)
+            found[key] = Answer(
                 event.case,
                 {**(before.fields if before else {}), **said["labels"]},
                 said["by"],
                 said.get("class", "") or (before.document_class if before else ""),
                 {**(before.right if before else {}), **said["right"]},
                 event.at,
+                event.turn,
             )
         return found
 
@@ -265,17 +281,12 @@ class Journal:
             return Verification(False, number, number, f"event {number} is not the one that the tip of the chain names")
         return Verification(True, number, None, f"{number} events, each as it was written")
 
-    def to_parquet(self, folder: Path | str, fields: Sequence[str] | None = None) -> Path:
-        """Write `decisions.parquet`, one row a case, as `journal.log` describes it; labels that came later are joined.
-
-        `fields` are the columns to expect, for example the mission's; without them, those that occur.
-        """
+    def to_parquet(self, folder: Path | str, mission: "Mission") -> Path:
+        """Write `decisions.parquet`, one row a case, as `journal.log` describes it; labels that came later are joined."""
         from proveout.journal.log import write_log
 
-        if fields is None:
-            fields = sorted({name for decided in self.decisions() for name in decided.decision.fields})
         known = {case: {"labels": answer.fields, "right": answer.right} for case, answer in self.answers().items()}
-        return write_log(self.decisions(), Path(folder) / "decisions.parquet", fields, known)
+        return write_log(self.decisions(), Path(folder) / "decisions.parquet", mission, known)
 
     @contextmanager
     def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":
@@ -319,12 +330,14 @@ class Journal:
         rows, chained = [], []
         for event in events:
             position += 1
-            payload = canonical(event.payload)
+            payload = canonical({**event.payload, "turn": event.turn} if event.turn else event.payload)
             names = (event.case, event.kind, event.key)
             if any(not name.isprintable() for name in names):
                 raise BadInput(f"an event's case, kind and key are printable text, found {names!r}")
-            if event.kind == DECISION and event.key != event.case:
-                raise BadInput(f"a decision's key is its case, found {event.key!r} for case {event.case!r}")
+            if event.kind == DECISION and event.key != turn_key(event.case, event.turn):
+                raise BadInput(f"a decision's key is its case and turn, found {event.key!r} for case {event.case!r}")
+            if not 0 <= event.turn < MOST_TURNS:
+                raise BadInput(f"case {event.case[:12]}: turn {event.turn}; a case has at most {MOST_TURNS} turns, from 0")
             line = SEPARATOR.join((previous, str(position), *names, at, payload))
             digest = hashlib.sha256(line.encode()).hexdigest()
             rows.append(
@@ -360,7 +373,8 @@ class Journal:
 def _decision_events(decided: Decided, run: str) -> Iterator[Event]:
     case = decided.case
     payload = {
-        "case": {"path": case.path, "day": case.day.isoformat() if case.day else None, "segment": case.segment},
+        "case": {"path": case.path, "day": case.day.isoformat() if case.day else None, "segment": case.segment}
+        | ({"content": case.content} if case.content else {}),
         "decision": decision_to_json(decided.decision),
         "run": run,
         "seconds": decided.seconds,
@@ -374,10 +388,10 @@ def _decision_events(decided: Decided, run: str) -> Iterator[Event]:
             for ruling in decided.rulings
         ],
     }
-    yield Event(case.id, DECISION, payload, key=case.id)
+    yield Event(case.id, DECISION, payload, key=case.key, turn=case.turn)
     for ruling in decided.rulings:
         if ruling.verdict.allowed:
-            yield _intention(case.id, ruling.action, run, ruling.cents)
+            yield replace(_intention(case.id, ruling.action, run, ruling.cents), turn=case.turn)
 
 
 def _decided(event: Event) -> Decided:
@@ -385,7 +399,14 @@ def _decided(event: Event) -> Decided:
     decision = decision_from_json(payload["decision"])
     actions = {action.key: action for action in decision.actions}
     return Decided(
-        case=Case(event.case, case["path"], date.fromisoformat(case["day"]) if case["day"] else None, case["segment"]),
+        case=Case(
+            event.case,
+            case["path"],
+            date.fromisoformat(case["day"]) if case["day"] else None,
+            case["segment"],
+            event.turn,
+            case.get("content", ""),
+        ),
         decision=decision,
         rulings=tuple(
             Ruling(actions[said["key"]], Verdict(said["allowed"], said["because"]), said["cents"])
@@ -407,7 +428,9 @@ def _intended(event: Event) -> Intention:
 
 
 def _event(row: "Row[Any]") -> Event:
-    return Event(row.case, row.kind, parse(row.payload), row.key, row.position, row.at, row.previous, row.hash)
+    payload = parse(row.payload)
+    turn = payload.get("turn", 0)
+    return Event(row.case, row.kind, payload, row.key, turn, row.position, row.at, row.previous, row.hash)
 
 
 def _moment(since: date | datetime | str) -> str:

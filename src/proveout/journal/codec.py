@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from proveout.records import Action, Box, Check, Decision, FieldValue, Route, SimilarCase, Value
+from proveout.records import Action, Box, Check, Decision, Output, Place, Route, SimilarCase, Value
 
 
 def canonical(payload: Any) -> str:
@@ -49,11 +49,13 @@ def decision_to_json(decision: Decision) -> dict[str, Any]:
         "actions": [action_to_json(action) for action in decision.actions],
         "memory_position": decision.memory_position,
         "descriptors": {name: _out(number) for name, number in decision.descriptors.items()},
+        "dollars": _out(decision.dollars),
+        "turn": decision.turn,
     }
 
 
 def decision_from_json(data: Mapping[str, Any]) -> Decision:
-    """The decision that `decision_to_json` was given, equal in every value."""
+    """The decision that `decision_to_json` was given, equal in every value; also as earlier versions wrote it."""
     first, second = data["because"]
     return Decision(
         case=data["case"],
@@ -69,6 +71,8 @@ def decision_from_json(data: Mapping[str, Any]) -> Decision:
         actions=tuple(action_from_json(action) for action in data["actions"]),
         memory_position=data["memory_position"],
         descriptors={name: _in(number) for name, number in data["descriptors"].items()},
+        dollars=_in(data.get("dollars", 0.0)),
+        turn=data.get("turn", 0),
     )
 
 
@@ -85,26 +89,27 @@ def action_from_json(data: Mapping[str, Any]) -> Action:
     return Action(data["name"], data["arguments"], data["key"], data["compensation"])
 
 
-def _field_out(field: FieldValue) -> dict[str, Any]:
-    box = field.box
+def _field_out(field: Output) -> dict[str, Any]:
+    place = field.place
     return {
         "text": field.text,
         "value": _value_out(field.value),
         "confidence": _out(field.confidence),
-        "page": field.page,
-        "box": [_out(box.x0), _out(box.y0), _out(box.x1), _out(box.y1)],
+        "page": place.page if place else None,
+        "box": [_out(place.box.x0), _out(place.box.y0), _out(place.box.x1), _out(place.box.y1)] if place else None,
+        "tier": field.tier,
         "for": list(field.speaks_for),
         "against": list(field.speaks_against),
     }
 
 
-def _field_in(data: Mapping[str, Any]) -> FieldValue:
-    return FieldValue(
+def _field_in(data: Mapping[str, Any]) -> Output:
+    return Output(
         text=data["text"],
         value=_value_in(data["value"]),
         confidence=_in(data["confidence"]),
-        page=data["page"],
-        box=Box(*(_in(number) for number in data["box"])),
+        place=Place(data["page"], Box(*(_in(number) for number in data["box"]))) if data["box"] else None,
+        tier=data.get("tier", "ranker"),  # before tiers were written down there was one
         speaks_for=tuple(data["for"]),
         speaks_against=tuple(data["against"]),
     )

@@ -1,8 +1,9 @@
 """The log that monitoring reads: Parquet, one row a case.
 
-Columns: case, release, day, segment, document_class, class_confidence, route, pages, words, ocr_share, familiar,
-seconds, memory_position, decided_at; then for each field F: F (as printed, or null), F.confidence, F.automated,
-F.label (a person's answer, where one is known) and F.right (null where nobody knows).
+Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
+marked as such in the schema (of a document pages, words, ocr_share, familiar); seconds, dollars, memory_position, decided_at,
+turn; then for each field F: F (as printed, or null), F.confidence (null: not calibrated), F.automated, F.label (a person's
+answer, where one is known) and F.right (null where nobody knows).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,33 +16,36 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from proveout.journal import Decided
+    from proveout.mission import Mission
 
+DESCRIPTOR = b"descriptor"  # in the metadata of a column that monitoring compares as a number of the input
 ROWS = 10_000  # of one row group: memory does not grow with the journal
 
 
-def log_schema(fields: Sequence[str]) -> "pa.Schema":
+def log_schema(fields: Sequence[str], descriptors: Mapping[str, type[int] | type[float]]) -> "pa.Schema":
     import pyarrow as pa
 
     text, number, flag = pa.string(), pa.float64(), pa.bool_()
     columns = [("case", text), ("release", text), ("day", pa.date32()), ("segment", text), ("document_class", text)]
-    columns += [
-        ("class_confidence", number),
-        ("route", text),
-        ("pages", pa.int32()),
-        ("words", pa.int32()),
-        ("ocr_share", number),
-        ("familiar", number),
-    ]
-    columns += [("seconds", number), ("memory_position", pa.int64()), ("decided_at", pa.timestamp("us", tz="UTC"))]
+    columns += [("class_confidence", number), ("route", text)]
+    for name, kind in descriptors.items():
+        columns.append(pa.field(name, pa.int32() if kind is int else number, metadata={DESCRIPTOR: b"1"}))
+    columns += [("seconds", number), ("dollars", number), ("memory_position", pa.int64())]
+    columns += [("decided_at", pa.timestamp("us", tz="UTC")), ("turn", pa.int32())]
     for name in fields:
         columns += [(name, text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
         columns += [(f"{name}.label", text), (f"{name}.right", flag)]
     return pa.schema(columns)
 
 
-def log_row(decided: "Decided", fields: Sequence[str], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def log_row(
+    decided: "Decided",
+    fields: Sequence[str],
+    descriptors: Mapping[str, type[int] | type[float]],
+    known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """One row. `known` holds `labels` and `right`, each by field."""
-    decision, described = decided.decision, decided.decision.descriptors
+    decision = decided.decision
     row = {
         "case": decided.case.id,
         "release": decision.release,
@@ -50,19 +54,20 @@ def log_row(decided: "Decided", fields: Sequence[str], known: Mapping[str, Any] 
         "document_class": decision.document_class,
         "class_confidence": decision.class_confidence,
         "route": decision.route.value,
-        "pages": _whole(described.get("pages")),
-        "words": _whole(described.get("words")),
-        "ocr_share": described.get("ocr_share"),
-        "familiar": described.get("familiar"),
         "seconds": decided.seconds,
+        "dollars": decision.dollars,
         "memory_position": decision.memory_position,
         "decided_at": datetime.fromisoformat(decided.at) if decided.at else None,
+        "turn": decided.case.turn,
     }
+    for name, kind in descriptors.items():
+        number = decision.descriptors.get(name)
+        row[name] = None if number is None else kind(number)
     labels, right = (known["labels"], known["right"]) if known else ({}, {})
     for name in fields:
         value = decision.fields.get(name)
         row[name] = _utf8(value.text) if value else None
-        row[f"{name}.confidence"] = value.confidence if value else None
+        row[f"{name}.confidence"] = value.confidence if value and value.calibrated else None
         row[f"{name}.automated"] = name in decision.automated
         row[f"{name}.label"] = labels.get(name)
         row[f"{name}.right"] = right.get(name)
@@ -70,26 +75,25 @@ def log_row(decided: "Decided", fields: Sequence[str], known: Mapping[str, Any] 
 
 
 def write_log(
-    decided: Iterable["Decided"], path: Path, fields: Sequence[str], known: Mapping[str, Mapping[str, Any]] | None = None
+    decided: Iterable["Decided"], path: Path, mission: "Mission", known: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Path:
-    """Write the log whole or not at all; an existing one is replaced."""
+    """Write the log whole or not at all; an existing one is replaced. `known`: by `Case.key`, labels and what is right."""
     import pyarrow as pa
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+    from proveout.cases import kind_of
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside, schema, rest = path.with_name(f".{path.name}.part"), log_schema(fields), iter(decided)
+    fields, descriptors = list(mission.fields), kind_of(mission).descriptors
+    aside, schema, rest = path.with_name(f".{path.name}.part"), log_schema(fields, descriptors), iter(decided)
     try:
         with pq.ParquetWriter(aside, schema) as writer:
-            while rows := [log_row(one, fields, (known or {}).get(one.case.id)) for one in islice(rest, ROWS)]:
+            while rows := [log_row(one, fields, descriptors, (known or {}).get(one.case.key)) for one in islice(rest, ROWS)]:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
     return path
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
 
 
 def _utf8(text: str) -> str:

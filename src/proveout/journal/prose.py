@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from proveout.control import Ruling
 from proveout.journal import DECISION, INTENDED, SETTLED, Event
-from proveout.records import FLAGS, Decision, FieldValue
+from proveout.records import FLAGS, Decision, Output
 
-TICK = {True: "✓", False: "✗"}
+TICK = {True: "✓", False: "✗", None: "–"}
 
 
 def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
@@ -54,10 +54,11 @@ def _told(event: Event) -> str:
     return f"labelled by {said['by']}: {sum(right.values())} of {len(right)} values are right"
 
 
-def _field(name: str, value: FieldValue, automated: bool) -> list[str]:
-    place = f"page {value.page + 1} at {value.box.x0:.0f},{value.box.y0:.0f}"
+def _field(name: str, value: Output, automated: bool) -> list[str]:
+    place = f"page {value.place.page + 1} at {value.place.box.x0:.0f},{value.place.box.y0:.0f}" if value.place else ""
+    sure = f"{value.confidence:5.1%}" if value.calibrated else "    ?"
     mark = "automated" if automated else "to review"
-    lines = [f"  {name:14} {value.text!r:32} {value.confidence:5.1%}  {mark}  {place}"]
+    lines = [f"  {name:14} {value.text!r:32} {sure}  {mark}  {place}".rstrip()]
     if value.speaks_for:
         lines.append(f"      for      {'; '.join(value.speaks_for[:3])}")
     if value.speaks_against:

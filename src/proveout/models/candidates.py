@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from proveout.models.cells import NOWHERE, Cells
-from proveout.models.values import cents_of, day_of, plain, plain_name
 from proveout.records import Box, Kind, Word
+from proveout.values import cents_of, day_of, plain, plain_name
 
 FIRST, LAST = 4, 2  # occurrences of one value that are kept: from the front and from the end of the document
 FEW_NAMES = 5  # a first page with fewer is a cover sheet: the second one is looked at too

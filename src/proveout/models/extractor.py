@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,46 +26,17 @@ from proveout.models.experience import Experience, Floats, Known, Learning, Sign
 from proveout.models.features import Evidence, Reading, reading_of
 from proveout.models.labels import Labels
 from proveout.models.ranker import Choice, Groups, Ranker, Settings
-from proveout.models.values import same, says, value_of
+from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
-from proveout.records import Box, Document, Kind, Value
+from proveout.records import Box, Document, Kind, Place
+from proveout.values import same, says, value_of
 
-FORMAT, VERSION = "proveout-extractor", 1
+FORMAT, VERSION = "proveout-extractor", 2
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))  # how a training document is shown: form known, form new, words new too
 READINGS = 512  # documents kept read, 0.3 MB each: a notebook's next setting, or the next step, reads none of them again
+CLEAR = 0.5  # a lead over the runner-up from which a value stands alone
+ALONE, RIVAL = "no other value on its pages comes near", "another value is nearly as likely"
 _NONE_BELOW = 0.02  # a field whose best value is less likely than that is left empty
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """One value of one field."""
-
-    text: str  # as printed; of a flag yes or no
-    value: Value
-    page: int  # from 0
-    box: Box
-    score: float  # 0..1, raw: how likely among the document's values; calibration makes a probability of it
-    margin: float  # score minus the runner-up's
-    speaks_for: tuple[str, ...] = ()  # short phrases, strongest first
-    speaks_against: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Extraction:
-    document: str  # SHA-256 of the file
-    document_class: str
-    class_confidence: float
-    fields: Mapping[str, Proposal]  # a missing field is an abstention
-    familiar: float = 0.0  # 0..1: the wording of its first page that the most similar training document shares
-
-
-@dataclass(frozen=True)
-class Correction:
-    """What a person says of a document that an extractor had read."""
-
-    document: Document
-    labels: Mapping[str, str]  # field to text
-    wrong: frozenset[str]  # the fields that it had otherwise
 
 
 class Extractor:
@@ -80,11 +51,13 @@ class Extractor:
         settings: Settings,
         trained_on: Mapping[str, Any],
         flags: Mapping[str, Classes] | None = None,
+        deductions: Sequence[float] = (),
     ) -> None:
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
+        self.deductions = tuple(deductions)
         self.experience, self.rankers, self.settings, self.trained_on = experience, dict(rankers), settings, trained_on
         self.flags = dict(flags or {})
-        self.reader = _Reader.of(kinds, prompts)
+        self.reader = _Reader.of(kinds, prompts, self.deductions)
 
     @classmethod
     def train(
@@ -106,9 +79,10 @@ class Extractor:
         ordered = sorted((document for document in documents if labels.get(document.sha256)), key=lambda d: d.sha256)
         if not ordered:
             raise NoDocuments(f"none of {len(documents)} documents has a label to learn from; label some in labels.csv")
-        kinds, ranges = mission.kinds, mission.checks.date_order
+        kinds, ranges = mission.kinds, mission.date_ranges
         plain = _plain(prompts)
-        reader = _Reader.of(kinds, plain)
+        deductions = sorted({share for spec in mission.fields.values() for share in spec.deductions})
+        reader = _Reader.of(kinds, plain, deductions)
         readings = [reader.read(document) for document in ordered]
         told = [labels[document.sha256] for document in ordered]
         learning = _learn(readings, told, _printed(kinds))
@@ -137,6 +111,7 @@ class Extractor:
             settings,
             trained_on,
             _learn_flags(readings, told, kinds, plain),
+            deductions,
         )
         return made
 
@@ -162,7 +137,7 @@ class Extractor:
         found |= {name: said for name, flag in self.flags.items() if (said := _answered(flag, reading.cells))}
         document_class, confidence = self.classes.tell(reading.cells)
         answered = {name: found[name] for name in self.kinds if name in found}
-        return Extraction(reading.sha256, document_class, confidence, answered, familiar)
+        return Extraction(reading.sha256, document_class, confidence, answered, {"familiar": familiar})
 
     def _choices(
         self, name: str, reading: Reading, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
@@ -182,22 +157,21 @@ class Extractor:
         texts = {candidates[at].text for at in self.experience.shown(name, signatures, reading.marks)}
         return sorted(choices, key=lambda choice: candidates[choice.candidate].text not in texts)
 
-    def _proposal(self, name: str, reading: Reading, choices: Sequence[Choice], familiar: float) -> Proposal:
+    def _proposal(self, name: str, reading: Reading, choices: Sequence[Choice], familiar: float) -> ScoredValue:
         kind = self.kinds[name]
         evidence, best = reading.kinds[kind], choices[0]
         candidate = evidence.candidates[best.candidate]
         second = choices[1].score if len(choices) > 1 else 0.0
         groups = self.reader.groups[name]
         pros, cons = wording.reasons(reading.cells, evidence, choices, groups, kind, familiar)
-        return Proposal(
+        alone = best.score - second > CLEAR
+        return ScoredValue(
             text=candidate.text,
             value=value_of(kind, candidate.text),
-            page=candidate.page,
-            box=candidate.box,
             score=round(best.score, 6),
-            margin=round(best.score - second, 6),
-            speaks_for=pros,
-            speaks_against=cons,
+            place=Place(candidate.page, candidate.box),
+            speaks_for=pros or ((ALONE,) if alone else ()),
+            speaks_against=cons or (() if alone else (RIVAL,)),
         )
 
     def with_prompts(self, prompts: Prompts) -> "Extractor":
@@ -209,22 +183,22 @@ class Extractor:
         told = {"fields": asked, "classes": self.prompts["classes"]}
         return self._but(prompts=told, trained_on={**self.trained_on, "prompts": prompts.version})
 
-    def taught(self, corrected: Sequence["Correction"]) -> "Extractor":
+    def taught(self, corrected: Sequence[Correction]) -> "Extractor":
         """The same extractor with more experience: what a person corrected helps the next document of that form at once.
 
         Rankers, classes, flags and thresholds stay; a build makes of it what they can learn.
         """
         if not corrected:
             return self
-        ordered = sorted(corrected, key=lambda one: one.document.sha256)
-        readings = [self.reader.read(one.document) for one in ordered]
+        ordered = sorted(corrected, key=lambda one: one.content.id)
+        readings = [self.reader.read(cast(Document, one.content)) for one in ordered]
         more = _learn(readings, [one.labels for one in ordered], _printed(self.kinds))
         return self._but(experience=self.experience.with_more(more, [one.wrong for one in ordered]))
 
     def _but(self, **changed: Any) -> "Extractor":
         made = copy(self)
         vars(made).update(changed)
-        made.reader = _Reader.of(made.kinds, made.prompts)
+        made.reader = _Reader.of(made.kinds, made.prompts, made.deductions)
         return made
 
     @property
@@ -253,12 +227,13 @@ class Extractor:
             rankers = {n: Ranker.from_text(files[f"ranker.{n}.txt"].decode()) for n in kinds if f"ranker.{n}.txt" in files}
             settings = Settings(**manifest["settings"])
             ranges = [(first, last) for first, last in manifest["ranges"]]
+            deductions = [float(share) for share in manifest["deductions"]]
             experience = Experience.from_plain(state)
             told = {name: prompts["fields"][name] for name in kinds if f"flag.{name}.json" in files}
             learned = {name: _flag(each).with_plain(json.loads(files[f"flag.{name}.json"])) for name, each in told.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise BadModel(f"{folder}: its files do not fit together ({error}); build the model again") from error
-        return cls(kinds, ranges, prompts, classes, experience, rankers, settings, manifest["trained_on"], learned)
+        return cls(kinds, ranges, prompts, classes, experience, rankers, settings, manifest["trained_on"], learned, deductions)
 
     def _files(self) -> dict[str, bytes]:
         return {
@@ -277,6 +252,7 @@ class Extractor:
                 "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
                 "kinds": [[name, kind] for name, kind in self.kinds.items()],
                 "ranges": self.ranges,
+                "deductions": self.deductions,
                 "settings": asdict(self.settings),
                 "trained_on": self.trained_on,
             },
@@ -284,11 +260,25 @@ class Extractor:
         )
 
 
+@dataclass(frozen=True)
+class RankerTier:
+    """The extractor as a tier: trees that rank the values printed on a document."""
+
+    extractor: Extractor
+
+    @classmethod
+    def load(cls, parts: Parts) -> "RankerTier":
+        return cls(Extractor.load(parts.model).taught(parts.corrections))
+
+    def extract(self, contents: Sequence[Document], configs: Any = None) -> list[Extraction]:
+        return self.extractor.extract(contents)
+
+
 class _Reader:
     """Reads documents as the prompts say."""
 
-    def __init__(self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any]) -> None:
-        kinds = _printed(kinds)
+    def __init__(self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float]) -> None:
+        kinds, self.deductions = _printed(kinds), tuple(deductions)
         described = prompts["fields"]
         groups: dict[str, list[str]] = {}
         for name in kinds:
@@ -310,17 +300,17 @@ class _Reader:
         self.read = lru_cache(READINGS)(self._read)
 
     @classmethod
-    def of(cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any]) -> "_Reader":
+    def of(cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float]) -> "_Reader":
         """The one reader of these kinds and prompts, with what it has read."""
-        return _reader(_json(dict(kinds)), _json(prompts))
+        return _reader(_json(dict(kinds)), _json(prompts), tuple(deductions))
 
     def _read(self, document: Document) -> Reading:
-        return reading_of(document, self.kinds, self.labels, self.phrases, self.name_labels)
+        return reading_of(document, self.kinds, self.labels, self.phrases, self.name_labels, self.deductions)
 
 
 @lru_cache(2)
-def _reader(kinds: bytes, prompts: bytes) -> _Reader:
-    return _Reader(json.loads(kinds), json.loads(prompts))
+def _reader(kinds: bytes, prompts: bytes, deductions: tuple[float, ...]) -> _Reader:
+    return _Reader(json.loads(kinds), json.loads(prompts), deductions)
 
 
 def _printed(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
@@ -346,21 +336,19 @@ def _learn_flags(
     return learned
 
 
-def _answered(flag: Classes, cells: Cells) -> Proposal | None:
+def _answered(flag: Classes, cells: Cells) -> ScoredValue | None:
     said = flags.answer(flag, cells)
     if said is None:
         return None
     x0, y0, _, _ = cells.boxes[list(said.cells)].min(axis=0).tolist()
     _, _, x1, y1 = cells.boxes[list(said.cells)].max(axis=0).tolist()
-    return Proposal(
+    return ScoredValue(
         text=said.text,
         value=said.text,
-        page=int(cells.page[said.cells[0]]),
-        box=Box(x0, y0, x1, y1),
         score=round(said.score, 6),
-        margin=round(2 * said.score - 1, 6),
-        speaks_for=said.speaks_for,
-        speaks_against=said.speaks_against,
+        place=Place(int(cells.page[said.cells[0]]), Box(x0, y0, x1, y1)),
+        speaks_for=said.speaks_for or ((ALONE,) if 2 * said.score - 1 > CLEAR else ()),
+        speaks_against=said.speaks_against or (() if 2 * said.score - 1 > CLEAR else (RIVAL,)),
     )
 
 

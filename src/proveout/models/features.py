@@ -62,20 +62,26 @@ def shape(text: str) -> str:
 
 
 def reading_of(
-    document: Document, kinds: Sequence[Kind], labels: Labels, phrases: Sequence[str], names: Sequence[str]
+    document: Document,
+    kinds: Sequence[Kind],
+    labels: Labels,
+    phrases: Sequence[str],
+    names: Sequence[str],
+    deductions: Sequence[float] = (),
 ) -> Reading:
     cells = cells_of(document, phrases)
     front = [at for at in range(len(cells.texts)) if cells.page[at] == 0 and cells.wordy[at]]
     marks = frozenset(compact(cells.texts[at]) for at in front) - {""}
     words = frozenset(word for at in front for word in re.findall(r"[a-z]{3,}", cells.texts[at].lower()))
-    found = {kind: evidence_of(cells, kind, labels, names) for kind in dict.fromkeys(kinds)}
+    found = {kind: evidence_of(cells, kind, labels, names, deductions) for kind in dict.fromkeys(kinds)}
     return Reading(document.sha256, cells, marks, found, words)
 
 
-def evidence_of(cells: Cells, kind: Kind, labels: Labels, names: Sequence[str]) -> Evidence:
+def evidence_of(cells: Cells, kind: Kind, labels: Labels, names: Sequence[str], deductions: Sequence[float] = ()) -> Evidence:
     candidates = candidates_of(cells, kind, names)
     neighbours = [_neighbours(cells, candidate) for candidate in candidates]
-    columns: dict[str, Floats] = {**_place(cells, candidates), **_repetition(candidates), **_OWN[kind](cells, candidates)}
+    columns: dict[str, Floats] = {**_place(cells, candidates), **_repetition(candidates)}
+    columns |= _amounts(cells, candidates, deductions) if kind == "amount" else _OWN[kind](cells, candidates)
     base = np.stack(list(columns.values()), axis=1) if candidates else np.zeros((0, len(columns)))
     similar = np.array([[labels.similarity(text) for text in each] for each in neighbours])
     similar = similar.reshape(len(candidates), len(SLOTS), len(labels.groups))
@@ -205,7 +211,8 @@ def _is_range(cells: Cells, one: Candidate, other: Candidate) -> bool:
     return bool(beside and joins)
 
 
-def _amounts(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+def _amounts(cells: Cells, candidates: Sequence[Candidate], deductions: Sequence[float]) -> dict[str, Floats]:
+    """`deductions`: shares that are printed as taken off an amount beside it, as the mission says."""
     cents = np.array([float(c.key) for c in candidates])
     money = np.array(
         [("$" in c.text) or ("." in c.text and len(c.text.rsplit(".", 1)[-1].rstrip(")")) == 2) for c in candidates]
@@ -217,9 +224,14 @@ def _amounts(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]
     def has(value: float, slack: int = 1) -> bool:
         return any(round(value) + d in known for d in range(-slack, slack + 1))
 
-    net_of = np.array([has(0.85 * v) and v > 100 for v in cents], dtype=float)
-    is_net = np.array([any(has(v / 0.85 + d) for d in (0, -0.5, 0.5)) and v > 100 for v in cents], dtype=float)
-    commission = np.array([has(0.15 * v) and v > 100 for v in cents], dtype=float)
+    def beside(*shares: float) -> Floats:
+        """Whether such a share of each amount is printed somewhere, whatever it is rounded to."""
+        return np.array([any(has(share * v) for share in shares) and v > 100 for v in cents], dtype=float)
+
+    net_of, deducted = beside(*(1 - share for share in deductions)), beside(*deductions)
+    is_net = np.array(
+        [any(has(v / (1 - share) + d) for share in deductions for d in (0, -0.5, 0.5)) and v > 100 for v in cents], dtype=float
+    )
     rank = len(real) - np.searchsorted(real, cents, side="right").astype(float)
     column, total, before = _sums(cells, candidates, cents)
     return {
@@ -231,8 +243,8 @@ def _amounts(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]
         "negative": np.array([float("(" in c.text or "-" in c.text) for c in candidates]),
         "net_of": net_of,
         "is_net": is_net,
-        "commission": commission,
-        "both": net_of * commission,
+        "deducted": deducted,
+        "both": net_of * deducted,
         "column_sum": column,
         "document_sum": total,
         "amounts_before": before,
@@ -328,4 +340,4 @@ def _names(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     }
 
 
-_OWN = {"date": _dates, "amount": _amounts, "number": _numbers, "name": _names}
+_OWN = {"date": _dates, "number": _numbers, "name": _names}

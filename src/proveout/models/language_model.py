@@ -14,18 +14,19 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from proveout.errors import BadPrompts
 from proveout.mission import Mission
-from proveout.models.extractor import Extraction, Proposal
-from proveout.models.values import value_of
+from proveout.models.tiers import Extraction, Parts, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
-from proveout.records import Box, Document, Page, Word
+from proveout.records import Box, Document, Page, Place, Word
+from proveout.values import value_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
 
 CHARACTERS = 12_000  # of a document that are shown: three full pages, about 4,000 tokens
 LONGEST_VALUE = 200  # characters
@@ -46,8 +47,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
+    """What the model made of one document, and the calls that it took."""
+
     extraction: Extraction
-    refused: tuple[str, ...] = ()  # what the model said and why it does not count
     calls: tuple[Call, ...] = ()
 
 
@@ -56,7 +58,7 @@ class _Said:
     """An answer that was checked."""
 
     document_class: str
-    fields: Mapping[str, Proposal]
+    fields: Mapping[str, ScoredValue]
     problems: tuple[str, ...]
 
 
@@ -67,27 +69,37 @@ class LanguageModelTier:
     mission: Mission
     settings: ModelSettings = field(default_factory=ModelSettings)  # prices
 
-    def extract(self, documents: Sequence[Document]) -> list[Extraction]:
-        """What each document says, in their order; as the extractor answers."""
-        return [reading.extraction for reading in self.read_many(documents)]
+    @classmethod
+    def load(cls, parts: Parts) -> "LanguageModelTier":
+        """Raises BadPrompts where no `model.yaml` names a model, and what `chat_model` raises."""
+        settings = parts.prompts.model
+        if settings is None:
+            raise BadPrompts(
+                "the mission's tiers name `language_model`, and its prompts hold no model.yaml; add one with "
+                "`endpoint: http://...` or `local: <folder>`, or take the tier out of mission.yaml"
+            )
+        return cls(chat_model(settings), parts.prompts, parts.mission, settings)
+
+    def extract(self, contents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
+        return [reading.extraction for reading in self.read_many(contents, configs)]
 
     def read(self, document: Document) -> Reading:
         return self.read_many([document])[0]
 
-    def read_many(self, documents: Sequence[Document]) -> list[Reading]:
+    def read_many(self, documents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[Reading]:
         """One reading for each document, in their order; a call that fails is an abstention with its reason."""
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(min(AT_ONCE, max(1, len(documents)))) as pool:
-            return list(pool.map(self._read, documents))
+            return list(pool.map(self._read, documents, cast("Any", configs) or [None] * len(documents)))
 
-    def _read(self, document: Document) -> Reading:
+    def _read(self, document: Document, config: "RunnableConfig | None" = None) -> Reading:
         messages: list[Any] = list(self.prompts.messages(printed(document), schema_of(self.mission)))
         calls: list[Call] = []
         said = _Said("", {}, ())
         for attempt in range(2):
             try:
-                answer, call = self._call(messages)
+                answer, call = self._call(messages, config)
             except Exception as error:  # whatever an endpoint or a model raises, it gave no answer
                 said = _Said(said.document_class, said.fields, (*said.problems, f"no answer: {_first_line(error)}"))
                 break
@@ -99,12 +111,14 @@ class LanguageModelTier:
             again = f"Your answer was refused:\n{faults}\nAnswer once more, with one JSON object and nothing else."
             messages = [*messages, ("assistant", answer), ("user", again)]
         known = said.document_class in self.mission.classes
-        name, confidence = (said.document_class, BARE) if known else (self.mission.classes[-1], 0.0)
-        return Reading(Extraction(document.sha256, name, confidence, said.fields), said.problems, tuple(calls))
+        name, confidence = (said.document_class, BARE) if known else ("", 0.0)
+        dollars = sum(call.dollars for call in calls)
+        extraction = Extraction(document.sha256, name, confidence, said.fields, dollars=dollars, refused=said.problems)
+        return Reading(extraction, tuple(calls))
 
-    def _call(self, messages: Sequence[Any]) -> tuple[str, Call]:
+    def _call(self, messages: Sequence[Any], config: "RunnableConfig | None") -> tuple[str, Call]:
         began = time.perf_counter()
-        answer = self.model.invoke(list(messages))
+        answer = self.model.invoke(list(messages), config)
         return answer.text, cost_of(answer, time.perf_counter() - began, self.settings)
 
     def _checked(self, document: Document, answer: str, repaired: bool) -> _Said:
@@ -115,7 +129,7 @@ class LanguageModelTier:
             return _Said("", {}, (f"not one JSON object: {error}",))
         problems = list(_against(schema_of(self.mission), said))
         fields = said.get("fields")
-        proposals: dict[str, Proposal] = {}
+        proposals: dict[str, ScoredValue] = {}
         for name, text in (fields if isinstance(fields, dict) else {}).items():
             if name not in self.mission.fields or not isinstance(text, str) or not 0 < len(text) <= LONGEST_VALUE:
                 continue  # the schema has said so
@@ -126,7 +140,7 @@ class LanguageModelTier:
         document_class = said.get("document_class")
         return _Said(document_class if isinstance(document_class, str) else "", proposals, tuple(problems))
 
-    def _proposal(self, document: Document, name: str, text: str, repaired: bool) -> Proposal:
+    def _proposal(self, document: Document, name: str, text: str, repaired: bool) -> ScoredValue:
         """The value where it stands. Raises ValueError where it stands nowhere or is not of the field's kind."""
         if self.mission.kinds[name] == "flag":
             return self._answer(document, name, text, repaired)
@@ -141,13 +155,11 @@ class LanguageModelTier:
             *([f"printed at {len(places)} places"] if len(places) > 1 else []),
             *(["said only after a correction"] if repaired else []),
         )
-        return Proposal(
+        return ScoredValue(
             text=text.strip(),
             value=value_of(self.mission.kinds[name], text),
-            page=page.number,
-            box=_around(words),
             score=score,
-            margin=score,
+            place=Place(page.number, _around(words)),
             speaks_for=(
                 "a language model read it",
                 *([f"stands after '{' '.join(w.text for w in before)}'"] if labelled else []),
@@ -155,7 +167,7 @@ class LanguageModelTier:
             speaks_against=against,
         )
 
-    def _answer(self, document: Document, name: str, text: str, repaired: bool) -> Proposal:
+    def _answer(self, document: Document, name: str, text: str, repaired: bool) -> ScoredValue:
         """A flag, beside the first phrase of the prompts that speaks for the answer, or beside all of the first page."""
         value, told = value_of("flag", text), self.prompts.fields[name]
         phrases = told.labels if value == "yes" else told.not_labels
@@ -165,13 +177,11 @@ class LanguageModelTier:
             raise ValueError("the document has no word, so nothing speaks for an answer")
         score = (LABELLED if found else BARE) * (REPAIRED if repaired else 1)
         said = [f"says “{' '.join(word.text for word in found[1])}”"] if found else []
-        return Proposal(
+        return ScoredValue(
             text=str(value),
             value=value,
-            page=page.number,
-            box=_around(found[1] if found else page.words),
             score=score,
-            margin=score,
+            place=Place(page.number, _around(found[1] if found else page.words)),
             speaks_for=("a language model read it", *said),
             speaks_against=("said only after a correction",) if repaired else (),
         )
@@ -258,10 +268,10 @@ def cost_of(answer: "BaseMessage", seconds: float, settings: ModelSettings) -> C
     return Call(read, wrote, (read * settings.price_in + wrote * settings.price_out) / 1e6, seconds)
 
 
-Place = tuple[Page, tuple[Word, ...], tuple[Word, ...]]  # the page, the words that print the value, the words before them
+Printed = tuple[Page, tuple[Word, ...], tuple[Word, ...]]  # the page, the words that print the value, the words before them
 
 
-def places_of(document: Document, text: str) -> Iterator[Place]:
+def places_of(document: Document, text: str) -> Iterator[Printed]:
     """Where a text is printed, whatever the spaces in it; it has to begin and end where a word or a number does."""
     wanted = _squeezed(text)
     if not wanted:
@@ -295,7 +305,7 @@ def _squeezed(text: str) -> str:
     return "".join(text.casefold().split())
 
 
-def _before(place: Place) -> str:
+def _before(place: Printed) -> str:
     return _squeezed(" ".join(word.text for word in place[2]))
 
 

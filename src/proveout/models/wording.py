@@ -56,7 +56,7 @@ def _of_kind(said: dict[str, float], kind: Kind, groups: Groups) -> list[str]:
         if said["column_sum"] >= 2:
             found.append(f"the sum of the {said['column_sum']:.0f} amounts above it")
         if said["net_of"]:
-            found.append("85 % of it is printed too, as its net would be")
+            found.append("what is left of it after the usual deduction is printed too")
     if kind == "date" and said["role"]:
         days = f"a range of {said['length'] + 1:.0f} days"
         found.append(f"the {'first' if said['role'] == 1 else 'last'} day of {days}")

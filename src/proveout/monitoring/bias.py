@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout.mission import Mission
-from proveout.models.values import same
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity, Example
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
 from proveout.monitoring.wording import day_said, listed
 from proveout.records import Route
+from proveout.values import same
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]

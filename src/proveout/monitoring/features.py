@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from proveout.errors import BadInput
 from proveout.mission import Mission
-from proveout.models.values import plain_name, value_of
+from proveout.values import plain_name, value_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]

@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout import documents
-from proveout.errors import BadInput, Busy, NoDocuments
+from proveout.errors import BadInput, Busy, NoDocuments, UnreadableDocument
 from proveout.progress import bar
-from proveout.records import Case, Document, Route
+from proveout.records import Case, Content, Route
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.cases import CaseKind
     from proveout.control import ControlPlane
     from proveout.journal import Answer, Decided, Journal
     from proveout.release import Release
@@ -41,8 +42,8 @@ TAUGHT = 200  # corrections, the newest; reading one takes 30 ms, and a build ma
 SHEET = "inbox.csv"  # file, day, segment: what is known of a case beside its bytes
 
 
-def inbox_cases(inbox: Path) -> list[Case]:
-    """The inbox's cases, oldest first. A file that lies there twice is one case.
+def inbox_cases(inbox: Path, kind: CaseKind) -> list[Case]:
+    """The inbox's cases of a kind, oldest first. A file that lies there twice is one case.
 
     `inbox.csv` beside the files may say each one's day and segment; without it the day is the file's own.
     Raises NoDocuments for a folder in which no document lies.
@@ -57,9 +58,10 @@ def inbox_cases(inbox: Path) -> list[Case]:
     for path in files:
         name = path.relative_to(inbox).as_posix()
         day, segment = known.get(name, (date.fromtimestamp(path.stat().st_mtime), ""))
-        sha256 = documents.sha256_of(path)
-        cases.setdefault(sha256, Case(sha256, name, day, segment))
-    return sorted(cases.values(), key=lambda case: (case.day or date.max, case.id))
+        (id, turn), content = kind.identify(path), documents.sha256_of(path)
+        case = Case(id, name, day, segment, turn, content if content != id else "")
+        cases.setdefault(case.key, case)
+    return sorted(cases.values(), key=lambda case: (case.day or date.max, case.turn, case.id))
 
 
 def documents_in(inbox: Path) -> list[Path]:
@@ -110,6 +112,7 @@ class Live:
     home: Path
     cache: Path | None = None  # of the reader
     _seen: int = field(default=0, init=False)  # position of the journal up to which the memory has taken it in
+    _contents: dict[str, str] = field(default_factory=dict, init=False)  # `Case.key` to the SHA-256 of its file
     _taught: tuple[object, Agent] | None = field(default=None, init=False)  # what the agent was taught, and the agent
 
     def run(self) -> dict[str, Any]:
@@ -123,9 +126,9 @@ class Live:
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             control = self.release.control(self.home, journal, self.originals.path, f"{self.release.id[:12]} {started}")
             effects = _carried_out(control)  # what a stop or a kill left undone
-            cases = inbox_cases(self.inbox)
-            done = journal.decided(case.id for case in cases)
-            new = [case for case in cases if case.id not in done]
+            cases = inbox_cases(self.inbox, self.kind)
+            done = journal.decided(case.key for case in cases)
+            new = [case for case in cases if case.key not in done]
             recorded: list[Decided] = []
             if new:
                 self._catch_up(journal)
@@ -138,7 +141,7 @@ class Live:
                     self._catch_up(journal)
                     for _ in batch:
                         step()
-            journal.to_parquet(self.home / "logs", list(self.release.mission.fields))
+            journal.to_parquet(self.home / "logs", self.release.mission)
             routes = Counter(one.decision.route.value for one in recorded)
             return {
                 "release": self.release.id,
@@ -150,6 +153,12 @@ class Live:
                 "stopped": control.stop.stopped(),
                 "refused": {one.case.path: one.decision.because[1] for one in recorded if one.decision.route is Route.REFUSE},
             }
+
+    @cached_property
+    def kind(self) -> CaseKind:
+        from proveout.cases import kind_of
+
+        return kind_of(self.release.mission)
 
     @cached_property
     def originals(self) -> documents.Originals:
@@ -164,14 +173,14 @@ class Live:
         from proveout.models import Correction
 
         new = [each for each in self.memory.corrections() if each[0].case not in self.release.learned]
-        kept = [each for each in new if each[0].case in self.originals][-TAUGHT:]
+        kept = [each for each in new if each[0].document in self.originals][-TAUGHT:]
         if self._taught and self._taught[0] == kept:
             return self._taught[1]
-        read = documents.read_many([self.originals.path(answer.case) for answer, _ in kept], cache=self.cache)
+        read = self.kind.read([self.originals.path(answer.document) for answer, _ in kept], self.cache)
         corrected = [
-            Correction(document, answer.fields, wrong)
-            for (answer, wrong), document in zip(kept, read, strict=True)
-            if isinstance(document, Document)
+            Correction(content, answer.fields, wrong)
+            for (answer, wrong), content in zip(kept, read, strict=True)
+            if not isinstance(content, UnreadableDocument)
         ]
         agent = self.release.agent(self.memory, self.cache, corrected)
         self._taught = kept, agent
@@ -181,7 +190,7 @@ class Live:
         from proveout.journal import Decided
 
         began = time.perf_counter()
-        decisions = agent.batch([self.originals.keep(case.id, self.inbox / case.path) for case in batch])
+        decisions = agent.batch([self.originals.keep(case.sha256, self.inbox / case.path) for case in batch])
         rulings = control.judge(decisions)
         seconds = (time.perf_counter() - began) / len(batch)
         return [Decided(case, said, ruled, seconds) for case, said, ruled in zip(batch, decisions, rulings, strict=True)]
@@ -189,31 +198,31 @@ class Live:
     def _catch_up(self, journal: Journal) -> None:
         """Take into the memory what was decided and answered since it was last done. Again after a kill, it changes nothing."""
         position = journal.position
-        decided = {one.case.id: one for one in journal.decisions(after=self._seen) if one.decision.route is not Route.REFUSE}
+        decided = {one.case.key: one for one in journal.decisions(after=self._seen) if one.decision.route is not Route.REFUSE}
+        self._contents |= {key: one.case.sha256 for key, one in decided.items()}
         answered = journal.answers() if journal.answers(after=self._seen) else {}
-        cases = [case for case in dict.fromkeys([*decided, *answered]) if case in self.originals]
-        read = documents.read_many([self.originals.path(case) for case in cases], cache=self.cache)
+        keys = [key for key in dict.fromkeys([*decided, *answered]) if self._contents.get(key, "") in self.originals]
+        read = self.kind.read([self.originals.path(self._contents[key]) for key in keys], self.cache)
         self.memory.add(
             record
-            for case, document in zip(cases, read, strict=True)
-            if isinstance(document, Document)
-            for record in self._records(document, decided.get(case), answered.get(case))
+            for key, content in zip(keys, read, strict=True)
+            if not isinstance(content, UnreadableDocument)
+            for record in self._records(key, content, decided.get(key), answered.get(key))
         )
         self._seen = position
 
-    def _records(self, document: Document, decided: Decided | None, answer: Answer | None) -> Iterator[Record]:
+    def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[Record]:
         """What the memory keeps of a case: what the agent decided, and what a person answered."""
-        from proveout.models.values import remembered
-        from proveout.retrieval import Record, case_text, written
+        from proveout.retrieval import Record
+        from proveout.values import remembered, written
 
-        text = case_text(document)
         if decided:
             said = {name: written(value.value) for name, value in decided.decision.fields.items()}
-            yield Record(document.sha256, text, said, decided.decision.document_class, "decision", document.sha256)
+            yield Record(key, content.text, said, decided.decision.document_class, "decision", content.id)
         if answer:
             kinds = self.release.mission.kinds
             told = {name: remembered(kinds[name], text) for name, text in answer.fields.items() if text and name in kinds}
-            yield Record(document.sha256, text, told, answer.document_class, "label", document.sha256)
+            yield Record(key, content.text, told, answer.document_class, "label", content.id)
 
 
 def _carried_out(control: ControlPlane) -> dict[str, str]:

@@ -152,7 +152,7 @@ def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide)
         for entry, decision in zip(entries, decisions, strict=True)
     }
     decided = [Decided(entry.case, decision) for entry, decision in zip(entries, decisions, strict=True)]
-    return write_log(decided, out, list(kinds), known)
+    return write_log(decided, out, release.mission, known)
 
 
 def compare(logs: Mapping[str, Path], tolerance: float = TOLERANCE) -> Parity:

@@ -16,8 +16,6 @@ from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout.errors import StaleIndex
-from proveout.records import Document, SimilarCase, Value
+from proveout.records import Content, SimilarCase, Value
 from proveout.retrieval.encoder import Encoder
 from proveout.retrieval.index import BOTH, Entry, Found, Index, Way
+from proveout.values import written
 
-WORDS = 400  # of the first page that are kept; notebooks/invoices/retrieval.py: layouts are found as well as with all
 NEARLY = 0.97  # share of words two texts have in common when they are one document; next month's order has up to 0.93
 KEPT = 4096  # vectors of recent queries, 6 MB: a batch is searched for similar cases, then for duplicates
 
@@ -39,17 +37,11 @@ class Record:
     """What was said of a case, by a person (a label) or by the agent (a decision)."""
 
     case: str
-    text: str  # `case_text` of its document
+    text: str  # of its content
     fields: Mapping[str, str] = field(default_factory=dict)  # as `written`
     document_class: str = ""
     origin: Literal["label", "decision"] = "decision"
     document: str = ""  # SHA-256 of the file
-
-
-def case_text(document: Document) -> str:
-    """The words of the first page that has any, in reading order: what a document is recognised by."""
-    words = next((page.words for page in document.pages if page.words), ())
-    return " ".join(word.text for word in words[:WORDS])
 
 
 def without_numbers(text: str) -> str:
@@ -59,17 +51,6 @@ def without_numbers(text: str) -> str:
     'Invoice # Flight to'
     """
     return " ".join(word for word in text.split() if not any(character.isdigit() for character in word))
-
-
-def written(value: Value) -> str:
-    """A value as the memory keeps and compares it.
-
-    >>> written(Decimal("1500")), written(date(2020, 3, 2)), written(" PQ 17 ")
-    ('1500.00', '2020-03-02', 'PQ 17')
-    """
-    if isinstance(value, Decimal):
-        return f"{value:.2f}"
-    return value.isoformat() if isinstance(value, date) else value.strip()
 
 
 def alikeness(a: str, b: str) -> float:
@@ -176,14 +157,14 @@ class Memory:
         return self.position
 
     def search(
-        self, text: str | Document, k: int = 5, position: int | None = None, ways: Sequence[Way] = BOTH
+        self, text: str | Content, k: int = 5, position: int | None = None, ways: Sequence[Way] = BOTH
     ) -> tuple[SimilarCase, ...]:
         """The k most similar past cases, best first; a document is never similar to itself."""
         return self.search_many([text], k, position, ways)[0]
 
     def search_many(
         self,
-        texts: Sequence[str | Document],
+        texts: Sequence[str | Content],
         k: int = 5,
         position: int | None = None,
         ways: Sequence[Way] = BOTH,
@@ -199,7 +180,7 @@ class Memory:
         return found
 
     def duplicate(
-        self, text: str | Document, values: Mapping[str, Value], on: Sequence[str], position: int | None = None
+        self, text: str | Content, values: Mapping[str, Value], on: Sequence[str], position: int | None = None
     ) -> str:
         """Which past case is the same business and why, as a sentence; "" when none is.
 
@@ -211,7 +192,7 @@ class Memory:
             if rows := self._rows_with(said, allowed):
                 agreed = ", ".join(f"{name} {value}" for name, value in said.items())
                 return f"case {self._records[rows[0]].case[:12]} has the same {agreed}"
-        printed = text if isinstance(text, str) else case_text(text)
+        printed = text if isinstance(text, str) else text.text
         if not printed.strip() or not allowed.any():
             return ""
         for hit in self._index.rank(self._vectors_of([_query(text)])[0], "", 20, allowed, ["vectors"]):
@@ -247,10 +228,10 @@ class Memory:
             raise StaleIndex(f"{self.folder}: position {position} is asked for, the memory has {self.position} records")
         return np.array(self._valid_to[:position], dtype=np.int64) >= position
 
-    def _without(self, text: str | Document, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _without(self, text: str | Content, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if isinstance(text, str):
             return allowed
-        own = [row for row in self._with.get(("", text.sha256), ()) if row < len(allowed)]
+        own = [row for row in self._with.get(("", text.id), ()) if row < len(allowed)]
         if not own:
             return allowed
         others = allowed.copy()
@@ -325,9 +306,9 @@ def _encoder_of(folder: Path) -> Encoder:
     return Encoder.load(tokens=json.loads(about.read_text(encoding="utf-8"))["tokens"]) if about.exists() else Encoder.load()
 
 
-def _query(text: str | Document) -> str:
+def _query(text: str | Content) -> str:
     """What is searched for: a person's words as they stand, a document by its words without numbers."""
-    return text if isinstance(text, str) else without_numbers(case_text(text))
+    return text if isinstance(text, str) else without_numbers(text.text)
 
 
 def _plain(text: str) -> str:

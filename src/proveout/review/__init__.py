@@ -13,8 +13,8 @@ from proveout.errors import BadInput
 from proveout.evaluation import verdicts
 from proveout.journal import Answer, Decided, Journal
 from proveout.mission import Mission
-from proveout.models.values import value_of
 from proveout.records import Route
+from proveout.values import value_of
 
 ENOUGH = 500  # waiting cases that are listed; a person answers about a hundred an hour
 
@@ -22,7 +22,7 @@ ENOUGH = 500  # waiting cases that are listed; a person answers about a hundred 
 def waiting(journal: Journal) -> list[Decided]:
     """Cases that go to a person and that nobody answered, those that wait longest first, at most 500."""
     answered = journal.answers()
-    asked = (one for one in journal.decisions() if one.decision.route is Route.REVIEW and one.case.id not in answered)
+    asked = (one for one in journal.decisions() if one.decision.route is Route.REVIEW and one.case.key not in answered)
     return list(islice(asked, ENOUGH))
 
 
@@ -44,9 +44,10 @@ def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: st
             value_of(mission.kinds[name], text)
         except ValueError as error:
             raise BadInput(f"{name}: {error}; write the value as it is printed, or nothing if the document has none") from error
-    return Answer(decided.case.id, said, by, document_class, verdicts(said, decided.decision, mission.kinds))
+    right = verdicts(said, decided.decision, mission.kinds)
+    return Answer(decided.case.id, said, by, document_class, right, turn=decided.case.turn)
 
 
 def rejection(decided: Decided, mission: Mission, by: str) -> Answer:
-    """A person says that a document is none of the mission's: it is of the class that is never acted on."""
-    return Answer(decided.case.id, {}, by, mission.classes[-1])
+    """A person says that a case is none of the mission's: it is of the first class that is never acted on, if there is one."""
+    return Answer(decided.case.id, {}, by, next(iter(mission.never_act_on), ""), turn=decided.case.turn)

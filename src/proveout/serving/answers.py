@@ -13,9 +13,9 @@ from proveout.control import Ruling
 from proveout.journal.prose import history, printed
 from proveout.records import Decision, Kind, Route
 from proveout.release import Release
-from proveout.retrieval.memory import written
 from proveout.serving.desk import Told
 from proveout.serving.register import Entry, Standing
+from proveout.values import written
 
 CASE = r"^[0-9a-f]{64}$"
 EXAMPLE = "ddae77570773f4d700d6d1e844475f44bd1cf110acf8dbf0646b9868baaf1c39"
@@ -57,17 +57,18 @@ class FieldAnswer(BaseModel):
     text: str = Field(examples=["$19,340.00"], description="As printed.")
     value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, days as ISO 8601.")
     kind: Kind
-    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right.")
+    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right; null: not calibrated.")
     automated: bool = Field(description="Whether the confidence passes the certified threshold.")
-    page: int = Field(ge=0, description="From 0.")
-    box: Box
+    tier: str = Field(examples=["ranker"], description="Which tier of the cascade says so.")
+    page: int | None = Field(ge=0, description="From 0; null where the value has no place.")
+    box: Box | None
     speaks_for: list[str] = Field(examples=[["stands right of “Total”"]])
     speaks_against: list[str]
 
 
 class Check(BaseModel):
     name: str
-    passed: bool
+    passed: bool | None = Field(description="null: there was nothing to compare.")
     because: str
 
 
@@ -98,7 +99,9 @@ class DecisionAnswer(BaseModel):
     similar: list[Similar]
     actions: list[Action]
     memory_position: int = Field(description="How much of the memory this decision could see.")
-    descriptors: dict[str, float | None] = Field(description="Of the input: pages, words, ocr_share.")
+    descriptors: dict[str, float | None] = Field(description="Of the input; of a document pages, words, ocr_share.")
+    dollars: float = Field(ge=0, description="What the tiers cost.")
+    turn: int = Field(ge=0, description="Of the case; most have one, 0.")
 
 
 class Happened(BaseModel):
@@ -175,6 +178,8 @@ def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind
         actions=actions(rulings),
         memory_position=said.memory_position,
         descriptors={name: _number(value) for name, value in said.descriptors.items()},
+        dollars=said.dollars,
+        turn=said.turn,
     )
 
 
@@ -224,16 +229,17 @@ def release(opened: Release) -> ReleaseAnswer:
     )
 
 
-def _field(value: records.FieldValue, kind: Kind, automated: bool) -> FieldAnswer:
-    box = value.box
+def _field(value: records.Output, kind: Kind, automated: bool) -> FieldAnswer:
+    place = value.place
     return FieldAnswer(
         text=_utf8(value.text),
         value=_utf8(written(value.value)),
         kind=kind,
         confidence=_number(value.confidence),
         automated=automated,
-        page=value.page,
-        box=Box(x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1),
+        tier=value.tier,
+        page=place.page if place else None,
+        box=Box(x0=place.box.x0, y0=place.box.y0, x1=place.box.x1, y1=place.box.y1) if place else None,
         speaks_for=[*map(_utf8, value.speaks_for)],
         speaks_against=[*map(_utf8, value.speaks_against)],
     )

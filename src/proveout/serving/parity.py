@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.identity import Accounts, Role
-from proveout.records import Action, Box, Check, Decision, FieldValue, SimilarCase
+from proveout.records import Action, Box, Check, Decision, Output, Place, SimilarCase
 from proveout.release import Release, Releases
 from proveout.serving import application
 from proveout.serving.answers import DecisionAnswer, FieldAnswer
@@ -65,13 +65,15 @@ def from_answer(said: DecisionAnswer) -> Decision:
         actions=tuple(Action(one.name, one.arguments, key="") for one in said.actions),
         memory_position=said.memory_position,
         descriptors={name: _number(value) for name, value in said.descriptors.items()},
+        dollars=said.dollars,
+        turn=said.turn,
     )
 
 
-def _field(said: FieldAnswer) -> FieldValue:
-    box, confidence = Box(**said.box.model_dump()), _number(said.confidence)
+def _field(said: FieldAnswer) -> Output:
+    place = Place(said.page, Box(**said.box.model_dump())) if said.box and said.page is not None else None
     for_it, against_it = tuple(said.speaks_for), tuple(said.speaks_against)
-    return FieldValue(said.text, said.value, confidence, said.page, box, for_it, against_it)
+    return Output(said.text, said.value, _number(said.confidence), place, said.tier, for_it, against_it)
 
 
 def _number(said: float | None) -> float:

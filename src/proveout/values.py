@@ -147,8 +147,6 @@ def remembered(kind: Kind, text: str) -> str:
     >>> remembered("amount", "$1,500"), remembered("date", "3/2/20"), remembered("date", "02/235/20")
     ('1500.00', '2020-03-02', '02/235/20')
     """
-    from proveout.retrieval import written
-
     try:
         return written(value_of(kind, text))
     except ValueError:
@@ -187,3 +185,14 @@ def value_of(kind: Kind, text: str) -> Value:
             raise ValueError(f"neither yes nor no: {text!r}")
         return flag
     return " ".join(text.split())
+
+
+def written(value: Value) -> str:
+    """A value as text that compares: amounts with two decimals, days as ISO 8601.
+
+    >>> written(Decimal("1500")), written(date(2020, 3, 2)), written(" PQ 17 ")
+    ('1500.00', '2020-03-02', 'PQ 17')
+    """
+    if isinstance(value, Decimal):
+        return f"{value:.2f}"
+    return value.isoformat() if isinstance(value, date) else value.strip()
