@@ -426,9 +426,10 @@ def _version(entries: list[Entry], columns: Mapping[str, Any], pages: list[dict[
 
 def _plain(entry: Entry) -> dict[str, Any]:
     """A row of the manifest."""
-    row = asdict(entry)
-    case = row.pop("case")
-    return {**case, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
+    row, case = asdict(entry), entry.case
+    del row["case"]
+    known = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
+    return {**known, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
 
 
 def _entry(row: dict[str, Any]) -> Entry:
