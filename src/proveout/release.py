@@ -3,8 +3,11 @@
 `freeze` puts code, prompts, model, index, policy, mission, calibration and the environment's versions under one SHA-256 and
 copies them to `<root>/<id>/`. The same parts are the same release, whoever freezes them and when.
 `Releases(root)` lists, promotes, rolls back and opens; who promoted what and when is in `history.jsonl`, append-only.
+`<root>/<id>/code` is an import root. A release decides only in a process that runs exactly this code with exactly the pinned
+versions; anywhere else it raises OtherCode, so that an id never stands for other code than was frozen under it.
 Covered: a full disk or a kill while freezing (written aside, named at the end), a file that changed since (`open` says which).
-Not covered: who may promote, and the memory: it stands outside the release, which holds only what it began with.
+Not covered: who may promote, and the memory: it stands outside the release, which holds only what it began with; a package
+that is replaced on disk under a running process, which has read most of it, but not all.
 """
 
 import ast
@@ -25,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proveout
-from proveout.errors import BadModel, NoRelease
+from proveout.errors import BadModel, NoRelease, OtherCode
 from proveout.journal.codec import canonical
 from proveout.mission import Mission, load
 
@@ -39,10 +42,12 @@ if TYPE_CHECKING:
     from proveout.prompts import Prompts
     from proveout.retrieval import Encoder, Memory
 
-FORMAT = 1
+FORMAT = 2  # 2: the code is an import root
 MANIFEST = "release.json"
 DERIVED = {"index": frozenset({"vectors.npy", "chroma"})}  # rebuilt from the rest of the part, so they do not count for its id
 SHORT = 12  # hex digits shown to people
+NAMED = 3  # files or versions that a message names; the rest is counted
+ANEW = "make a new release: proveout build, then proveout release promote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ class Release:
         from proveout.models import Extractor
         from proveout.models.language_model import LanguageModelTier, chat_model
 
+        self.require_own_code()
         settings = self.prompts.model
         tier = LanguageModelTier(chat_model(settings), self.prompts, self.mission, settings) if settings else None
         extractor = Extractor.load(self.path("model")).taught(corrected)
@@ -141,21 +147,44 @@ class Release:
         from proveout.actions import connectors
         from proveout.control import ControlPlane, StopSwitch
 
+        self.require_own_code()
         hands = connectors(home / "effects", original)
         return ControlPlane(self.mission, self.policy, self.calibration, hands, journal, StopSwitch(home / "STOP"), run)
 
+    def require_own_code(self) -> None:
+        """Raises OtherCode unless this process runs the code and the versions that the release pins.
+
+        Whatever executes a release calls it first.
+        """
+        if self.other_code:
+            raise OtherCode(
+                f"release {self.id[:SHORT]} was frozen with other code than this process runs ({few(self.other_code)}); "
+                f"`proveout run` and a restarted server run the release's own code. Or {ANEW}"
+            )
+        if self.other_versions:
+            raise OtherCode(
+                f"release {self.id[:SHORT]} pins other versions: {few(self.other_versions)}. Install those, or {ANEW}"
+            )
+
+    @cached_property
+    def other_code(self) -> tuple[str, ...]:
+        """Files of the package that differ between this release and this process."""
+        files: Mapping[str, str] = self.manifest["files"]
+        frozen = {place: digest for place, digest in files.items() if place.startswith("code/")}
+        running = _running()
+        changed = sorted(place for place in {*frozen, *running} if frozen.get(place) != running.get(place))
+        return tuple(place.removeprefix("code/") for place in changed)
+
+    @cached_property
+    def other_versions(self) -> tuple[str, ...]:
+        """Pinned versions that are not the ones here, each with both."""
+        pinned: Mapping[str, str] = self.manifest["content"]["environment"]
+        versions = {name: (then, _version(name)) for name, then in sorted(pinned.items())}
+        return tuple(f"{name} {then} then, {now} now" for name, (then, now) in versions.items() if then != now)
+
     def differences(self) -> list[str]:
-        """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""
-        content = self.manifest["content"]
-        then, now = content["environment"], _environment(self.path("code"))
-        found = [
-            f"{name} {then.get(name, 'missing')} then, {now.get(name, 'missing')} now"
-            for name in sorted({*then, *now})
-            if then.get(name) != now.get(name)
-        ]
-        if _part_id("code", _hashes(_sources())) != content["parts"]["code"]:
-            found.append("the code of proveout changed")
-        return found
+        """How what runs here differs from what this release pins, in words: versions, then code. Empty: not at all."""
+        return [*self.other_versions, *([f"the code of {few(self.other_code)}"] if self.other_code else [])]
 
 
 class Releases:
@@ -212,6 +241,8 @@ class Releases:
     def _listed(self, id: str, promoted: bool) -> Listed:
         try:
             about = _read_manifest(self.root / id / MANIFEST)
+        except OtherCode as error:
+            return Listed(id, "", "", {}, promoted, str(error))
         except BadModel as error:
             return Listed(id, "", "", {}, promoted, f"DAMAGED: {error}")
         content = about["content"]
@@ -349,8 +380,23 @@ def _package() -> Path:
 
 
 def _sources() -> dict[str, Path]:
-    """The package's own files, as `code/...`."""
-    return _files("code", _package())
+    """The package's own files, as `code/proveout/...`."""
+    return _files("code/proveout", _package())
+
+
+@cache
+def _running() -> Mapping[str, str]:
+    """The digests of this process's code, read once: what is installed under it later is not what it runs."""
+    return _hashes(_sources())
+
+
+def few(names: Sequence[str]) -> str:
+    """
+    >>> few(["a.py", "b.py"]), few(["a.py", "b.py", "c.py", "d.py", "e.py"])
+    ('a.py, b.py', 'a.py, b.py, c.py and 2 more')
+    """
+    more = [f" and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return "".join([", ".join(names[:NAMED]), *more])
 
 
 def _files(name: str, path: Path) -> dict[str, Path]:
@@ -385,12 +431,20 @@ def _sha256(path: Path) -> str:
 
 def _environment(package: Path) -> dict[str, str]:
     """Python's version and those of the distributions that the package's sources import."""
-    from importlib.metadata import version
-
     imported = {name for source in package.rglob("*.py") for name in _imports(source.read_bytes())}
     known = _distributions()
     distributions = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
-    return {"python": ".".join(map(str, sys.version_info[:3]))} | {name: version(name) for name in distributions}
+    return {name: _version(name) for name in ("python", *distributions)}
+
+
+def _version(name: str) -> str:
+    """Of Python, or of an installed distribution."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return ".".join(map(str, sys.version_info[:3])) if name == "python" else version(name)
+    except PackageNotFoundError:
+        return "missing"
 
 
 @cache
@@ -416,8 +470,10 @@ def _imports(source: bytes) -> frozenset[str]:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise BadModel(f"{path}: a release of format {about['format']}, this version reads {FORMAT}; update proveout")
+        if about["format"] > FORMAT:
+            raise OtherCode(f"{path}: frozen by a later version (format {about['format']}, not {FORMAT}); update proveout")
+        if about["format"] < FORMAT:
+            raise OtherCode(f"{path}: frozen by an earlier version, without code that can be run; {ANEW}")
         about["content"]["parts"], about["content"]["environment"], about["files"], about["frozen"], about["headline"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{path}: not a release ({type(error).__name__}: {error}); freeze it again: proveout build") from error
