@@ -468,12 +468,13 @@ def _imports(source: bytes) -> frozenset[str]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    name = path.parent.name[:SHORT]
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["format"] > FORMAT:
-            raise OtherCode(f"{path}: frozen by a later version (format {about['format']}, not {FORMAT}); update proveout")
+            raise OtherCode(f"release {name} was frozen by a later version, in format {about['format']}; update proveout")
         if about["format"] < FORMAT:
-            raise OtherCode(f"{path}: frozen by an earlier version, without code that can be run; {ANEW}")
+            raise OtherCode(f"release {name} was frozen by an earlier version, without code that can be run; {ANEW}")
         about["content"]["parts"], about["content"]["environment"], about["files"], about["frozen"], about["headline"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{path}: not a release ({type(error).__name__}: {error}); freeze it again: proveout build") from error

@@ -149,7 +149,7 @@ def releases(space: Workspace) -> None:
     known = Releases(space.releases)
     for one in known.list():
         say(str(one))
-        if one.promoted:
+        if one.promoted and one.parts:
             _warn_of_differences(known)
 
 
@@ -161,7 +161,7 @@ def release(space: Workspace, wanted: str) -> None:
     opened = known.open(wanted)
     content, frozen = opened.manifest["content"], opened.manifest["frozen"]
     rows = [("mission", content["mission"]), ("frozen", minute(frozen)), ("scores", opened.manifest["headline"] or "none")]
-    rows += [(name, id[:SHORT]) for name, id in content["parts"].items()]
+    rows += [(f"part {name}", id[:SHORT]) for name, id in content["parts"].items()]
     done = {"promote": "promoted", "rollback": "returned to"}
     rows += [
         (done[entry["what"]], f"{minute(entry['at'])} by {entry['by']}")
@@ -170,7 +170,7 @@ def release(space: Workspace, wanted: str) -> None:
     ]
     say(f"release {opened.id} in {short(opened.folder)}")
     for name, text in [*rows, ("pins", "; ".join(opened.differences()) or "exactly what is installed here")]:
-        say(f"  {name:12} {text}")
+        say(f"  {name:16} {text}")
 
 
 def minute(at: str) -> str:
