@@ -30,10 +30,8 @@ def frozen(home: Path, mission: str, day: str) -> None:
 
 def command(root: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PROVEOUT_")}
-    line = [*PROVEOUT, *map(str, words)]
-    return subprocess.run(
-        line, cwd=root, env=outside | environment, capture_output=True, text=True, input="correct horse battery"
-    )
+    line, typed = [*PROVEOUT, *map(str, words)], "correct horse battery"
+    return subprocess.run(line, cwd=root, env=outside | environment, capture_output=True, text=True, input=typed)
 
 
 def test_a_home_is_whose_it_was_first(root, tmp_path) -> None:
