@@ -30,6 +30,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     began = time.perf_counter()
     folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
     space = Workspace.find(mission, folder)
+    space.claim()
     if data is None:
         data = space.home / "synthetic"
         with _step(f"1/6  Documents: a dated stream of {documents} synthetic ones, with known drift and a known bias"):
@@ -40,7 +41,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
         built = work.build(space, data, None, False, True)
     with _step("3/6  Promote"):
         if built.ran or not any(one.promoted for one in Releases(space.releases).list()):
-            work.promote(space, "latest")
+            work.promote(space, "latest", yes=True)
         else:
             say("  no new release: what was promoted stays, or what was rolled back to")
     with _step("4/6  Run: the release decides the live stream, day by day"):

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.errors import BadInput, NoDocuments, NoRelease
+from proveout.errors import BadInput, BadModel, NoDocuments, NoRelease
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
     from proveout.pipeline import Built
     from proveout.records import Decision
-    from proveout.release import Release
+    from proveout.release import Release, Releases
 
 
 def say(text: str = "") -> None:
@@ -33,14 +33,18 @@ def new(name: str, template: str) -> None:
     from proveout.cli.new import new as begin
     from proveout.workspace import project_root
 
-    folder = begin(project_root(), name, template)
+    root = project_root()
+    folder = begin(root, name, template)
+    of = f"--mission {name}"
+    if os.environ.get("PROVEOUT_HOME"):  # another mission's workspace
+        of += f" --home {short(root / 'work' / name)}"
     last = max((folder / "examples").glob("*.txt"))
     does = {"questions": "answers questions of bills", "flags": "answers yes or no of letters"}[template]
     say(f"mission {name} in {short(folder)}: {does} until you say otherwise in mission.yaml and prompts/")
     say("it builds as it is, from the examples beside it; next:")
-    say(f"  proveout build --mission {name}")
-    say(f"  proveout release promote --mission {name}")
-    say(f"  proveout show {short(last)} --mission {name}")
+    say(f"  proveout build {of}")
+    say(f"  proveout release promote {of}")
+    say(f"  proveout show {short(last)} {of}")
 
 
 # --- build -----------------------------------------------------------------------------------------------------------
@@ -76,7 +80,7 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
             f"{env['data']}: no such folder; expected documents and a labels.csv. "
             f"Name one with --data, or make synthetic ones: proveout synthesize {env['data']}"
         )
-    space.home.mkdir(parents=True, exist_ok=True)
+    space.claim()
     (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
 
     def tell(result: Any) -> None:
@@ -142,21 +146,103 @@ def parity(space: Workspace, tolerance: float) -> bool:
 def releases(space: Workspace) -> None:
     from proveout.release import Releases
 
-    for line in Releases(space.releases).list():
-        say(str(line))
+    known = Releases(space.releases)
+    for one in known.list():
+        say(str(one))
+        if one.promoted and one.parts:
+            _warn_of_differences(known)
 
 
-def promote(space: Workspace, release: str) -> None:
+def release(space: Workspace, wanted: str) -> None:
+    """Say what a release is made of, who promoted it, and how what is installed here differs from what it pins."""
+    from proveout.release import SHORT, Releases
+
+    known = Releases(space.releases)
+    opened = known.open(wanted)
+    content, frozen = opened.manifest["content"], opened.manifest["frozen"]
+    rows = [("mission", content["mission"]), ("frozen", minute(frozen)), ("scores", opened.manifest["headline"] or "none")]
+    rows += [(f"part {name}", id[:SHORT]) for name, id in content["parts"].items()]
+    done = {"promote": "promoted", "rollback": "returned to"}
+    rows += [
+        (done[entry["what"]], f"{minute(entry['at'])} by {entry['by']}")
+        for entry in known.history()
+        if entry["release"] == opened.id
+    ]
+    say(f"release {opened.id} in {short(opened.folder)}")
+    for name, text in [*rows, ("pins", "; ".join(opened.differences()) or "exactly what is installed here")]:
+        say(f"  {name:16} {text}")
+
+
+def minute(at: str) -> str:
+    """
+    >>> minute("2026-11-25T09:13:20+00:00")
+    '2026-11-25 09:13 UTC'
+    """
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
+def _warn_of_differences(known: Releases) -> None:
+    """Say what a person has to know of the promoted release where something else is installed than it pins."""
+    from proveout.release import ANEW, few
+
+    try:
+        promoted = known.promoted()
+    except BadModel as error:
+        say(f"  it decides nothing: {error}")
+        return
+    if promoted.other_versions:
+        say(f"  it decides nothing here, it pins {few(promoted.other_versions)}: install those, or {ANEW}")
+    if promoted.other_code:
+        say(f"  it runs its own frozen code; what is installed differs in {few(promoted.other_code)}. To use that, {ANEW}")
+
+
+def promote(space: Workspace, release: str, yes: bool = False) -> bool:
+    """Whether the release decides from now on. Where it loses against the promoted one, a person is asked."""
+    from proveout.cli.promotion import compare
     from proveout.release import Releases
 
-    promoted = Releases(space.releases).promote(release, by=_person())
-    say(f"release {promoted[:12]} decides from now on; back with: proveout release rollback")
+    known = Releases(space.releases)
+    candidate = known.open(release)
+    theirs = candidate.manifest["content"]["mission"]
+    if theirs != space.mission.mission:
+        raise BadInput(
+            f"release {candidate.id[:12]} decides the cases of mission `{theirs}`, not of `{space.mission.mission}`; "
+            f"name a release of `{space.mission.mission}`: proveout release list"
+        )
+    try:
+        changes = compare(known.promoted(), candidate)
+    except (NoRelease, BadModel):  # nothing to lose against, or nothing that could decide
+        changes = []
+    if any(change.is_loss for change in changes):
+        say(f"release {candidate.id[:12]} is not as good as {known.current()[:12]}, which decides now:")
+        say(f"{'':46}{'promoted':>10}{'this':>9}")
+        for change in changes:
+            say(str(change))
+        if not yes and not _agreed("promote it all the same?"):
+            say("nothing was promoted")
+            return False
+    known.promote(candidate.id, by=_person())
+    say(f"release {candidate.id[:12]} decides from now on; back with: proveout release rollback")
+    _warn_of_differences(known)
+    return True
+
+
+def _agreed(question: str) -> bool:
+    """What a person at the terminal says. Raises BadInput where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise BadInput("there is no terminal to ask on, so nothing was done; to do it all the same, add --yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def rollback(space: Workspace) -> None:
     from proveout.release import Releases
 
-    say(f"back to release {Releases(space.releases).rollback(by=_person())[:12]}")
+    known = Releases(space.releases)
+    say(f"back to release {known.rollback(by=_person())[:12]}")
+    _warn_of_differences(known)
 
 
 def _person() -> str:
@@ -243,7 +329,9 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
     }
 
 
-def show(space: Workspace, document: str, again: bool) -> None:
+def show(
+    space: Workspace, document: str, again: bool, before_deciding: Callable[[Workspace], None] = lambda space: None
+) -> None:
     """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
     from proveout.documents import Originals, sha256_of
     from proveout.journal import Journal
@@ -262,6 +350,7 @@ def show(space: Workspace, document: str, again: bool) -> None:
             say(f"{one.case.path}\n\n{printed(one.decision, one.rulings)}\n")
             say(history(journal.events(found[0].case.id)).replace(str(space.home), short(space.home)))
             return
+        before_deciding(space)
         path = path if path.is_file() else Originals(space.originals).path(found[0].case.id)
         opened, agent = _open(space)
         decision = agent.invoke(path)
@@ -340,15 +429,19 @@ def status(space: Workspace) -> None:
     from proveout.journal import Journal
     from proveout.pipeline import freshness
     from proveout.release import Releases
+    from proveout.workspace import owner
 
     say(f"mission {space.name} in {short(space.home)}")
     if stopped := StopSwitch(space.home / "STOP").stopped():
         say(f"EFFECTS WAIT: {stopped}; lift it with: proveout stop --lift")
     try:
-        say(f"release {Releases(space.releases).current()[:12]} is promoted")
+        known = Releases(space.releases)
+        say(f"release {known.current()[:12]} is promoted")
+        _warn_of_differences(known)
     except NoRelease as error:
         say(f"release: {error}")
-        others = [path.parent for path in sorted((space.root / "work").glob("*/releases")) if path.parent != space.home]
+        homes = [path.parent for path in sorted((space.root / "work").glob("*/releases"))]
+        others = [home for home in homes if home != space.home and owner(home) == space.name]
         if others:
             say(f"there is one in {', '.join(map(short, others))}; look there with: export PROVEOUT_HOME={short(others[0])}")
     for line in clock.status(space):
@@ -366,6 +459,7 @@ def status(space: Workspace) -> None:
 def stop(space: Workspace, because: str, lift: bool) -> None:
     from proveout.control import StopSwitch
 
+    space.claim()
     switch = StopSwitch(space.home / "STOP")
     if lift:
         switch.lift()
