@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 import proveout
 from program import PROVEOUT
-from proveout.calibration import Calibration
+from proveout.calibration import Calibration, Calibrations
 from proveout.cli import work
 from proveout.errors import BadInput, BadModel, BadSpec, NoRelease, OtherCode
 from proveout.identity import Accounts, Role
@@ -40,7 +40,8 @@ def parts(tmp_path: Path) -> dict[str, Path]:
     (build / "index").mkdir()
     (build / "index" / "records.jsonl").write_text('{"case": "c1", "text": "an invoice"}\n')
     (build / "index" / "vectors.npy").write_bytes(b"floats")
-    Calibration.fit({"advertiser": [(0.9, True)] * 60}, PROMISE).save(build / "calibration.json")
+    fitted = Calibration.fit({"advertiser": [(0.9, True)] * 60}, PROMISE)
+    Calibrations({"ranker": fitted}).save(build / "calibration.json")
     return {
         "prompts": DESIGN / "prompts",
         "model": build / "model",
@@ -97,7 +98,7 @@ def test_evidence_is_kept_and_does_not_count(releases: Releases, parts, tmp_path
 def test_an_open_release_gives_what_was_frozen(releases: Releases, parts) -> None:
     release = releases.open(releases.freeze(parts)[:12])
     assert release.mission.mission == "invoices"
-    assert release.calibration.certificates["advertiser"].n == 60
+    assert release.calibrations.by_tier["ranker"].certificates["advertiser"].n == 60
     assert release.path("policy").read_text() == (DESIGN / "policy.cedar").read_text()
     assert release.policy.mission == release.mission
     assert (release.path("code") / "proveout" / "release.py").exists()
