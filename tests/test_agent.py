@@ -99,13 +99,13 @@ def test_title_day_layout_and_file_name_are_no_inputs(dataset, agent, tmp_path):
         other.labels("train"),
         mission,
         Prompts.load(DESIGN / "prompts"),
-        agent.extractor.settings,
+        agent.tiers["ranker"].extractor.settings,
         other.classes("train"),
     )
     test = sorted(dataset.documents("test"), key=lambda document: document.sha256)
     same_test = sorted(other.documents("test"), key=lambda document: document.sha256)
     assert [document.sha256 for document in test] == [document.sha256 for document in same_test]
-    assert learned.extract(same_test) == agent.extractor.extract(test)
+    assert learned.extract(same_test) == agent.tiers["ranker"].extractor.extract(test)
     assert agent.batch(same_test) == agent.batch(test)
 
 

@@ -15,7 +15,7 @@ from proveout import mission as missions
 from proveout import plugins
 from proveout.agent import Agent
 from proveout.agent.cascade import calibrate
-from proveout.errors import BadInput
+from proveout.errors import BadInput, OtherCode
 from proveout.journal import Journal
 from proveout.models import tiers
 from proveout.pipeline.live import Live
@@ -160,7 +160,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (packages / "talk-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: talk\nVersion: 1.0\n")
     (packages / "talk-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(packages)
-    plugins._brought.cache_clear()
+    plugins._points.cache_clear()
     (tmp_path / "mission.yaml").write_text(MISSION.replace("TICKETS", str(tmp_path / "tickets.jsonl")))
     (tmp_path / "policy.cedar").write_text(POLICY)
     prompts = tmp_path / "prompts"
@@ -172,7 +172,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     words = {"refund": ["money", "back", "refund"], "delivery": ["where", "parcel", "delivery"]}
     (tmp_path / "model" / "keywords.json").write_text(json.dumps(words))
     yield tmp_path
-    plugins._brought.cache_clear()
+    plugins._points.cache_clear()
 
 
 def says(inbox: Path, customer: str, *turns: str) -> Path:
@@ -247,6 +247,15 @@ def test_a_name_that_no_package_brings_is_refused(desk: Path) -> None:
     assert plugins.find("tiers", "keywords").__name__ == "Keywords"
     with pytest.raises(BadInput, match="unknown tier `keyword`; did you mean `keywords`"):
         plugins.find("tiers", "keyword")
+
+
+def test_a_release_pins_the_version_of_a_package_that_its_mission_needs(desk: Path) -> None:
+    releases = freeze(desk)
+    assert releases.promoted().manifest["content"]["environment"]["talk"] == "1.0"
+    about = desk / "packages" / "talk-1.0.dist-info" / "METADATA"
+    about.write_text(about.read_text().replace("Version: 1.0", "Version: 2.0"))
+    with pytest.raises(OtherCode, match=r"talk 1\.0 then, 2\.0 now"):
+        releases.promoted().agent(Memory.open(desk / "memory", store=""))
 
 
 def test_a_day_of_a_turn_is_the_day_of_its_file(desk: Path) -> None:

@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ import proveout
 from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode
 from proveout.journal.codec import canonical
 from proveout.mission import Mission, load
+from proveout.plugins import distributions
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
@@ -186,10 +187,11 @@ class Releases:
         """
         sources = {"code": _sources()} | {name: _files(name, Path(path)) for name, path in parts.items()}
         kept = {f"evidence/{name}": _files(f"evidence/{name}", Path(path)) for name, path in (evidence or {}).items()}
+        mission = load(parts["mission"])
         content = {
-            "mission": load(parts["mission"]).mission,
+            "mission": mission.mission,
             "parts": {name: _part_id(name, _hashes(files)) for name, files in sources.items()},
-            "environment": _environment(_package()),
+            "environment": _environment(_package(), distributions(mission.plugin_names)),
         }
         id = hashlib.sha256(canonical(content).encode()).hexdigest()
         target, aside = self.root / id, self.root / f".{id[:SHORT]}-{uuid.uuid4().hex[:8]}.part"
@@ -418,12 +420,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _environment(package: Path) -> dict[str, str]:
-    """Python's version and those of the distributions that the package's sources import."""
+def _environment(package: Path, plugins: Iterable[str] = ()) -> dict[str, str]:
+    """Python's version, those of the distributions that the package's sources import, and those that bring plug-ins."""
     imported = {name for source in package.rglob("*.py") for name in _imports(source.read_bytes())}
     known = _distributions()
-    distributions = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
-    return {name: _version(name) for name in ("python", *distributions)}
+    imports = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
+    return {name: _version(name) for name in ("python", *imports, *sorted(plugins))}
 
 
 def _version(name: str) -> str:
