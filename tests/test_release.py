@@ -517,6 +517,13 @@ def test_what_loses_nothing_is_promoted_without_a_question(home, parts, metrics)
     assert known.current() == better
 
 
+def test_where_nothing_can_be_compared_it_says_so(home, parts) -> None:
+    known = Releases(home / "releases")
+    other = known.freeze(retrained(parts, "never evaluated"))
+    said = promote(home, other)
+    assert known.current() == other and "nothing is compared" in said.stdout, said.stderr
+
+
 def test_a_release_of_another_mission_is_never_promoted(bills, home) -> None:
     space = replace(Workspace.find("bills", start=bills), home=home)
     with pytest.raises(BadInput, match="decides the cases of mission `invoices`, not of `bills`"):

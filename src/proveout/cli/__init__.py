@@ -398,7 +398,7 @@ def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invo
 
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
-    """Every release with its day, its scores, and which one is promoted."""
+    """Every release with its day, its scores, which one is promoted, and whether something else than that is installed."""
     from proveout.cli import work
 
     work.releases(_workspace(mission, home))

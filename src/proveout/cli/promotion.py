@@ -2,7 +2,7 @@
 
 Compared on each test split: the share of cases that no person touches, and field by field how many values are automated and
 how many of those are right.
-Not covered: whether a difference is chance; and releases that were evaluated on other splits, of which nothing is compared.
+Not covered: whether a difference is chance, and whether the documents of a split are the same as before.
 """
 
 from __future__ import annotations
@@ -38,10 +38,14 @@ class Change:
         return f"{line}  worse" if self.is_loss else line
 
 
-def compare(before: Release, after: Release) -> list[Change]:
-    """What differs between two releases' evaluations in the tenth of a percent that is shown; nothing where one has none."""
+def compare(before: Release, after: Release) -> list[Change] | None:
+    """What differs between two releases' evaluations, in tenths of a percent as they are shown.
+
+    None where there is nothing to compare: one was never evaluated, or not on a split of the other.
+    """
     old, new = _evaluated(before), _evaluated(after)
-    return [change for split in old if split in new for change in _changes(split, old[split], new[split])]
+    splits = [split for split in old if split in new]
+    return [change for split in splits for change in _changes(split, old[split], new[split])] if splits else None
 
 
 def _changes(split: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -59,8 +63,8 @@ def _shares(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
     yield "no person touches", metrics.get("no_person_touches")
     for name, rates in metrics.get("automated", {}).get("fields", {}).items():
         if name != "micro":
-            yield f"{name} automated", rates["coverage"]
-            yield f"{name} {RIGHT}", rates["precision"]
+            yield f"{name} automated", rates.get("coverage")
+            yield f"{name} {RIGHT}", rates.get("precision")
 
 
 def _evaluated(release: Release) -> dict[str, Mapping[str, Any]]:

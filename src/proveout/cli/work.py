@@ -17,6 +17,7 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.cli.promotion import Change
     from proveout.pipeline import Built
     from proveout.records import Decision
     from proveout.release import Release, Releases
@@ -203,17 +204,22 @@ def promote(space: Workspace, release: str, yes: bool = False) -> bool:
 
     known = Releases(space.releases)
     candidate = known.open(release)
-    theirs = candidate.manifest["content"]["mission"]
-    if theirs != space.mission.mission:
+    frozen_for, mission = candidate.manifest["content"]["mission"], space.mission.mission
+    if frozen_for != mission:
         raise BadInput(
-            f"release {candidate.id[:12]} decides the cases of mission `{theirs}`, not of `{space.mission.mission}`; "
-            f"name a release of `{space.mission.mission}`: proveout release list"
+            f"release {candidate.id[:12]} decides the cases of mission `{frozen_for}`, not of `{mission}`; "
+            f"choose one of `{mission}`: proveout release list"
         )
+    changes: list[Change] | None = []
     try:
         changes = compare(known.promoted(), candidate)
-    except (NoRelease, BadModel):  # nothing to lose against, or nothing that could decide
-        changes = []
-    if any(change.is_loss for change in changes):
+    except NoRelease:
+        pass  # it is the first
+    except BadModel as error:
+        say(f"nothing is compared: {error}")
+    if changes is None:
+        say(f"nothing is compared: {known.current()[:12]}, which decides now, was not evaluated on the same test splits")
+    elif any(change.is_loss for change in changes):
         say(f"release {candidate.id[:12]} is not as good as {known.current()[:12]}, which decides now:")
         say(f"{'':46}{'promoted':>10}{'this':>9}")
         for change in changes:
