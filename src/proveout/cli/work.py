@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,7 @@ def _last_data(space: Workspace) -> Path | None:
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
+    from proveout.corpus import check_labels
     from proveout.pipeline import build as run_build
 
     env = environment(space, data, say)
@@ -76,6 +77,8 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
             f"{env['data']}: no such folder; expected documents and a labels.csv. "
             f"Name one with --data, or make synthetic ones: proveout synthesize {env['data']}"
         )
+    if (env["data"] / "labels.csv").exists():
+        check_labels(env["data"] / "labels.csv", space.mission, space.answers / "labels.csv")
     space.home.mkdir(parents=True, exist_ok=True)
     (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
 
@@ -85,7 +88,31 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
 
     built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=tell)
     say(f"{len(built.ran)} of {len(built.tasks)} steps ran in {built.seconds:.1f} s; products: {short(space.build)}")
+    for line in unlabelled(space):
+        say(line)
     return built
+
+
+def unlabelled(space: Workspace) -> list[str]:
+    """What the last build could not learn or certify because nobody labelled it, a line for each such field."""
+    from proveout.corpus import Dataset
+    from proveout.models.values import says
+
+    if not (space.build / "curate" / "dataset").exists():
+        return []
+    data, lines = Dataset.load(space.build / "curate" / "dataset"), []
+    for name, kind in space.mission.kinds.items():
+        labelled = {
+            split: sum(says(kind, labels.get(name, "")) for labels in data.labels(split).values())
+            for split in ("train", "calibration")
+        }
+        if not any(says(kind, entry.labels.get(name, "")) for entry in data.chosen()):
+            lines.append(f"{name}: no labelled value, so it is never extracted or automated; label some in labels.csv")
+        elif not labelled["train"]:
+            lines.append(f"{name}: no labelled value to train on, so it is never extracted or automated; label some of the split train")
+        elif not labelled["calibration"]:
+            lines.append(f"{name}: no labelled value to calibrate on, so it is never automated; label some of the split calibration")
+    return lines
 
 
 def why(space: Workspace, task: str, data: Path | None) -> str:
@@ -374,8 +401,12 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
         say("no effect happens until: proveout stop --lift")
 
 
-def label(space: Workspace, labels: Path, until: date | None = None) -> int:
-    """Add to the journal what people say of decided cases, or of those received `until` a day. Nothing is said twice."""
+def label(space: Workspace, labels: Path, until: date | None = None, later: Container[str] = ()) -> int:
+    """Add to the journal what people say of decided cases. Nothing is said twice.
+
+    `until`: only of cases received until that day; a case without a day is left out. `later`: ids of cases that nobody has
+    looked at yet.
+    """
     from proveout.corpus import read_labels
     from proveout.evaluation import verdicts
     from proveout.journal import Answer, Journal
@@ -383,13 +414,19 @@ def label(space: Workspace, labels: Path, until: date | None = None) -> int:
     table = labels / "labels.csv" if labels.is_dir() else labels
     rows = read_labels(table, space.mission).rows
     with Journal(space.home / "journal.db") as journal:
-        cases = (one for one in journal.decisions() if until is None or (one.case.day or date.min) <= until)
-        found = [(one, row) for one in cases if (row := rows.get(Path(one.case.path).stem)) and row.fields]
+        known = [
+            (one, row)
+            for one in journal.decisions()
+            if one.case.id not in later and (row := rows.get(Path(one.case.path).stem)) and row.fields
+        ]
+        chosen = [(one, row) for one, row in known if until is None or (one.case.day and one.case.day <= until)]
         new = journal.answer(
             Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
-            for one, row in found
+            for one, row in chosen
         )
-    say(f"{new} new labels for {counted(len(found), 'decided case')}; next: proveout monitor")
+    if until and (undated := sum(one.case.day is None for one, _ in known)):
+        say(f"{counted(undated, 'labelled case')} without a day left out: nobody knows whether they came until {until}")
+    say(f"{new} new labels for {counted(len(chosen), 'decided case')}; next: proveout monitor")
     return new
 
 
