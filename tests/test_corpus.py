@@ -195,7 +195,8 @@ NEARLY_RIGHT = {
     "file_id,Contract #,GROSS AMOUNT": "Contract # -> contract_num, GROSS AMOUNT -> gross_amount",
     "file_id,flight from,FlightTo": "flight from -> flight_from, FlightTo -> flight_to",
     "file_id,gros_amount,Day,spilt": "gros_amount -> gross_amount, Day -> day, spilt -> split",
-    "File;Contract No.;advertiser": "semicolons stand between the columns; save it as CSV with commas. Also, headers are nearly right; "
+    "File;Contract No.;advertiser": "semicolons stand between the columns; save it as CSV with commas. "
+    "Also, headers are nearly right; "
     "rename File -> file_id, Contract No. -> contract_num",
     "file_id\tadvertiser": "tabs stand between the columns; save it as CSV with commas",
 }
@@ -222,7 +223,9 @@ def test_a_build_wants_a_column_for_every_required_field_which_may_be_empty(tmp_
     labels.write_text("file_id,contract_num,client\na,1,x\n", encoding="utf-8")
     with pytest.raises(BadLabels) as caught:
         check_labels(labels, invoices)
-    assert "no column for `advertiser`, `gross_amount`, `flight_from`, `flight_to`, which the mission invoices" in str(caught.value)
+    assert "no column for `advertiser`, `gross_amount`, `flight_from`, `flight_to`, which the mission invoices" in str(
+        caught.value
+    )
     assert "found file_id, contract_num, client; expected file_id and contract_num, advertiser, gross" in str(caught.value)
     answers.write_text(f"file_id,{','.join(invoices.fields)}\na,1,One Nation,$2.00,1/2/20,1/3/20\n", encoding="utf-8")
     check_labels(labels, invoices, answers)

@@ -427,8 +427,21 @@ def test_a_log_that_is_none_is_refused(mission, change, said):
         lambda log: log.assign(advertiser="</script><script>alert(1)</script>", segment="<b>one</b>"),
         lambda log: log.assign(gross_amount="no amount", flight_from="02/235/20"),
         lambda log: log.assign(day=START),
+        lambda log: log.assign(day=log["day"].where(np.arange(len(log)) < 20, None)),
+        lambda log: log.assign(day=log["day"].where(np.arange(len(log)) > 20, None)),
     ],
-    ids=["three cases", "no days", "one segment", "no answers", "no labels", "hostile text", "unreadable values", "one day"],
+    ids=[
+        "three cases",
+        "no days",
+        "one segment",
+        "no answers",
+        "no labels",
+        "hostile text",
+        "unreadable values",
+        "one day",
+        "few days",
+        "most days",
+    ],
 )
 def test_an_odd_log_is_reported_all_the_same(few, change, tmp_path):
     reference, log = pair(1, World(), cases=120)
@@ -457,6 +470,55 @@ def test_a_mistake_in_the_alerts_is_named(tmp_path, text, said):
 
 def test_the_alerts_that_ship_are_the_defaults():
     assert monitoring.load(ROOT / "monitoring/alerts.yaml") == Alerts()
+
+
+# Logs without days
+
+
+@pytest.fixture(scope="module")
+def undated(mission) -> Findings:
+    """Drift and a worse-treated segment from case 296 on, and nobody knows a day."""
+    reference, quiet = pair(6, World())
+    _, changed = pair(6, World(drift_from=START, worse_segment="east"))
+    late = (pd.to_datetime(quiet["day"]) >= pd.Timestamp(CHANGE)).to_numpy()
+    assert np.flatnonzero(late)[0] + 1 == 296
+    return compare(reference, pd.concat([quiet[~late], changed[late]]).assign(day=None), mission)
+
+
+def test_without_days_time_is_counted_in_cases(undated):
+    assert [(one.start, one.end) for one in undated.windows] == [(1, 100), (101, 200), (201, 300), (301, 400), (401, 500)]
+    surest = undated.drifted[0]
+    assert surest.since_between[0] <= 296 <= surest.since_between[1] and f"since case {surest.since}" in surest.sentence
+    assert {one.segment for one in undated.worse_off} == {"east"}
+    assert all(isinstance(one.lately, int | None) and isinstance(one.since, int | None) for one in undated.worse_off)
+
+
+def test_a_report_without_days_says_so_and_names_no_day(undated, tmp_path):
+    page = write(undated, tmp_path).read_text()
+    said = "No case has a day: time is counted in cases, in the order in which they were decided, 100 a window."
+    assert said in page and undated.about_days == said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert not re.search(r"\d\d\d\d-\d\d-\d\d", json.dumps([report[name] for name in ("drifted", "worse_off", "windows")]))
+    assert not re.search(r"since \d+ [A-Z]|1970|0001", re.sub(r"<[^>]*>", " ", page))
+    assert report["log"] == {
+        "from": None, "to": None, "cases": 500, "without_day": 500, "time": "case number",
+    }  # fmt: skip
+
+
+def test_the_order_without_days_is_the_order_of_deciding(few):
+    reference, log = pair(1, World(), cases=40)
+    numbered = compare(reference, log.assign(day=log["day"].where(np.arange(40) > 25, None)), few)
+    assert numbered.by_number and numbered.about_days.startswith("Fewer than half of the cases have a day")
+    assert list(numbered.features["words"]) == list(log["words"])
+
+
+def test_evidently_says_what_we_say_without_days(undated, tmp_path):
+    write(undated, tmp_path)
+    values = {one["metric_name"]: one["value"] for one in json.loads((tmp_path / "bias.json").read_text())["metrics"]}
+    (one,) = (each for each in undated.worse_off if each.measure == "automation rate")
+    since = f"{one.lately:09}" if one.lately else ""
+    name = f"SegmentDifference(column={one.measure},by=segment,segment=east,since={since})"
+    assert values[name] == pytest.approx(one.difference)
 
 
 # What people and machines read

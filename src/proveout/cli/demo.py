@@ -146,10 +146,20 @@ def _precision(log: Any, space: Workspace) -> list[str]:
 
 def _listed_disparities(found: list[dict[str, Any]]) -> list[str]:
     return [
-        f"  {one['segment']}{', from ' + one['lately'] + ' on' if one['lately'] else ''}: {one['measure']}"
-        f" {one['value']:.0%}, {one['other']:.0%} elsewhere{'; its rate changed on ' + one['since'] if one['since'] else ''}"
+        f"  {one['segment']}{_lately(one)}: {one['measure']}"
+        f" {one['value']:.0%}, {one['other']:.0%} elsewhere"
+        + (f"; its rate changed at {_moment(one['since'])}" if one["since"] else "")
         for one in found[:5]
     ] or ["  no segment, at the stated confidence"]
+
+
+def _moment(moment: str | int) -> str:
+    """A day as the report has it, or the number of a case."""
+    return moment if isinstance(moment, str) else f"case {moment}"
+
+
+def _lately(one: dict[str, Any]) -> str:
+    return f", from {_moment(one['lately'])} on" if one["lately"] else ""
 
 
 def _waiting(space: Workspace) -> str:

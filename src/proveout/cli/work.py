@@ -106,12 +106,13 @@ def unlabelled(space: Workspace) -> list[str]:
             split: sum(says(kind, labels.get(name, "")) for labels in data.labels(split).values())
             for split in ("train", "calibration")
         }
+        nothing = f"{name}: no labelled value"
         if not any(says(kind, entry.labels.get(name, "")) for entry in data.chosen()):
-            lines.append(f"{name}: no labelled value, so it is never extracted or automated; label some in labels.csv")
+            lines.append(f"{nothing}, so it is never extracted or automated; label some in labels.csv")
         elif not labelled["train"]:
-            lines.append(f"{name}: no labelled value to train on, so it is never extracted or automated; label some of the split train")
+            lines.append(f"{nothing} to train on, so it is never extracted or automated; label some of the split train")
         elif not labelled["calibration"]:
-            lines.append(f"{name}: no labelled value to calibrate on, so it is never automated; label some of the split calibration")
+            lines.append(f"{nothing} to calibrate on, so it is never automated; label some of the split calibration")
     return lines
 
 

@@ -10,6 +10,7 @@ Not covered: whether a value is right, or even of its field's kind. People write
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,6 +23,7 @@ from proveout.records import FLAGS
 
 BESIDE = ("split", "day", "received", "layout", "class", "title", "source", "licence")  # columns that may be there
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+FEWEST = 4  # documents, so that no split is empty
 SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream")
 HINT = (
     "expected a CSV in UTF-8 with a column `file_id` (the file's name without its ending) and one column for each known field"
@@ -82,20 +84,35 @@ def read_labels(path: Path, mission: Mission) -> Labels:
 
 
 def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> None:
-    """Refuse a labels.csv from which a required field cannot be learned because no column is its own.
+    """Refuse a labels.csv that no build can use: no column for a required field, or nothing to learn, calibrate or test on.
 
     `answers`: another labels.csv that counts too, where it exists. A column that is there may be empty.
-    Raises BadLabels with the columns that were found and those that the mission expects.
+    Raises BadLabels with what was found and what the mission expects.
     """
-    columns = read_labels(path, mission).columns
+    labels = read_labels(path, mission)
+    columns = set(labels.columns)
     if answers and answers.exists():
-        columns += tuple({name for row in read_labels(answers, mission).rows.values() for name in row.fields})
-    if missing := [name for name, spec in mission.fields.items() if spec.required and name not in columns]:
+        columns |= {name for row in read_labels(answers, mission).rows.values() for name in row.fields}
+    if missing := [f"`{name}`" for name, spec in mission.fields.items() if spec.required and name not in columns]:
         raise BadLabels(
-            f"{path}, line 1: no column for {', '.join(f'`{name}`' for name in missing)}, which the mission {mission.mission} "
-            f"requires before it acts; found {_listed(columns)}; expected file_id and {_listed(tuple(mission.fields))}. "
+            f"{path}, line 1: no column for {', '.join(missing)}, which the mission {mission.mission} requires before it acts; "
+            f"found {_listed(labels.columns)}; expected file_id, {_listed(tuple(mission.fields))}. "
             "Add the column (it may be empty where nobody knows the value yet), "
             "or set `required: false` for the field in mission.yaml"
+        )
+    splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split != "stream")
+    if not any(row.fields for row in labels.rows.values()) and not (answers and answers.exists()):
+        raise BadLabels(f"{path}: not one labelled value of {_listed(tuple(mission.fields))}; label some documents first")
+    if set(splits) - {""}:
+        if lacking := [name for name in ("train", "calibration", "test") if not splits[name]]:
+            raise BadLabels(
+                f"{path}: no row has the split {' or '.join(lacking)}; a build needs documents to learn from, others to "
+                "calibrate on and others to test on. Name them, or leave the column `split` out: then they are chosen by day"
+            )
+    elif splits.total() < FEWEST:
+        raise BadLabels(
+            f"{path}: {splits.total()} documents that are no live cases; a build needs {FEWEST} at least, to learn from, "
+            "to calibrate on and to test on, and a useful one some hundred"
         )
 
 

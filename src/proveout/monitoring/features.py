@@ -44,12 +44,13 @@ def check(frame: "DataFrame", mission: Mission, what: str) -> None:
         )
 
 
-def dated(frame: "DataFrame") -> "DataFrame":
-    """The frame in time order, its day a date or missing; cases of one day keep their order."""
+def dated(frame: "DataFrame", ordered: bool = True) -> "DataFrame":
+    """The frame in time order, or in its own; its day a date or missing; cases of one day keep their order."""
     import pandas as pd
 
     frame = frame.assign(day=pd.to_datetime(frame["day"], errors="coerce"))
-    frame = frame.sort_values("day", kind="stable", na_position="last", ignore_index=True)
+    if ordered:
+        frame = frame.sort_values("day", kind="stable", na_position="last", ignore_index=True)
     days = frame["day"].dt.date.astype(object)
     return frame.assign(day=days.where(days.notna(), None))
 
@@ -57,7 +58,7 @@ def dated(frame: "DataFrame") -> "DataFrame":
 def span(frame: "DataFrame") -> "tuple[date | None, date | None]":
     """First and last day of a dated frame."""
     days = frame["day"].dropna()
-    return (days.iloc[0], days.iloc[-1]) if len(days) else (None, None)
+    return (days.min(), days.max()) if len(days) else (None, None)
 
 
 def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tuple["DataFrame", "DataFrame"]:
