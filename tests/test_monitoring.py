@@ -521,6 +521,62 @@ def test_evidently_says_what_we_say_without_days(undated, tmp_path):
     assert values[name] == pytest.approx(one.difference)
 
 
+# Objectives
+
+
+def test_the_report_measures_every_objective_as_a_plain_count_does(mission, tmp_path):
+    reference, log = pair(3, World())
+    log["dollars"] = np.where(log["segment"] == "east", 0.05, 0.0)
+    write(compare(reference, log, mission), tmp_path)
+    rows = {
+        name: {row["name"]: row for row in part["rows"]}
+        for name, part in json.loads((tmp_path / "report.json").read_text())["objectives"].items()
+    }
+    day = pd.to_datetime(log["day"])
+    for name, part in (("all", log), ("recent", log[day > day.max() - pd.Timedelta(days=30)])):
+        assert rows[name]["automation rate"]["measured"] == pytest.approx((part["route"] == "act").mean())
+        assert rows[name]["cost per case"]["measured"] == pytest.approx(part["dollars"].mean())
+        assert rows[name]["latency p99"]["measured"] == pytest.approx(np.quantile(part["seconds"], 0.99, method="inverted_cdf"))
+        known = part[part["advertiser.automated"] & part["advertiser.right"].notna() & part["advertiser"].notna()]
+        assert rows[name]["precision of advertiser"]["measured"] == pytest.approx(
+            known["advertiser.right"].astype(float).mean()
+        )
+        assert rows[name]["precision of advertiser"]["cases"] == len(known)
+    over = (log["route"] != "act").mean() / 0.35
+    assert rows["all"]["automation rate"]["burn"] == pytest.approx(over) == rows["all"]["automation rate"]["spent"]
+
+
+def test_a_missed_objective_is_named_with_its_size_and_whether_it_may_be_chance(mission, tmp_path):
+    reference, log = pair(3, World())
+    half = log.assign(route=np.where(np.arange(500) % 2, "act", "review"))
+    page = write(compare(reference, half, mission), tmp_path).read_text()
+    (miss,) = {row["verdict"] for row in objective_rows(tmp_path, "all") if row["name"] == "automation rate"}
+    assert miss == "missed by 15.0 points, beyond chance" and miss in page
+    few = log[:20].assign(route=["act"] * 12 + ["review"] * 8)
+    write(compare(reference, few, mission), tmp_path)
+    (miss,) = {row["verdict"] for row in objective_rows(tmp_path, "all") if row["name"] == "automation rate"}
+    assert miss == "missed by 5.0 points; it may be chance"
+
+
+def objective_rows(folder: Path, part: str) -> list[dict]:
+    return json.loads((folder / "report.json").read_text())["objectives"][part]["rows"]
+
+
+def test_the_objectives_and_the_promise_agree_on_what_is_beyond_chance(mission):
+    reference, log = pair(1, World())
+    log["gross_amount.right"] = [None if known is None else i % 5 > 0 for i, known in enumerate(log["gross_amount.right"])]
+    found = compare(reference, log, mission)
+    beyond = [one.name for one in found.service[1].objectives if one.verdict(found.sure_below).endswith("beyond chance")]
+    assert [name for name in beyond if name.startswith("precision")] == [f"precision of {one.field}" for one in found.broken]
+
+
+def test_a_log_from_before_seconds_and_dollars_were_written_is_read(mission, tmp_path):
+    reference, log = pair(1, World(), cases=60)
+    write(compare(reference, log.drop(columns=["seconds", "decided_at"]), mission), tmp_path)
+    verdicts = {row["name"]: row["verdict"] for row in objective_rows(tmp_path, "recent")}
+    assert verdicts["latency p99"] == verdicts["cost per case"] == "nothing measured yet"
+
+
 # What people and machines read
 
 
@@ -640,7 +696,7 @@ def test_the_monitor_pipeline_runs_and_then_has_nothing_to_do(tmp_path, world):
 def test_the_log_that_the_journal_writes_is_read(mission, tmp_path):
     reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
     typed = log.assign(day=pd.to_datetime(log["day"]).dt.date, decided_at=pd.Timestamp("2024-06-01", tz="UTC"))
-    typed = typed.assign(**{f"{name}.label": None for name in FIELDS})
+    typed = typed.assign(**{f"{name}.label": None for name in FIELDS}, dollars=None)
     schema = log_schema(FIELDS)
     pq.write_table(
         pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False), tmp_path / "decisions.parquet"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.journal import Journal
     from proveout.pipeline import Built
     from proveout.records import Decision
     from proveout.release import Release
@@ -358,6 +360,8 @@ def monitor(space: Workspace) -> None:
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    if report["about_days"]:
+        say(report["about_days"])
     say(f"{report['headline']}\nread it: {short(page)}")
 
 
@@ -388,6 +392,34 @@ def status(space: Workspace) -> None:
     with Journal(space.home / "journal.db") as journal:
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
+        for line in service_levels(space, journal):
+            say(line)
+
+
+def service_levels(space: Workspace, journal: Journal) -> list[str]:
+    """The mission's objectives over the last days, as a table; beside it what was measured over everything."""
+    from proveout import evaluation
+    from proveout.monitoring import Alerts
+    from proveout.monitoring.performance import surely
+
+    mission = space.mission
+    cases = evaluation.measurements(journal.decisions(), journal.answers())
+    recent, always = evaluation.service(cases, mission.slo, list(mission.fields))
+    if not always.cases:
+        return []
+    since = f", {recent.span[0]} to {recent.span[1]}" if recent.span[0] else ""
+    width = max(len(one.name) for one in recent.objectives)
+    lines = [f"service levels, the last {recent.days} days{since}: {counted(recent.cases, 'case')} of {always.cases}"]
+    lines.append(f"  {'':{width}}{'target':>10}{'measured':>10}{'cases':>8}{'budget left':>13}{'burn':>7}{'all cases':>11}")
+    for one, ever in zip(recent.objectives, always.objectives, strict=True):
+        left = f"{one.left:.0%}" if isfinite(one.left) else "–"
+        burn = f"{one.burn:.1f}" if isfinite(one.burn) else "–"
+        verdict = one.verdict(surely(mission, Alerts()))
+        lines.append(
+            f"  {one.name:{width}}{one.bound:>10}{one.shown(one.measured):>10}{one.cases:>8}{left:>13}{burn:>7}"
+            f"{ever.shown(ever.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()
+        )
+    return lines
 
 
 def stop(space: Workspace, because: str, lift: bool) -> None:

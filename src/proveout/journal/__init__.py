@@ -60,9 +60,14 @@ class Decided:
     case: Case
     decision: Decision
     rulings: tuple[Ruling, ...] = ()
-    seconds: float = 0.0  # from the file to the decision
+    seconds: float = 0.0  # that the case waited: from when its batch was taken up until its decision went to the journal
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
+
+    @property
+    def dollars(self) -> float:
+        """What language models cost for this case."""
+        return float(getattr(self.decision, "dollars", 0.0))  # to become self.decision.dollars, once a decision has it
 
     def in_order(self, names: Iterable[str]) -> "Decided":
         """With its fields in this order; the journal keeps them by their names."""

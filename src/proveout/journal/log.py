@@ -1,8 +1,9 @@
 """The log that monitoring reads: Parquet, one row a case.
 
 Columns: case, release, day, segment, document_class, class_confidence, route, pages, words, ocr_share, familiar,
-seconds, memory_position, decided_at; then for each field F: F (as printed, or null), F.confidence, F.automated,
-F.label (a person's answer, where one is known) and F.right (null where nobody knows).
+seconds (that the case waited), dollars (for language models), memory_position, decided_at; then for each field F: F (as
+printed, or null), F.confidence, F.automated, F.label (a person's answer, where one is known) and F.right (null where nobody
+knows).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,8 @@ def log_schema(fields: Sequence[str]) -> "pa.Schema":
         ("ocr_share", number),
         ("familiar", number),
     ]
-    columns += [("seconds", number), ("memory_position", pa.int64()), ("decided_at", pa.timestamp("us", tz="UTC"))]
+    columns += [("seconds", number), ("dollars", number), ("memory_position", pa.int64())]
+    columns += [("decided_at", pa.timestamp("us", tz="UTC"))]
     for name in fields:
         columns += [(name, text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
         columns += [(f"{name}.label", text), (f"{name}.right", flag)]
@@ -55,6 +57,7 @@ def log_row(decided: "Decided", fields: Sequence[str], known: Mapping[str, Any] 
         "ocr_share": described.get("ocr_share"),
         "familiar": described.get("familiar"),
         "seconds": decided.seconds,
+        "dollars": decided.dollars,
         "memory_position": decision.memory_position,
         "decided_at": datetime.fromisoformat(decided.at) if decided.at else None,
     }

@@ -1,8 +1,9 @@
 """What changed, since when, how sure, whom it hurts: a live log against the release's reference.
 
 Two doors: `compare` computes, `write` prints (report.html for people, report.json for machines, two Evidently reports).
-Covered: drift of inputs, confidence, routes and values; bias by segment; performance as labels arrive late. Each with a stated
-false-alarm rate (`alerts.yaml`), held over everything that is looked at.
+Covered: drift of inputs, confidence, routes and values; bias by segment; performance as labels arrive late; the mission's
+objectives with their error budgets. Alarms have a stated false-alarm rate (`alerts.yaml`), held over everything that is looked
+at.
 Not covered: who is told, and what is done about it. A person decides that; the report says what to do first.
 """
 
@@ -102,6 +103,8 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         drifted=drifted,
         disparities=disparities,
         performance=performances,
+        service=performance.service(decided, mission),
+        sure_below=performance.surely(mission, alerts),
         examples=drift.best_examples(drifted),
         advice=(),
         reference_features=before,

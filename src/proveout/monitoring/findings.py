@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
+from proveout.evaluation import Service
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.significance import Interval
 from proveout.monitoring.wording import Moment, capital, column_said, day_said, event_said
@@ -165,6 +166,8 @@ class Findings:
     drifted: tuple[Drift, ...]  # surest first
     disparities: tuple[Disparity, ...]
     performance: tuple[FieldPerformance, ...]
+    service: tuple[Service, Service]  # the objectives over the last days, and over the whole log
+    sure_below: float  # a miss of an objective that is less likely by chance counts as sure
     examples: tuple[Example, ...]  # the three cases that show the drift best
     advice: tuple[str, ...]
     reference_features: "DataFrame" = field(repr=False, compare=False)

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from proveout.evaluation import Objective
 from proveout.monitoring.bias import GAP
 from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
@@ -52,6 +53,7 @@ def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str,
         bias_plot=bias_plot(found.disparities),
         performance_plot=performance_plot(found),
         gap=GAP,
+        objectives=_objectives(found),
         overall=[one for one in found.performance if one.window is None],
     )
     html.write_text(text, encoding="utf-8")
@@ -118,6 +120,7 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
     """The findings as plain data; a number that does not exist is null.
 
     `drifted`: what, since, p (corrected), effect (change of a share). `worse_off`: segment, measure, value, other, interval.
+    `objectives`: each over the last days (`recent`) and the whole log (`all`), with its error budget; see `evaluation`.
     """
     drifted = [asdict(one) | {"event": str(one.event), "sentence": one.sentence} for one in found.drifted]
     plain = {
@@ -135,6 +138,8 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "examples": [asdict(one) for one in found.examples],
         "disparities": [asdict(one) for one in found.disparities],
         "performance": [asdict(one) for one in found.performance],
+        "objectives": _objectives(found),
+        "about_days": found.about_days,
         "windows": [asdict(one) for one in found.windows],
         "columns": _columns(found),
         "reports": list(links.values()),
@@ -150,6 +155,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _objectives(found: Findings) -> dict[str, dict[str, Any]]:
+    """The objectives in both stretches of time, for people and machines."""
+    return {
+        name: {"days": one.days, "from": one.span[0], "to": one.span[1], "cases": one.cases}
+        | {"rows": [asdict(row) | _in_words(row, found.sure_below) for row in one.objectives]}
+        for name, one in zip(("recent", "all"), found.service, strict=True)
+    }
+
+
+def _in_words(row: Objective, sure_below: float) -> dict[str, Any]:
+    interval = "" if math.isnan(row.interval[0]) else f"{row.interval[0]:.1%} to {row.interval[1]:.1%}"
+    shown = {"target": row.bound, "measured": row.shown(row.measured), "interval": interval}
+    return {"left": row.left, "missed": row.missed, "verdict": row.verdict(sure_below), "shown": shown}
 
 
 def _columns(found: Findings) -> list[dict[str, Any]]:
@@ -299,7 +319,7 @@ def _svg(figure: Any) -> str:
 
 
 def _share(value: float, digits: int = 1) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}%}"
+    return f"{value:.{digits}%}" if math.isfinite(value) else "–"
 
 
 def _p(value: float) -> str:
