@@ -276,4 +276,4 @@ def test_objectives_without_cases_are_undefined() -> None:
         for one in part.values():
             numbers = (one.measured, one.spent, one.left, one.burn, one.chance, *one.interval)
             assert all(math.isnan(number) for number in numbers) and not one.missed
-            assert one.verdict() in ("no label yet", "nothing measured yet")
+            assert one.verdict() in ("no labelled automated value yet", "nothing measured yet")

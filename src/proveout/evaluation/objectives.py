@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from proveout.journal import Answer, Decided
 
 WINDOW = 30  # days of a recent budget
+UNLIKELY = 0.025  # a miss that is less likely than this has its target outside of a 95 % interval
 
 Unit = Literal["share", "seconds", "dollars"]
 
@@ -67,18 +68,22 @@ class Objective:
         """Share of the window's budget that is not spent; below 0 it is overspent."""
         return 1 - self.spent
 
-    def verdict(self, level: float = 0.05) -> str:
+    def verdict(self, level: float = UNLIKELY) -> str:
         """In words; `level`: a miss that is less likely by chance counts as sure.
 
-        >>> Objective("automation rate", "share", target=0.65, measured=0.593, cases=243, chance=0.035).verdict()
+        >>> Objective("automation rate", "share", target=0.65, measured=0.593, cases=90, chance=0.15).verdict()
+        'missed by 5.7 points; it may be chance'
+        >>> Objective("automation rate", "share", target=0.65, measured=0.593, cases=500, chance=0.005).verdict(level=0.001)
+        'missed by 5.7 points; unlikely to be chance (p = 0.005)'
+        >>> Objective("automation rate", "share", target=0.65, measured=0.593, cases=900, chance=0.0003).verdict(level=0.001)
         'missed by 5.7 points, beyond chance'
         >>> Objective("latency p99", "seconds", target=10, measured=12.5, cases=40, chance=0.33).verdict()
         'missed by 2.5 s; it may be chance'
         >>> Objective("precision of total", "share", target=0.98, measured=math.nan, cases=0).verdict()
-        'no label yet'
+        'no labelled automated value yet'
         """
         if math.isnan(self.measured):
-            return "no label yet" if self.name.startswith("precision") else "nothing measured yet"
+            return "no labelled automated value yet" if self.name.startswith("precision") else "nothing measured yet"
         if math.isnan(self.target):
             return ""
         if not self.missed:
@@ -87,7 +92,11 @@ class Objective:
         size = {"share": f"{100 * by:.1f} points", "seconds": f"{by:.2g} s", "dollars": f"${by:.2g}"}[self.unit]
         if math.isnan(self.chance):
             return f"missed by {size}"
-        return f"missed by {size}" + ("; it may be chance" if self.chance > level else ", beyond chance")
+        if self.chance <= level:
+            return f"missed by {size}, beyond chance"
+        return f"missed by {size}; " + (
+            "it may be chance" if self.chance > UNLIKELY else f"unlikely to be chance (p = {self.chance:.1g})"
+        )
 
     @property
     def bound(self) -> str:
