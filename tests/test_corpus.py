@@ -218,19 +218,53 @@ def test_a_column_that_means_something_else_is_left_out(tmp_path: Path, invoices
     assert read_labels(tmp_path / "labels.csv", invoices).unknown == (column,)
 
 
-def test_a_build_wants_a_column_for_every_required_field_which_may_be_empty(tmp_path: Path, invoices: Mission) -> None:
-    labels, answers = tmp_path / "labels.csv", tmp_path / "answers.csv"
-    labels.write_text("file_id,contract_num,client\na,1,x\n", encoding="utf-8")
+FIELDS = "contract_num,advertiser,gross_amount,flight_from,flight_to"
+NO_BUILD = {
+    "no column": (
+        "file_id,contract_num,client\na,1,x\n",
+        "no column for `advertiser`, `gross_amount`, `flight_from`, `flight_to`, which the mission invoices requires before it "
+        "acts; found file_id, contract_num, client; expected file_id, contract_num, advertiser, gross_amount, flight_from",
+    ),
+    "no value": (f"file_id,{FIELDS}\na,,,,,\n", "not one labelled value of contract_num, advertiser"),
+    "no split": (f"file_id,split,{FIELDS}\na,train,1,,,,\nb,test-seen,2,,,,\n", "no row has the split calibration; a build"),
+    "too few": (f"file_id,{FIELDS}\na,1,,,,\nb,2,,,,\nc,3,,,,\n", "3 documents that are no live cases; a build needs 4"),
+}
+
+
+@pytest.mark.parametrize("name", NO_BUILD)
+def test_labels_that_no_build_can_use_are_refused_before_one(tmp_path: Path, invoices: Mission, name: str) -> None:
+    text, message = NO_BUILD[name]
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
     with pytest.raises(BadLabels) as caught:
-        check_labels(labels, invoices)
-    assert "no column for `advertiser`, `gross_amount`, `flight_from`, `flight_to`, which the mission invoices" in str(
-        caught.value
-    )
-    assert "found file_id, contract_num, client; expected file_id and contract_num, advertiser, gross" in str(caught.value)
-    answers.write_text(f"file_id,{','.join(invoices.fields)}\na,1,One Nation,$2.00,1/2/20,1/3/20\n", encoding="utf-8")
+        check_labels(tmp_path / "labels.csv", invoices)
+    assert message in str(caught.value)
+    assert read_labels(tmp_path / "labels.csv", invoices).rows, "people's answers may come from such a file all the same"
+
+
+def test_a_column_may_be_empty_or_come_from_what_people_answered(tmp_path: Path, invoices: Mission) -> None:
+    labels, answers = tmp_path / "labels.csv", tmp_path / "answers.csv"
+    labels.write_text(f"file_id,{FIELDS}\n" + "".join(f"{name},1,,,,\n" for name in "abcd"), encoding="utf-8")
     check_labels(labels, invoices, answers)
-    labels.write_text(f"file_id,{','.join(invoices.fields)}\na,,,,,\n", encoding="utf-8")
-    check_labels(labels, invoices)
+    labels.write_text("file_id,contract_num\n" + "".join(f"{name},1\n" for name in "abcd"), encoding="utf-8")
+    answers.write_text(f"file_id,{FIELDS}\ne,1,One Nation,$2.00,1/2/20,1/3/20\n", encoding="utf-8")
+    check_labels(labels, invoices, answers)
+
+
+def test_a_file_id_with_an_ending_is_told_to_go_without(tmp_path: Path, invoices: Mission) -> None:
+    folder_of(tmp_path / "f", ["a"], "file_id")
+    (tmp_path / "f" / "labels.csv").write_text("file_id\na.txt\n", encoding="utf-8")
+    with pytest.raises(BadLabels, match=r"the first is 'a.txt' \(a file_id has no ending: 'a'\)"):
+        Dataset.build(tmp_path / "f", invoices, tmp_path / "out")
+
+
+def test_the_card_says_how_cases_without_a_day_were_split(tmp_path: Path, invoices: Mission) -> None:
+    rows = [f"d{number},{'2020-01-05' if number < 3 else ''}" for number in range(10)]
+    some = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,day"), invoices, tmp_path / "some")
+    assert "Decided by day, oldest first; before them the 7 cases without a day, by chance." in some.card
+    assert {entry.split for entry in some.chosen() if entry.case.day} == {"test"}
+    none = Dataset.build(folder_of(tmp_path / "g", [row[:2] for row in rows], "file_id"), invoices, tmp_path / "none")
+    assert "Decided by chance: labels.csv has no days." in none.card
+    assert [len(none.documents(split)) for split in ("train", "calibration", "test")] == [5, 2, 3]
 
 
 def test_a_flag_is_yes_or_no_however_it_is_written_and_nothing_else(tmp_path: Path, invoices: Mission) -> None:

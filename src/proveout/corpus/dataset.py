@@ -364,9 +364,8 @@ def _how_split(labels: Labels) -> str:
     days = [row.day is not None for row in labels.rows.values() if not row.split]
     if not any(days):
         return "by chance: labels.csv has no days"
-    return "by day, oldest first" + (
-        "" if all(days) else f"; the {days.count(False)} cases without a day come before, by chance"
-    )
+    undated = "" if all(days) else f"; before them the {days.count(False)} cases without a day, by chance"
+    return f"by day, oldest first{undated}"
 
 
 @contextmanager
