@@ -126,7 +126,7 @@ def test_only_cases_whose_every_required_field_is_automated_may_act(decisions, a
     assert acting, "at 90 % some case is sure enough"
     for one in acting:
         assert set(agent.mission.fields) <= one.automated
-        assert all(check.passed for check in one.checks)
+        assert not any(check.passed is False for check in one.checks)
         assert one.document_class != "other"
     assert all(not one.actions for one in decisions if one.route is not Route.ACT)
 

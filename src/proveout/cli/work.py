@@ -6,9 +6,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from proveout.workspace import Workspace
 if TYPE_CHECKING:
     from proveout.agent import Agent
     from proveout.cli.promotion import Change
+    from proveout.journal import Journal
     from proveout.pipeline import Built
     from proveout.records import Decision
     from proveout.release import Release, Releases
@@ -73,6 +75,7 @@ def _last_data(space: Workspace) -> Path | None:
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
+    from proveout.corpus import check_labels
     from proveout.pipeline import build as run_build
 
     env = environment(space, data, say)
@@ -81,6 +84,8 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
             f"{env['data']}: no such folder; expected documents and a labels.csv. "
             f"Name one with --data, or make synthetic ones: proveout synthesize {env['data']}"
         )
+    if (env["data"] / "labels.csv").exists():
+        check_labels(env["data"] / "labels.csv", space.mission, space.answers / "labels.csv")
     space.claim()
     (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
 
@@ -90,7 +95,32 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
 
     built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=tell)
     say(f"{len(built.ran)} of {len(built.tasks)} steps ran in {built.seconds:.1f} s; products: {short(space.build)}")
+    for line in unlabelled(space):
+        say(line)
     return built
+
+
+def unlabelled(space: Workspace) -> list[str]:
+    """What the last build could not learn or certify because nobody labelled it, a line for each such field."""
+    from proveout.corpus import Dataset
+    from proveout.values import says
+
+    if not (space.build / "curate" / "dataset").exists():
+        return []
+    data, lines = Dataset.load(space.build / "curate" / "dataset"), []
+    for name, kind in space.mission.kinds.items():
+        labelled = {
+            split: sum(says(kind, labels.get(name, "")) for labels in data.labels(split).values())
+            for split in ("train", "calibration")
+        }
+        nothing = f"{name}: no labelled value"
+        if not any(says(kind, entry.labels.get(name, "")) for entry in data.chosen()):
+            lines.append(f"{nothing}, so it is never extracted or automated; label some in labels.csv")
+        elif not labelled["train"]:
+            lines.append(f"{nothing} to train on, so it is never extracted or automated; label some of the split train")
+        elif not labelled["calibration"]:
+            lines.append(f"{nothing} to calibrate on, so it is never automated; label some of the split calibration")
+    return lines
 
 
 def why(space: Workspace, task: str, data: Path | None) -> str:
@@ -426,6 +456,8 @@ def monitor(space: Workspace) -> None:
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    if report["about_days"]:
+        say(report["about_days"])
     say(f"{report['headline']}\nread it: {short(page)}")
 
 
@@ -460,6 +492,34 @@ def status(space: Workspace) -> None:
     with Journal(space.home / "journal.db") as journal:
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
+        for line in service_levels(space, journal):
+            say(line)
+
+
+def service_levels(space: Workspace, journal: Journal) -> list[str]:
+    """The mission's objectives over the last days, as a table; beside it what was measured over everything."""
+    from proveout import evaluation
+    from proveout.monitoring import Alerts
+    from proveout.monitoring.performance import surely
+
+    mission = space.mission
+    cases = evaluation.measurements(journal.decisions(), journal.answers())
+    recent, always = evaluation.service(cases, mission.slo, list(mission.fields))
+    if not always.cases:
+        return []
+    since = f", {recent.span[0]} to {recent.span[1]}" if recent.span[0] else ""
+    width = max(len(one.name) for one in recent.objectives)
+    lines = [f"service levels, the last {recent.days} days{since}: {counted(recent.cases, 'case')} of {always.cases}"]
+    lines.append(f"  {'':{width}}{'target':>10}{'measured':>10}{'cases':>8}{'budget left':>13}{'burn':>7}{'all cases':>11}")
+    for one, ever in zip(recent.objectives, always.objectives, strict=True):
+        left = f"{one.left:.0%}" if isfinite(one.left) else "–"
+        burn = f"{one.burn:.1f}" if isfinite(one.burn) else "–"
+        verdict = one.verdict(surely(mission, Alerts()))
+        lines.append(
+            f"  {one.name:{width}}{one.bound:>10}{one.shown(one.measured):>10}{one.cases:>8}{left:>13}{burn:>7}"
+            f"{ever.shown(ever.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()
+        )
+    return lines
 
 
 def stop(space: Workspace, because: str, lift: bool) -> None:
@@ -475,8 +535,12 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
         say("no effect happens until: proveout stop --lift")
 
 
-def label(space: Workspace, labels: Path, until: date | None = None) -> int:
-    """Add to the journal what people say of decided cases, or of those received `until` a day. Nothing is said twice."""
+def label(space: Workspace, labels: Path, until: date | None = None, later: Container[str] = ()) -> int:
+    """Add to the journal what people say of decided cases. Nothing is said twice.
+
+    `until`: only of cases received until that day; a case without a day is left out. `later`: ids of cases that nobody has
+    looked at yet.
+    """
     from proveout.corpus import read_labels
     from proveout.evaluation import verdicts
     from proveout.journal import Answer, Journal
@@ -484,13 +548,19 @@ def label(space: Workspace, labels: Path, until: date | None = None) -> int:
     table = labels / "labels.csv" if labels.is_dir() else labels
     rows = read_labels(table, space.mission).rows
     with Journal(space.home / "journal.db") as journal:
-        cases = (one for one in journal.decisions() if until is None or (one.case.day or date.min) <= until)
-        found = [(one, row) for one in cases if (row := rows.get(Path(one.case.path).stem)) and row.fields]
+        known = [
+            (one, row)
+            for one in journal.decisions()
+            if one.case.id not in later and (row := rows.get(Path(one.case.path).stem)) and row.fields
+        ]
+        chosen = [(one, row) for one, row in known if until is None or (one.case.day and one.case.day <= until)]
         new = journal.answer(
             Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
-            for one, row in found
+            for one, row in chosen
         )
-    say(f"{new} new labels for {counted(len(found), 'decided case')}; next: proveout monitor")
+    if until and (undated := sum(one.case.day is None for one, _ in known)):
+        say(f"{counted(undated, 'labelled case')} without a day left out: nobody knows whether they came until {until}")
+    say(f"{new} new labels for {counted(len(chosen), 'decided case')}; next: proveout monitor")
     return new
 
 
