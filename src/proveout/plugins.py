@@ -1,4 +1,4 @@
-"""What a mission may name: kinds of case, tiers, checks and connectors. One door: `find`.
+"""What a mission may name: kinds of case, tiers, checks, connectors and alert channels. One door: `find`.
 
 Each is a name and a class. The built-in ones stand in the table below; a package brings its own by an entry point of the
 group `proveout.<family>`, and a mission then names it like any other:
@@ -8,7 +8,7 @@ group `proveout.<family>`, and a mission then names it like any other:
 
 Covered: an unknown name (the nearest known one is named); a package whose class cannot be imported.
 Not covered: what a class must offer. Its protocol says so: `cases.CaseKind`, `models.tiers.Tier`, `checks.Rule`,
-`connectors.Connector`.
+`connectors.Connector`, `monitoring.channels.Channel`.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from proveout.errors import BadInput, hint
 
-Family = Literal["cases", "tiers", "checks", "connectors"]
+Family = Literal["cases", "tiers", "checks", "connectors", "channels"]
 PERSON = "person"  # the tier that ends every cascade; people are asked, not called
 
 BUILT_IN: dict[Family, dict[str, str]] = {
@@ -39,6 +39,9 @@ BUILT_IN: dict[Family, dict[str, str]] = {
     "connectors": {
         "file_document": "proveout.actions:FileDocument",
         "pay_invoice": "proveout.actions:PayInvoice",
+    },
+    "channels": {
+        "file": "proveout.monitoring.channels:FileChannel",
     },
 }
 
@@ -77,4 +80,10 @@ def _points(family: Family) -> dict[str, EntryPoint]:
     return {point.name: point for point in found if point.name not in BUILT_IN[family]}
 
 
-_SINGULAR: dict[Family, str] = {"cases": "kind of case", "tiers": "tier", "checks": "check", "connectors": "connector"}
+_SINGULAR: dict[Family, str] = {
+    "cases": "kind of case",
+    "tiers": "tier",
+    "checks": "check",
+    "connectors": "connector",
+    "channels": "alert channel",
+}

@@ -452,6 +452,7 @@ def monitored(space: Workspace) -> dict[str, Any]:
 
 
 def monitor(space: Workspace) -> None:
+    from proveout.monitoring.channels import Alarm, tell
     from proveout.pipeline import build as run_build
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
@@ -459,6 +460,10 @@ def monitor(space: Workspace) -> None:
     if report["about_days"]:
         say(report["about_days"])
     say(f"{report['headline']}\nread it: {short(page)}")
+    if report["alarm"]:
+        alarm = Alarm(space.name, report["headline"], report["advice"], str(page))
+        for failure in tell(alarm, report["alerts"]["channels"], space.home):
+            print(f"proveout: {failure}", file=sys.stderr)
 
 
 def status(space: Workspace) -> None:

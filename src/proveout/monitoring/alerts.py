@@ -1,7 +1,7 @@
 """When to alarm: the false-alarm rates and thresholds of `monitoring/alerts.yaml`. One door: `load`.
 
 Covered: unknown keys (the nearest known one is named), values out of range.
-Not covered: who is told. The report is a file; sending it is the scheduler's work.
+Not covered: telling people. `channels` does.
 """
 
 import difflib
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from proveout import plugins
 from proveout.errors import BadInput
 
 
@@ -47,6 +48,20 @@ class Alerts(_Strict):
     drift: DriftAlerts = DriftAlerts()
     bias: BiasAlerts = BiasAlerts()
     performance: PerformanceAlerts = PerformanceAlerts()
+    channels: dict[str, dict[str, Any]] = Field(default={"file": {"path": "alarms.jsonl"}})  # who is told: channel to settings
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_are_known(cls, channels: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, settings in channels.items():
+            try:
+                plugins.find("channels", name).Settings.model_validate(settings)
+            except ValidationError as error:
+                fault = error.errors()[0]
+                raise ValueError(f"{name}.{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}") from None
+            except BadInput as error:
+                raise ValueError(str(error)) from None
+        return channels
 
 
 def load(path: Path | str) -> Alerts:

@@ -127,6 +127,7 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "mission": found.mission,
         "releases": found.releases,
         "headline": headline(found),
+        "alarm": bool(found.broken or found.drifted or found.worse_off),
         "advice": found.advice,
         "reference": {"from": found.reference_days[0], "to": found.reference_days[1], "cases": found.reference_cases},
         "log": {"from": found.days[0], "to": found.days[1], "cases": found.cases, "without_day": found.without_day}
