@@ -464,23 +464,33 @@ def _learn_then_test(
     to low, with exact binomial p-values. A rejected one hands its error budget to the next, one that stands ends the run:
     fixed-sequence testing, or with several starts the fallback procedure (Wiens and Dmitrienko 2005). Sizes and starts
     depend on the number of values and on ties among the scores, never on what was right.
-    All rejected hypotheses hold together, so any of their thresholds may be taken: the lowest whose values score `least_score`.
+    All rejected hypotheses hold together, so any of their thresholds may be taken: the lowest. Where `least_score` is higher,
+    the values between the two are left to people; those above it have to pass the same test by themselves, or a stricter
+    threshold of the sequence is taken. Where precision falls with the score somewhere, this last step is an approximation;
+    tests/test_calibration.py measures how often the promise breaks.
     A set is "strictly above the next lower score", so that its values are an independent sample of all that lies above.
     """
     from scipy.special import bdtr
 
     steps = _steps(answered)
-    carried, passed = 0.0, None
+    carried, passed = 0.0, []
     for place, budget in _grid([n for _, n, _ in steps], precision, 1 - confidence):
         level = carried + budget
-        score, n, errors = steps[place]
+        _, n, errors = steps[place]
         carried = level if bdtr(errors, n, 1 - precision) <= level * (1 + 1e-12) else 0.0
-        passed = place if carried and score >= least_score else passed
-    if passed is None:
+        passed += [place] if carried else []
+    above = [place for place, (score, _, _) in enumerate(steps) if score >= least_score]
+    if passed and above and above[-1] < passed[-1]:
+        _, n, errors = steps[above[-1]]
+        if bdtr(errors, n, 1 - precision) <= (1 - confidence) * (1 + 1e-12):
+            return _statement(least_score, n, errors, cases, confidence)
+    passed = [place for place in passed if place in above]
+    if not passed:
         return None
+    place = passed[-1]
     # One float above the next lower score; with every score in the set its lowest, since nothing is known of lower ones.
-    threshold = math.nextafter(steps[passed + 1][0], math.inf) if passed + 1 < len(steps) else steps[passed][0]
-    _, n, errors = steps[passed]
+    threshold = math.nextafter(steps[place + 1][0], math.inf) if place + 1 < len(steps) else steps[place][0]
+    _, n, errors = steps[place]
     return _statement(max(threshold, least_score), n, errors, cases, confidence)
 
 
