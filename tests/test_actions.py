@@ -73,6 +73,14 @@ def test_a_stopped_effect_waits(world) -> None:
     assert carry_out(journal, four, go)[0][1].state is State.DONE
 
 
+def test_only_the_effects_of_the_keys_asked_for_happen(world) -> None:
+    journal, four, effects = world
+    for action in (FILE, PAY):
+        journal.intend(CASE, action, "today")
+    assert [intention.action for intention, _ in carry_out(journal, four, go, keys={PAY.key})] == [PAY]
+    assert len(files(effects)) == 1 and [intention.action for intention in journal.pending()] == [FILE]
+
+
 def test_what_can_not_be_tried_now_is_tried_again(world, tmp_path: Path) -> None:
     journal, four, _ = world
     journal.intend(CASE, FILE, "today")

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -83,11 +83,20 @@ class Ledger(Protocol):
 
 
 def carry_out(
-    ledger: Ledger, connectors: Mapping[str, Connector], stopped: Callable[[], str], progress: Callable[[], None] | None = None
+    ledger: Ledger,
+    connectors: Mapping[str, Connector],
+    stopped: Callable[[], str],
+    progress: Callable[[], None] | None = None,
+    keys: Collection[str] | None = None,
 ) -> list[tuple[Intention, Outcome]]:
-    """Bring every pending intention to its outcome. `stopped` is asked before each effect and gives the reason, or ""."""
+    """Bring every pending intention, or those of these keys, to its outcome.
+
+    `stopped` is asked before each effect and gives the reason, or "".
+    """
     results = []
     for intention in ledger.pending():
+        if keys is not None and intention.action.key not in keys:
+            continue
         outcome = _effect(intention, connectors.get(intention.action.name), stopped)
         if outcome.state in (State.DONE, State.REFUSED):
             ledger.settle(intention, outcome)

@@ -9,7 +9,7 @@ Not covered: several processes spending one run's budget at the same time; give 
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,9 +87,11 @@ class ControlPlane:
         rulings = iter(self._rule([Proposal(decision, action) for decision in decisions for action in decision.actions]))
         return [tuple(next(rulings) for _ in decision.actions) for decision in decisions]
 
-    def carry_out(self, progress: Callable[[], None] | None = None) -> list[tuple[Intention, Outcome]]:
-        """Bring every pending intention of the ledger to its outcome, those of a killed run first."""
-        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress)
+    def carry_out(
+        self, progress: Callable[[], None] | None = None, keys: Collection[str] | None = None
+    ) -> list[tuple[Intention, Outcome]]:
+        """Bring every pending intention of the ledger, or those of these keys, to its outcome; the oldest first."""
+        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress, keys)
 
     def _rule(self, proposals: Sequence[Proposal]) -> list[Ruling]:
         priced = [self._priced(proposal) for proposal in proposals]
