@@ -205,6 +205,8 @@ def _faults(model: type[BaseModel], settings: Mapping[str, Any]) -> Iterator[str
                 yield f"unknown setting `{name}`; {hint(name, model.model_fields)}"
             elif fault["type"] == "missing":
                 yield f"`{name}` is missing"
+            elif fault["type"] == "value_error":  # says itself what it found, and keeps a secret to itself
+                yield f"`{name}`: {fault['ctx']['error']}" if name else str(fault["ctx"]["error"])
             else:
                 yield f"`{name}`: {fault['msg'].lower()}; found {fault['input']!r}"
 

@@ -338,7 +338,6 @@ def monitor(space: Workspace) -> None:
 
 def status(space: Workspace) -> None:
     from proveout.cli import clock
-    from proveout.connectors import State
     from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.journal.prose import dead_letters
@@ -366,7 +365,7 @@ def status(space: Workspace) -> None:
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
         unsettled = journal.unsettled()
-        counts = Counter(intention.state.value for intention in unsettled if intention.state is not State.DEAD)
+        counts = Counter(intention.state.value for intention in unsettled if not intention.dead)
         if counts:
             say(f"effects: {', '.join(f'{count} {state}' for state, count in counts.items())}; which: proveout effects")
         for line in dead_letters(unsettled):

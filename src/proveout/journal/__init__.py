@@ -469,9 +469,16 @@ def _after(intention: Intention, event: Event) -> Intention:
     """The intention after an attempt, or after somebody said that it may be tried again."""
     said = event.payload
     if event.kind == RETRIED:
-        return replace(intention, state=State.PENDING, attempts=0)
-    state = State.DEAD if said["dead"] else State(said["state"])
-    return replace(intention, state=state, attempts=said["attempt"], because=said["because"], attempted_at=event.at)
+        doubt = intention.state is State.UNKNOWN
+        return replace(intention, state=State.UNKNOWN if doubt else State.PENDING, attempts=0, dead=False)
+    return replace(
+        intention,
+        state=State(said["state"]),
+        attempts=said["attempt"],
+        dead=said["dead"],
+        because=said["because"],
+        attempted_at=event.at,
+    )
 
 
 def _event(row: "Row[Any]") -> Event:
