@@ -274,7 +274,7 @@ def exit_code(*arguments: object) -> int | None:
     return child.exitcode
 
 
-BOUNDARIES = [
+ANYWAY = [
     "after the intention",
     "before POST",
     "after POST",
@@ -284,11 +284,10 @@ BOUNDARIES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("boundary", "lookup"),
-    [(boundary, True) for boundary in ("before GET", "after GET", *BOUNDARIES)]
-    + [(boundary, False) for boundary in BOUNDARIES],
-)
+ASKED = ["before GET", "after GET", *ANYWAY]
+
+
+@pytest.mark.parametrize(("boundary", "lookup"), [(at, True) for at in ASKED] + [(at, False) for at in ANYWAY])
 def test_a_run_that_is_killed_is_continued_with_one_payment(counterparty, action, tmp_path, boundary, lookup) -> None:
     settings = counterparty.settings(timeout_seconds=0.5, **({} if lookup else {"lookup": ""}))
     if boundary == "after a time-out":
