@@ -1,6 +1,7 @@
 """The loop, closed by script: an answer is a label, helps the next document at once, and is learned by the next build."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
 from proveout.journal import Decided, Journal
-from proveout.pipeline.live import alone
+from proveout.pipeline.live import Live, alone
 from proveout.records import Action
+from proveout.release import Releases
 from proveout.serving import application
 from proveout.workspace import Workspace
 
@@ -220,3 +222,39 @@ def test_a_second_process_in_the_same_home_is_told_who_is_there(space):
         pass
     with alone(space.home):
         pass
+
+
+def test_a_case_waits_for_its_whole_batch(space, after, monkeypatch):
+    """Its latency is the time from when the batch was taken up; the mean over the batch would hide the tail."""
+    agent = Live.agent
+
+    class Slow:
+        def __init__(self, agent):
+            self.agent = agent
+
+        def batch(self, paths):
+            time.sleep(0.3)
+            return self.agent.batch(paths)
+
+    monkeypatch.setattr(Live, "agent", lambda live: Slow(agent(live)))
+    names = [hand_in(space, number) for number in (5, 6, 7)]
+    summary = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache).run()
+    assert summary["decided"] == 3
+    (waited,) = {decided(space, name).seconds for name in names}
+    assert waited >= 0.3
+
+
+def test_status_tells_how_the_service_levels_stand(space, after, capsys):
+    work.status(space)
+    with Journal(space.home / "journal.db") as journal:
+        cases, (wait, *_) = list(journal.decisions()), sorted((one.seconds for one in journal.decisions()), reverse=True)
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[next(at for at, line in enumerate(lines) if line.startswith("service levels, the last 30 days")) :]
+    assert table[0].endswith(f"{len(cases)} cases of {len(cases)}")
+    assert [line.split("  ")[1] for line in table[2:]] == [
+        "automation rate", *(f"precision of {name}" for name in space.mission.fields), "latency p50", "latency p99",
+        "cost per case",
+    ]  # fmt: skip
+    acted = sum(one.decision.route == "act" for one in cases) / len(cases)
+    assert f" {acted:.1%} " in table[2] and "MISSED by" in table[2]
+    assert f" {wait:.3g} s " in table[-2] and "$0.0000" in table[-1]

@@ -67,7 +67,7 @@ class Decided:
     case: Case
     decision: Decision
     rulings: tuple[Ruling, ...] = ()
-    seconds: float = 0.0  # from the file to the decision
+    seconds: float = 0.0  # that the case waited: from when its batch was taken up until its decision went to the journal
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
 
