@@ -2,16 +2,19 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from proveout import review
+from proveout import connectors, review
 from proveout.cli import work
+from proveout.connectors.effects import ATTEMPTS
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
 from proveout.journal import Decided, Journal
 from proveout.pipeline.live import Live, alone
+from proveout.records import Action
 from proveout.release import Releases
 from proveout.serving import application
 from proveout.workspace import Workspace
@@ -188,6 +191,44 @@ def test_nothing_on_the_document_is_an_answer_too(space, before):
     none = review.answer(decided(space, before), space.mission, {"total": "", "due": "09/21/2026"}, "ada")
     assert none.right == {"total": False, "due": True}
     assert review.rejection(decided(space, before), space.mission, "ada").document_class == "other"
+
+
+def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dead_letter(space, before, capsys):
+    case = decided(space, before).case.id
+    broken = Action("file_document", {"folder": 5}, "file:broken")  # no text: the connector raises what nobody foresaw
+    with Journal(space.home / "journal.db") as journal:
+        journal.intend(case, broken, "by hand")
+        hand_in(space, 4)
+        summary = work.run(space, None)
+        assert (summary["decided"], summary["effects"], summary["dead_letters"]) == (1, {"failed": 1}, [])
+        assert not journal.pending() and "effects: 1 failed" in capsys.readouterr().out
+        hands = connectors.of(space.mission, space.effects, Path)
+        for _ in range(ATTEMPTS - 1):
+            connectors.carry_out(journal, hands, lambda: "", keys={broken.key})
+        work.status(space)
+        assert "dead letters: 1; try again: proveout effects --retry KEY, or all" in capsys.readouterr().out
+        hand_in(space, 5)
+        assert "file_document of case" in work.run(space, None)["dead_letters"][1]
+        work.effects(space, "")
+        assert f"after 5 attempts: TypeError: expected string or bytes-like object, got 'int'\n  key {broken.key}" in (
+            capsys.readouterr().out
+        )
+        work.effects(space, broken.key)
+        assert [intention.action.key for intention in journal.pending()] == [broken.key]
+
+
+def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before, monkeypatch):
+    monkeypatch.setattr("proveout.pipeline.live.PATIENCE", -1)  # seconds: no effect is begun while cases wait
+    case = decided(space, before).case.id
+    filed = Action("file_document", {"folder": "bill"}, "file:late")
+    with Journal(space.home / "journal.db") as journal:
+        journal.intend(case, filed, "by hand")
+        hand_in(space, 6)
+        live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
+        summary = live.run()
+        assert summary["decided"] == 1 and summary["effects"]["done"] == 1
+        positions = journal.positions()
+        assert positions["effect settled"] > positions["decision"]
 
 
 def test_a_second_process_in_the_same_home_is_told_who_is_there(space):

@@ -8,14 +8,15 @@ Not covered: several processes spending one run's budget at the same time; give 
 """
 
 import json
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proveout.actions import Connector, Intention, Ledger, Outcome, carry_out
 from proveout.calibration import Calibrations
+from proveout.connectors import Connector, Intention, Ledger, Outcome, carry_out
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
@@ -87,9 +88,14 @@ class ControlPlane:
         rulings = iter(self._rule([Proposal(decision, action) for decision in decisions for action in decision.actions]))
         return [tuple(next(rulings) for _ in decision.actions) for decision in decisions]
 
-    def carry_out(self, progress: Callable[[], None] | None = None) -> list[tuple[Intention, Outcome]]:
-        """Bring every pending intention of the ledger to its outcome, those of a killed run first."""
-        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress)
+    def carry_out(
+        self, progress: Callable[[], None] | None = None, keys: Collection[str] | None = None, seconds: float = math.inf
+    ) -> list[tuple[Intention, Outcome]]:
+        """Bring every effect of the ledger that is due to its outcome, or those of these keys whether due or not.
+
+        No effect is begun after so many `seconds`.
+        """
+        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress, keys, seconds)
 
     def _rule(self, proposals: Sequence[Proposal]) -> list[Ruling]:
         priced = [self._priced(proposal) for proposal in proposals]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -323,9 +324,10 @@ def told(summary: Mapping[str, Any]) -> str:
     already = summary["cases"] - summary["decided"]
     stopped = f"; {summary['stopped']}" if summary.get("stopped") else ""
     refused = "".join(f"\n  refused {name}: {because}" for name, because in summary.get("refused", {}).items())
+    dead = "".join(f"\n{line}" for line in summary.get("dead_letters", ()))
     return (
         f"{counted(summary['decided'], 'case')} decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
-        f"{already} were decided before; effects: {effects}{stopped}{refused}"
+        f"{already} were decided before; effects: {effects}{stopped}{refused}{dead}"
     )
 
 
@@ -470,6 +472,7 @@ def status(space: Workspace) -> None:
     from proveout.cli import clock
     from proveout.control import StopSwitch
     from proveout.journal import Journal
+    from proveout.journal.prose import dead_letters
     from proveout.pipeline import freshness
     from proveout.release import Releases
     from proveout.workspace import owner
@@ -497,6 +500,12 @@ def status(space: Workspace) -> None:
     with Journal(space.home / "journal.db") as journal:
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
+        unsettled = journal.unsettled()
+        counts = Counter(intention.state.value for intention in unsettled if not intention.dead)
+        if counts:
+            say(f"effects: {', '.join(f'{count} {state}' for state, count in counts.items())}; which: proveout effects")
+        for line in dead_letters(unsettled):
+            say(line)
         for line in service_levels(space, journal):
             say(line)
 
@@ -538,6 +547,25 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
     else:
         switch.stop(_person(), because)
         say("no effect happens until: proveout stop --lift")
+
+
+def effects(space: Workspace, retry: str) -> None:
+    """Say how every effect stands that has no outcome, or let those that failed be tried again."""
+    from proveout.control import StopSwitch
+    from proveout.journal import Journal
+    from proveout.journal.prose import effect
+
+    with Journal(space.home / "journal.db") as journal:
+        if retry:
+            for intention in journal.retry(retry, _person()):
+                say(effect(intention))
+            say("the next run tries again: proveout run")
+            return
+        if stopped := StopSwitch(space.home / "STOP").stopped():
+            say(f"HELD, all of them: {stopped}; lift it with: proveout stop --lift")
+        for intention in (unsettled := journal.unsettled()):
+            say(f"{effect(intention)}\n  key {intention.action.key}")
+        say(f"{counted(len(unsettled), 'effect')} without an outcome")
 
 
 def label(space: Workspace, labels: Path, until: date | None = None, later: Container[str] = ()) -> int:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from proveout.connectors import Intention
 from proveout.control import Ruling
-from proveout.journal import DECISION, INTENDED, SETTLED, Event
+from proveout.journal import ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, Event
 from proveout.records import FLAGS, Decision, Output
 
+DEAD_SHOWN = 5
 TICK = {True: "✓", False: "✗", None: "–"}
 
 
@@ -42,12 +44,34 @@ def history(events: Iterable[Event]) -> str:
     return "\n".join(["history, UTC", *(f"  {event.at[:16].replace('T', ' ')}  {_told(event)}" for event in events)])
 
 
+def effect(intention: Intention) -> str:
+    """An effect without an outcome, in one line: what it is, how it stands, and why."""
+    after = f" after {intention.attempts} attempt{'s' * (intention.attempts > 1)}" if intention.attempts else ""
+    because = f": {intention.because}" if intention.because else ""
+    again = f"; again from {intention.due[:16].replace('T', ' ')} UTC" if intention.attempts and not intention.dead else ""
+    state = f"dead, {intention.state.value}" if intention.dead else intention.state.value
+    return f"{intention.action.name} of case {intention.case[:12]} is {state}{after}{because}{again}"
+
+
+def dead_letters(unsettled: Iterable[Intention]) -> list[str]:
+    """What a person has to look at, and how; no line when there is nothing."""
+    dead = [intention for intention in unsettled if intention.dead]
+    lines = [f"  {effect(intention)}" for intention in dead[:DEAD_SHOWN]]
+    lines += [f"  and {len(dead) - DEAD_SHOWN} more: proveout effects"] if len(dead) > DEAD_SHOWN else []
+    return [f"dead letters: {len(dead)}; try again: proveout effects --retry KEY, or all", *lines] if dead else []
+
+
 def _told(event: Event) -> str:
     said = event.payload
     if event.kind == DECISION:
         return f"decided, in run {said['run']}"
     if event.kind == INTENDED:
         return f"{said['action']['name']} is to be done"
+    if event.kind == ATTEMPTED:
+        end = "; given up" if said["dead"] else ""
+        return f"{said['name']} {said['state']}, attempt {said['attempt']}: {said['because']}{end}"
+    if event.kind == RETRIED:
+        return f"{said['name']} may be tried again, says {said['by']}"
     if event.kind == SETTLED:
         return f"{said['name']} {said['state']}: {said['because']}"
     right = said.get("right", {})

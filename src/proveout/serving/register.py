@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from proveout.documents import sha256_of
-from proveout.journal import DECISION, INTENDED, LABEL, SETTLED, Event, Journal
+from proveout.journal import ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
 from proveout.pipeline.live import documents_in
 from proveout.records import Route
 
@@ -104,6 +104,10 @@ class Register:
             return
         elif event.kind == INTENDED:
             entry.effects[said["action"]["name"]] = "waiting"
+        elif event.kind == ATTEMPTED:
+            entry.effects[said["name"]] = "dead" if said["dead"] else said["state"]
+        elif event.kind == RETRIED:
+            entry.effects[said["name"]] = "waiting"
         elif event.kind == SETTLED:
             entry.effects[said["name"]] = said["state"]
         elif event.kind == LABEL:
