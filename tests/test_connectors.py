@@ -420,6 +420,16 @@ def test_a_doubt_stays_until_there_is_a_word(journal: Journal) -> None:
     assert effect(journal.unsettled()[0]).startswith(f"pay_invoice of case {CASE[:12]} is unknown after 2 attempts: it may")
 
 
+def test_an_effect_among_many_is_looked_up_by_its_key(journal: Journal) -> None:
+    asked = []
+    event.listen(journal._engine, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+    journal.unsettled()
+    (question, values) = next(one for one in asked if "EXISTS" in one[0])
+    with journal._reading() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", values)]
+    assert "SEARCH later USING INDEX one_event_a_key (key=? AND kind=?)" in plan, "not every outcome for every intention"
+
+
 ACME = """
 from proveout.connectors import Connector, Outcome, State
 from pydantic import BaseModel

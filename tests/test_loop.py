@@ -217,6 +217,20 @@ def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dea
         assert [intention.action.key for intention in journal.pending()] == [broken.key]
 
 
+def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before, monkeypatch):
+    monkeypatch.setattr("proveout.pipeline.live.PATIENCE", -1)  # seconds: no effect is begun while cases wait
+    case = decided(space, before).case.id
+    filed = Action("file_document", {"folder": "bill"}, "file:late")
+    with Journal(space.home / "journal.db") as journal:
+        journal.intend(case, filed, "by hand")
+        hand_in(space, 6)
+        live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
+        summary = live.run()
+        assert summary["decided"] == 1 and summary["effects"]["done"] == 1
+        positions = journal.positions()
+        assert positions["effect settled"] > positions["decision"]
+
+
 def test_a_second_process_in_the_same_home_is_told_who_is_there(space):
     with alone(space.home), pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is at work here"), alone(space.home):
         pass

@@ -238,15 +238,15 @@ class Journal:
 
     def unsettled(self) -> list[Intention]:
         """Intentions without an outcome, oldest first, each with what its attempts came to; dead letters too."""
-        from sqlalchemy import exists
+        from sqlalchemy import exists, literal_column
 
         c, later = self._events.c, self._events.alias("later")
-        settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key)
+        keyed = later.c.key != literal_column("''")  # as the index has it, else SQLite reads every outcome for every intention
+        settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key, keyed)
         unsettled = {event.key: _intended(event) for event in self._select(c.kind == INTENDED, ~settled)}
         cases = sorted({intention.case for intention in unsettled.values()})
         for start in range(0, len(cases), NAMES):
-            tried = c.case.in_(cases[start : start + NAMES]), c.kind.in_((ATTEMPTED, RETRIED))
-            for event in self._select(*tried):
+            for event in self._select(c.case.in_(cases[start : start + NAMES]), c.kind.in_((ATTEMPTED, RETRIED))):
                 if intention := unsettled.get(event.payload["key"]):
                     unsettled[intention.action.key] = _after(intention, event)
         return list(unsettled.values())
