@@ -449,17 +449,7 @@ class Ticket(Connector):
         path.write_text(action.arguments["subject"])
         return Outcome(State.DONE, str(path))
 """
-USES_def test_an_effect_among_many_is_looked_up_by_its_key(journal: Journal) -> None:
-    asked = []
-    event.listen(journal._engine, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
-    journal.unsettled()
-    (question, values) = next(one for one in asked if "EXISTS" in one[0])
-    with journal._reading() as connection:
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", values)]
-    assert "SEARCH later USING INDEX one_event_a_key (key=? AND kind=?)" in plan, "not every outcome for every intention"
-
-
-ACME = """
+USES_ACME = """
 import sys
 from pathlib import Path
 from proveout import connectors, mission
