@@ -31,7 +31,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from proveout.connectors import Outcome, State
+from proveout.connectors import Connector, Outcome, State
 from proveout.errors import UnreadableDocument
 from proveout.models.tiers import Extraction, ScoredValue
 from proveout.records import Check
@@ -101,20 +101,16 @@ class Polite:
         yield Check("polite", self.word in subject.content.text.lower() or None, f"the customer says {self.word}")
 
 
-class Ticket:
+class Ticket(Connector):
     class Settings(BaseModel):
         model_config = {"extra": "forbid"}
         file: str
 
     takes = {"wish": "text"}
-    defaults = {}
-    reversible = False
 
-    def __init__(self, settings, place, original):
-        self.path = Path(settings.file)
-
-    def cents(self, action):
-        return 0
+    @property
+    def path(self):
+        return Path(self.settings.file)
 
     def done(self, case, action):
         return str(self.path) if self.path.exists() and action.key in self.path.read_text() else None
@@ -247,6 +243,12 @@ def test_a_name_that_no_package_brings_is_refused(desk: Path) -> None:
     assert plugins.find("tiers", "keywords").__name__ == "Keywords"
     with pytest.raises(BadInput, match="unknown tier `keyword`; did you mean `keywords`"):
         plugins.find("tiers", "keyword")
+
+
+def test_a_class_that_lacks_a_member_of_its_contract_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins.BUILT_IN["tiers"], "paths", "pathlib:Path")
+    with pytest.raises(BadInput, match=r"the tier `paths` is pathlib:Path, which has no load, extract; see `proveout\.models"):
+        plugins.find("tiers", "paths")
 
 
 def test_a_release_pins_the_version_of_a_package_that_its_mission_needs(desk: Path) -> None:

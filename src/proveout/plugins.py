@@ -6,9 +6,9 @@ group `proveout.<family>`, and a mission then names it like any other:
     [project.entry-points."proveout.connectors"]
     ticket = "acme_proveout:Ticket"
 
-Covered: an unknown name (the nearest known one is named); a package whose class cannot be imported.
-Not covered: what a class must offer. Its protocol says so: `cases.CaseKind`, `models.tiers.Tier`, `checks.Rule`,
-`connectors.Connector`, `monitoring.channels.Channel`.
+Covered: an unknown name (the nearest known one is named); a class that cannot be imported, or lacks a member of its contract.
+Not covered: whether it keeps the contract. `cases.CaseKind`, `models.tiers.Tier`, `checks.Rule`, `connectors.Connector` and
+`monitoring.channels.Channel` say what is expected.
 """
 
 from collections.abc import Iterable
@@ -59,9 +59,14 @@ def find(family: Family, name: str) -> Any:
     place = BUILT_IN[family].get(name) or _brought(family)[name]
     module, _, attribute = place.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise BadInput(f"the {_SINGULAR[family]} `{name}` is {place}, which cannot be imported: {error}") from error
+    if missing := [member for member in _MEMBERS[family] if not hasattr(found, member)]:
+        raise BadInput(
+            f"the {_SINGULAR[family]} `{name}` is {place}, which has no {', '.join(missing)}; see `{_CONTRACT[family]}`"
+        )
+    return found
 
 
 def distributions(names: Iterable[tuple[Family, str]]) -> set[str]:
@@ -87,4 +92,18 @@ _SINGULAR: dict[Family, str] = {
     "checks": "check",
     "connectors": "connector",
     "channels": "alert channel",
+}
+_CONTRACT: dict[Family, str] = {
+    "cases": "proveout.cases.CaseKind",
+    "tiers": "proveout.models.tiers.Tier",
+    "checks": "proveout.checks.Rule",
+    "connectors": "proveout.connectors.Connector",
+    "channels": "proveout.monitoring.channels.Channel",
+}
+_MEMBERS: dict[Family, tuple[str, ...]] = {
+    "cases": ("descriptors", "identify", "read", "describe", "show"),
+    "tiers": ("load", "extract"),
+    "checks": (),  # every class can be called
+    "connectors": ("Settings", "takes", "may_take", "defaults", "reversible", "cents", "done", "perform"),
+    "channels": ("Settings", "send"),
 }
