@@ -29,7 +29,7 @@ def known_by_heart(examples: Path):
         if row is None:
             return json.dumps({"document_class": "other", "fields": {}})
         fields = {name: row[name] for name in FIELDS if row[name]}
-        if numbers[printed] % 10 == 0:
+        if numbers[printed] % 10 == 0 and "total" in fields:
             fields["sender"] = fields["total"]
         return json.dumps({"document_class": row["class"], "fields": fields}, ensure_ascii=False)
 
