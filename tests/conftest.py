@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from program import proveout
+from program import project, proveout
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,13 +63,6 @@ def demo_once(once) -> Path:
 def small_home(demo_once, tmp_path_factory) -> Path:
     """A copy of the small demo's workspace to work in."""
     return shutil.copytree(demo_once / "home", tmp_path_factory.mktemp("small") / "home")
-
-
-def project(folder: Path) -> Path:
-    """What a copy of Proveout holds, without what its commands made."""
-    for part in ("notebooks", "pipelines", "monitoring"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "__marimo__"))
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The command line as tests run it: in a process of its own, by this interpreter, installed or not."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
 
 
@@ -16,6 +18,13 @@ def proveout(folder: Path, *words: object, **environment: object) -> str:
     run = subprocess.run([*PROVEOUT, *map(str, words)], cwd=folder, env=knows, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def project(folder: Path) -> Path:
+    """What a copy of Proveout holds, without what its commands made."""
+    for part in ("notebooks", "pipelines", "monitoring"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "__marimo__"))
+    return folder
 
 
 def free_port() -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import project
 from program import PROVEOUT
 from proveout.cli.new import new
 from proveout.errors import BadInput
