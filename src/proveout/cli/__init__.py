@@ -349,6 +349,22 @@ def stop(
     work.stop(_workspace(mission, home), because, lift)
 
 
+@app.command()
+def undo(
+    case: Annotated[str, typer.Argument(help="A case's id, or its beginning.")],
+    action: Annotated[str, typer.Option(help="Such as pay_invoice [all that was done].")] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Take back what was done for a case, by each action's compensation, as far as policy allows you as an operator.
+
+    What was taken back already stays so. A payment that was executed may be beyond recall; then it says so.
+    """
+    from proveout.cli import work
+
+    raise typer.Exit(0 if work.undo(_workspace(mission, home), case, action) else 1)
+
+
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 
