@@ -59,7 +59,8 @@ class Policy:
             raise BadInput(f"{faults}\nknown here:\n{self.schema}")
         self._notes = {key: policy.get("annotations") or {} for key, policy in static.items()}
         for key, policy in static.items():
-            by_person = policy["principal"].get("entity_type") == "Person"
+            principal = policy["principal"]  # `is Person`, or `== Person::"ada"`
+            by_person = "Person" in (principal.get("entity_type"), principal.get("entity", {}).get("type"))
             if policy["effect"] == "permit" and not by_person and not _asks(policy["conditions"], "known"):
                 raise BadInput(
                     f"{source}: the permit {self._name(key)} asks for nothing in `resource.known`; what a document says gives "
