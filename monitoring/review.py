@@ -92,7 +92,7 @@ def taking_back(ProveoutError, desk, give, look_again, mo, person, tell):
                 tell(str(error))
             look_again(lambda count: count + 1)
 
-        stands = [one.action.name for one in shown.effects if one.stands and not one.taken_back]
+        stands = [one.action.name for one in shown.effects if one.stands]
         return [mo.ui.button(label=f"{label}: {', '.join(stands)}", kind="warn", on_change=_undo)] if stands else []
 
     return (undo_buttons,)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from proveout import mission
-from proveout.actions import State, connectors
+from proveout import connectors, mission
 from proveout.calibration import Calibration, Calibrations
+from proveout.connectors import State
 from proveout.control import ControlPlane, StopSwitch
 from proveout.journal import Decided, Journal
 from proveout.mission import Budget
@@ -53,7 +53,7 @@ def plane(tmp_path: Path):
     def make(run: str = "today", calibrations: Calibrations = CERTIFIED, **budget) -> ControlPlane:
         invoices = INVOICES.model_copy(update={"budget": Budget(**budget)})
         policy = Policy.load(DESIGN / "policy.cedar", invoices)
-        four = connectors(tmp_path / "effects", lambda case: tmp_path / "original")
+        four = connectors.of(INVOICES, tmp_path / "effects", lambda case: tmp_path / "original")
         return ControlPlane(invoices, policy, calibrations, four, journal, switch, run)
 
     yield make

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proveout import mission
-from proveout.actions import Outcome, State
+from proveout.connectors import Outcome, State
 from proveout.control import Ruling
 from proveout.errors import BadInput, BadJournal
 from proveout.journal import Answer, Decided, Event, Journal

@@ -53,7 +53,7 @@ def test_the_missions_that_ship_are_valid():
         ({"never_act_on": ["othr"]}, "never_act_on: unknown class `othr`; did you mean `other`?"),
         ({"never_act_on": REMOVED}, "`never_act_on` is missing; name the classes whose cases always go to a person"),
         (action(file_documnt={}), "actions.file_documnt: unknown connector `file_documnt`; did you mean `file_document`?"),
-        (action(file_document={"settings": {"folder": "x"}}), "actions.file_document.settings: unknown setting `folder`"),
+        (action(file_document={"settings": {"foldr": "x"}}), "settings: unknown setting `foldr`; did you mean `folder`?"),
         (action(pay_invoice={}), "actions.pay_invoice.arguments: `amount` is missing; name a field, as amount: gross_amount"),
         (action(pay_invoice={"arguments": {"amount": "flight_to"}}), "expected a field of kind amount; flight_to is a date"),
         (action(pay_invoice={"arguments": {"amount": "total"}}), "arguments.amount: unknown field `total`"),

@@ -9,14 +9,15 @@ Not covered: several processes spending one run's budget at the same time; give 
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from proveout.actions import Connector, Intention, Ledger, Outcome, carry_out
 from proveout.calibration import Calibrations
+from proveout.connectors import Connector, Intention, Ledger, Outcome, carry_out
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
@@ -93,10 +94,13 @@ class ControlPlane:
         return tuple(self._rule([Proposal(decision, action, person=person) for action in decision.actions]))
 
     def carry_out(
-        self, progress: Callable[[], None] | None = None, keys: Collection[str] | None = None
+        self, progress: Callable[[], None] | None = None, keys: Collection[str] | None = None, seconds: float = math.inf
     ) -> list[tuple[Intention, Outcome]]:
-        """Bring every pending intention of the ledger, or those of these keys, to its outcome; the oldest first."""
-        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress, keys)
+        """Bring every effect of the ledger that is due to its outcome, or those of these keys whether due or not.
+
+        No effect is begun after so many `seconds`.
+        """
+        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress, keys, seconds)
 
     def _rule(self, proposals: Sequence[Proposal]) -> list[Ruling]:
         priced = [self._priced(proposal) for proposal in proposals]

@@ -5,6 +5,7 @@ an unknown kind, a check or an argument of another.
 Not covered: the policy and the prompts beside it. `policy` and `prompts` read those.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,22 +102,26 @@ class Mission(_Strict):
                 yield f"checks.{name}: {_first(error)}"
 
     def _action_problems(self) -> Iterator[str]:
+        names = Counter([*self.actions, *(spec.undone_by for spec in self.actions.values() if spec.undone_by)])
         for name, spec in self.actions.items():
+            if spec.undone_by and names[spec.undone_by] > 1:
+                yield f"actions.{name}.undone_by: `{spec.undone_by}` names two actions; expected a name of its own"
             try:
                 connector = plugins.find("connectors", spec.connector or name)
             except BadInput as error:
                 yield f"actions.{name}: {error}"
                 continue
-            yield from (f"actions.{name}.settings: {fault}" for fault in _faults(connector.Settings, spec.settings))
-            if spec.undone_by and not connector.reversible:
+            faults = list(_faults(connector.Settings, spec.settings))
+            yield from (f"actions.{name}.settings: {fault}" for fault in faults)
+            if spec.undone_by and not faults and not connector.reversible(connector.Settings.model_validate(spec.settings)):
                 yield f"actions.{name}.undone_by: the connector `{spec.connector or name}` cannot take back what it did"
-            yield from self._argument_problems(name, connector.takes)
+            yield from self._argument_problems(name, connector.takes, connector.may_take)
 
-    def _argument_problems(self, action: str, takes: Mapping[str, str]) -> Iterator[str]:
+    def _argument_problems(self, action: str, takes: Mapping[str, str], may_take: Mapping[str, str]) -> Iterator[str]:
         place, arguments, known = f"actions.{action}.arguments", self.arguments(action), [*self.fields, "class", "case"]
-        for argument, wanted in takes.items():
+        for argument, wanted in {**may_take, **takes}.items():
             source = arguments.get(argument)
-            if source is None:
+            if source is None and argument in takes:
                 fields = [name for name, kind in self.kinds.items() if kind == wanted] or list(self.fields)
                 yield f"{place}: `{argument}` is missing; name a field, as {argument}: {fields[0]}"
             elif source in self.kinds and wanted not in ("text", self.kinds[source]):

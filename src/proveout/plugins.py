@@ -36,8 +36,9 @@ BUILT_IN: dict[Family, dict[str, str]] = {
         "same_party_on": "proveout.checks:SamePartyOn",
     },
     "connectors": {
-        "file_document": "proveout.actions:FileDocument",
-        "pay_invoice": "proveout.actions:PayInvoice",
+        "file_document": "proveout.connectors.files:FileDocument",
+        "pay_invoice": "proveout.connectors.files:PayInvoice",
+        "http": "proveout.connectors.http:HttpConnector",
     },
 }
 

@@ -124,10 +124,10 @@ class Release:
 
     def control(self, home: Path, journal: "Journal", original: Callable[[str], Path], run: str) -> "ControlPlane":
         """What judges this release's proposals in a home, and carries them out. `original`: where the file of a case lies."""
-        from proveout.actions import connectors
+        from proveout import connectors
         from proveout.control import ControlPlane, StopSwitch
 
-        hands = connectors(home / "effects", original)
+        hands = connectors.of(self.mission, home / "effects", original)
         return ControlPlane(self.mission, self.policy, self.calibrations, hands, journal, StopSwitch(home / "STOP"), run)
 
     def differences(self) -> list[str]:

@@ -365,6 +365,24 @@ def undo(
     raise typer.Exit(0 if work.undo(_workspace(mission, home), case, action) else 1)
 
 
+@app.command()
+def effects(
+    retry: Annotated[
+        str, typer.Option(metavar="KEY", help="Try one again that failed: its key or the beginning of its case; or `all`.")
+    ] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """List the effects that have no outcome yet: pending, failed and tried again later, unknown, dead.
+
+    An effect that failed is tried again after 1, 5, 30 and 120 minutes; then it is a dead letter and waits for --retry. Of one
+    that is `unknown` no answer came: before it is sent again, its connector asks whether it happened.
+    """
+    from proveout.cli import work
+
+    work.effects(_workspace(mission, home), retry)
+
+
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -202,9 +203,10 @@ def told(summary: Mapping[str, Any]) -> str:
     already = summary["cases"] - summary["decided"]
     stopped = f"; {summary['stopped']}" if summary.get("stopped") else ""
     refused = "".join(f"\n  refused {name}: {because}" for name, because in summary.get("refused", {}).items())
+    dead = "".join(f"\n{line}" for line in summary.get("dead_letters", ()))
     return (
         f"{counted(summary['decided'], 'case')} decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
-        f"{already} were decided before; effects: {effects}{stopped}{refused}"
+        f"{already} were decided before; effects: {effects}{stopped}{refused}{dead}"
     )
 
 
@@ -337,8 +339,10 @@ def monitor(space: Workspace) -> None:
 
 def status(space: Workspace) -> None:
     from proveout.cli import clock
+    from proveout.connectors import State
     from proveout.control import StopSwitch
     from proveout.journal import Journal
+    from proveout.journal.prose import dead_letters
     from proveout.pipeline import freshness
     from proveout.release import Releases
 
@@ -364,6 +368,12 @@ def status(space: Workspace) -> None:
             say(f"{counted(count, 'case')} {'waits' if count == 1 else 'wait'} for a person who is {role}: proveout review")
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
+        unsettled = journal.unsettled()
+        counts = Counter(intention.state.value for intention in unsettled if intention.state is not State.DEAD)
+        if counts:
+            say(f"effects: {', '.join(f'{count} {state}' for state, count in counts.items())}; which: proveout effects")
+        for line in dead_letters(unsettled):
+            say(line)
 
 
 def stop(space: Workspace, because: str, lift: bool) -> None:
@@ -387,6 +397,25 @@ def undo(space: Workspace, case: str, action: str) -> bool:
     for line in receipt.lines:
         say(line.replace(str(space.home), short(space.home)))
     return not any(effect.stands for effect in receipt.effects if action in ("", effect.action.name))
+
+
+def effects(space: Workspace, retry: str) -> None:
+    """Say how every effect stands that has no outcome, or let those that failed be tried again."""
+    from proveout.control import StopSwitch
+    from proveout.journal import Journal
+    from proveout.journal.prose import effect
+
+    with Journal(space.home / "journal.db") as journal:
+        if retry:
+            for intention in journal.retry(retry, _person()):
+                say(effect(intention))
+            say("the next run tries again: proveout run")
+            return
+        if stopped := StopSwitch(space.home / "STOP").stopped():
+            say(f"HELD, all of them: {stopped}; lift it with: proveout stop --lift")
+        for intention in (unsettled := journal.unsettled()):
+            say(f"{effect(intention)}\n  key {intention.action.key}")
+        say(f"{counted(len(unsettled), 'effect')} without an outcome")
 
 
 def label(space: Workspace, labels: Path, until: date | None = None) -> int:

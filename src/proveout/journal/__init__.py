@@ -1,7 +1,8 @@
 """Everything that happened to every case: append-only, each event hash-chained to the one before.
 
 One door: `Journal(url)`, on SQLite by a path, on PostgreSQL by a URL. What is appended together is there whole or not at all.
-A case is decided once, an effect intended once and settled once, whoever else writes at the same time.
+A case is decided once, an effect intended once and settled once, whoever else writes at the same time. In between it may be
+attempted several times, in vain.
 Covered: two processes at one journal, a kill at any instant, a changed, lost or invented event (`verify` places it).
 Not covered: who may write, and encryption. A forger who can rewrite the whole chain and its tip is not found by hashes alone.
 """
@@ -14,7 +15,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.actions import Intention, Outcome, State
+from proveout.connectors import Intention, Outcome, State, due
+from proveout.connectors.effects import UNDO
 from proveout.control import Ruling
 from proveout.errors import BadInput, BadJournal, Changed
 from proveout.journal.codec import (
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
 
     from proveout.mission import Mission
 
-DECISION, INTENDED, SETTLED, LABEL = "decision", "effect intended", "effect settled", "label"
-APPROVAL, UNDO = "approval", "undo"  # what a person proposed, with the verdicts; a rejection is an approval of nothing
-TOLD = (DECISION, LABEL, APPROVAL, UNDO, INTENDED, SETTLED)  # what a person sees of a case; who saw less saw something else
+DECISION, LABEL = "decision", "label"
+INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
+APPROVAL, UNDOING = "approval", "undo"  # what a person proposed, with the verdicts; a rejection is an approval of nothing
+TOLD = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # what a person sees of a case; who saw less saw something else
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
 CHUNK = 10_000  # rows read at a time
@@ -189,9 +192,7 @@ class Journal:
 
     def decided(self, keys: Iterable[str]) -> set[str]:
         """Those of the turns of cases (`Case.key`) that are decided already."""
-        with self._reading() as connection:
-            there = self._there(connection, [Event(key, DECISION, {}, key=key) for key in keys])
-        return {key for _, key in there}
+        return self._known(DECISION, keys)
 
     def decisions(
         self, release: str | None = None, since: date | datetime | str | None = None, case: str = "", after: int = 0
@@ -240,13 +241,45 @@ class Journal:
         """Write down one allowed action by itself, such as an undo. False when its key is there already."""
         return bool(self.append([_intention(case, action, run, cents)]))
 
-    def pending(self) -> list[Intention]:
-        """Intentions without an outcome, oldest first."""
+    def unsettled(self) -> list[Intention]:
+        """Intentions without an outcome, oldest first, each with what its attempts came to; dead letters too."""
         from sqlalchemy import exists
 
-        later = self._events.alias("later")
-        settled = exists().where(later.c.kind == SETTLED, later.c.key == self._events.c.key)
-        return [_intended(event) for event in self._select(self._events.c.kind == INTENDED, ~settled)]
+        c, later = self._events.c, self._events.alias("later")
+        settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key)
+        unsettled = {event.key: _intended(event) for event in self._select(c.kind == INTENDED, ~settled)}
+        cases = sorted({intention.case for intention in unsettled.values()})
+        for start in range(0, len(cases), NAMES):
+            tried = c.case.in_(cases[start : start + NAMES]), c.kind.in_((ATTEMPTED, RETRIED))
+            for event in self._select(*tried):
+                if intention := unsettled.get(event.payload["key"]):
+                    unsettled[intention.action.key] = _after(intention, event)
+        return list(unsettled.values())
+
+    def pending(self) -> list[Intention]:
+        """Those that may be tried now: no dead letters, and none that waits after an attempt."""
+        return due(self.unsettled())
+
+    def attempted(self, intention: Intention, outcome: Outcome, dead: bool) -> None:
+        """Record an attempt that was none; `dead`: it was the last, until somebody says `retry`."""
+        payload = {"name": intention.action.name, "key": intention.action.key, "attempt": intention.attempts + 1}
+        payload |= {"state": outcome.state.value, "because": outcome.because, "dead": dead}
+        self.append([Event(intention.case, ATTEMPTED, payload)])
+
+    def retry(self, name: str, by: str) -> list[Intention]:
+        """Let effects that failed be tried again at once, and give them.
+
+        `name`: a key, the beginning of a case's id, or `all`. Raises BadInput when that names none that failed.
+        """
+        unsettled = self.unsettled()
+        undone = {key.removeprefix(UNDO) for key in self._known(INTENDED, (UNDO + each.action.key for each in unsettled))}
+        failed = [each for each in unsettled if each.attempts and each.action.key not in undone]
+        chosen = [each for each in failed if name in ("all", each.action.key) or each.case.startswith(name)]
+        if not chosen or not name:
+            raise BadInput(f"{name!r} names no effect that failed; expected `all`, a key or a case of `proveout effects`")
+        payloads = [{"name": each.action.name, "key": each.action.key, "by": by} for each in chosen]
+        self.append([Event(each.case, RETRIED, payload) for each, payload in zip(chosen, payloads, strict=True)])
+        return chosen
 
     def settle(self, intention: Intention, outcome: Outcome) -> bool:
         """Record the outcome of an intention; False when it has one already."""
@@ -257,9 +290,9 @@ class Journal:
 
     def spent(self, run: str) -> tuple[int, int]:
         """Effects that a run intended, and their cents."""
-        mine = [
-            event.payload["cents"] for event in self._select(self._events.c.kind == INTENDED) if event.payload["run"] == run
-        ]
+        c, named = self._events.c, canonical({"run": run})[1:-1]  # as it stands in the payload: only such rows are read
+        found = self._select(c.kind == INTENDED, c.payload.contains(named, autoescape=True))
+        mine = [event.payload["cents"] for event in found if event.payload["run"] == run]
         return len(mine), sum(mine)
 
     def verify(self) -> Verification:
@@ -313,6 +346,11 @@ class Journal:
             yield
         except DBAPIError as error:
             raise BadJournal(f"{self.url}: {error.orig}; nothing of this step was written. Mend that and run again") from error
+
+    def _known(self, kind: str, keys: Iterable[str]) -> set[str]:
+        """Those of these keys under which there is an event of a kind."""
+        with self._reading() as connection:
+            return {key for _, key in self._there(connection, [Event("", kind, {}, key=key) for key in keys])}
 
     def _there(self, connection: "Connection", events: Sequence[Event]) -> set[tuple[str, str]]:
         """(kind, key) of those events that the journal holds."""
@@ -415,7 +453,7 @@ def verdicts_to_json(rulings: Iterable[Ruling]) -> list[dict[str, Any]]:
 def proposal_events(
     kind: str, case: Case, person: Person, rulings: Sequence[Ruling], run: str, about: Mapping[str, Any]
 ) -> list[Event]:
-    """What a person proposed of a case, an APPROVAL or an UNDO, with every verdict; and an intention for what is allowed."""
+    """What a person proposed of a case, an APPROVAL or an UNDOING, with every verdict; and an intention for what is allowed."""
     said = {
         **about,
         "by": person.name,
@@ -427,7 +465,7 @@ def proposal_events(
 
 
 def rulings_of(payload: Mapping[str, Any]) -> tuple[Ruling, ...]:
-    """The actions and verdicts of an APPROVAL or an UNDO."""
+    """The actions and verdicts of an APPROVAL or an UNDOING."""
     return _rulings([action_from_json(one) for one in payload["actions"]], payload["verdicts"])
 
 
@@ -486,6 +524,15 @@ def _intention(case: str, action: Action, run: str, cents: int) -> Event:
 def _intended(event: Event) -> Intention:
     payload = event.payload
     return Intention(event.case, action_from_json(payload["action"]), payload["run"], payload["cents"])
+
+
+def _after(intention: Intention, event: Event) -> Intention:
+    """The intention after an attempt, or after somebody said that it may be tried again."""
+    said = event.payload
+    if event.kind == RETRIED:
+        return replace(intention, state=State.PENDING, attempts=0)
+    state = State.DEAD if said["dead"] else State(said["state"])
+    return replace(intention, state=state, attempts=said["attempt"], because=said["because"], attempted_at=event.at)
 
 
 def _event(row: "Row[Any]") -> Event:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from proveout.connectors import Intention, State
 from proveout.control import Ruling
-from proveout.journal import APPROVAL, DECISION, INTENDED, SETTLED, UNDO, Event, rulings_of
+from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, UNDOING, Event, rulings_of
 from proveout.records import FLAGS, Decision, Output
 
+DEAD_SHOWN = 5
 TICK = {True: "✓", False: "✗", None: "–"}
 
 
@@ -54,6 +56,26 @@ def ruled(ruling: Ruling) -> str:
     return f"{what} {'allowed' if ruling.verdict.allowed else 'refused'}"
 
 
+def effect(intention: Intention) -> str:
+    """An effect without an outcome, in one line: what it is, how it stands, and why."""
+    after = f" after {intention.attempts} attempt{'s' * (intention.attempts > 1)}" if intention.attempts else ""
+    because = f": {intention.because}" if intention.because else ""
+    again = (
+        f"; again from {intention.due[:16].replace('T', ' ')} UTC"
+        if intention.due and intention.state is not State.DEAD
+        else ""
+    )
+    return f"{intention.action.name} of case {intention.case[:12]} is {intention.state.value}{after}{because}{again}"
+
+
+def dead_letters(unsettled: Iterable[Intention]) -> list[str]:
+    """What a person has to look at, and how; no line when there is nothing."""
+    dead = [intention for intention in unsettled if intention.state is State.DEAD]
+    lines = [f"  {effect(intention)}" for intention in dead[:DEAD_SHOWN]]
+    lines += [f"  and {len(dead) - DEAD_SHOWN} more: proveout effects"] if len(dead) > DEAD_SHOWN else []
+    return [f"dead letters: {len(dead)}; try again: proveout effects --retry KEY, or all", *lines] if dead else []
+
+
 def told(event: Event) -> str:
     """One event in one line."""
     said = event.payload
@@ -61,12 +83,17 @@ def told(event: Event) -> str:
         return f"decided, in run {said['run']}"
     if event.kind == INTENDED:
         return f"{said['action']['name']} is to be done"
+    if event.kind == ATTEMPTED:
+        end = "; given up" if said["dead"] else ""
+        return f"{said['name']} {said['state']}, attempt {said['attempt']}: {said['because']}{end}"
+    if event.kind == RETRIED:
+        return f"{said['name']} may be tried again, says {said['by']}"
     if event.kind == SETTLED:
         return f"{said['name']} {said['state']}: {said['because']}"
     if event.kind == APPROVAL:
         changed = ", ".join(f"{name} {text or 'none'}" for name, text in said["changed"].items())
         return f"{said['what']}{f' ({changed})' if changed else ''} by {said['by']}, {said['role']}{_proposed(event)}"
-    if event.kind == UNDO:
+    if event.kind == UNDOING:
         return f"undo asked by {said['by']}, {said['role']}{_proposed(event)}"
     right = said.get("right", {})
     return f"labelled by {said['by']}: {sum(right.values())} of {len(right)} values are right"

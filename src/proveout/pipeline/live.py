@@ -3,6 +3,7 @@
 Cases go through in the order of their days, a batch at a time: kept, decided, judged, journaled together, carried out,
 remembered. A run that is killed at any point is continued by the next one: what is journaled is never decided again,
 an intended effect is asked for before it is tried, and the memory is filled up from the journal.
+An effect that fails or takes long keeps no case from being decided.
 What people answered goes into the memory first, and what they corrected is taught to the extractor: it works at once.
 Covered: a second process at the same home; it raises Busy and changes nothing.
 Not covered: several machines at one inbox.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from proveout.retrieval import Memory, Record
 
 BATCH = 64  # cases a commit: the journal's cost a case is flat from here on, and a kill loses little
+PATIENCE = 10  # seconds that a batch waits for effects; the others happen when everything is decided
 TAUGHT = 200  # corrections, the newest; reading one takes 30 ms, and a build makes of older ones what can be learned
 SHEET = "inbox.csv"  # file, day, segment: what is known of a case beside its bytes
 
@@ -121,11 +124,12 @@ class Live:
         Raises Busy where another process is at work, NoDocuments for an inbox in which nothing lies.
         """
         from proveout.journal import Journal
+        from proveout.journal.prose import dead_letters
 
         with alone(self.home), Journal(self.home / "journal.db") as journal:
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             control = self.release.control(self.home, journal, self.originals.path, f"{self.release.id[:12]} {started}")
-            effects = _carried_out(control)  # what a stop or a kill left undone
+            effects = _carried_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
             cases = inbox_cases(self.inbox, self.kind)
             done = journal.decided(case.key for case in cases)
             new = [case for case in cases if case.key not in done]
@@ -137,10 +141,11 @@ class Live:
                 for first in range(0, len(new), BATCH):
                     batch = new[first : first + BATCH]
                     recorded += journal.record(self._decide(agent, control, batch), control.run)
-                    effects |= _carried_out(control)
+                    effects |= _carried_out(control, PATIENCE)
                     self._catch_up(journal)
                     for _ in batch:
                         step()
+            effects |= _carried_out(control)
             journal.to_parquet(self.home / "logs", self.release.mission)
             routes = Counter(one.decision.route.value for one in recorded)
             return {
@@ -150,6 +155,7 @@ class Live:
                 "decided": len(recorded),
                 "routes": {route.value: routes[route.value] for route in Route},
                 "effects": dict(Counter(effects.values())),
+                "dead_letters": dead_letters(journal.unsettled()),
                 "stopped": control.stop.stopped(),
                 "refused": {one.case.path: one.decision.because[1] for one in recorded if one.decision.route is Route.REFUSE},
             }
@@ -245,9 +251,9 @@ class Live:
             yield Record(key, content.text, told, answer.document_class, "label", content.id)
 
 
-def _carried_out(control: ControlPlane) -> dict[str, str]:
-    """The newest state of every effect that was pending, by its key."""
-    return {intention.action.key: outcome.state.value for intention, outcome in control.carry_out()}
+def _carried_out(control: ControlPlane, seconds: float = math.inf) -> dict[str, str]:
+    """The newest state of every effect that was due, by its key. None is begun after so many seconds."""
+    return {intention.action.key: outcome.state.value for intention, outcome in control.carry_out(seconds=seconds)}
 
 
 def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path, cache: Path) -> None:

@@ -15,17 +15,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-from proveout.actions import UNDO as TAKES_BACK
-from proveout.actions import undo
+from proveout.connectors import undo
+from proveout.connectors.effects import UNDO
 from proveout.control import ControlPlane, Ruling
 from proveout.errors import BadInput, Busy, Changed
 from proveout.journal import (
     APPROVAL,
+    ATTEMPTED,
     INTENDED,
     LABEL,
     SETTLED,
     TOLD,
-    UNDO,
+    UNDOING,
     Answer,
     Decided,
     Event,
@@ -65,7 +66,8 @@ class Effect:
 
     @property
     def stands(self) -> bool:
-        return self.state == "done" and self.taken_back != "done"
+        """Whether it happened, or may happen yet, and nobody took it back."""
+        return not self.over and not self.taken_back
 
     @property
     def over(self) -> bool:
@@ -82,8 +84,8 @@ class Effect:
             case "done":
                 return f"{name} taken back: {self.taken_back_because}"
             case "waiting":
-                return f"{name} is being taken back"
-        stays = f"; it cannot be taken back: {self.taken_back_because}" if self.taken_back else ""
+                return f"{name} is to be taken back{': ' if self.taken_back_because else ''}{self.taken_back_because}"
+        stays = f"; it cannot be taken back: {self.taken_back_because}" if self.taken_back and self.state == "done" else ""
         return f"{name} {self.state}{': ' if self.because else ''}{self.because}{stays}"
 
 
@@ -118,7 +120,7 @@ class Shown:
         seen = {
             "decision": decision_to_json(decision),
             "position": self.decided.position,
-            "events": [[event.position, event.hash] for event in self.events],
+            "events": [[event.position, event.hash] for event in self.events if event.kind != ATTEMPTED],
             "class": self.document_class,
             "values": self.values,
         }
@@ -129,12 +131,15 @@ class Shown:
         """What was allowed, in order."""
         found: dict[str, Effect] = {}
         for event in self.events:
-            undone = found.get(event.key.removeprefix(TAKES_BACK)) if event.key.startswith(TAKES_BACK) else None
+            undone = found.get(event.key.removeprefix(UNDO)) if event.key.startswith(UNDO) else None
             if event.kind == INTENDED and event.turn == self.decided.case.turn:
                 if undone:
                     found[undone.action.key] = replace(undone, taken_back="waiting")
                 else:
                     found[event.key] = Effect(action_from_json(event.payload["action"]))
+            elif event.kind == ATTEMPTED and event.payload["key"] in found:
+                why = f"{'given up, ' if event.payload['dead'] else ''}{event.payload['because']}"
+                found[event.payload["key"]] = replace(found[event.payload["key"]], because=why)
             elif event.kind == SETTLED:
                 state, because = event.payload["state"], event.payload["because"]
                 if undone:
@@ -159,8 +164,9 @@ class Shown:
     @property
     def last(self) -> str:
         """Who answered last, when and what; where nobody did, what else happened last."""
-        said = [event for event in self.events if event.kind in (APPROVAL, UNDO)]
-        said = said or [event for event in self.events if event.kind == LABEL] or list(self.events)
+        said = [event for event in self.events if event.kind in (APPROVAL, UNDOING)]
+        said = said or [event for event in self.events if event.kind == LABEL]
+        said = said or [event for event in self.events if event.kind != ATTEMPTED]
         event = said[-1]
         what = f"{event.payload['name']} {event.payload['state']}" if event.kind == SETTLED else told(event)
         return f"{what}, at {event.at[11:16]} UTC"
@@ -200,7 +206,7 @@ class Approvals:
         ids = {one.case.id for one in turns}
         if len(ids) != 1:
             raise BadInput(f"{len(ids) or 'no'} decided cases have an id that begins with {case[:64]!r}; write more of it")
-        events = (event for event in self.journal.events(turns[-1].case.id) if event.kind in TOLD)
+        events = (event for event in self.journal.events(turns[-1].case.id) if event.kind in (*TOLD, ATTEMPTED))
         seen = tuple(event for event in events if event.position <= position)
         return Shown(turns[-1].in_order(self.mission.fields), tuple(self.mission.fields), seen, position)
 
@@ -247,7 +253,7 @@ class Approvals:
 
         def propose(shown: Shown, plane: ControlPlane) -> Proposed:
             wanted = [effect for effect in shown.effects if action in ("", effect.action.name)]
-            stands = [effect for effect in wanted if effect.stands and not effect.taken_back]
+            stands = [effect for effect in wanted if effect.stands]
             can = [undo(effect.action) for effect in stands if effect.action.compensation]
             if stands and not can:
                 undo(stands[0].action)  # says why not
@@ -258,7 +264,7 @@ class Approvals:
                 )
             rulings = plane.judge_person(replace(shown.decided.decision, actions=tuple(can)), person)
             about = {"digest": shown.digest}
-            events = proposal_events(UNDO, shown.decided.case, person, rulings, plane.run, about) if can else []
+            events = proposal_events(UNDOING, shown.decided.case, person, rulings, plane.run, about) if can else []
             return Proposed("undone", rulings, events)
 
         return self._write(case, turn, digest, propose)
@@ -290,11 +296,18 @@ class Approvals:
     def _carried_out(self, shown: Shown, plane: ControlPlane, proposed: "Proposed") -> Receipt:
         """Try the effects of the case that wait."""
         case = shown.decided.case
-        waits = {one.action.key for one in self.journal.pending() if one.case == case.id}
+        waits = {one.action.key for one in self.journal.unsettled() if one.case == case.id}
         results = plane.carry_out(keys=waits) if waits else []
         why = {intention.action.key: outcome.because for intention, outcome in results}
         now = self.show(case.id, case.turn)
-        effects = tuple(replace(one, because=one.because or why.get(one.action.key, "")) for one in now.effects)
+        effects = tuple(
+            replace(
+                one,
+                because=one.because or why.get(one.action.key, ""),
+                taken_back_because=one.taken_back_because or why.get(UNDO + one.action.key, ""),
+            )
+            for one in now.effects
+        )
         return Receipt(proposed.what, proposed.rulings, effects, now.digest)
 
     def _answer(self, shown: Shown, person: Person, values: Mapping[str, str], document_class: str) -> Answer:

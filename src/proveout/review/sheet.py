@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from proveout.agent.wording import sureness
 from proveout.control import Ruling
 from proveout.documents.marked import AUTOMATED, OPEN
-from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDO
+from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
 from proveout.journal.prose import ruled, told
 from proveout.records import Decision, Output
 from proveout.review.approvals import Shown
@@ -62,7 +62,7 @@ def follows(rulings: Sequence[Ruling], shown: Shown) -> str:
 def reasons(shown: Shown) -> str:
     """Why a person is asked, what was checked, which past cases are like it, what the control plane and people said."""
     decided, decision = shown.decided, shown.decided.decision
-    since = [event for event in shown.events if event.kind in (APPROVAL, UNDO, INTENDED, SETTLED, LABEL)]
+    since = [event for event in shown.events if event.kind in (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)]
     like = (f"{case.similarity:.2f}  {', '.join(case.fields.values())}" for case in decision.similar[:3])
     actions = ((f"{ruled(one)}: {one.verdict.because}", one.verdict.allowed) for one in decided.rulings)
     parts = [

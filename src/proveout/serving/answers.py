@@ -34,7 +34,7 @@ class Case(BaseModel):
     document_class: str = Field(examples=["invoice"], description='"" while it waits, and when it could not be read.')
     route: Route | None = Field(description="act: the agent may; review: a person sees it; refuse: it cannot be read.")
     release: str = Field(description='Who decided; "" while it waits.')
-    effects: dict[str, Literal["waiting", "done", "refused", "taken back"]] = Field(
+    effects: dict[str, Literal["waiting", "failed", "unreachable", "unknown", "dead", "done", "refused", "taken back"]] = Field(
         examples=[{"file_document": "done"}], description="What was allowed, and what came of it."
     )
     escalated_to: str = Field(examples=["operator"], description='The role whose approval an action waits for; "" for none.')

@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
-from proveout.actions import sync_folder
+from proveout.connectors.files import sync_folder
 from proveout.documents.files import kind_of
 from proveout.errors import BadInput
 from proveout.pipeline.live import SHEET

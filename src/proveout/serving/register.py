@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from proveout.actions import UNDO
+from proveout.connectors.effects import UNDO
 from proveout.documents import sha256_of
-from proveout.journal import APPROVAL, DECISION, INTENDED, LABEL, SETTLED, Event, Journal
+from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
 from proveout.pipeline.live import documents_in
 from proveout.records import Role, Route
 
@@ -116,6 +116,12 @@ class Register:
             self._names[event.key] = said["action"]["name"]
             if not event.key.startswith(UNDO):
                 entry.effects[said["action"]["name"]] = "waiting"
+        elif event.kind in (ATTEMPTED, RETRIED) and said["key"].startswith(UNDO):
+            return
+        elif event.kind == ATTEMPTED:
+            entry.effects[said["name"]] = "dead" if said["dead"] else said["state"]
+        elif event.kind == RETRIED:
+            entry.effects[said["name"]] = "waiting"
         elif event.kind == SETTLED:
             if not event.key.startswith(UNDO):
                 entry.effects[said["name"]] = said["state"]

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from proveout.actions import Intention, Outcome, State, carry_out, connectors, undo
+from proveout import connectors, mission
+from proveout.connectors import Intention, Outcome, State, carry_out, undo
 from proveout.errors import BadInput
 from proveout.journal import Journal
 from proveout.records import Action
 
+INVOICES = mission.load(Path(__file__).parent.parent / "pipelines" / "invoices" / "mission.yaml")
 CONTENT = b"%PDF an invoice"
 CASE = hashlib.sha256(CONTENT).hexdigest()
 FILE = Action("file_document", {"folder": "invoice"}, f"file:{CASE}", compensation="unfile_document")
@@ -27,7 +29,7 @@ def world(tmp_path: Path):
     """A journal, an original, and the connectors that ship."""
     (tmp_path / "in.PDF").write_bytes(CONTENT)
     with Journal(tmp_path / "journal.db") as journal:
-        yield journal, connectors(tmp_path / "effects", lambda case: tmp_path / "in.PDF"), tmp_path / "effects"
+        yield journal, connectors.of(INVOICES, tmp_path / "effects", lambda case: tmp_path / "in.PDF"), tmp_path / "effects"
 
 
 def go() -> str:
@@ -85,9 +87,10 @@ def test_what_can_not_be_tried_now_is_tried_again(world, tmp_path: Path) -> None
     journal, four, _ = world
     journal.intend(CASE, FILE, "today")
     (tmp_path / "in.PDF").rename(tmp_path / "elsewhere")
-    assert carry_out(journal, four, go)[0][1].state is State.UNKNOWN
+    assert carry_out(journal, four, go)[0][1].state is State.FAILED
     (tmp_path / "elsewhere").rename(tmp_path / "in.PDF")
-    assert carry_out(journal, four, go)[0][1].state is State.DONE
+    assert carry_out(journal, four, go) == [], "not at once"
+    assert carry_out(journal, four, go, keys={FILE.key})[0][1].state is State.DONE
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,7 @@ def test_what_can_not_be_tried_now_is_tried_again(world, tmp_path: Path) -> None
         (replace(FILE, arguments={}), State.REFUSED, "expected small letters"),
         (replace(PAY, arguments={"amount": "a lot"}), State.REFUSED, "expected dollars and cents above 0"),
         (undo(PAY), State.REFUSED, "no payment order to recall"),
-        (Action("launch", {}, "k"), State.UNKNOWN, "no connector performs 'launch'"),
+        (Action("launch", {}, "k"), State.FAILED, "no connector performs 'launch'"),
     ],
     ids=["a class that leads elsewhere", "no class", "no amount", "nothing to recall", "an unknown action"],
 )
@@ -168,7 +171,7 @@ def live(home: Path, boundary: str) -> None:
         journal.intend(CASE, action, "today")
     if boundary == "after the intention":
         die()
-    carry_out(journal, connectors(home / "effects", lambda _: home / "in.PDF"), go)
+    carry_out(journal, connectors.of(INVOICES, home / "effects", lambda _: home / "in.PDF"), go)
 
 
 def exit_code(home: Path, boundary: str) -> int | None:
@@ -213,11 +216,11 @@ def test_two_who_carry_out_the_same_intention_make_one_effect(world) -> None:
     class Hurried:
         """A ledger whose other reader is as far as this one: the outcome is not there yet."""
 
-        def pending(self) -> list[Intention]:
+        def unsettled(self) -> list[Intention]:
             carry_out(journal, four, go)
             return [intention]
 
-        settle, spent = journal.settle, journal.spent
+        settle, attempted, spent = journal.settle, journal.attempted, journal.spent
 
     assert [outcome.state for _, outcome in carry_out(Hurried(), four, go)] == [State.DONE]
     assert len(files(effects)) == 1
