@@ -74,7 +74,7 @@ def an_alarm_is_sure_and_large_enough_to_matter(found, mo):
 @app.cell
 def the_shares_are_what_a_plain_count_gives(found):
     for one in found.drifted:
-        last = one.until or found.days[1]
+        last = one.until or found.case_days[-1]
         inside = [one.since <= day <= last for day in found.case_days]
         counted = one.event.holds(found.features[inside]).mean()
         assert abs(counted - one.after) < 1e-9, (one.what, counted, one.after)

@@ -26,7 +26,8 @@ def _(mo):
     mo.md("""
     # Is the promise kept?
 
-    Precision among automated values, as labels arrive late. A window without labels has no precision.
+    What the mission promised, with the error budget that is left of it. Precision is that of automated values, as labels
+    arrive late; a window without labels has no precision.
     Where only reviewed cases get labels, the numbers speak of those.
     """)
     return
@@ -51,6 +52,27 @@ def _(alerts, log, mission, monitoring, reference):
 def _(found, here, monitoring):
     links = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
     monitoring.write_page(found, here.product["page"], here.product["json"], links)
+    return
+
+
+@app.cell
+def the_objectives(found, mo):
+    recent = found.service[0]
+    for _one in recent.objectives:
+        assert not _one.missed or _one.burn > 1, "what is missed burns its budget faster than it lasts"
+    _table = [
+        {
+            "objective": one.name,
+            "target": one.bound,
+            "measured": one.shown(one.measured),
+            "cases": one.cases,
+            "budget left": "" if one.left != one.left else f"{one.left:.0%}",
+            "burn rate": "" if one.burn != one.burn else f"{one.burn:.2f}",
+            "verdict": one.verdict(found.sure_below),
+        }
+        for one in recent.objectives
+    ]
+    mo.ui.table(_table, selection=None, label=f"the last {recent.days} days, {recent.cases} cases")
     return
 
 

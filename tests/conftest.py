@@ -92,6 +92,16 @@ def bills(bills_once, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def counterparty(tmp_path_factory):
+    """A payment service that breaks when it is told to."""
+    from counterparty import Counterparty
+
+    service = Counterparty(tmp_path_factory.mktemp("counterparty"))
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A throw-away PostgreSQL on a socket in a temporary folder."""
     found = shutil.which("initdb") or next((str(p) for p in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proveout import documents, mission
-from proveout.corpus import Dataset, read_labels
+from proveout.corpus import Dataset, check_labels, read_labels
 from proveout.corpus.card import crossing
 from proveout.errors import BadInput, BadLabels, NoDocuments
 from proveout.mission import FieldSpec, Mission
@@ -164,8 +164,7 @@ def test_a_title_reaches_nothing_that_a_model_sees(tmp_path: Path, invoices: Mis
 
 
 MALFORMED = {
-    "no file_id": ("id,split\na,train\n", "labels.csv, line 1: no column `file_id`"),
-    "near name": ("file_ID,split\na,train\n", "did you mean `file_ID`?"),
+    "no file_id": ("key,split\na,train\n", "labels.csv, line 1: no column `file_id`; found key, split; expected a CSV"),
     "empty": ("", "labels.csv: empty"),
     "too many cells": ("file_id,split\na,train\nb,train,x\n", "labels.csv, line 3: 3 cells, the header has 2"),
     "open quote": ('file_id,split\na,"train\n', "labels.csv, line 2: malformed CSV"),
@@ -185,6 +184,87 @@ def test_a_malformed_labels_file_says_what_and_where(tmp_path: Path, invoices: M
     with pytest.raises(BadLabels) as caught:
         read_labels(tmp_path / "labels.csv", invoices)
     assert message in str(caught.value)
+
+
+NEARLY_RIGHT = {
+    "file_ID,split": "file_ID -> file_id",
+    "id,split": "id -> file_id",
+    "filename,Contract Number,advertiser": "filename -> file_id, Contract Number -> contract_num",
+    "file_id,contract_number,advertiser_name": "contract_number -> contract_num, advertiser_name -> advertiser",
+    "file_id,contractnum,Gross Amt": "contractnum -> contract_num, Gross Amt -> gross_amount",
+    "file_id,Contract #,GROSS AMOUNT": "Contract # -> contract_num, GROSS AMOUNT -> gross_amount",
+    "file_id,flight from,FlightTo": "flight from -> flight_from, FlightTo -> flight_to",
+    "file_id,gros_amount,Day,spilt": "gros_amount -> gross_amount, Day -> day, spilt -> split",
+    "File;Contract No.;advertiser": "semicolons stand between the columns; save it as CSV with commas. "
+    "Also, headers are nearly right; "
+    "rename File -> file_id, Contract No. -> contract_num",
+    "file_id\tadvertiser": "tabs stand between the columns; save it as CSV with commas",
+}
+
+
+@pytest.mark.parametrize("header", NEARLY_RIGHT)
+def test_headers_that_nearly_fit_are_refused_with_the_names_that_fit(tmp_path: Path, invoices: Mission, header: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"\ufeff{header}\n", encoding="utf-8")  # as a spreadsheet writes it
+    with pytest.raises(BadLabels) as caught:
+        read_labels(tmp_path / "labels.csv", invoices)
+    assert NEARLY_RIGHT[header] in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["mood", "receiver", "resource", "net_amount", "total", "invoice_number", "name"])
+def test_a_column_that_means_something_else_is_left_out(tmp_path: Path, invoices: Mission, column: str) -> None:
+    (tmp_path / "labels.csv").write_text(f"file_id,{','.join(invoices.fields)},{column}\n", encoding="utf-8")
+    assert read_labels(tmp_path / "labels.csv", invoices).unknown == (column,)
+    (tmp_path / "labels.csv").write_text(f"file_id,{column}\n", encoding="utf-8")
+    assert read_labels(tmp_path / "labels.csv", invoices).unknown == (column,)
+
+
+FIELDS = "contract_num,advertiser,gross_amount,flight_from,flight_to"
+NO_BUILD = {
+    "no column": (
+        "file_id,contract_num,client\na,1,x\n",
+        "no column for `advertiser`, `gross_amount`, `flight_from`, `flight_to`, which the mission invoices requires before it "
+        "acts; found file_id, contract_num, client; expected file_id, contract_num, advertiser, gross_amount, flight_from",
+    ),
+    "no value": (f"file_id,{FIELDS}\na,,,,,\n", "not one labelled value of contract_num, advertiser"),
+    "no split": (f"file_id,split,{FIELDS}\na,train,1,,,,\nb,test-seen,2,,,,\n", "no row has the split calibration; a build"),
+    "too few": (f"file_id,{FIELDS}\na,1,,,,\nb,2,,,,\nc,3,,,,\n", "3 documents that are no live cases; a build needs 4"),
+}
+
+
+@pytest.mark.parametrize("name", NO_BUILD)
+def test_labels_that_no_build_can_use_are_refused_before_one(tmp_path: Path, invoices: Mission, name: str) -> None:
+    text, message = NO_BUILD[name]
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(BadLabels) as caught:
+        check_labels(tmp_path / "labels.csv", invoices)
+    assert message in str(caught.value)
+    assert read_labels(tmp_path / "labels.csv", invoices).rows, "people's answers may come from such a file all the same"
+
+
+def test_a_column_may_be_empty_or_come_from_what_people_answered(tmp_path: Path, invoices: Mission) -> None:
+    labels, answers = tmp_path / "labels.csv", tmp_path / "answers.csv"
+    labels.write_text(f"file_id,{FIELDS}\n" + "".join(f"{name},1,,,,\n" for name in "abcd"), encoding="utf-8")
+    check_labels(labels, invoices, answers)
+    labels.write_text("file_id,contract_num\n" + "".join(f"{name},1\n" for name in "abcd"), encoding="utf-8")
+    answers.write_text(f"file_id,{FIELDS}\ne,1,One Nation,$2.00,1/2/20,1/3/20\n", encoding="utf-8")
+    check_labels(labels, invoices, answers)
+
+
+def test_a_file_id_with_an_ending_is_told_to_go_without(tmp_path: Path, invoices: Mission) -> None:
+    folder_of(tmp_path / "f", ["a"], "file_id")
+    (tmp_path / "f" / "labels.csv").write_text("file_id\na.txt\n", encoding="utf-8")
+    with pytest.raises(BadLabels, match=r"the first is 'a.txt' \(a file_id has no ending: 'a'\)"):
+        Dataset.build(tmp_path / "f", invoices, tmp_path / "out")
+
+
+def test_the_card_says_how_cases_without_a_day_were_split(tmp_path: Path, invoices: Mission) -> None:
+    rows = [f"d{number},{'2020-01-05' if number < 3 else ''}" for number in range(10)]
+    some = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,day"), invoices, tmp_path / "some")
+    assert "Decided by day, oldest first; before them the 7 cases without a day, by chance." in some.card
+    assert {entry.split for entry in some.chosen() if entry.case.day} == {"test"}
+    none = Dataset.build(folder_of(tmp_path / "g", [row[:2] for row in rows], "file_id"), invoices, tmp_path / "none")
+    assert "Decided by chance: labels.csv has no days." in none.card
+    assert [len(none.documents(split)) for split in ("train", "calibration", "test")] == [5, 2, 3]
 
 
 def test_a_flag_is_yes_or_no_however_it_is_written_and_nothing_else(tmp_path: Path, invoices: Mission) -> None:

@@ -4,6 +4,8 @@ import csv
 import importlib.util
 import math
 import random
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proveout import evaluation, values
+from proveout.evaluation import Measurement
+from proveout.mission import SLO
 from proveout.records import Kind, Route
 
 KINDS: dict[str, Kind] = {
@@ -199,3 +203,76 @@ def test_macro_f1_and_calibration_error_agree_with_scikit_learn_and_by_hand() ->
     told = [g if draw.random() < 0.7 else draw.choice(["invoice", "order", "contract"]) for g in gold]
     assert math.isclose(evaluation.macro_f1(gold, told), f1_score(gold, told, average="macro"))
     assert math.isclose(evaluation.calibration_error([0.95, 0.85], [True, False]), 0.45)
+
+
+# Service-level objectives
+
+TARGETS = SLO(precision=0.9, confidence=0.95, automation_rate=0.6, latency_p99_seconds=2, cost_per_case=0.01)
+FIRST = date(2026, 6, 1)
+
+
+def measured(cases: list[Measurement]) -> dict[str, dict[str, evaluation.Objective]]:
+    recent, always = evaluation.service(cases, TARGETS, ["total"])
+    return {name: {one.name: one for one in part.objectives} for name, part in (("recent", recent), ("all", always))}
+
+
+def test_what_happened_before_the_window_costs_none_of_its_budget() -> None:
+    days = [FIRST + timedelta(n) for n in range(60)]
+    bad = Measurement(False, 9.0, 0.05, {"total": False})
+    good = Measurement(True, 0.1, 0.0, {"total": True})
+    cases = [replace(bad if n < 30 else good, received=day) for n, day in enumerate(days)]
+    found = measured(cases)
+    assert all(one.spent == 0 and not one.missed for name, one in found["recent"].items() if name != "latency p50")
+    assert all(one.missed and one.spent > 1 for name, one in found["all"].items() if name != "latency p50")
+    assert {one.cases for one in found["recent"].values()} == {30} and {one.cases for one in found["all"].values()} == {60}
+
+
+def test_a_third_of_the_window_gone_has_spent_a_third_at_burn_rate_one() -> None:
+    cases = [Measurement(True, 0.1, 0.01, {"total": n != 4}, FIRST + timedelta(n)) for n in range(10)]
+    recent = measured(cases)["recent"]
+    assert recent["precision of total"].burn == pytest.approx(1) and recent["precision of total"].spent == pytest.approx(1 / 3)
+    assert recent["cost per case"].burn == pytest.approx(1) and recent["cost per case"].left == pytest.approx(2 / 3)
+
+
+def test_cases_count_by_their_day_unless_few_have_one() -> None:
+    decided = FIRST + timedelta(200)
+    dated = [Measurement(True, 0.1, received=FIRST + timedelta(n), decided=decided) for n in range(60)]
+    undated = [Measurement(False, 0.1, decided=decided) for _ in range(59)]
+    recent, always = evaluation.service([*dated, *undated], TARGETS, [])
+    assert (recent.cases, recent.span[1], always.cases) == (30, FIRST + timedelta(59), 119)
+    recent, always = evaluation.service([*dated[:1], *undated], TARGETS, [])
+    assert (recent.cases, recent.span, always.cases) == (60, (decided, decided), 60)
+
+
+case = st.builds(
+    Measurement,
+    acted=st.booleans(),
+    seconds=st.sampled_from([0.1, 2.0, 2.5, math.nan]),
+    dollars=st.sampled_from([0.0, 0.02, math.nan]),
+    right=st.one_of(st.just({}), st.fixed_dictionaries({"total": st.booleans()})),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases=st.lists(case, max_size=120))
+def test_an_objective_is_missed_when_more_than_its_whole_budget_is_spent(cases: list[Measurement]) -> None:
+    for one in measured(cases)["all"].values():
+        if math.isnan(one.target) or not one.cases:
+            assert not one.missed and math.isnan(one.spent)
+        elif abs(one.spent - 1) > 1e-9:
+            assert one.missed == (one.spent > 1)
+
+
+def test_the_chance_of_a_miss_is_scipys() -> None:
+    from scipy.stats import binom
+
+    for right, of, rate in ((95, 100, 0.98), (0, 7, 0.65), (6_400, 10_000, 0.65), (9_000, 10_000, 0.98), (30, 30, 0.5)):
+        assert evaluation.at_most(right, of, rate) == pytest.approx(binom.cdf(right, of, rate), rel=1e-9, abs=1e-300)
+
+
+def test_objectives_without_cases_are_undefined() -> None:
+    for part in measured([]).values():
+        for one in part.values():
+            numbers = (one.measured, one.spent, one.left, one.burn, one.chance, *one.interval)
+            assert all(math.isnan(number) for number in numbers) and not one.missed
+            assert one.verdict() in ("no labelled automated value yet", "nothing measured yet")

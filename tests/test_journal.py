@@ -345,13 +345,13 @@ texts = st.text(st.characters(codec=None, categories=None), max_size=8)
 numbers = st.floats(allow_nan=False) | st.sampled_from([0.1, 1e-300, -0.0])
 values = texts | st.decimals(allow_nan=False) | st.dates()
 fields = st.builds(
-    Output, texts, values, numbers, st.integers(0, 99), st.builds(Box, *[numbers] * 4),
+    Output, texts, values, numbers, st.none() | st.builds(Place, st.integers(0, 99), st.builds(Box, *[numbers] * 4)), texts,
     st.lists(texts, max_size=2).map(tuple), st.lists(texts, max_size=2).map(tuple),
 )  # fmt: skip
 actions = st.builds(Action, texts, st.dictionaries(texts, texts, max_size=2), texts, st.none() | texts)
 decisions = st.builds(
     Decision, texts, texts, texts, numbers, st.dictionaries(texts, fields, max_size=3), st.frozensets(texts, max_size=3),
-    st.lists(st.builds(Check, texts, st.booleans(), texts), max_size=2).map(tuple),
+    st.lists(st.builds(Check, texts, st.none() | st.booleans(), texts), max_size=2).map(tuple),
     st.lists(st.builds(SimilarCase, texts, numbers, st.dictionaries(texts, texts, max_size=2)), max_size=2).map(tuple),
     st.sampled_from(Route), st.tuples(texts, texts),
     st.lists(actions, max_size=2).map(tuple),

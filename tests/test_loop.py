@@ -1,16 +1,21 @@
 """The loop, closed by script: an answer is a label, helps the next document at once, and is learned by the next build."""
 
 import os
+import time
+from pathlib import Path
 
 import pytest
 
-from proveout import review
+from proveout import connectors, review
 from proveout.cli import work
+from proveout.connectors.effects import ATTEMPTS
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
 from proveout.journal import Decided, Journal
-from proveout.pipeline.live import alone
+from proveout.pipeline.live import Live, alone
+from proveout.records import Action
+from proveout.release import Releases
 from proveout.serving import application
 from proveout.workspace import Workspace
 
@@ -188,8 +193,82 @@ def test_nothing_on_the_document_is_an_answer_too(space, before):
     assert review.rejection(decided(space, before), space.mission, "ada").document_class == "other"
 
 
+def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dead_letter(space, before, capsys):
+    case = decided(space, before).case.id
+    broken = Action("file_document", {"folder": 5}, "file:broken")  # no text: the connector raises what nobody foresaw
+    with Journal(space.home / "journal.db") as journal:
+        journal.intend(case, broken, "by hand")
+        hand_in(space, 4)
+        summary = work.run(space, None)
+        assert (summary["decided"], summary["effects"], summary["dead_letters"]) == (1, {"failed": 1}, [])
+        assert not journal.pending() and "effects: 1 failed" in capsys.readouterr().out
+        hands = connectors.of(space.mission, space.effects, Path)
+        for _ in range(ATTEMPTS - 1):
+            connectors.carry_out(journal, hands, lambda: "", keys={broken.key})
+        work.status(space)
+        assert "dead letters: 1; try again: proveout effects --retry KEY, or all" in capsys.readouterr().out
+        hand_in(space, 5)
+        assert "file_document of case" in work.run(space, None)["dead_letters"][1]
+        work.effects(space, "")
+        assert f"after 5 attempts: TypeError: expected string or bytes-like object, got 'int'\n  key {broken.key}" in (
+            capsys.readouterr().out
+        )
+        work.effects(space, broken.key)
+        assert [intention.action.key for intention in journal.pending()] == [broken.key]
+
+
+def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before, monkeypatch):
+    monkeypatch.setattr("proveout.pipeline.live.PATIENCE", -1)  # seconds: no effect is begun while cases wait
+    case = decided(space, before).case.id
+    filed = Action("file_document", {"folder": "bill"}, "file:late")
+    with Journal(space.home / "journal.db") as journal:
+        journal.intend(case, filed, "by hand")
+        hand_in(space, 6)
+        live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
+        summary = live.run()
+        assert summary["decided"] == 1 and summary["effects"]["done"] == 1
+        positions = journal.positions()
+        assert positions["effect settled"] > positions["decision"]
+
+
 def test_a_second_process_in_the_same_home_is_told_who_is_there(space):
     with alone(space.home), pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is at work here"), alone(space.home):
         pass
     with alone(space.home):
         pass
+
+
+def test_a_case_waits_for_its_whole_batch(space, after, monkeypatch):
+    """Its latency is the time from when the batch was taken up; the mean over the batch would hide the tail."""
+    agent = Live.agent
+
+    class Slow:
+        def __init__(self, agent):
+            self.agent = agent
+
+        def batch(self, paths):
+            time.sleep(0.3)
+            return self.agent.batch(paths)
+
+    monkeypatch.setattr(Live, "agent", lambda live: Slow(agent(live)))
+    names = [hand_in(space, number) for number in (5, 6, 7)]
+    summary = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache).run()
+    assert summary["decided"] == 3
+    (waited,) = {decided(space, name).seconds for name in names}
+    assert waited >= 0.3
+
+
+def test_status_tells_how_the_service_levels_stand(space, after, capsys):
+    work.status(space)
+    with Journal(space.home / "journal.db") as journal:
+        cases, (wait, *_) = list(journal.decisions()), sorted((one.seconds for one in journal.decisions()), reverse=True)
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[next(at for at, line in enumerate(lines) if line.startswith("service levels, the last 30 days")) :]
+    assert table[0].endswith(f"{len(cases)} cases of {len(cases)}")
+    assert [line.split("  ")[1] for line in table[2:]] == [
+        "automation rate", *(f"precision of {name}" for name in space.mission.fields), "latency p50", "latency p99",
+        "cost per case",
+    ]  # fmt: skip
+    acted = sum(one.decision.route == "act" for one in cases) / len(cases)
+    assert f" {acted:.1%} " in table[2] and "MISSED by" in table[2]
+    assert f" {wait:.3g} s " in table[-2] and "$0.0000" in table[-1]

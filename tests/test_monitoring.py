@@ -406,7 +406,7 @@ def test_a_broken_promise_is_named(mission):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda log: log.drop(columns="pages"), "no column `pages`"),
+        (lambda log: log.drop(columns="route"), "no column `route`"),
         (lambda log: log.rename(columns={"route": "routes"}), "is it `routes`"),
         (lambda log: log[:0], "the log has no cases"),
     ],
@@ -428,8 +428,21 @@ def test_a_log_that_is_none_is_refused(mission, change, said):
         lambda log: log.assign(advertiser="</script><script>alert(1)</script>", segment="<b>one</b>"),
         lambda log: log.assign(gross_amount="no amount", flight_from="02/235/20"),
         lambda log: log.assign(day=START),
+        lambda log: log.assign(day=log["day"].where(np.arange(len(log)) < 20, None)),
+        lambda log: log.assign(day=log["day"].where(np.arange(len(log)) > 20, None)),
     ],
-    ids=["three cases", "no days", "one segment", "no answers", "no labels", "hostile text", "unreadable values", "one day"],
+    ids=[
+        "three cases",
+        "no days",
+        "one segment",
+        "no answers",
+        "no labels",
+        "hostile text",
+        "unreadable values",
+        "one day",
+        "few days",
+        "most days",
+    ],
 )
 def test_an_odd_log_is_reported_all_the_same(few, change, tmp_path):
     reference, log = pair(1, World(), cases=120)
@@ -458,6 +471,111 @@ def test_a_mistake_in_the_alerts_is_named(tmp_path, text, said):
 
 def test_the_alerts_that_ship_are_the_defaults():
     assert monitoring.load(ROOT / "monitoring/alerts.yaml") == Alerts()
+
+
+# Logs without days
+
+
+@pytest.fixture(scope="module")
+def undated(mission) -> Findings:
+    """Drift and a worse-treated segment from case 296 on, and nobody knows a day."""
+    reference, quiet = pair(6, World())
+    _, changed = pair(6, World(drift_from=START, worse_segment="east"))
+    late = (pd.to_datetime(quiet["day"]) >= pd.Timestamp(CHANGE)).to_numpy()
+    assert np.flatnonzero(late)[0] + 1 == 296
+    return compare(reference, pd.concat([quiet[~late], changed[late]]).assign(day=None), mission)
+
+
+def test_without_days_time_is_counted_in_cases(undated):
+    assert [(one.start, one.end) for one in undated.windows] == [(1, 100), (101, 200), (201, 300), (301, 400), (401, 500)]
+    surest = undated.drifted[0]
+    assert surest.since_between[0] <= 296 <= surest.since_between[1] and f"since case {surest.since}" in surest.sentence
+    assert {one.segment for one in undated.worse_off} == {"east"}
+    assert all(isinstance(one.lately, int | None) and isinstance(one.since, int | None) for one in undated.worse_off)
+
+
+def test_a_report_without_days_says_so_and_names_no_day(undated, tmp_path):
+    page = write(undated, tmp_path).read_text()
+    said = "No case has a day: time is counted in cases, in the order in which they were decided, 100 a window."
+    assert said in page and undated.about_days == said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert not re.search(r"\d\d\d\d-\d\d-\d\d", json.dumps([report[name] for name in ("drifted", "worse_off", "windows")]))
+    assert not re.search(r"since \d+ [A-Z]|1970|0001", re.sub(r"<[^>]*>", " ", page))
+    assert report["log"] == {
+        "from": None, "to": None, "cases": 500, "without_day": 500, "time": "case number",
+    }  # fmt: skip
+
+
+def test_the_order_without_days_is_the_order_of_deciding(few):
+    reference, log = pair(1, World(), cases=40)
+    numbered = compare(reference, log.assign(day=log["day"].where(np.arange(40) > 25, None)), few)
+    assert numbered.by_number and numbered.about_days.startswith("Fewer than half of the cases have a day")
+    assert list(numbered.features["words"]) == list(log["words"])
+
+
+def test_evidently_says_what_we_say_without_days(undated, tmp_path):
+    write(undated, tmp_path)
+    values = {one["metric_name"]: one["value"] for one in json.loads((tmp_path / "bias.json").read_text())["metrics"]}
+    (one,) = (each for each in undated.worse_off if each.measure == "automation rate")
+    since = f"{one.lately:09}" if one.lately else ""
+    name = f"SegmentDifference(column={one.measure},by=segment,segment=east,since={since})"
+    assert values[name] == pytest.approx(one.difference)
+
+
+# Objectives
+
+
+def test_the_report_measures_every_objective_as_a_plain_count_does(mission, tmp_path):
+    reference, log = pair(3, World())
+    log["dollars"] = np.where(log["segment"] == "east", 0.05, 0.0)
+    write(compare(reference, log, mission), tmp_path)
+    rows = {
+        name: {row["name"]: row for row in part["rows"]}
+        for name, part in json.loads((tmp_path / "report.json").read_text())["objectives"].items()
+    }
+    day = pd.to_datetime(log["day"])
+    for name, part in (("all", log), ("recent", log[day > day.max() - pd.Timedelta(days=30)])):
+        assert rows[name]["automation rate"]["measured"] == pytest.approx((part["route"] == "act").mean())
+        assert rows[name]["cost per case"]["measured"] == pytest.approx(part["dollars"].mean())
+        assert rows[name]["latency p99"]["measured"] == pytest.approx(np.quantile(part["seconds"], 0.99, method="inverted_cdf"))
+        known = part[part["advertiser.automated"] & part["advertiser.right"].notna() & part["advertiser"].notna()]
+        assert rows[name]["precision of advertiser"]["measured"] == pytest.approx(
+            known["advertiser.right"].astype(float).mean()
+        )
+        assert rows[name]["precision of advertiser"]["cases"] == len(known)
+    over = (log["route"] != "act").mean() / 0.35
+    assert rows["all"]["automation rate"]["burn"] == pytest.approx(over) == rows["all"]["automation rate"]["spent"]
+
+
+def test_a_missed_objective_is_named_with_its_size_and_whether_it_may_be_chance(mission, tmp_path):
+    reference, log = pair(3, World())
+    half = log.assign(route=np.where(np.arange(500) % 2, "act", "review"))
+    page = write(compare(reference, half, mission), tmp_path).read_text()
+    (miss,) = {row["verdict"] for row in objective_rows(tmp_path, "all") if row["name"] == "automation rate"}
+    assert miss == "missed by 15.0 points, beyond chance" and miss in page
+    few = log[:20].assign(route=["act"] * 12 + ["review"] * 8)
+    write(compare(reference, few, mission), tmp_path)
+    (miss,) = {row["verdict"] for row in objective_rows(tmp_path, "all") if row["name"] == "automation rate"}
+    assert miss == "missed by 5.0 points; it may be chance"
+
+
+def objective_rows(folder: Path, part: str) -> list[dict]:
+    return json.loads((folder / "report.json").read_text())["objectives"][part]["rows"]
+
+
+def test_the_objectives_and_the_promise_agree_on_what_is_beyond_chance(mission):
+    reference, log = pair(1, World())
+    log["gross_amount.right"] = [None if known is None else i % 5 > 0 for i, known in enumerate(log["gross_amount.right"])]
+    found = compare(reference, log, mission)
+    beyond = [one.name for one in found.service[1].objectives if one.verdict(found.sure_below).endswith("beyond chance")]
+    assert [name for name in beyond if name.startswith("precision")] == [f"precision of {one.field}" for one in found.broken]
+
+
+def test_a_log_from_before_seconds_and_dollars_were_written_is_read(mission, tmp_path):
+    reference, log = pair(1, World(), cases=60)
+    write(compare(reference, log.drop(columns=["seconds", "decided_at"]), mission), tmp_path)
+    verdicts = {row["name"]: row["verdict"] for row in objective_rows(tmp_path, "recent")}
+    assert verdicts["latency p99"] == verdicts["cost per case"] == "nothing measured yet"
 
 
 # What people and machines read
@@ -579,7 +697,7 @@ def test_the_monitor_pipeline_runs_and_then_has_nothing_to_do(tmp_path, world):
 def test_the_log_that_the_journal_writes_is_read(mission, tmp_path):
     reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
     typed = log.assign(day=pd.to_datetime(log["day"]).dt.date, decided_at=pd.Timestamp("2024-06-01", tz="UTC"))
-    typed = typed.assign(**{f"{name}.label": None for name in FIELDS})
+    typed = typed.assign(**{f"{name}.label": None for name in FIELDS}, dollars=None, turn=0)
     schema = log_schema(FIELDS, DocumentCase.descriptors)
     pq.write_table(
         pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False), tmp_path / "decisions.parquet"

@@ -2,16 +2,30 @@
 
 import errno
 import json
+import os
+import pty
+import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
-from proveout.calibration import Calibration
-from proveout.errors import BadModel, NoRelease
+import proveout
+from program import PROVEOUT
+from proveout.calibration import Calibration, Calibrations
+from proveout.cli import work
+from proveout.errors import BadInput, BadModel, BadSpec, NoRelease, OtherCode
+from proveout.identity import Accounts, Role
+from proveout.journal import Journal
 from proveout.mission import SLO
-from proveout.release import Releases, freeze
+from proveout.release import Release, Releases, freeze
 from proveout.retrieval import Encoder, Memory, Record
+from proveout.serving import application
+from proveout.workspace import Workspace
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 PROMISE = SLO(precision=0.98, confidence=0.95)
@@ -26,7 +40,8 @@ def parts(tmp_path: Path) -> dict[str, Path]:
     (build / "index").mkdir()
     (build / "index" / "records.jsonl").write_text('{"case": "c1", "text": "an invoice"}\n')
     (build / "index" / "vectors.npy").write_bytes(b"floats")
-    Calibration.fit({"advertiser": [(0.9, True)] * 60}, PROMISE).save(build / "calibration.json")
+    fitted = Calibration.fit({"advertiser": [(0.9, True)] * 60}, PROMISE)
+    Calibrations({"ranker": fitted}).save(build / "calibration.json")
     return {
         "prompts": DESIGN / "prompts",
         "model": build / "model",
@@ -83,10 +98,10 @@ def test_evidence_is_kept_and_does_not_count(releases: Releases, parts, tmp_path
 def test_an_open_release_gives_what_was_frozen(releases: Releases, parts) -> None:
     release = releases.open(releases.freeze(parts)[:12])
     assert release.mission.mission == "invoices"
-    assert release.calibration.certificates["advertiser"].n == 60
+    assert release.calibrations.by_tier["ranker"].certificates["advertiser"].n == 60
     assert release.path("policy").read_text() == (DESIGN / "policy.cedar").read_text()
     assert release.policy.mission == release.mission
-    assert (release.path("code") / "release.py").exists()
+    assert (release.path("code") / "proveout" / "release.py").exists()
     assert release.differences() == []
     assert {"python", "cedarpy", "orjson"} <= release.manifest["content"]["environment"].keys()
     with pytest.raises(BadModel, match="has no part 'weights'"):
@@ -107,7 +122,7 @@ def change(path: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: change(folder / "policy.cedar"), "policy.cedar: changed since"),
-        (lambda folder: change(folder / "code" / "policy.py"), "policy.py: changed since"),
+        (lambda folder: change(folder / "code" / "proveout" / "policy.py"), "policy.py: changed since"),
         (lambda folder: (folder / "calibration.json").unlink(), "calibration.json: missing"),
         (lambda folder: (folder / "model" / "more.txt").write_text("x"), "more.txt: does not belong"),
         (lambda folder: (folder / "release.json").write_text("{"), "not a release"),
@@ -232,7 +247,284 @@ def test_the_build_ends_in_a_release(releases: Releases, parts, tmp_path: Path) 
         "evaluate": {"metrics": tmp_path / "metrics.json", "predictions": tmp_path / "predictions.json"},
     }
     product = tmp_path / "release.json"
-    freeze({"release": product}, upstream, parts["mission"], parts["policy"], releases.root)
+    named = {
+        "prompts": "prompts.prompts",
+        "index": "retrieval.index",
+        "model": "models.model",
+        "calibration": "calibrate.calibration",
+    }
+    evidence = {"reference": "agent.reference", "metrics": "evaluate.metrics"}
+    freeze({"release": product}, upstream, named, evidence, parts["mission"], parts["policy"], releases.root)
     said = json.loads(product.read_text())
     assert said["id"] == releases.find("latest") == Releases(releases.root).freeze(parts)
     assert "micro-F1 0.91" in str(releases.list()[0])
+
+
+def test_a_product_that_no_step_makes_is_named(releases: Releases, parts, tmp_path: Path) -> None:
+    upstream = {"models": {"model": parts["model"]}}
+    with pytest.raises(BadSpec, match=r"no product `model\.model` comes before the release; there are: models\.model"):
+        freeze({"release": tmp_path / "x"}, upstream, {"model": "model.model"}, {}, parts["mission"], parts["policy"], "r")
+
+
+# --- what runs is what is pinned ---
+
+
+def test_a_release_of_an_earlier_version_is_refused_with_what_makes_a_new_one(releases: Releases, parts) -> None:
+    id = releases.freeze(parts)
+    about = json.loads((releases.root / id / "release.json").read_text())
+    (releases.root / id / "release.json").write_text(json.dumps(about | {"format": 1}))
+    with pytest.raises(OtherCode, match=rf"{id[:12]} was frozen by an earlier version.*proveout build"):
+        releases.open(id)
+    assert "earlier version" in str(releases.list()[0]) and "DAMAGED" not in str(releases.list()[0])
+
+
+def refused(release: Release, tmp_path: Path, message: str) -> None:
+    """Neither half of what a release does begins."""
+    with pytest.raises(OtherCode, match=message):
+        release.agent(None)  # nothing is loaded before it is looked at
+    with pytest.raises(OtherCode, match=message), Journal(tmp_path / "journal.db") as journal:
+        release.control(tmp_path, journal, lambda case: tmp_path / case, run="test")
+
+
+def test_another_version_of_a_library_is_refused_with_both_named(releases: Releases, parts, tmp_path, monkeypatch) -> None:
+    id = releases.freeze(parts)
+    then = releases.open(id).manifest["content"]["environment"]["orjson"]
+    installed(tmp_path / "newer", "orjson", "9.9")
+    monkeypatch.syspath_prepend(tmp_path / "newer")
+    assert releases.open(id).differences() == [f"orjson {then} then, 9.9 now"]
+    refused(releases.open(id), tmp_path, rf"orjson {then} then, 9\.9 now.*proveout build")
+
+
+def test_a_library_that_is_gone_and_another_python_are_named_too(releases: Releases, parts, tmp_path) -> None:
+    release = releases.open(releases.freeze(parts))
+    content = release.manifest["content"]
+    pinned = content | {"environment": content["environment"] | {"toy-pack": "1.0", "python": "3.10.1"}}
+    elsewhere = replace(release, manifest={**release.manifest, "content": pinned})
+    refused(elsewhere, tmp_path, r"python 3\.10\.1 then, 3\.1.* now, toy-pack 1\.0 then, missing now")
+
+
+def installed(folder: Path, name: str, version: str) -> None:
+    """A distribution of another version, as far as its metadata goes."""
+    metadata = folder / f"{name}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+SENTENCE = "the agent may act."
+FREEZE = """
+import sys
+from pathlib import Path
+from proveout.release import Releases
+build, design, releases = Path("work/bills/build"), Path("pipelines/bills"), Releases("work/bills/releases")
+print(releases.freeze({
+    "prompts": build / "prompts" / "prompts",
+    "model": build / "models" / "model",
+    "index": build / "retrieval" / "index",
+    "calibration": build / "calibrate" / "calibration.json",
+    "mission": design / "mission.yaml",
+    "policy": design / "policy.cedar",
+}))
+"""
+
+
+def package(folder: Path) -> Path:
+    """A copy of the package that can be changed, in a folder for Python's path."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(Path(proveout.__file__).parent, folder / "proveout", ignore=ignored)
+
+
+@pytest.fixture(scope="module")
+def older(bills, tmp_path_factory) -> Release:
+    """A release of `bills`, promoted, of the same parts as its build but of code that words a decision otherwise."""
+    folder = tmp_path_factory.mktemp("older")
+    source = next(path for path in package(folder).rglob("*.py") if SENTENCE in path.read_text())
+    source.write_text(source.read_text().replace(SENTENCE, "THE OLDER AGENT MAY ACT."))
+    command, path = [sys.executable, "-c", FREEZE], os.environ | {"PYTHONPATH": str(folder)}
+    id = subprocess.run(command, cwd=bills, env=path, capture_output=True, text=True, check=True).stdout.strip()
+    known = Releases(bills / "work" / "bills" / "releases")
+    known.promote(id, by="ada")
+    return known.open(id)
+
+
+def command(project: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command about bills, run by the code that is tested here."""
+    line = [*PROVEOUT, *map(str, words), "--mission", "bills"]
+    return subprocess.run(line, cwd=project, env=os.environ | environment, capture_output=True, text=True)
+
+
+EXAMPLE = "pipelines/bills/examples/example-071.txt"
+
+
+def test_a_release_of_other_code_decides_nothing_in_this_process(older: Release, tmp_path) -> None:
+    (changed,) = older.other_code
+    assert "THE OLDER AGENT" in (older.path("code") / changed).read_text()
+    refused(older, tmp_path, f"other code than this process runs .{changed}.*proveout build")
+
+
+def test_the_command_decides_by_the_releases_own_code_whatever_is_installed(bills, older: Release) -> None:
+    shown = command(bills, "show", EXAMPLE)
+    assert "THE OLDER AGENT MAY ACT." in shown.stdout and f"release {older.id[:12]}" in shown.stdout
+    assert f"release {older.id[:12]} runs its own frozen code" in shown.stderr and older.other_code[0] in shown.stderr
+    inbox = bills / "work" / "bills" / "inbox"
+    inbox.mkdir()
+    shutil.copy(bills / EXAMPLE, inbox)
+    assert "1 case decided" in (ran := command(bills, "run")).stdout, ran.stderr
+    with Journal(bills / "work" / "bills" / "journal.db") as journal:
+        (one,) = journal.decisions()
+    assert one.decision.release == older.id and "THE OLDER AGENT MAY ACT." in one.decision.because[0]
+    assert Releases(older.folder.parent).open(older.id).id == older.id, "nothing was written into its folder"
+
+
+def test_what_is_installed_decides_as_soon_as_its_release_is_promoted(bills, older: Release) -> None:
+    built = json.loads((bills / "work" / "bills" / "build" / "release" / "release.json").read_text())["id"]
+    command(bills, "release", "promote", built, "--yes")
+    shown = command(bills, "show", EXAMPLE, "--again")
+    assert SENTENCE in shown.stdout and f"release {built[:12]}" in shown.stdout and shown.stderr == ""
+    back = command(bills, "release", "rollback")
+    assert f"back to release {older.id[:12]}" in back.stdout and "it runs its own frozen code" in back.stdout
+
+
+@pytest.mark.parametrize("words", [("status",), ("release", "list"), ("release", "show", "latest")], ids=" ".join)
+def test_what_differs_is_said_where_a_person_looks(bills, older: Release, words) -> None:
+    assert older.other_code[0] in (said := command(bills, *words)).stdout, said.stderr
+
+
+def test_a_path_on_which_other_code_stays_first_is_an_error_and_no_loop(bills, older: Release) -> None:
+    run = command(bills, "show", EXAMPLE, "--again", PROVEOUT_OWN_CODE=older.id)
+    assert run.returncode == 1
+    assert f"cannot run its own code in {older.path('code')}: Python finds {proveout.__file__} first" in run.stderr
+
+
+def test_a_server_refuses_a_release_of_other_code_until_it_is_restarted(bills, older: Release, tmp_path) -> None:
+    space = replace(Workspace.find("bills", start=bills), home=tmp_path / "home")
+    shutil.copytree(older.folder.parent, space.releases)
+    with Accounts(space.accounts) as accounts:
+        accounts.add("ada", Role.OPERATOR, "correct horse battery")
+        sign = {"Authorization": f"Bearer {accounts.new_token('ada', 'test')}"}
+        client = TestClient(application(space, accounts))
+        asked = {"files": {"file": ("a.txt", (bills / EXAMPLE).read_bytes())}, "headers": sign}
+        answer = client.post("/api/v1/preview", **asked)
+        assert answer.status_code == 503 and "a restarted server" in answer.json()["detail"]
+        client.app.state.desk.inbox.joinpath("a.txt").write_bytes((bills / EXAMPLE).read_bytes())
+        with pytest.raises(OtherCode, match="a restarted server"):
+            client.app.state.desk.decide()
+
+
+def test_of_a_release_whose_code_was_changed_on_disk_nothing_runs(bills, older: Release, tmp_path) -> None:
+    home = tmp_path / "home"
+    changed = shutil.copytree(older.folder.parent, home / "releases") / older.id / "code" / "proveout" / "cli" / "__init__.py"
+    changed.chmod(0o644)
+    changed.write_text("raise SystemExit('this was executed')\n")
+    run = command(bills, "show", EXAMPLE, "--home", home)
+    assert run.returncode == 1
+    assert "cli/__init__.py: changed since release" in run.stderr and "executed" not in run.stderr
+
+
+def test_any_file_of_the_package_makes_a_new_release(bills, tmp_path) -> None:
+    """Code is a part of a release, also what no step imports."""
+    style = package(tmp_path) / "serving" / "style.css"
+    style.write_text(style.read_text() + "\n")
+    assert "nothing changed" in (said := command(bills, "why", "release")).stdout, said.stderr
+    assert command(bills, "why", "release", PYTHONPATH=str(tmp_path)).stdout == "proveout/serving/style.css changed\n"
+    before = {one.id for one in Releases(bills / "work" / "bills" / "releases").list()}
+    assert "1 of 8 steps ran" in (built := command(bills, "build", PYTHONPATH=str(tmp_path))).stdout, built.stderr
+    (new,) = (one for one in Releases(bills / "work" / "bills" / "releases").list() if one.id not in before)
+    assert Releases(bills / "work" / "bills" / "releases").open(new.id).other_code == ("proveout/serving/style.css",)
+
+
+def test_the_version_of_any_library_that_the_package_imports_makes_a_new_release(bills, tmp_path) -> None:
+    installed(tmp_path, "argon2_cffi", "99.1")
+    path = os.pathsep.join([str(tmp_path), str(Path(proveout.__file__).parents[1])])
+    assert " → 99.1" in (said := command(bills, "why", "release", PYTHONPATH=path)).stdout, said.stderr
+
+
+# --- promoting something worse ---
+
+METRICS = {"no_person_touches": 0.8, "automated": {"fields": {"total": {"precision": 0.99, "coverage": 0.9}}}}
+
+
+def evaluated(parts: dict[str, Path], releases: Releases, tree: str, **metrics: object) -> str:
+    """Freeze a release whose evaluation says this."""
+    evidence = parts["model"].parent / "metrics.json"
+    evidence.write_text(json.dumps({"headline": "", "test": {**METRICS, **metrics}}))
+    return releases.freeze(retrained(parts, tree), {"metrics": evidence})
+
+
+def fields(precision: float | None, coverage: float) -> dict[str, object]:
+    return {"fields": {"total": {"precision": precision, "coverage": coverage}}}
+
+
+@pytest.fixture
+def home(tmp_path, parts) -> Path:
+    """A workspace of invoices with one promoted release."""
+    folder = tmp_path / "home"
+    known = Releases(folder / "releases")
+    known.promote(evaluated(parts, known, "good"), by="ada")
+    return folder
+
+
+def promote(home: Path, *words: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, at a terminal where somebody answers, or without one."""
+    line = [*PROVEOUT, "release", "promote", *words, "--home", str(home)]
+    if answer is None:
+        return subprocess.run(line, cwd=DESIGN, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    terminal, inner = pty.openpty()
+    os.write(terminal, answer.encode())
+    try:
+        return subprocess.run(line, cwd=DESIGN, stdin=inner, capture_output=True, text=True)
+    finally:
+        os.close(terminal)
+        os.close(inner)
+
+
+WORSE = {
+    "less automation": ({"no_person_touches": 0.75}, r"test +no person touches +80\.0 % +75\.0 %  worse"),
+    "fewer values of a field": ({"automated": fields(0.99, 0.85)}, r"test +total automated +90\.0 % +85\.0 %  worse"),
+    "less precision": ({"automated": fields(0.98, 0.95)}, r"test +total right when automated +99\.0 % +98\.0 %  worse"),
+    "a field that is gone": ({"automated": {"fields": {}}}, r"test +total automated +90\.0 % +0\.0 %  worse"),
+}
+
+
+@pytest.mark.parametrize(("metrics", "line"), WORSE.values(), ids=WORSE)
+def test_what_a_promotion_loses_is_shown_and_a_program_has_to_say_yes(home, parts, metrics, line) -> None:
+    known = Releases(home / "releases")
+    good, worse = known.current(), evaluated(parts, known, "worse", **metrics)
+    said = promote(home, worse)
+    assert said.returncode == 1 and re.search(line, said.stdout), said.stdout
+    assert "no terminal to ask on" in said.stderr and "--yes" in said.stderr
+    assert known.current() == good
+    assert promote(home, worse, "--yes").returncode == 0 and known.current() == worse
+
+
+@pytest.mark.parametrize(("answer", "agrees"), [("y\n", True), ("n\n", False), ("\n", False), ("\x04", False)])
+def test_at_a_terminal_a_person_is_asked(home, parts, answer, agrees) -> None:
+    known = Releases(home / "releases")
+    worse = evaluated(parts, known, "worse", no_person_touches=0.1)
+    said = promote(home, worse, answer=answer)
+    assert "promote it all the same? [y/N]" in said.stdout
+    assert (said.returncode == 0) == (known.current() == worse) == agrees
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [{}, {"no_person_touches": 0.9}, {"no_person_touches": 0.79999}, {"automated": fields(None, 0.9)}],
+    ids=["the same", "better", "the same as far as it is shown", "nothing to be right about"],
+)
+def test_what_loses_nothing_is_promoted_without_a_question(home, parts, metrics) -> None:
+    known = Releases(home / "releases")
+    better = evaluated(parts, known, "better", **metrics)
+    assert promote(home, better).returncode == 0
+    assert known.current() == better
+
+
+def test_where_nothing_can_be_compared_it_says_so(home, parts) -> None:
+    known = Releases(home / "releases")
+    other = known.freeze(retrained(parts, "never evaluated"))
+    said = promote(home, other)
+    assert known.current() == other and "nothing is compared" in said.stdout, said.stderr
+
+
+def test_a_release_of_another_mission_is_never_promoted(bills, home) -> None:
+    space = replace(Workspace.find("bills", start=bills), home=home)
+    with pytest.raises(BadInput, match="decides the cases of mission `invoices`, not of `bills`"):
+        work.promote(space, "latest", yes=True)

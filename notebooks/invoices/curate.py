@@ -119,8 +119,9 @@ def _(cases, pd):
 
 
 @app.cell
-def the_stream(by_picker, pd, plt, table, width_picker):
+def the_stream(by_picker, mo, pd, plt, table, width_picker):
     _dated = table.dropna(subset="day")
+    mo.stop(_dated.empty, mo.md("*No case has a day, so there is no stream to show.*"))
     _top = _dated[by_picker.value].value_counts().index[:9]  # more colours than that nobody tells apart
     _group = _dated[by_picker.value].where(_dated[by_picker.value].isin(_top), "others")
     _first = _dated["day"].min()

@@ -92,11 +92,15 @@ def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions
         _given = evaluation.answers(predictions)
         if _yes := evaluation.of_yes(dataset.labels(_split), _given, mission.kinds):
             metrics[_split]["yes"] = {name: counts.as_plain() for name, counts in _yes.items()}
-    metrics["headline"] = "; ".join(
-        f"{split} F1 {metrics[split]['all']['fields']['micro']['f1']:.3f}, "
-        f"{metrics[split]['automated']['fields']['micro']['coverage']:.0%} automated"
-        for split in splits
-    )
+
+    def _headline(split):
+        _all, _automated = (metrics[split][which]["fields"]["micro"] for which in ("all", "automated"))
+        if _automated["coverage"] is None:
+            return f"{split} has no label"
+        _f1 = "–" if _all["f1"] is None else f"{_all['f1']:.3f}"
+        return f"{split} F1 {_f1}, {_automated['coverage']:.0%} automated"
+
+    metrics["headline"] = "; ".join(map(_headline, splits))
     _ = here.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     _ = here.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     return (metrics,)
@@ -166,9 +170,12 @@ def answers_one_by_one(dataset, decisions, evaluation, mission, pd, splits):
             for split in splits
             for decision in decisions[split]
             for name, right in evaluation.verdicts(dataset.entry(decision.case).labels, decision, mission.kinds).items()
-        ]
+        ],
+        columns=["split", "case", "layout", "segment", "document class", "field", "right", "confidence", "found", "label"],
+    ).astype({"right": bool})
+    assert answers.empty or answers["right"].mean() > 0.5, (
+        "more than half of the labelled fields are found; if not, look at the curation first"
     )
-    assert answers["right"].mean() > 0.5, "more than half of the labelled fields are found; if not, look at the curation first"
     return (answers,)
 
 

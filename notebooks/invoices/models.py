@@ -157,7 +157,11 @@ def _(mission, mo):
 
 
 @app.cell
-def importance(dataset, extractor, field_picker, mission, names, plt):
+def importance(dataset, extractor, field_picker, mission, mo, names, plt):
+    mo.stop(
+        field_picker.value not in {**extractor.rankers, **extractor.flags},
+        mo.md(f"*No training document has a label for {field_picker.value}, so nothing was learned of it.*"),
+    )
     if mission.kinds[field_picker.value] == "flag":
         _shares = extractor.flags[field_picker.value].log_odds("yes")
         _ranked = sorted(_shares.items(), key=lambda pair: -abs(pair[1]))

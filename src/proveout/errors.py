@@ -9,6 +9,7 @@ ProveoutError
 │   └── NoDocuments       a folder in which nothing can be read
 ├── UnreadableDocument    one file; it becomes a refused case and the batch goes on
 ├── BadModel              a model or release folder that is not ours, or not whole
+│   └── OtherCode         a release that pins other code or versions than run here
 ├── TaskFailed            a step of a pipeline; names notebook, cell and line
 ├── NoRelease             nothing is promoted, or no release has this id
 ├── Busy                  another process is at work here
@@ -57,6 +58,10 @@ class UnreadableDocument(ProveoutError):
 
 
 class BadModel(ProveoutError):
+    pass
+
+
+class OtherCode(BadModel):
     pass
 
 

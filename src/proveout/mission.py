@@ -136,6 +136,14 @@ class Mission(_Strict):
         return {**plugins.find("connectors", spec.connector or action).defaults, **spec.arguments}
 
     @property
+    def plugin_names(self) -> list[tuple[plugins.Family, str]]:
+        """Every name that stands for a class, with its family."""
+        named: list[tuple[plugins.Family, str]] = [("cases", self.case)]
+        named += [("tiers", name) for name in self.tiers if name != plugins.PERSON]
+        named += [("checks", name) for name in self.checks]
+        return [*named, *(("connectors", spec.connector or name) for name, spec in self.actions.items())]
+
+    @property
     def kinds(self) -> dict[str, Kind]:
         """Field name to kind, in the mission's order."""
         return {name: spec.kind for name, spec in self.fields.items()}
@@ -205,6 +213,8 @@ def _faults(model: type[BaseModel], settings: Mapping[str, Any]) -> Iterator[str
                 yield f"unknown setting `{name}`; {hint(name, model.model_fields)}"
             elif fault["type"] == "missing":
                 yield f"`{name}` is missing"
+            elif fault["type"] == "value_error":  # says itself what it found, and keeps a secret to itself
+                yield f"`{name}`: {fault['ctx']['error']}" if name else str(fault["ctx"]["error"])
             else:
                 yield f"`{name}`: {fault['msg'].lower()}; found {fault['input']!r}"
 

@@ -11,9 +11,10 @@ Not covered: what a class must offer. Its protocol says so: `cases.CaseKind`, `m
 `connectors.Connector`.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from proveout.errors import BadInput, hint
@@ -60,11 +61,21 @@ def find(family: Family, name: str) -> Any:
         raise BadInput(f"the {_SINGULAR[family]} `{name}` is {place}, which cannot be imported: {error}") from error
 
 
-@cache
+def distributions(names: Iterable[tuple[Family, str]]) -> set[str]:
+    """The installed distributions that bring these names; Proveout itself is left out."""
+    points = {(family, name): _points(family).get(name) for family, name in names}
+    return {point.dist.name for point in points.values() if point and point.dist}
+
+
 def _brought(family: Family) -> dict[str, str]:
+    return {name: point.value for name, point in _points(family).items()}
+
+
+@cache
+def _points(family: Family) -> dict[str, EntryPoint]:
     """What installed packages bring. A built-in name is never replaced."""
     found = entry_points(group=f"proveout.{family}")
-    return {point.name: point.value for point in found if point.name not in BUILT_IN[family]}
+    return {point.name: point for point in found if point.name not in BUILT_IN[family]}
 
 
 _SINGULAR: dict[Family, str] = {"cases": "kind of case", "tiers": "tier", "checks": "check", "connectors": "connector"}

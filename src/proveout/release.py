@@ -3,8 +3,11 @@
 `freeze` puts code, prompts, model, index, policy, mission, calibration and the environment's versions under one SHA-256 and
 copies them to `<root>/<id>/`. The same parts are the same release, whoever freezes them and when.
 `Releases(root)` lists, promotes, rolls back and opens; who promoted what and when is in `history.jsonl`, append-only.
+`<root>/<id>/code` is an import root. A release decides only in a process that runs exactly this code with exactly the pinned
+versions; anywhere else it raises OtherCode, so that an id never stands for other code than was frozen under it.
 Covered: a full disk or a kill while freezing (written aside, named at the end), a file that changed since (`open` says which).
-Not covered: who may promote, and the memory: it stands outside the release, which holds only what it began with.
+Not covered: who may promote, and the memory: it stands outside the release, which holds only what it began with; a package
+that is replaced on disk under a running process, which has read most of it, but not all.
 """
 
 import ast
@@ -16,7 +19,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proveout
-from proveout.errors import BadModel, NoRelease
+from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode
 from proveout.journal.codec import canonical
 from proveout.mission import Mission, load
+from proveout.plugins import distributions
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
@@ -38,10 +42,12 @@ if TYPE_CHECKING:
     from proveout.policy import Policy
     from proveout.retrieval import Encoder, Memory
 
-FORMAT = 1
+FORMAT = 2  # 2: the code is an import root
 MANIFEST = "release.json"
 DERIVED = {"index": frozenset({"vectors.npy", "chroma"})}  # rebuilt from the rest of the part, so they do not count for its id
 SHORT = 12  # hex digits shown to people
+NAMED = 3  # files or versions that a message names; the rest is counted
+ANEW = "make a new release: proveout build, then proveout release promote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,7 @@ class Release:
         """This release at work over a memory. `corrected`: what people put right since it was built."""
         from proveout.agent import Parts, assemble
 
+        self.require_own_code()
         parts = Parts(self.path("mission"), self.path("prompts"), self.path("model"), self.path("calibration"))
         return assemble(parts, memory, self.id, cache, corrected)
 
@@ -127,21 +134,44 @@ class Release:
         from proveout import connectors
         from proveout.control import ControlPlane, StopSwitch
 
+        self.require_own_code()
         hands = connectors.of(self.mission, home / "effects", original)
         return ControlPlane(self.mission, self.policy, self.calibrations, hands, journal, StopSwitch(home / "STOP"), run)
 
+    def require_own_code(self) -> None:
+        """Raises OtherCode unless this process runs the code and the versions that the release pins.
+
+        Whatever executes a release calls it first.
+        """
+        if self.other_code:
+            raise OtherCode(
+                f"release {self.id[:SHORT]} was frozen with other code than this process runs ({few(self.other_code)}); "
+                f"`proveout run` and a restarted server run the release's own code. Or {ANEW}"
+            )
+        if self.other_versions:
+            raise OtherCode(
+                f"release {self.id[:SHORT]} pins other versions: {few(self.other_versions)}. Install those, or {ANEW}"
+            )
+
+    @cached_property
+    def other_code(self) -> tuple[str, ...]:
+        """Files of the package that differ between this release and this process."""
+        files: Mapping[str, str] = self.manifest["files"]
+        frozen = {place: digest for place, digest in files.items() if place.startswith("code/")}
+        running = _running()
+        changed = sorted(place for place in {*frozen, *running} if frozen.get(place) != running.get(place))
+        return tuple(place.removeprefix("code/") for place in changed)
+
+    @cached_property
+    def other_versions(self) -> tuple[str, ...]:
+        """Pinned versions that are not the ones here, each with both."""
+        pinned: Mapping[str, str] = self.manifest["content"]["environment"]
+        versions = {name: (then, _version(name)) for name, then in sorted(pinned.items())}
+        return tuple(f"{name} {then} then, {now} now" for name, (then, now) in versions.items() if then != now)
+
     def differences(self) -> list[str]:
-        """What decides here and now other than it did when this was frozen: versions, and the code itself. Empty: nothing."""
-        content = self.manifest["content"]
-        then, now = content["environment"], _environment(self.path("code"))
-        found = [
-            f"{name} {then.get(name, 'missing')} then, {now.get(name, 'missing')} now"
-            for name in sorted({*then, *now})
-            if then.get(name) != now.get(name)
-        ]
-        if _part_id("code", _hashes(_sources())) != content["parts"]["code"]:
-            found.append("the code of proveout changed")
-        return found
+        """How what runs here differs from what this release pins, in words: versions, then code. Empty: not at all."""
+        return [*self.other_versions, *([f"the code of {few(self.other_code)}"] if self.other_code else [])]
 
 
 class Releases:
@@ -157,10 +187,11 @@ class Releases:
         """
         sources = {"code": _sources()} | {name: _files(name, Path(path)) for name, path in parts.items()}
         kept = {f"evidence/{name}": _files(f"evidence/{name}", Path(path)) for name, path in (evidence or {}).items()}
+        mission = load(parts["mission"])
         content = {
-            "mission": load(parts["mission"]).mission,
+            "mission": mission.mission,
             "parts": {name: _part_id(name, _hashes(files)) for name, files in sources.items()},
-            "environment": _environment(_package()),
+            "environment": _environment(_package(), distributions(mission.plugin_names)),
         }
         id = hashlib.sha256(canonical(content).encode()).hexdigest()
         target, aside = self.root / id, self.root / f".{id[:SHORT]}-{uuid.uuid4().hex[:8]}.part"
@@ -198,6 +229,8 @@ class Releases:
     def _listed(self, id: str, promoted: bool) -> Listed:
         try:
             about = _read_manifest(self.root / id / MANIFEST)
+        except OtherCode as error:
+            return Listed(id, "", "", {}, promoted, str(error))
         except BadModel as error:
             return Listed(id, "", "", {}, promoted, f"DAMAGED: {error}")
         content = about["content"]
@@ -303,31 +336,34 @@ class Releases:
 def freeze(
     product: Mapping[str, Path],
     upstream: Mapping[str, Mapping[str, Path]],
+    parts: Mapping[str, str],
+    evidence: Mapping[str, str],
     mission: Path,
     policy: Path,
     releases: Path | str,
 ) -> None:
-    """The last step of the build pipeline: its products and the mission's files become a release.
+    """The last step of the build pipeline: products of other steps and the mission's files become a release.
 
-    Writes the id and where it is to `product["release"]`. The metrics' `headline`, if there is one, is shown in lists.
+    `parts` and `evidence` name each product as `step.product`. Writes the id and where it is to `product["release"]`.
+    The headline of the evidence `metrics`, if there is one, is shown in lists.
     """
-    parts = {
-        "prompts": upstream["prompts"]["prompts"],
-        "model": upstream["models"]["model"],
-        "index": upstream["retrieval"]["index"],
-        "calibration": upstream["calibrate"]["calibration"],
-        "mission": Path(mission),
-        "policy": Path(policy),
-    }
-    evidence = {
-        "reference": upstream["agent"]["reference"],
-        "metrics": upstream["evaluate"]["metrics"],
-    }
-    metrics = json.loads(Path(evidence["metrics"]).read_text(encoding="utf-8"))
+    named = {name: _product(upstream, place) for name, place in parts.items()}
+    kept = {name: _product(upstream, place) for name, place in evidence.items()}
+    metrics = json.loads(kept["metrics"].read_text(encoding="utf-8")) if "metrics" in kept else {}
     root = Releases(releases)
-    id = root.freeze(parts, evidence, str(metrics.get("headline", "")) if isinstance(metrics, dict) else "")
+    files = {**named, "mission": Path(mission), "policy": Path(policy)}
+    id = root.freeze(files, kept, str(metrics.get("headline", "")) if isinstance(metrics, dict) else "")
     content = root.open(id).manifest["content"]
     product["release"].write_text(json.dumps({"id": id, **content}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _product(upstream: Mapping[str, Mapping[str, Path]], place: str) -> Path:
+    step, _, name = place.partition(".")
+    try:
+        return upstream[step][name]
+    except KeyError:
+        known = ", ".join(f"{step}.{name}" for step, products in upstream.items() for name in products)
+        raise BadSpec(f"no product `{place}` comes before the release; there are: {known}") from None
 
 
 def _package() -> Path:
@@ -335,8 +371,23 @@ def _package() -> Path:
 
 
 def _sources() -> dict[str, Path]:
-    """The package's own files, as `code/...`."""
-    return _files("code", _package())
+    """The package's own files, as `code/proveout/...`."""
+    return _files("code/proveout", _package())
+
+
+@cache
+def _running() -> Mapping[str, str]:
+    """The digests of this process's code, read once: what is installed under it later is not what it runs."""
+    return _hashes(_sources())
+
+
+def few(names: Sequence[str]) -> str:
+    """
+    >>> few(["a.py", "b.py"]), few(["a.py", "b.py", "c.py", "d.py", "e.py"])
+    ('a.py, b.py', 'a.py, b.py, c.py and 2 more')
+    """
+    more = [f" and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return "".join([", ".join(names[:NAMED]), *more])
 
 
 def _files(name: str, path: Path) -> dict[str, Path]:
@@ -369,14 +420,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _environment(package: Path) -> dict[str, str]:
-    """Python's version and those of the distributions that the package's sources import."""
-    from importlib.metadata import version
-
+def _environment(package: Path, plugins: Iterable[str] = ()) -> dict[str, str]:
+    """Python's version, those of the distributions that the package's sources import, and those that bring plug-ins."""
     imported = {name for source in package.rglob("*.py") for name in _imports(source.read_bytes())}
     known = _distributions()
-    distributions = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
-    return {"python": ".".join(map(str, sys.version_info[:3]))} | {name: version(name) for name in distributions}
+    imports = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
+    return {name: _version(name) for name in ("python", *imports, *sorted(plugins))}
+
+
+def _version(name: str) -> str:
+    """Of Python, or of an installed distribution."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return ".".join(map(str, sys.version_info[:3])) if name == "python" else version(name)
+    except PackageNotFoundError:
+        return "missing"
 
 
 @cache
@@ -400,10 +459,13 @@ def _imports(source: bytes) -> frozenset[str]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    name = path.parent.name[:SHORT]
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise BadModel(f"{path}: a release of format {about['format']}, this version reads {FORMAT}; update proveout")
+        if about["format"] > FORMAT:
+            raise OtherCode(f"release {name} was frozen by a later version, in format {about['format']}; update proveout")
+        if about["format"] < FORMAT:
+            raise OtherCode(f"release {name} was frozen by an earlier version, without code that can be run; {ANEW}")
         about["content"]["parts"], about["content"]["environment"], about["files"], about["frozen"], about["headline"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{path}: not a release ({type(error).__name__}: {error}); freeze it again: proveout build") from error

@@ -2,18 +2,27 @@
 
 pipelines/<mission>/   mission.yaml  policy.cedar  prompts/  pipeline.*.yaml      (kept in git)
 work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/  effects/  reports/   (made by commands)
+
+A home belongs to one mission: the first command that writes there notes it in `workspace.json`, and `find` refuses any other.
+Covered: a home without that note, by the releases in it.
+Not covered: a home without a note and without a release; whoever builds there first has it.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from proveout.errors import BadInput
 from proveout.mission import Mission, load
+
+NOTE = "workspace.json"
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -39,15 +48,31 @@ class Workspace:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known) or 'none'}"
             raise BadInput(f"no mission `{name}` in {root / 'pipelines'}; {hint}")
+        is_exported = home is not None and str(home) == os.environ.get("PROVEOUT_HOME")
         if home and not home.is_absolute() and not home.exists() and (root / home).exists():
             home = root / home  # PROVEOUT_HOME=work/demo means the same in every folder of the project
-        return cls(root, name, (home or root / "work" / name).resolve())
+        space = cls(root, name, (home or root / "work" / name).resolve())
+        if (theirs := owner(space.home)) not in ("", name):
+            unset = "unset PROVEOUT_HOME, or " if is_exported else ""
+            raise BadInput(
+                f"{space.home} is the workspace of mission `{theirs}`, not of `{name}`; "
+                f"{unset}name another: --home {root / 'work' / name}"
+            )
+        return space
 
     @classmethod
     def here(cls) -> Workspace:
         """The one that PROVEOUT_MISSION and PROVEOUT_HOME name, as the server sets them for its pages."""
         home = os.environ.get("PROVEOUT_HOME")
         return cls.find(os.environ.get("PROVEOUT_MISSION", "invoices"), Path(home) if home else None)
+
+    def claim(self) -> None:
+        """Note whose home this is, before the first thing is written there."""
+        if not (self.home / NOTE).exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            aside = self.home / f".{NOTE}.{os.getpid()}"
+            aside.write_text(json.dumps({"mission": self.name}) + "\n", encoding="utf-8")
+            aside.replace(self.home / NOTE)
 
     @property
     def design(self) -> Path:
@@ -103,3 +128,21 @@ class Workspace:
     def cache(self) -> Path:
         """What was read from documents, by their bytes: shared by every mission and home, safe to delete."""
         return self.root / "work" / "cache"
+
+
+def owner(home: Path) -> str:
+    """The mission whose workspace a folder is; "" where nothing says it. Without a note, the oldest release does."""
+    if noted := _read(home / NOTE).get("mission"):
+        return str(noted)
+    manifests = [_read(path) for path in home.glob("releases/*/release.json")]
+    frozen = [(str(about.get("frozen")), about["content"]) for about in manifests if isinstance(about.get("content"), dict)]
+    return str(min(frozen, key=itemgetter(0))[1].get("mission", "")) if frozen else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What cannot be read says nothing; a damaged release is named by whoever opens it."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}

@@ -78,6 +78,15 @@ def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
     return Workspace.find(mission, home)
 
 
+def _deciding(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
+    """The workspace, in a process that runs the promoted release's own code."""
+    from proveout.cli.own_code import continue_by_own_code
+
+    space = _workspace(mission, home)
+    continue_by_own_code(space)
+    return space
+
+
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="Documents with a labels.csv instead of synthetic ones.")] = None,
@@ -225,7 +234,7 @@ def run(
     """
     from proveout.cli import work
 
-    work.run(_workspace(mission, home), inbox)
+    work.run(_deciding(mission, home), inbox)
 
 
 @app.command()
@@ -238,7 +247,7 @@ def extract(
     """Write the fields of every document of a folder by the promoted release. Nothing is journaled and nothing is done."""
     from proveout.cli import work
 
-    work.extract(_workspace(mission, home), folder, out)
+    work.extract(_deciding(mission, home), folder, out)
 
 
 @app.command()
@@ -253,8 +262,9 @@ def show(
     A case that was decided is shown as it was; a new document is decided, nothing is written down and nothing happens.
     """
     from proveout.cli import work
+    from proveout.cli.own_code import continue_by_own_code
 
-    work.show(_workspace(mission, home), document, again)
+    work.show(_workspace(mission, home), document, again, continue_by_own_code)
 
 
 @app.command()
@@ -408,7 +418,7 @@ def serve(
     """
     from proveout.cli import work
 
-    space = _workspace(mission, home)
+    space = _deciding(mission, home)
     work.serve(space, host, port, root_path, proxy, (ssl_keyfile, ssl_certfile))
 
 
@@ -417,27 +427,44 @@ def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invo
     """Serve, and open the review page in a browser. It needs an account with the role reviewer or operator."""
     from proveout.cli import work
 
-    work.serve(_workspace(mission, home), host, port, show="/review/")
+    work.serve(_deciding(mission, home), host, port, show="/review/")
 
 
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
-    """Every release with its day, its scores, and which one is promoted."""
+    """Every release with its day, its scores, which one is promoted, and whether something else than that is installed."""
     from proveout.cli import work
 
     work.releases(_workspace(mission, home))
 
 
-@release_app.command("promote")
-def release_promote(
+@release_app.command("show")
+def release_show(
     release: Annotated[str, typer.Argument(help="An id, or the start of one; `latest` for the newest.")] = "latest",
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Let a release decide the next cases."""
+    """One release: its parts, who promoted it when, and how what is installed here differs from what it pins."""
     from proveout.cli import work
 
-    work.promote(_workspace(mission, home), release)
+    work.release(_workspace(mission, home), release)
+
+
+@release_app.command("promote")
+def release_promote(
+    release: Annotated[str, typer.Argument(help="An id, or the start of one; `latest` for the newest.")] = "latest",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Promote it also where it is worse, without a question.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Let a release decide the next cases.
+
+    Where its evaluation shows less automation or less precision than the promoted release has, the difference is shown
+    first, and you are asked. A program has no terminal to answer on and says --yes.
+    """
+    from proveout.cli import work
+
+    raise typer.Exit(0 if work.promote(_workspace(mission, home), release, yes) else 1)
 
 
 @release_app.command("rollback")

@@ -29,6 +29,7 @@ def schedule(
     ]
     if not jobs:
         raise BadInput("--run and --monitor are both `never`: there is nothing to schedule; leave one of them out")
+    space.claim()
     scheduler = Scheduler(space.home, jobs, database, say)
     for end in (signal.SIGINT, signal.SIGTERM):  # in a thread: a handler must not wait for locks that it interrupts
         signal.signal(end, lambda *_: threading.Thread(target=scheduler.stop).start())

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from proveout.pipeline.live import SHEET
 from proveout.workspace import Workspace
 
 UNANSWERED = timedelta(days=10)  # at the end of the stream nobody has said yet what was right: those cases wait for review
+UNANSWERED_SHARE = 0.1  # of a stream without days
 
 
 def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None) -> None:
@@ -30,6 +31,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     began = time.perf_counter()
     folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
     space = Workspace.find(mission, folder)
+    space.claim()
     if data is None:
         data = space.home / "synthetic"
         with _step(f"1/6  Documents: a dated stream of {documents} synthetic ones, with known drift and a known bias"):
@@ -40,14 +42,14 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
         built = work.build(space, data, None, False, True)
     with _step("3/6  Promote"):
         if built.ran or not any(one.promoted for one in Releases(space.releases).list()):
-            work.promote(space, "latest")
+            work.promote(space, "latest", yes=True)
         else:
             say("  no new release: what was promoted stays, or what was rolled back to")
-    with _step("4/6  Run: the release decides the live stream, day by day"):
-        inbox, last = _hand_in(space)
+    with _step("4/6  Run: the release decides the live stream, in its order"):
+        inbox, later = _hand_in(space)
         work.run(space, inbox)
     with _step("5/6  Labels arrive late, and the log is compared with the reference"):
-        work.label(space, data, until=last - UNANSWERED)
+        work.label(space, data, later=later)
         work.monitor(space)
     say("6/6  Summary")
     say()
@@ -73,8 +75,11 @@ def _synthesize(folder: Path, documents: int, seed: int) -> None:
         synthetic.generate(folder, documents=documents, seed=seed, progress=step)
 
 
-def _hand_in(space: Workspace) -> tuple[Path, date]:
-    """Link the stream's files into the inbox, with the day and the segment of each. Gives it and the stream's last day."""
+def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
+    """Link the stream's files into the inbox, with the day and the segment of each.
+
+    Gives it, and the cases at the end of the stream, of which nobody says yet what is right.
+    """
     from proveout.corpus import Dataset
 
     dataset = Dataset.load(space.build / "curate" / "dataset")
@@ -87,7 +92,13 @@ def _hand_in(space: Workspace) -> tuple[Path, date]:
         rows.append((source.name, entry.case.day or "", entry.case.segment))
     with (inbox / SHEET).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "day", "segment"), *rows])
-    return inbox, max(entry.case.day or date.min for entry in stream)
+    days = [entry.case.day for entry in stream if entry.case.day]
+    if days:
+        last = max(days) - UNANSWERED
+        return inbox, frozenset(entry.case.id for entry in stream if entry.case.day and entry.case.day > last)
+    say(f"  no case has a day: they are decided in the order of their ids, and the last {UNANSWERED_SHARE:.0%} stay unanswered")
+    ids = sorted(entry.case.id for entry in stream)
+    return inbox, frozenset(ids[round(len(ids) * (1 - UNANSWERED_SHARE)) :])
 
 
 def summary(space: Workspace) -> str:
@@ -136,10 +147,20 @@ def _precision(log: Any, space: Workspace) -> list[str]:
 
 def _listed_disparities(found: list[dict[str, Any]]) -> list[str]:
     return [
-        f"  {one['segment']}{', from ' + one['lately'] + ' on' if one['lately'] else ''}: {one['measure']}"
-        f" {one['value']:.0%}, {one['other']:.0%} elsewhere{'; its rate changed on ' + one['since'] if one['since'] else ''}"
+        f"  {one['segment']}{_lately(one)}: {one['measure']}"
+        f" {one['value']:.0%}, {one['other']:.0%} elsewhere"
+        + (f"; its rate changed at {_moment(one['since'])}" if one["since"] else "")
         for one in found[:5]
     ] or ["  no segment, at the stated confidence"]
+
+
+def _moment(moment: str | int) -> str:
+    """A day as the report has it, or the number of a case."""
+    return moment if isinstance(moment, str) else f"case {moment}"
+
+
+def _lately(one: dict[str, Any]) -> str:
+    return f", from {_moment(one['lately'])} on" if one["lately"] else ""
 
 
 def _waiting(space: Workspace) -> str:

@@ -13,6 +13,7 @@ from proveout.workspace import Workspace
 def add(space: Workspace, name: str, role: str, from_stdin: bool) -> None:
     if role not in list(Role):
         raise BadInput(f"no role {role!r}; there are: {', '.join(Role)}. What each may do: proveout user --help")
+    space.claim()
     with Accounts(space.accounts) as accounts:
         made = accounts.add(name, Role(role), _password(from_stdin))
     say(f"{made.name} may sign in as {made.role}; start the server: proveout serve")

@@ -7,21 +7,23 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.errors import BadInput, NoDocuments, NoRelease
+from proveout.errors import BadInput, BadModel, NoDocuments, NoRelease
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.cli.promotion import Change
     from proveout.journal import Journal
     from proveout.pipeline import Built
     from proveout.records import Decision
-    from proveout.release import Release
+    from proveout.release import Release, Releases
 
 
 def say(text: str = "") -> None:
@@ -35,14 +37,18 @@ def new(name: str, template: str) -> None:
     from proveout.cli.new import new as begin
     from proveout.workspace import project_root
 
-    folder = begin(project_root(), name, template)
+    root = project_root()
+    folder = begin(root, name, template)
+    of = f"--mission {name}"
+    if os.environ.get("PROVEOUT_HOME"):  # another mission's workspace
+        of += f" --home {short(root / 'work' / name)}"
     last = max((folder / "examples").glob("*.txt"))
     does = {"questions": "answers questions of bills", "flags": "answers yes or no of letters"}[template]
     say(f"mission {name} in {short(folder)}: {does} until you say otherwise in mission.yaml and prompts/")
     say("it builds as it is, from the examples beside it; next:")
-    say(f"  proveout build --mission {name}")
-    say(f"  proveout release promote --mission {name}")
-    say(f"  proveout show {short(last)} --mission {name}")
+    say(f"  proveout build {of}")
+    say(f"  proveout release promote {of}")
+    say(f"  proveout show {short(last)} {of}")
 
 
 # --- build -----------------------------------------------------------------------------------------------------------
@@ -70,6 +76,7 @@ def _last_data(space: Workspace) -> Path | None:
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
+    from proveout.corpus import check_labels
     from proveout.pipeline import build as run_build
 
     env = environment(space, data, say)
@@ -78,7 +85,9 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
             f"{env['data']}: no such folder; expected documents and a labels.csv. "
             f"Name one with --data, or make synthetic ones: proveout synthesize {env['data']}"
         )
-    space.home.mkdir(parents=True, exist_ok=True)
+    if (env["data"] / "labels.csv").exists():
+        check_labels(env["data"] / "labels.csv", space.mission, space.answers / "labels.csv")
+    space.claim()
     (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
 
     def tell(result: Any) -> None:
@@ -87,7 +96,32 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
 
     built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=tell)
     say(f"{len(built.ran)} of {len(built.tasks)} steps ran in {built.seconds:.1f} s; products: {short(space.build)}")
+    for line in unlabelled(space):
+        say(line)
     return built
+
+
+def unlabelled(space: Workspace) -> list[str]:
+    """What the last build could not learn or certify because nobody labelled it, a line for each such field."""
+    from proveout.corpus import Dataset
+    from proveout.values import says
+
+    if not (space.build / "curate" / "dataset").exists():
+        return []
+    data, lines = Dataset.load(space.build / "curate" / "dataset"), []
+    for name, kind in space.mission.kinds.items():
+        labelled = {
+            split: sum(says(kind, labels.get(name, "")) for labels in data.labels(split).values())
+            for split in ("train", "calibration")
+        }
+        nothing = f"{name}: no labelled value"
+        if not any(says(kind, entry.labels.get(name, "")) for entry in data.chosen()):
+            lines.append(f"{nothing}, so it is never extracted or automated; label some in labels.csv")
+        elif not labelled["train"]:
+            lines.append(f"{nothing} to train on, so it is never extracted or automated; label some of the split train")
+        elif not labelled["calibration"]:
+            lines.append(f"{nothing} to calibrate on, so it is never automated; label some of the split calibration")
+    return lines
 
 
 def why(space: Workspace, task: str, data: Path | None) -> str:
@@ -144,21 +178,108 @@ def parity(space: Workspace, tolerance: float) -> bool:
 def releases(space: Workspace) -> None:
     from proveout.release import Releases
 
-    for line in Releases(space.releases).list():
-        say(str(line))
+    known = Releases(space.releases)
+    for one in known.list():
+        say(str(one))
+        if one.promoted and one.parts:
+            _warn_of_differences(known)
 
 
-def promote(space: Workspace, release: str) -> None:
+def release(space: Workspace, wanted: str) -> None:
+    """Say what a release is made of, who promoted it, and how what is installed here differs from what it pins."""
+    from proveout.release import SHORT, Releases
+
+    known = Releases(space.releases)
+    opened = known.open(wanted)
+    content, frozen = opened.manifest["content"], opened.manifest["frozen"]
+    rows = [("mission", content["mission"]), ("frozen", minute(frozen)), ("scores", opened.manifest["headline"] or "none")]
+    rows += [(f"part {name}", id[:SHORT]) for name, id in content["parts"].items()]
+    done = {"promote": "promoted", "rollback": "returned to"}
+    rows += [
+        (done[entry["what"]], f"{minute(entry['at'])} by {entry['by']}")
+        for entry in known.history()
+        if entry["release"] == opened.id
+    ]
+    say(f"release {opened.id} in {short(opened.folder)}")
+    for name, text in [*rows, ("pins", "; ".join(opened.differences()) or "exactly what is installed here")]:
+        say(f"  {name:16} {text}")
+
+
+def minute(at: str) -> str:
+    """
+    >>> minute("2026-11-25T09:13:20+00:00")
+    '2026-11-25 09:13 UTC'
+    """
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
+def _warn_of_differences(known: Releases) -> None:
+    """Say what a person has to know of the promoted release where something else is installed than it pins."""
+    from proveout.release import ANEW, few
+
+    try:
+        promoted = known.promoted()
+    except BadModel as error:
+        say(f"  it decides nothing: {error}")
+        return
+    if promoted.other_versions:
+        say(f"  it decides nothing here, it pins {few(promoted.other_versions)}: install those, or {ANEW}")
+    if promoted.other_code:
+        say(f"  it runs its own frozen code; what is installed differs in {few(promoted.other_code)}. To use that, {ANEW}")
+
+
+def promote(space: Workspace, release: str, yes: bool = False) -> bool:
+    """Whether the release decides from now on. Where it loses against the promoted one, a person is asked."""
+    from proveout.cli.promotion import compare
     from proveout.release import Releases
 
-    promoted = Releases(space.releases).promote(release, by=_person())
-    say(f"release {promoted[:12]} decides from now on; back with: proveout release rollback")
+    known = Releases(space.releases)
+    candidate = known.open(release)
+    frozen_for, mission = candidate.manifest["content"]["mission"], space.mission.mission
+    if frozen_for != mission:
+        raise BadInput(
+            f"release {candidate.id[:12]} decides the cases of mission `{frozen_for}`, not of `{mission}`; "
+            f"choose one of `{mission}`: proveout release list"
+        )
+    changes: list[Change] | None = []
+    try:
+        changes = compare(known.promoted(), candidate)
+    except NoRelease:
+        pass  # it is the first
+    except BadModel as error:
+        say(f"nothing is compared: {error}")
+    if changes is None:
+        say(f"nothing is compared: {known.current()[:12]}, which decides now, was not evaluated on the same test splits")
+    elif any(change.is_loss for change in changes):
+        say(f"release {candidate.id[:12]} is not as good as {known.current()[:12]}, which decides now:")
+        say(f"{'':46}{'promoted':>10}{'this':>9}")
+        for change in changes:
+            say(str(change))
+        if not yes and not _agreed("promote it all the same?"):
+            say("nothing was promoted")
+            return False
+    known.promote(candidate.id, by=_person())
+    say(f"release {candidate.id[:12]} decides from now on; back with: proveout release rollback")
+    _warn_of_differences(known)
+    return True
+
+
+def _agreed(question: str) -> bool:
+    """What a person at the terminal says. Raises BadInput where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise BadInput("there is no terminal to ask on, so nothing was done; to do it all the same, add --yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def rollback(space: Workspace) -> None:
     from proveout.release import Releases
 
-    say(f"back to release {Releases(space.releases).rollback(by=_person())[:12]}")
+    known = Releases(space.releases)
+    say(f"back to release {known.rollback(by=_person())[:12]}")
+    _warn_of_differences(known)
 
 
 def _person() -> str:
@@ -246,7 +367,9 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
     }
 
 
-def show(space: Workspace, document: str, again: bool) -> None:
+def show(
+    space: Workspace, document: str, again: bool, before_deciding: Callable[[Workspace], None] = lambda space: None
+) -> None:
     """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
     from proveout.documents import Originals, sha256_of
     from proveout.journal import Journal
@@ -265,6 +388,7 @@ def show(space: Workspace, document: str, again: bool) -> None:
             say(f"{one.case.path}\n\n{printed(one.decision, one.rulings)}\n")
             say(history(journal.events(found[0].case.id)).replace(str(space.home), short(space.home)))
             return
+        before_deciding(space)
         path = path if path.is_file() else Originals(space.originals).path(found[0].case.id)
         opened, agent = _open(space)
         decision = agent.invoke(path)
@@ -334,26 +458,31 @@ def monitor(space: Workspace) -> None:
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    if report["about_days"]:
+        say(report["about_days"])
     say(f"{report['headline']}\nread it: {short(page)}")
 
 
 def status(space: Workspace) -> None:
     from proveout.cli import clock
-    from proveout.connectors import State
     from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.journal.prose import dead_letters
     from proveout.pipeline import freshness
     from proveout.release import Releases
+    from proveout.workspace import owner
 
     say(f"mission {space.name} in {short(space.home)}")
     if stopped := StopSwitch(space.home / "STOP").stopped():
         say(f"EFFECTS WAIT: {stopped}; lift it with: proveout stop --lift")
     try:
-        say(f"release {Releases(space.releases).current()[:12]} is promoted")
+        known = Releases(space.releases)
+        say(f"release {known.current()[:12]} is promoted")
+        _warn_of_differences(known)
     except NoRelease as error:
         say(f"release: {error}")
-        others = [path.parent for path in sorted((space.root / "work").glob("*/releases")) if path.parent != space.home]
+        homes = [path.parent for path in sorted((space.root / "work").glob("*/releases"))]
+        others = [home for home in homes if home != space.home and owner(home) == space.name]
         if others:
             say(f"there is one in {', '.join(map(short, others))}; look there with: export PROVEOUT_HOME={short(others[0])}")
     for line in clock.status(space):
@@ -369,16 +498,45 @@ def status(space: Workspace) -> None:
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
         unsettled = journal.unsettled()
-        counts = Counter(intention.state.value for intention in unsettled if intention.state is not State.DEAD)
+        counts = Counter(intention.state.value for intention in unsettled if not intention.dead)
         if counts:
             say(f"effects: {', '.join(f'{count} {state}' for state, count in counts.items())}; which: proveout effects")
         for line in dead_letters(unsettled):
             say(line)
+        for line in service_levels(space, journal):
+            say(line)
+
+
+def service_levels(space: Workspace, journal: Journal) -> list[str]:
+    """The mission's objectives over the last days, as a table; beside it what was measured over everything."""
+    from proveout import evaluation
+    from proveout.monitoring import Alerts
+    from proveout.monitoring.performance import surely
+
+    mission = space.mission
+    cases = evaluation.measurements(journal.decisions(), journal.answers())
+    recent, always = evaluation.service(cases, mission.slo, list(mission.fields))
+    if not always.cases:
+        return []
+    since = f", {recent.span[0]} to {recent.span[1]}" if recent.span[0] else ""
+    width = max(len(one.name) for one in recent.objectives)
+    lines = [f"service levels, the last {recent.days} days{since}: {counted(recent.cases, 'case')} of {always.cases}"]
+    lines.append(f"  {'':{width}}{'target':>10}{'measured':>10}{'cases':>8}{'budget left':>13}{'burn':>7}{'all cases':>11}")
+    for one, ever in zip(recent.objectives, always.objectives, strict=True):
+        left = f"{one.left:.0%}" if isfinite(one.left) else "–"
+        burn = f"{one.burn:.1f}" if isfinite(one.burn) else "–"
+        verdict = one.verdict(surely(mission, Alerts()))
+        lines.append(
+            f"  {one.name:{width}}{one.bound:>10}{one.shown(one.measured):>10}{one.cases:>8}{left:>13}{burn:>7}"
+            f"{ever.shown(ever.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()
+        )
+    return lines
 
 
 def stop(space: Workspace, because: str, lift: bool) -> None:
     from proveout.control import StopSwitch
 
+    space.claim()
     switch = StopSwitch(space.home / "STOP")
     if lift:
         switch.lift()
@@ -418,8 +576,12 @@ def effects(space: Workspace, retry: str) -> None:
         say(f"{counted(len(unsettled), 'effect')} without an outcome")
 
 
-def label(space: Workspace, labels: Path, until: date | None = None) -> int:
-    """Add to the journal what people say of decided cases, or of those received `until` a day. Nothing is said twice."""
+def label(space: Workspace, labels: Path, until: date | None = None, later: Container[str] = ()) -> int:
+    """Add to the journal what people say of decided cases. Nothing is said twice.
+
+    `until`: only of cases received until that day; a case without a day is left out. `later`: ids of cases that nobody has
+    looked at yet.
+    """
     from proveout.corpus import read_labels
     from proveout.evaluation import verdicts
     from proveout.journal import Answer, Journal
@@ -427,13 +589,19 @@ def label(space: Workspace, labels: Path, until: date | None = None) -> int:
     table = labels / "labels.csv" if labels.is_dir() else labels
     rows = read_labels(table, space.mission).rows
     with Journal(space.home / "journal.db") as journal:
-        cases = (one for one in journal.decisions() if until is None or (one.case.day or date.min) <= until)
-        found = [(one, row) for one in cases if (row := rows.get(Path(one.case.path).stem)) and row.fields]
+        known = [
+            (one, row)
+            for one in journal.decisions()
+            if one.case.id not in later and (row := rows.get(Path(one.case.path).stem)) and row.fields
+        ]
+        chosen = [(one, row) for one, row in known if until is None or (one.case.day and one.case.day <= until)]
         new = journal.answer(
             Answer(one.case.id, row.fields, _person(), right=verdicts(row.fields, one.decision, space.mission.kinds))
-            for one, row in found
+            for one, row in chosen
         )
-    say(f"{new} new labels for {counted(len(found), 'decided case')}; next: proveout monitor")
+    if until and (undated := sum(one.case.day is None for one, _ in known)):
+        say(f"{counted(undated, 'labelled case')} without a day left out: nobody knows whether they came until {until}")
+    say(f"{new} new labels for {counted(len(chosen), 'decided case')}; next: proveout monitor")
     return new
 
 

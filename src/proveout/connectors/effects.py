@@ -43,7 +43,7 @@ class State(StrEnum):
     FAILED = "failed"  # it did not happen, and is tried again
     UNREACHABLE = "unreachable"  # so did this, and other effects of the action would fare no better
     UNKNOWN = "unknown"  # it may have happened: sent, and no answer came
-    DEAD = "dead"  # tried often enough: a person looks at it
+    DEAD = "dead"  # tried often enough; of an intention, `dead` says it, and its state what the last attempt came to
 
 
 FINAL = (State.DONE, State.REFUSED)
@@ -62,6 +62,7 @@ class Intention:
 
     state: State = State.PENDING
     attempts: int = 0
+    dead: bool = False  # tried often enough: a dead letter, which waits for a person
     because: str = ""  # why the last attempt was none
     attempted_at: str = ""  # ISO 8601, UTC
 
@@ -166,7 +167,7 @@ def carry_out(
             outcome = Outcome(State.HELD, "there was no time for it; it is tried after what is decided now")
         elif keys is None and in_a_row[action.name] >= IN_A_ROW:
             outcome = Outcome(State.HELD, f"{IN_A_ROW} other effects of {action.name} did not get through")
-        elif (original := unsettled.get(_undoes(intention))) and original.state is not State.DEAD:
+        elif (original := unsettled.get(_undoes(intention))) and not original.dead:
             outcome = Outcome(State.HELD, f"whether {original.action.name} happened is not known yet")
         else:
             outcome = _effect(intention, connectors.get(action.name), stopped, withdrawn=action.key in undone)
@@ -174,7 +175,7 @@ def carry_out(
             ledger.settle(intention, outcome)
             in_a_row[action.name] = 0
             del unsettled[action.key]
-        if outcome.state is State.UNKNOWN:
+        if outcome.state in TRIED and State.UNKNOWN in (outcome.state, intention.state):  # once in doubt, until there is a word
             outcome = Outcome(State.UNKNOWN, f"it may have happened: {outcome.because}")
         if outcome.state in TRIED:
             in_a_row[action.name] = in_a_row[action.name] + 1 if outcome.state in DOWN else 0
@@ -228,7 +229,7 @@ def _later(at: str, minutes: float) -> str:
 
 
 def _alive(intentions: Iterable[Intention]) -> list[Intention]:
-    return [one for one in intentions if one.state is not State.DEAD]
+    return [one for one in intentions if not one.dead]
 
 
 def _undoes(intention: Intention) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 
 from proveout import documents
-from proveout.corpus.labels import Row, read_labels
+from proveout.corpus.labels import Labels, Row, read_labels
 from proveout.corpus.twins import ALIKE, near_duplicates
 from proveout.documents.sheet import Sheet, document
 from proveout.errors import BadInput, BadLabels, NoDocuments, UnreadableDocument
@@ -32,7 +32,7 @@ from proveout.mission import Mission
 from proveout.records import Case, Document, Source
 
 SCHEMA = 1  # of the files of a data set
-SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # by day, oldest first, where labels.csv has no splits
+SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # where labels.csv has no splits; see `_with_splits`
 BESIDE = (".csv", ".json", ".md", ".yaml", ".yml")  # what lies beside documents and is none
 
 Progress = Callable[[int, int], None]  # files done, files in all
@@ -92,9 +92,10 @@ class Dataset:
         labels = read_labels(folder / "labels.csv", mission)
         missing = [name for name in labels.rows if name not in files]
         if missing:
+            ending = f" (a file_id has no ending: {Path(missing[0]).stem!r})" if Path(missing[0]).stem in files else ""
             raise BadLabels(
                 f"{folder / 'labels.csv'}: {len(missing)} of {len(labels.rows)} rows have no file, "
-                f"the first is {missing[0]!r}; remove the rows or add the files"
+                f"the first is {missing[0]!r}{ending}; remove the rows or add the files"
             )
         with _without_collecting():
             read = list(documents.read_many(list(files.values()), cache, progress))
@@ -113,7 +114,7 @@ class Dataset:
             "unknown_columns": list(labels.unknown),
             "columns": list(labels.columns),
             "answers": taught,
-            "splits": "labels.csv" if "split" in labels.columns else "by day, oldest first",
+            "splits": _how_split(labels),
         }
         with _whole(out) as staging:
             _write(staging, entries, kept, folder.resolve().name, notes)
@@ -341,7 +342,7 @@ def _twins(entries: Iterable[Entry], read: Iterable[Document], alike: float) -> 
 
 
 def _with_splits(entries: list[Entry]) -> list[Entry]:
-    """Where labels.csv gives no split at all: by day, oldest first; cases without a day first, by their id."""
+    """Where labels.csv gives no split at all: by day, oldest first; cases without a day first, by their id, which is a hash."""
     if any(entry.split not in ("", "stream") for entry in entries):
         return [entry if entry.split else replace(entry, split="stream") for entry in entries]
     open_ids = {entry.case.id: entry.case.day or date.min for entry in entries if not entry.split and not entry.duplicate_of}
@@ -354,6 +355,17 @@ def _with_splits(entries: list[Entry]) -> list[Entry]:
         split.update(dict.fromkeys(order[start:end], name))
         start = end
     return [entry if entry.split else replace(entry, split=split.get(entry.case.id, "stream")) for entry in entries]
+
+
+def _how_split(labels: Labels) -> str:
+    """What `_with_splits` does, for the data card."""
+    if any(row.split not in ("", "stream") for row in labels.rows.values()):
+        return "labels.csv"
+    days = [row.day is not None for row in labels.rows.values() if not row.split]
+    if not any(days):
+        return "by chance: labels.csv has no days"
+    undated = "" if all(days) else f"; before them the {days.count(False)} cases without a day, by chance"
+    return f"by day, oldest first{undated}"
 
 
 @contextmanager
@@ -426,9 +438,10 @@ def _version(entries: list[Entry], columns: Mapping[str, Any], pages: list[dict[
 
 def _plain(entry: Entry) -> dict[str, Any]:
     """A row of the manifest."""
-    row = asdict(entry)
-    case = row.pop("case")
-    return {**case, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
+    row, case = asdict(entry), entry.case
+    del row["case"]
+    known = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
+    return {**known, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -1,24 +1,29 @@
-"""Read a `labels.csv`: what people know of each document. One door: `read_labels`.
+"""Read a `labels.csv`: what people know of each document. Doors: `read_labels`, and `check_labels` before a build.
 
     file_id, <the mission's fields>, split, day (or received), layout, segment, class (or title), source, licence
 
 Only `file_id`, the file's name without its ending, has to be there. Every mistake names the line.
-Covered: a missing or malformed file, rows that contradict each other, columns that nobody knows (kept apart, named).
+Covered: a missing or malformed file, rows that contradict each other, headers that nearly fit (refused, with the names that
+would fit), columns that nobody knows (kept apart, named).
 Not covered: whether a value is right, or even of its field's kind. People write `02/235/20`. Only a flag has to be one.
 """
 
 import csv
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from proveout.corpus.headers import meant
 from proveout.errors import BadLabels
 from proveout.mission import Mission
 from proveout.records import FLAGS
 
+BESIDE = ("split", "day", "received", "layout", "class", "title", "source", "licence")  # columns that may be there
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+FEWEST = 4  # documents, so that no split is empty
 SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream")
 HINT = (
     "expected a CSV in UTF-8 with a column `file_id` (the file's name without its ending) and one column for each known field"
@@ -56,7 +61,7 @@ def read_labels(path: Path, mission: Mission) -> Labels:
     columns: tuple[str, ...] = ()
     for number, cells in _table(path):
         if not columns:
-            columns = _columns(path, cells)
+            columns = _columns(path, cells, mission)
             continue
         if not any(cells):
             continue
@@ -74,8 +79,41 @@ def read_labels(path: Path, mission: Mission) -> Labels:
         rows[name] = _row(row, mission, f"{path}, line {number}")
     if not columns:
         raise BadLabels(f"{path}: empty; {HINT}")
-    known = {"file_id", "split", "day", "received", "layout", mission.segment, "class", "title", "source", "licence"}
-    return Labels(rows, columns, tuple(each for each in columns if each not in known and each not in mission.fields))
+    known = {"file_id", *BESIDE, mission.segment, *mission.fields}
+    return Labels(rows, columns, tuple(each for each in columns if each not in known))
+
+
+def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> None:
+    """Refuse a labels.csv that no build can use: no column for a required field, or nothing to learn, calibrate or test on.
+
+    `answers`: another labels.csv that counts too, where it exists. A column that is there may be empty.
+    Raises BadLabels with what was found and what the mission expects.
+    """
+    labels = read_labels(path, mission)
+    columns = set(labels.columns)
+    if answers and answers.exists():
+        columns |= {name for row in read_labels(answers, mission).rows.values() for name in row.fields}
+    if missing := [f"`{name}`" for name, spec in mission.fields.items() if spec.required and name not in columns]:
+        raise BadLabels(
+            f"{path}, line 1: no column for {', '.join(missing)}, which the mission {mission.mission} requires before it acts; "
+            f"found {_listed(labels.columns)}; expected file_id, {_listed(tuple(mission.fields))}. "
+            "Add the column (it may be empty where nobody knows the value yet), "
+            "or set `required: false` for the field in mission.yaml"
+        )
+    splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split != "stream")
+    if not any(row.fields for row in labels.rows.values()) and not (answers and answers.exists()):
+        raise BadLabels(f"{path}: not one labelled value of {_listed(tuple(mission.fields))}; label some documents first")
+    if set(splits) - {""}:
+        if lacking := [name for name in ("train", "calibration", "test") if not splits[name]]:
+            raise BadLabels(
+                f"{path}: no row has the split {' or '.join(lacking)}; a build needs documents to learn from, others to "
+                "calibrate on and others to test on. Name them, or leave the column `split` out: then they are chosen by day"
+            )
+    elif splits.total() < FEWEST:
+        raise BadLabels(
+            f"{path}: {splits.total()} documents that are no live cases; a build needs {FEWEST} at least, to learn from, "
+            "to calibrate on and to test on, and a useful one some hundred"
+        )
 
 
 def class_by_title(title: str, classes: tuple[str, ...]) -> str:
@@ -109,16 +147,30 @@ def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadLabels(f"{path}: cannot be read ({error.strerror}); {HINT}") from error
 
 
-def _columns(path: Path, cells: list[str]) -> tuple[str, ...]:
-    columns = tuple(cell.strip() for cell in cells)
-    if "file_id" not in columns:
-        near = difflib.get_close_matches("file_id", columns, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"found: {', '.join(columns)}"
-        raise BadLabels(f"{path}, line 1: no column `file_id`; {hint} {HINT}")
-    twice = sorted({each for each in columns if columns.count(each) > 1})
-    if twice:
-        raise BadLabels(f"{path}, line 1: column `{twice[0]}` stands there twice; keep one of them")
+def _columns(path: Path, cells: Sequence[str], mission: Mission) -> tuple[str, ...]:
+    columns, faults = tuple(cell.strip() for cell in cells), []
+    if len(columns) == 1 and (separator := max(SEPARATORS, key=columns[0].count)) in columns[0]:
+        faults.append(f"{SEPARATORS[separator]} stand between the columns; save it as CSV with commas")
+        columns = tuple(cell.strip().strip('"') for cell in columns[0].split(separator))
+    if mapping := meant(columns, ("file_id", *mission.fields), (*BESIDE, mission.segment)):
+        renamed = ", ".join(f"{column} -> {name}" for column, name in mapping.items())
+        faults.append(
+            f"{'a header is' if len(mapping) == 1 else 'headers are'} nearly right; rename {renamed} "
+            "(or remove a column that means something else)"
+        )
+    if "file_id" not in (*columns, *mapping.values()):
+        faults.append(f"no column `file_id`; found {_listed(columns)}; {HINT}")
+    if twice := sorted({each for each in columns if columns.count(each) > 1}):
+        faults.append(f"column `{twice[0]}` stands there twice; keep one of them")
+    if faults:
+        raise BadLabels(f"{path}, line 1: {'. Also, '.join(faults)}")
     return columns
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """At most a dozen of them."""
+    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
+    return ", ".join(columns[:12]) + more
 
 
 def _row(row: dict[str, str], mission: Mission, place: str) -> Row:

@@ -69,7 +69,7 @@ class Decided:
     case: Case
     decision: Decision
     rulings: tuple[Ruling, ...] = ()
-    seconds: float = 0.0  # from the file to the decision
+    seconds: float = 0.0  # that the case waited: from when its batch was taken up until its decision went to the journal
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
 
@@ -243,15 +243,15 @@ class Journal:
 
     def unsettled(self) -> list[Intention]:
         """Intentions without an outcome, oldest first, each with what its attempts came to; dead letters too."""
-        from sqlalchemy import exists
+        from sqlalchemy import exists, literal_column
 
         c, later = self._events.c, self._events.alias("later")
-        settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key)
+        keyed = later.c.key != literal_column("''")  # as the index has it, else SQLite reads every outcome for every intention
+        settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key, keyed)
         unsettled = {event.key: _intended(event) for event in self._select(c.kind == INTENDED, ~settled)}
         cases = sorted({intention.case for intention in unsettled.values()})
         for start in range(0, len(cases), NAMES):
-            tried = c.case.in_(cases[start : start + NAMES]), c.kind.in_((ATTEMPTED, RETRIED))
-            for event in self._select(*tried):
+            for event in self._select(c.case.in_(cases[start : start + NAMES]), c.kind.in_((ATTEMPTED, RETRIED))):
                 if intention := unsettled.get(event.payload["key"]):
                     unsettled[intention.action.key] = _after(intention, event)
         return list(unsettled.values())
@@ -530,9 +530,16 @@ def _after(intention: Intention, event: Event) -> Intention:
     """The intention after an attempt, or after somebody said that it may be tried again."""
     said = event.payload
     if event.kind == RETRIED:
-        return replace(intention, state=State.PENDING, attempts=0)
-    state = State.DEAD if said["dead"] else State(said["state"])
-    return replace(intention, state=state, attempts=said["attempt"], because=said["because"], attempted_at=event.at)
+        doubt = intention.state is State.UNKNOWN
+        return replace(intention, state=State.UNKNOWN if doubt else State.PENDING, attempts=0, dead=False)
+    return replace(
+        intention,
+        state=State(said["state"]),
+        attempts=said["attempt"],
+        dead=said["dead"],
+        because=said["because"],
+        attempted_at=event.at,
+    )
 
 
 def _event(row: "Row[Any]") -> Event:

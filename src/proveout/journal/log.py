@@ -1,9 +1,9 @@
 """The log that monitoring reads: Parquet, one row a case.
 
 Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
-marked as such in the schema (of a document pages, words, ocr_share, familiar); seconds, dollars, memory_position, decided_at,
-turn; then for each field F: F (as printed, or null), F.confidence (null: not calibrated), F.automated, F.label (a person's
-answer, where one is known) and F.right (null where nobody knows).
+marked as such in the schema (of a document pages, words, ocr_share, familiar); seconds (that the case waited), dollars (for
+language models), memory_position, decided_at, turn; then for each field F: F (as printed, or null), F.confidence (null: not
+calibrated), F.automated, F.label (a person's answer, where one is known) and F.right (null where nobody knows).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

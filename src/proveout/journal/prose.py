@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from proveout.connectors import Intention, State
+from proveout.connectors import Intention
 from proveout.control import Ruling
 from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, UNDOING, Event, rulings_of
 from proveout.records import FLAGS, Decision, Output
@@ -60,17 +60,14 @@ def effect(intention: Intention) -> str:
     """An effect without an outcome, in one line: what it is, how it stands, and why."""
     after = f" after {intention.attempts} attempt{'s' * (intention.attempts > 1)}" if intention.attempts else ""
     because = f": {intention.because}" if intention.because else ""
-    again = (
-        f"; again from {intention.due[:16].replace('T', ' ')} UTC"
-        if intention.due and intention.state is not State.DEAD
-        else ""
-    )
-    return f"{intention.action.name} of case {intention.case[:12]} is {intention.state.value}{after}{because}{again}"
+    again = f"; again from {intention.due[:16].replace('T', ' ')} UTC" if intention.attempts and not intention.dead else ""
+    state = f"dead, {intention.state.value}" if intention.dead else intention.state.value
+    return f"{intention.action.name} of case {intention.case[:12]} is {state}{after}{because}{again}"
 
 
 def dead_letters(unsettled: Iterable[Intention]) -> list[str]:
     """What a person has to look at, and how; no line when there is nothing."""
-    dead = [intention for intention in unsettled if intention.state is State.DEAD]
+    dead = [intention for intention in unsettled if intention.dead]
     lines = [f"  {effect(intention)}" for intention in dead[:DEAD_SHOWN]]
     lines += [f"  and {len(dead) - DEAD_SHOWN} more: proveout effects"] if len(dead) > DEAD_SHOWN else []
     return [f"dead letters: {len(dead)}; try again: proveout effects --retry KEY, or all", *lines] if dead else []

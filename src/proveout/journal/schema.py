@@ -117,7 +117,8 @@ def _bring_up_to_date(engine: Engine) -> None:
         found = _version(connection)
         if found not in (None, *KNOWN):
             raise BadJournal(
-                f"a journal of schema {found}; this version knows up to {HEAD}. Update proveout, or name another journal"
+                f"a journal of schema {found}; this version knows up to {HEAD}. "
+                "Update proveout, make a new release (proveout build), or name another journal"
             )
         if found is None and (theirs := set(inspect(connection).get_table_names()) & {"events", "tip"}):
             raise BadJournal(f"a database with {', '.join(sorted(theirs))} that no journal made; name another one")

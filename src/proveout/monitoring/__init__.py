@@ -1,8 +1,9 @@
 """What changed, since when, how sure, whom it hurts: a live log against the release's reference.
 
 Two doors: `compare` computes, `write` prints (report.html for people, report.json for machines, two Evidently reports).
-Covered: drift of inputs, confidence, routes and values; bias by segment; performance as labels arrive late. Each with a stated
-false-alarm rate (`alerts.yaml`), held over everything that is looked at.
+Covered: drift of inputs, confidence, routes and values; bias by segment; performance as labels arrive late; the mission's
+objectives with their error budgets. Alarms have a stated false-alarm rate (`alerts.yaml`), held over everything that is looked
+at.
 Not covered: who is told, and what is done about it. A person decides that; the report says what to do first.
 """
 
@@ -10,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts, load
 from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
+from proveout.monitoring.wording import Moment
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -67,10 +71,14 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         features.check(frame, mission, what)
         if not len(frame):
             raise BadInput(f"the {what} has no cases; expected is one row a case. Run the agent first: proveout run")
-    reference, log = features.dated(reference), features.dated(log)
-    current = log[log["day"].notna()]
-    days = list(current["day"])
-    cut = drift.cut(days, alerts.window)
+    reference, decided, log = features.dated(reference), features.dated(log, ordered=False), features.dated(log)
+    current, settings = log[log["day"].notna()], alerts.window
+    days: list[Moment] = list(current["day"])
+    without_day = len(log) - len(current)
+    if without_day > len(current):  # too few days to tell the time by
+        current, days, settings = decided, list(range(1, len(log) + 1)), settings.model_copy(update={"by": "count"})
+        log = decided.assign(day=np.array(days, dtype=object))
+    cut = drift.cut(days, settings)
     windows, slices = tuple(window for window, _ in cut), [place for window, place in cut if window.tested]
     before, after = features.features(reference, current, mission)
     tests = drift.look(before, after, slices, alerts.drift)
@@ -85,16 +93,18 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         promised_precision=mission.slo.precision,
         reference_days=features.span(reference),
         reference_cases=len(reference),
-        days=features.span(log),
+        days=features.span(decided),
         cases=len(log),
         labelled=int(measured[bias.ERROR].notna().sum()),
-        without_day=len(log) - len(current),
+        without_day=without_day,
         windows=windows,
         columns=tuple(str(name) for name in before.columns if name not in alerts.drift.ignore),
         tests=tuple(tests),
         drifted=drifted,
         disparities=disparities,
         performance=performances,
+        service=performance.service(decided, mission),
+        sure_below=performance.surely(mission, alerts),
         examples=drift.best_examples(drifted),
         advice=(),
         reference_features=before,
@@ -105,7 +115,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
             "log": measured.assign(**{by: log[by] for by in ("day", *alerts.bias.by) if by in log}),
         },
     )
-    return advice(found)
+    return advice(found, mission)
 
 
 def write(found: Findings, folder: Path | str) -> Path:

@@ -24,7 +24,7 @@ from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity, Example
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
-from proveout.monitoring.wording import day_said, listed
+from proveout.monitoring.wording import Moment, day_said, listed
 from proveout.records import Route
 from proveout.values import same
 
@@ -125,7 +125,7 @@ def rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
 
 @dataclass(frozen=True)
 class _Look:
-    first: date | None  # None: the whole log
+    first: Moment | None  # None: the whole log
     member: NDArray[np.bool_]
 
 
@@ -154,11 +154,11 @@ def disparities(
 def _looks(days: NDArray[np.object_], at_least: int) -> Iterator[_Look]:
     """The whole log, its last half, the last quarter and so on, by whole days, while a look has `at_least` cases."""
     yield _Look(None, np.ones(len(days), dtype=bool))
-    dated = sorted(day for day in days if isinstance(day, date))
+    dated = sorted(day for day in days if day is not None)
     wanted = len(days) // 2
     while at_least <= wanted <= len(dated):
         first = dated[-wanted]
-        yield _Look(first, np.array([isinstance(day, date) and day >= first for day in days]))
+        yield _Look(first, np.array([day is not None and day >= first for day in days]))
         wanted //= 2
 
 
@@ -276,10 +276,10 @@ def _of_any(looks: Sequence[Disparity]) -> float:
     return min(1.0, len(p_values) * min(p_values)) if p_values else math.nan
 
 
-def _since(values: NDArray[np.float64], member: NDArray[np.bool_], days: NDArray[np.object_]) -> date | None:
-    """The day on which the segment's own rate changed, if it did so clearly (the change is e**8 times as likely as none)."""
-    tally: dict[date, list[int]] = {}
-    for day, value in sorted(((d, v) for d, v in zip(days[member], values[member], strict=True) if isinstance(d, date))):
+def _since(values: NDArray[np.float64], member: NDArray[np.bool_], days: NDArray[np.object_]) -> Moment | None:
+    """When the segment's own rate changed, if it did so clearly (the change is e**8 times as likely as none)."""
+    tally: dict[Moment, list[int]] = {}
+    for day, value in sorted(((d, v) for d, v in zip(days[member], values[member], strict=True) if d is not None)):
         counts = tally.setdefault(day, [0, 0])
         counts[0] += int(value)
         counts[1] += 1

@@ -12,7 +12,6 @@ while it still fills.
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from proveout.monitoring.alerts import DriftAlerts, WindowAlerts
 from proveout.monitoring.features import is_number
 from proveout.monitoring.findings import Drift, Event, Example, Test, Window
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, ks_distance, ks_p
-from proveout.monitoring.wording import value_said
+from proveout.monitoring.wording import Moment, value_said
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
@@ -29,11 +28,12 @@ if TYPE_CHECKING:
 _RARE = 5  # a category with fewer cases in both samples together cannot be significant; it is not tested by itself
 
 
-def cut(days: Sequence[date], settings: WindowAlerts) -> list[tuple[Window, slice]]:
-    """Cut a log, sorted by day, into windows. The last one may be too short to be tested.
+def cut(days: Sequence[Moment], settings: WindowAlerts) -> list[tuple[Window, slice]]:
+    """Cut a log, sorted by time, into windows. The last one may be too short to be tested. By day or week it needs days.
 
     A week that is too short grows by whole days; the next window then ends with its own week again.
 
+    >>> from datetime import date
     >>> days = [date(2024, 1, d) for d in (1, 2, 2, 8, 10, 11, 11, 15, 16)]
     >>> [(w.start.day, w.end.day, w.cases, w.tested) for w, _ in cut(days, WindowAlerts(by="week", at_least=4))]
     [(1, 8, 4, True), (10, 15, 4, True), (16, 16, 1, False)]
@@ -41,7 +41,7 @@ def cut(days: Sequence[date], settings: WindowAlerts) -> list[tuple[Window, slic
     if settings.by == "count":
         edges = [*range(0, len(days), settings.count), len(days)]
     else:
-        period = [day.toordinal() if settings.by == "day" else day.isocalendar()[:2] for day in days]
+        period: list[Any] = [day if settings.by == "day" else day.isocalendar()[:2] for day in days]  # type: ignore[union-attr]
         edges = [0]
         for i in range(1, len(days)):
             over = period[i] != period[edges[-1]] and days[i] != days[i - 1]
@@ -116,7 +116,7 @@ def drifts(
     reference: "DataFrame",
     current: "DataFrame",
     cases: Sequence[str],
-    days: Sequence[date],
+    days: Sequence[Moment],
     windows: Sequence[Window],
     tests: Sequence[Test],
     settings: DriftAlerts,
@@ -131,11 +131,11 @@ def drifts(
     return tuple(_with_examples(found, current, cases, days))
 
 
-def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Sequence[date], alarmed: date) -> Drift:
-    """Where the share of the test's event changed, by day."""
+def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Sequence[Moment], alarmed: Moment) -> Drift:
+    """Where the share of the test's event changed, by day or by case."""
     earlier, true = test.event.holds(reference).dropna(), test.event.holds(current)
     kept = true.notna().to_numpy()
-    of_day: dict[date, list[int]] = {}
+    of_day: dict[Moment, list[int]] = {}
     for day, value in zip(np.asarray(days, dtype=object)[kept], true.to_numpy()[kept], strict=True):
         tally = of_day.setdefault(day, [0, 0])
         tally[0] += int(value)
@@ -162,7 +162,9 @@ def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Seque
     )
 
 
-def _with_examples(found: Sequence[Drift], current: "DataFrame", cases: Sequence[str], days: Sequence[date]) -> Iterator[Drift]:
+def _with_examples(
+    found: Sequence[Drift], current: "DataFrame", cases: Sequence[str], days: Sequence[Moment]
+) -> Iterator[Drift]:
     """Each drift with the three cases that show it best: those that show most of the other changes too."""
     if not found:
         return

@@ -38,7 +38,7 @@ with warnings.catch_warnings():
 from proveout.monitoring.bias import GAP, MEASURES
 from proveout.monitoring.features import is_number
 from proveout.monitoring.findings import Disparity, Findings
-from proveout.monitoring.wording import group_said
+from proveout.monitoring.wording import Moment, day_said, group_said
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
@@ -166,7 +166,9 @@ def write_drift(found: Findings, html: Path, json: Path) -> None:
     first = min((one.since for one in found.drifted), default=None)
     frames = (found.since(first), found.reference_features)
     shown = [name for name in found.columns if all(frame[name].notna().any() for frame in frames)]  # it fails on empty ones
-    current_is = f"the {len(frames[0])} cases since {first:%d %B %Y}, the first change" if first else f"the {found.cases} cases"
+    current_is = (
+        f"the {len(frames[0])} cases since {day_said(first)}, the first change" if first else f"the {found.cases} cases"
+    )
     note = f"Current: {current_is}. Reference: {found.reference_cases} cases. The verdicts come from all windows."
     definition = DataDefinition(
         numerical_columns=[name for name in shown if is_number(found.features[name])],
@@ -184,7 +186,7 @@ def write_bias(found: Findings, html: Path, json: Path) -> None:
     by = list(dict.fromkeys(one.by for one in found.disparities))
     definition = DataDefinition(numerical_columns=list(MEASURES), categorical_columns=[*by, "day"])
     judged = [one for one in found.disparities if not math.isnan(one.value)]
-    pairs = [(one.by, one.segment, one.measure, one.lately.isoformat() if one.lately else "") for one in judged]
+    pairs = [(one.by, one.segment, one.measure, _sortable(one.lately)) for one in judged]
     metrics: list[Any] = [BySegment([_row(one) for one in found.disparities], pairs, list(_figures(judged)))]
     if not found.disparities:
         metrics = [_Note(text="The log names fewer than two segments, so nobody can be compared with anybody.")]
@@ -210,7 +212,12 @@ class _Note(MetricContainer):  # type: ignore[misc]
 def _plain(frame: "DataFrame", by: Sequence[str]) -> "DataFrame":
     kept = frame.reset_index(drop=True)
     names = {name: kept[name].astype(str).str.replace("<", "‹") if name in kept else "" for name in by}
-    return kept[list(MEASURES)].assign(**names, day=kept["day"].map(lambda day: day.isoformat() if day else ""))
+    return kept[list(MEASURES)].assign(**names, day=kept["day"].map(_sortable))
+
+
+def _sortable(moment: Moment | None) -> str:
+    """As text, later ones greater; "" before all others."""
+    return f"{moment:09}" if isinstance(moment, int) else moment.isoformat() if moment else ""
 
 
 def _whom(one: Disparity) -> str:

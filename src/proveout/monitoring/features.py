@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from proveout.cases import kind_of
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.values import plain_name, value_of
@@ -20,15 +21,13 @@ from proveout.values import plain_name, value_of
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
-NUMBERS = ("pages", "words", "ocr_share", "class_confidence")
-LATER = ("familiar",)  # not in logs that were written before it was thought of
 CATEGORIES = ("document_class", "route", "segment")
 
 
 def required(mission: Mission) -> tuple[str, ...]:
     """Columns that a log must have."""
     of_fields = (f"{name}{part}" for name in mission.fields for part in ("", ".confidence", ".automated"))
-    return ("case", "day", *CATEGORIES, *NUMBERS, *of_fields)
+    return ("case", "day", *CATEGORIES, "class_confidence", *of_fields)
 
 
 def check(frame: "DataFrame", mission: Mission, what: str) -> None:
@@ -44,12 +43,13 @@ def check(frame: "DataFrame", mission: Mission, what: str) -> None:
         )
 
 
-def dated(frame: "DataFrame") -> "DataFrame":
-    """The frame in time order, its day a date or missing; cases of one day keep their order."""
+def dated(frame: "DataFrame", ordered: bool = True) -> "DataFrame":
+    """The frame in time order, or in its own; its day a date or missing; cases of one day keep their order."""
     import pandas as pd
 
     frame = frame.assign(day=pd.to_datetime(frame["day"], errors="coerce"))
-    frame = frame.sort_values("day", kind="stable", na_position="last", ignore_index=True)
+    if ordered:
+        frame = frame.sort_values("day", kind="stable", na_position="last", ignore_index=True)
     days = frame["day"].dt.date.astype(object)
     return frame.assign(day=days.where(days.notna(), None))
 
@@ -57,7 +57,7 @@ def dated(frame: "DataFrame") -> "DataFrame":
 def span(frame: "DataFrame") -> "tuple[date | None, date | None]":
     """First and last day of a dated frame."""
     days = frame["day"].dropna()
-    return (days.iloc[0], days.iloc[-1]) if len(days) else (None, None)
+    return (days.min(), days.max()) if len(days) else (None, None)
 
 
 def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tuple["DataFrame", "DataFrame"]:
@@ -69,7 +69,8 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
     import pandas as pd
 
     names = [name for name, kind in mission.kinds.items() if kind == "name"]
-    numbers = (*NUMBERS, *(name for name in LATER if name in reference and name in log))
+    described = (name for name in kind_of(mission).descriptors if name in reference and name in log)
+    numbers = (*described, "class_confidence")
     earlier = slice(0, len(reference) // 2)  # it is in time order
     vocabulary = {name: set(_each(reference[name].iloc[earlier], plain_name).dropna()) for name in names}
 

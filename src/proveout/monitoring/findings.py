@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
+from proveout.evaluation import Service
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.significance import Interval
-from proveout.monitoring.wording import capital, column_said, day_said, event_said
+from proveout.monitoring.wording import Moment, capital, column_said, day_said, event_said
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Window:
     """A stretch of the log: whole days, or a number of cases."""
 
-    start: date
-    end: date
+    start: Moment
+    end: Moment
     cases: int
     tested: bool  # False: still too few cases to look at
 
@@ -54,7 +55,7 @@ class Example:
     """A case that shows a finding well."""
 
     case: str
-    day: date | None
+    day: Moment | None
     because: tuple[str, ...]  # what is new about it
 
 
@@ -64,16 +65,16 @@ class Drift:
 
     what: str
     event: Event  # the single event whose share changed most
-    since: date
-    since_between: tuple[date, date]  # days that are nearly as likely
-    until: date | None  # None: it lasts to the end of the log
+    since: Moment
+    since_between: tuple[Moment, Moment]  # those that are nearly as likely
+    until: Moment | None  # None: it lasts to the end of the log
     p: float  # corrected for all columns and windows; compare with the false-alarm rate
     effect: float  # change in the event's share, 0..1
     before: float  # share before `since`, the reference included
     after: float
     cases_after: int
-    alarmed: date  # end of the first window that alarmed
-    from_start: bool = False  # it may hold since the log's first day: then the log never was like the reference
+    alarmed: Moment  # end of the first window that alarmed
+    from_start: bool = False  # it may hold since the log's beginning: then the log never was like the reference
     examples: tuple[Example, ...] = ()
 
     @property
@@ -84,7 +85,8 @@ class Drift:
     @property
     def when(self) -> str:
         """Since when, and until when."""
-        began = f"from the log's first day, {day_said(self.since)}" if self.from_start else f"since {day_said(self.since)}"
+        first = "first case" if isinstance(self.since, int) else f"first day, {day_said(self.since)}"
+        began = f"from the log's {first}" if self.from_start else f"since {day_said(self.since)}"
         return began + (f", until {day_said(self.until)}" if self.until else "")
 
     @property
@@ -123,9 +125,9 @@ class Disparity:
     p: float = math.nan  # corrected for all looks, segments and measures
     worse: bool = False  # treated worse, surely and by enough to matter
     because: str = ""  # one sentence
-    lately: date | None = None  # the numbers are of the cases from this day on; None: of the whole log
+    lately: Moment | None = None  # the numbers are of the cases from this day on; None: of the whole log
     reference_difference: float = math.nan  # the same difference in the reference
-    since: date | None = None  # when the segment's own rate changed; None: it did not, or that cannot be told
+    since: Moment | None = None  # when the segment's own rate changed; None: it did not, or that cannot be told
     examples: tuple[Example, ...] = ()  # up to ten cases of the segment to read, where it is worse off
 
 
@@ -157,23 +159,40 @@ class Findings:
     days: tuple[date | None, date | None]
     cases: int
     labelled: int  # cases of which a person has said anything
-    without_day: int  # cases that no window can hold
+    without_day: int  # cases
     windows: tuple[Window, ...]
     columns: tuple[str, ...]  # that were compared
     tests: tuple[Test, ...]
     drifted: tuple[Drift, ...]  # surest first
     disparities: tuple[Disparity, ...]
     performance: tuple[FieldPerformance, ...]
+    service: tuple[Service, Service]  # the objectives over the last days, and over the whole log
+    sure_below: float  # a miss of an objective that is less likely by chance counts as sure
     examples: tuple[Example, ...]  # the three cases that show the drift best
     advice: tuple[str, ...]
     reference_features: "DataFrame" = field(repr=False, compare=False)
     features: "DataFrame" = field(repr=False, compare=False)  # one row a dated case, in time order
-    case_days: tuple[date, ...] = field(repr=False, compare=False)  # of the rows of `features`
+    case_days: tuple[Moment, ...] = field(repr=False, compare=False)  # of the rows of `features`
     outcomes: Mapping[str, "DataFrame"] = field(repr=False, compare=False)  # "reference" and "log": what bias is measured on
 
-    def since(self, day: date | None) -> "DataFrame":
+    def since(self, day: Moment | None) -> "DataFrame":
         """The features of the cases from that day on; of all, without a day."""
-        return self.features if day is None else self.features[[one >= day for one in self.case_days]]
+        return self.features if day is None else self.features[[one >= day for one in self.case_days]]  # type: ignore[operator]
+
+    @property
+    def by_number(self) -> bool:
+        """Whether the windows go by the number of cases, because few cases have a day."""
+        return any(isinstance(one, int) for one in self.case_days[:1])
+
+    @property
+    def about_days(self) -> str:
+        """What the report does with cases that have no day, in one sentence; "" where every case has one."""
+        if not self.without_day:
+            return ""
+        if not self.by_number:
+            return f"{self.without_day} of {self.cases} cases have no day; they count for the segments, not for drift."
+        few = "No case has a day" if self.without_day == self.cases else "Fewer than half of the cases have a day"
+        return f"{few}: time is counted in cases, in the order in which they were decided, {self.alerts.window.count} a window."
 
     @property
     def before_the_log(self) -> bool:

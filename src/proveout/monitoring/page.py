@@ -10,17 +10,18 @@ import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from proveout.evaluation import Objective
 from proveout.monitoring.bias import GAP
 from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
-from proveout.monitoring.wording import capital, column_said, day_said, group_said, listed, sure
+from proveout.monitoring.wording import Moment, capital, changed_said, column_said, day_said, group_said, listed, sure
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
-_TOGETHER = 3  # days; changes that began so near to each other are told as one
+_TOGETHER = 3  # days, or cases; changes that began so near to each other are told as one
 
 
 def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str, str]) -> None:
@@ -39,7 +40,7 @@ def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str,
         "capital": capital,
         "group": group_said,
     }
-    environment.filters |= {"short": lambda day: f"{day:%d %b}".lstrip("0")}
+    environment.filters |= {"short": lambda day: day_said(day, "%d %b"), "changed": changed_said}
     text = environment.get_template("page.html.j2").render(
         found=found,
         headline=headline(found),
@@ -52,6 +53,7 @@ def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str,
         bias_plot=bias_plot(found.disparities),
         performance_plot=performance_plot(found),
         gap=GAP,
+        objectives=_objectives(found),
         overall=[one for one in found.performance if one.window is None],
     )
     html.write_text(text, encoding="utf-8")
@@ -88,12 +90,18 @@ def _changes(drifted: Sequence[Drift]) -> list[list[Drift]]:
     groups: list[list[Drift]] = []
     for one in drifted:
         for group in groups:
-            if abs((one.since - group[0].since).days) <= _TOGETHER and (one.until is None) == (group[0].until is None):
+            if abs(_apart(group[0].since, one.since)) <= _TOGETHER and (one.until is None) == (group[0].until is None):
                 group.append(one)
                 break
         else:
             groups.append([one])
     return groups
+
+
+def _apart(first: Moment, last: Moment) -> int:
+    """Days, or cases, from the one to the other."""
+    apart = last - first  # type: ignore[operator]
+    return apart.days if isinstance(apart, timedelta) else apart
 
 
 def _to_read(found: Findings) -> Iterator[tuple[str, list[Example]]]:
@@ -112,6 +120,7 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
     """The findings as plain data; a number that does not exist is null.
 
     `drifted`: what, since, p (corrected), effect (change of a share). `worse_off`: segment, measure, value, other, interval.
+    `objectives`: each over the last days (`recent`) and the whole log (`all`), with its error budget; see `evaluation`.
     """
     drifted = [asdict(one) | {"event": str(one.event), "sentence": one.sentence} for one in found.drifted]
     plain = {
@@ -120,7 +129,8 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "headline": headline(found),
         "advice": found.advice,
         "reference": {"from": found.reference_days[0], "to": found.reference_days[1], "cases": found.reference_cases},
-        "log": {"from": found.days[0], "to": found.days[1], "cases": found.cases, "without_day": found.without_day},
+        "log": {"from": found.days[0], "to": found.days[1], "cases": found.cases, "without_day": found.without_day}
+        | {"time": "case number" if found.by_number else "day"},
         "alerts": found.alerts.model_dump(),
         "drifted": drifted,
         "worse_off": [asdict(one) for one in found.worse_off],
@@ -128,6 +138,8 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "examples": [asdict(one) for one in found.examples],
         "disparities": [asdict(one) for one in found.disparities],
         "performance": [asdict(one) for one in found.performance],
+        "objectives": _objectives(found),
+        "about_days": found.about_days,
         "windows": [asdict(one) for one in found.windows],
         "columns": _columns(found),
         "reports": list(links.values()),
@@ -143,6 +155,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _objectives(found: Findings) -> dict[str, dict[str, Any]]:
+    """The objectives in both stretches of time, for people and machines."""
+    return {
+        name: {"days": one.days, "from": one.span[0], "to": one.span[1], "cases": one.cases}
+        | {"rows": [asdict(row) | _in_words(row, found.sure_below) for row in one.objectives]}
+        for name, one in zip(("recent", "all"), found.service, strict=True)
+    }
+
+
+def _in_words(row: Objective, sure_below: float) -> dict[str, Any]:
+    interval = "" if math.isnan(row.interval[0]) else f"{row.interval[0]:.1%} to {row.interval[1]:.1%}"
+    shown = {"target": row.bound, "measured": row.shown(row.measured), "interval": interval}
+    return {"left": row.left, "missed": row.missed, "verdict": row.verdict(sure_below), "shown": shown}
 
 
 def _columns(found: Findings) -> list[dict[str, Any]]:
@@ -184,14 +211,14 @@ def strip(found: Findings, one: Drift) -> str:
     shares = list(_shares(found, one.event))
     known = one.event.holds(found.reference_features).dropna()
     first, last = found.windows[0].start, found.windows[-1].end
-    days = max(1, (last - first).days + 1)
+    length = _apart(first, last) + 1
     bars = []
     for window, share, _, _ in shares:
-        x, width = 160 * (window.start - first).days / days, 160 * ((window.end - window.start).days + 1) / days
-        colour = _RED if window.end >= one.since and (not one.until or window.start <= one.until) else _BLUE
+        x, width = 160 * _apart(first, window.start) / length, 160 * (_apart(window.start, window.end) + 1) / length
+        changed = _apart(one.since, window.end) >= 0 and (not one.until or _apart(window.start, one.until) >= 0)
         bars.append(
             f'<rect x="{x:.1f}" y="{34 - 32 * share:.1f}" width="{max(1.5, width - 1.5):.1f}" height="{32 * share:.1f}"'
-            f' fill="{colour}" fill-opacity="{0.85 if window.tested else 0.25}"/>'
+            f' fill="{_RED if changed else _BLUE}" fill-opacity="{0.85 if window.tested else 0.25}"/>'
         )
     level = 34 - 32 * float(known.mean()) if len(known) else 34
     line = f'<line x1="0" x2="160" y1="{level:.1f}" y2="{level:.1f}" stroke="{_GREY}" stroke-dasharray="3 2"/>'
@@ -203,7 +230,7 @@ def strip(found: Findings, one: Drift) -> str:
     return f'<svg viewBox="0 0 160 36" width="160" height="36" role="img" aria-label="{said}">{"".join(bars)}{line}</svg>'
 
 
-def share_plot(found: Findings, event: Event, since: date | None = None) -> str:
+def share_plot(found: Findings, event: Event, since: Moment | None = None) -> str:
     """SVG: the share of the event in every window with its 95 % interval, the reference as a band, the change as a line."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
 
@@ -213,18 +240,21 @@ def share_plot(found: Findings, event: Event, since: date | None = None) -> str:
     axes.axhspan(low, high, color=_GREY, alpha=0.25, lw=0, label="reference")
     for window, share, true, cases in _shares(found, event):
         bottom, top = wilson(true, cases)
-        middle = window.start + (window.end - window.start) / 2
-        colour, alpha = _RED if since and window.end >= since else _BLUE, 1.0 if window.tested else 0.3
+        middle = window.start + (window.end - window.start) / 2  # type: ignore[operator]
+        colour, alpha = _RED if since and _apart(since, window.end) >= 0 else _BLUE, 1.0 if window.tested else 0.3
         axes.vlines(middle, bottom, top, color=colour, lw=1.5, alpha=alpha)
         axes.plot(middle, share, "o", color=colour, ms=5, alpha=alpha)
     if since:
-        axes.axvline(since, color=_RED, lw=1, ls="--", label=f"since {since:%d %b}")
+        axes.axvline(since, color=_RED, lw=1, ls="--", label=f"since {day_said(since, '%d %b')}")
     axes.set_ylim(0, 1)
     axes.set_title(textwrap.fill(capital(str(event)), 68), fontsize=9, loc="left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     axes.legend(fontsize=7, frameon=False, loc="best")
-    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
+    if found.by_number:
+        axes.set_xlabel("case", fontsize=8)
+    else:
+        axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
     return _svg(figure)
 
 
@@ -262,7 +292,7 @@ def performance_plot(found: Findings) -> str:
             bottoms, tops = zip(*(one.interval for one in rows), strict=True)
             axes.vlines(x, bottoms, tops, color=line.get_color(), lw=1, alpha=0.4)
     axes.axhline(found.promised_precision, color=_RED, lw=1, ls="--", label="promised")
-    axes.set_xticks(range(len(found.windows)), [f"{window.start:%d %b}" for window in found.windows], fontsize=7)
+    axes.set_xticks(range(len(found.windows)), [day_said(window.start, "%d %b") for window in found.windows], fontsize=7)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     return _svg(figure)
@@ -289,7 +319,7 @@ def _svg(figure: Any) -> str:
 
 
 def _share(value: float, digits: int = 1) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}%}"
+    return f"{value:.{digits}%}" if math.isfinite(value) else "–"
 
 
 def _p(value: float) -> str:

@@ -1,18 +1,21 @@
-"""Whether the promise is kept: precision among automated values, as far as labels have arrived.
+"""Whether the promises are kept: precision among automated values as far as labels have arrived, and every other objective.
 
 Covered: windows and fields without labels (`nan`), a promise that is surely broken (exact binomial test over the whole log).
 Not covered: cases that nobody labelled. Where only reviewed cases get labels, the numbers speak of those.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from proveout import evaluation
 from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.bias import rightness
 from proveout.monitoring.findings import FieldPerformance
-from proveout.monitoring.significance import binomial_at_most, wilson
+from proveout.monitoring.significance import wilson
+from proveout.records import Route
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -24,16 +27,51 @@ def performance(log: "DataFrame", mission: Mission, windows: Sequence[slice], al
     A promise counts as broken when so few right values would come by chance with probability at most the false-alarm rate,
     shared by all fields and `drift.over_windows` reports.
     """
-    looks = len(mission.fields) * alerts.drift.over_windows
+    looks = _looks(mission, alerts)
     found = []
     for name in mission.fields:
         right = rightness(log, name, mission).to_numpy()
         automated = log[f"{name}.automated"].fillna(False).astype(bool).to_numpy()
         whole = _measure(name, None, right, automated)
-        p = min(1.0, binomial_at_most(whole.right, whole.labelled, mission.slo.precision) * looks)
+        p = min(1.0, evaluation.at_most(whole.right, whole.labelled, mission.slo.precision) * looks)
         found.append(replace(whole, p=p, broken=p <= alerts.performance.false_alarm_rate))
         found += [_measure(name, i, right[window], automated[window]) for i, window in enumerate(windows)]
     return tuple(found)
+
+
+def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, evaluation.Service]:
+    """The mission's objectives over the last days of a dated log, and over all of it. Columns of later logs may be missing."""
+    import pandas as pd
+
+    known = {}
+    for name in mission.fields:
+        right, automated = rightness(log, name, mission), log[f"{name}.automated"].fillna(False).astype(bool)
+        known[name] = right.where(automated, math.nan).to_numpy()
+    missing = pd.Series(math.nan, index=log.index)
+    seconds, dollars = (pd.to_numeric(log.get(name, missing), errors="coerce").astype(float) for name in ("seconds", "dollars"))
+    decided = pd.to_datetime(log.get("decided_at", missing), errors="coerce", utc=True)
+    columns = (log["route"] == Route.ACT.value, seconds, dollars, log["day"], decided)
+    cases = [
+        evaluation.Measurement(
+            acted=bool(acted),
+            seconds=waited,
+            dollars=spent,
+            right={name: bool(right[place]) for name, right in known.items() if right[place] == right[place]},
+            received=day,
+            decided=None if at is pd.NaT else at.date(),
+        )
+        for place, (acted, waited, spent, day, at) in enumerate(zip(*columns, strict=True))
+    ]
+    return evaluation.service(cases, mission.slo, list(mission.fields))
+
+
+def surely(mission: Mission, alerts: Alerts) -> float:
+    """A miss that is less likely by chance counts as sure: the false-alarm rate, shared by all fields and reports of a year."""
+    return alerts.performance.false_alarm_rate / _looks(mission, alerts)
+
+
+def _looks(mission: Mission, alerts: Alerts) -> int:
+    return len(mission.fields) * alerts.drift.over_windows
 
 
 def _measure(name: str, window: int | None, right, automated) -> FieldPerformance:  # type: ignore[no-untyped-def]

@@ -131,20 +131,6 @@ def fisher_p(successes: int, n: int, other_successes: int, m: int) -> float:
     return float(min(1.0, 2 * np.exp(log_terms).sum()))
 
 
-def binomial_at_most(right: int, n: int, rate: float) -> float:
-    """Probability of at most `right` successes among `n` when each has probability `rate`. Without cases: `nan`.
-
-    >>> round(binomial_at_most(95, 100, 0.98), 4)
-    0.0508
-    """
-    if not n:
-        return math.nan
-    k = np.arange(right + 1)
-    log_f = _log_factorials(1 << max(10, n.bit_length()))
-    log_terms = log_f[n] - log_f[k] - log_f[n - k] + k * math.log(rate) + (n - k) * math.log1p(-rate)
-    return float(min(1.0, np.exp(log_terms).sum()))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values (1979): reject those at most alpha, and any false rejection has probability at most alpha.
 

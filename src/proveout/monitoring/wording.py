@@ -7,6 +7,8 @@ Not covered: what to do about it (`advice`), and other languages.
 from collections.abc import Sequence
 from datetime import date
 
+Moment = date | int  # a day; where the log has no days, the number of a case, from 1
+
 
 def event_said(column: str, relation: str, value: float | str) -> str:
     """Something that is true of a case or not, as what a number of cases are.
@@ -118,15 +120,25 @@ def sure(p: float) -> str:
     return "very sure" if p < 0.001 else f"sure (p = {p:.1g})"
 
 
-def day_said(day: date | None) -> str:
+def day_said(day: Moment | None, form: str = "%d %B %Y") -> str:
     """
-    >>> day_said(date(2026, 9, 1)), day_said(None)
-    ('1 September 2026', 'no day')
+    >>> day_said(date(2026, 9, 1)), day_said(date(2026, 9, 1), "%d %b"), day_said(121), day_said(None)
+    ('1 September 2026', '1 Sep', 'case 121', 'no day')
     """
-    return f"{day:%d %B %Y}".lstrip("0") if day else "no day"
+    if isinstance(day, int):
+        return f"case {day}"
+    return f"{day:{form}}".lstrip("0") if day else "no day"
 
 
-def group_said(segment: str, since: date | None) -> str:
+def changed_said(day: Moment) -> str:
+    """
+    >>> changed_said(date(2026, 9, 1)), changed_said(121)
+    ('on 1 September 2026', 'at case 121')
+    """
+    return f"{'at' if isinstance(day, int) else 'on'} {day_said(day)}"
+
+
+def group_said(segment: str, since: Moment | None) -> str:
     """
     >>> group_said("north", date(2026, 9, 1)), group_said("north", None)
     ('north, from 1 September 2026 on', 'north')

@@ -8,8 +8,8 @@
 Each way gives a log of decisions (`journal.log`). Every column is compared, exactly or, for numbers with a fraction, within
 a tolerance; left out are who decided and when. A value is compared as printed, and by whether a person says it is right.
 Covered: a case that one way lacks, a value that one way leaves empty; the build's own products are read and never written.
-Not covered: steps whose product is no log of decisions; evidence and wording, which a log does not hold; and the release's
-copy of Proveout's code: the release is called by the one that is installed (`Release.differences` compares them).
+Not covered: steps whose product is no log of decisions; evidence and wording, which a log does not hold. A release of other
+code than runs here is no way to decide here: it raises OtherCode.
 """
 
 import json

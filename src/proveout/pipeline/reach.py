@@ -101,6 +101,14 @@ class Code:
             total.files |= found.files
         return total
 
+    def packages_of(self, folder: Path) -> dict[str, str]:
+        """The distributions that any module under a folder imports, and their versions."""
+        modules = (self._module(file.stem, file) for file in sorted(folder.rglob("*.py")))
+        tops = {name.partition(".")[0].partition(":")[0] for module in modules for name in module.imports}
+        places = {top: self._find(top, ()) for top in sorted(tops) if top}
+        used = [name for top, place in places.items() if place and _installed(place) for name in self._distributions(top)]
+        return {name: self.version_of(name) for name in used}
+
     def settle(self, reached: Reached) -> None:
         """Forget loaded project modules whose source has changed, so that a step of a long-lived process runs what counts.
 

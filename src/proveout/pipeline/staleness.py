@@ -3,6 +3,7 @@
 A step is stale when something differs from its last whole run: the cells on a path to a product, the project modules
 that they import (transitively), the packages' versions, the parameters those cells read, declared files and data, the
 content of upstream products, or the products themselves. docs/staleness.md is the table; every row of it is a test.
+The step that freezes a release depends on the whole package besides, and on the versions that the package imports.
 Not covered: what a step reads without declaring it: a file beside the notebook, the network, the clock.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import proveout
 from proveout.errors import BadSpec, Busy
 from proveout.pipeline.contents import Contents, remembered, write_whole
 from proveout.pipeline.notebook import Cell, Notebook
@@ -24,6 +26,7 @@ from proveout.pipeline.reach import Code, Reached
 from proveout.pipeline.spec import Spec, Task, load, nearest
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
+FREEZE = "proveout.release.freeze"  # the step whose product holds the package's own code and pins its environment
 REASONS = 4  # that are named in the one line; what was edited stands first
 BEGUN = {"begun": True}  # stands in for a note until the task has run whole
 
@@ -135,12 +138,17 @@ class Ledger:
             module, _, function = task.source.rpartition(".")
             wanted, folders = [f"{module}:{function}"], [self.spec.folder]
         reached = self.code.reached(wanted, folders)
+        modules, packages, files = reached.modules, reached.packages, dict(self._files(task))
+        if task.source == FREEZE:
+            package = Path(proveout.__file__).parent
+            modules, packages = {}, self.code.packages_of(package)
+            files |= {f"{package.name}/{name}": digest for name, digest in self.contents.each(package).items()}
         parts = Parts(
             cells=cells,
-            modules=reached.modules,
-            packages=reached.packages,
+            modules=modules,
+            packages=packages,
             params={name: self._param(task, name) for name in sorted(params)},
-            files=dict(self._files(task)),
+            files=files,
             data={written: self.contents.digest(path) for written, path in _by_parameter(task).items()},
             upstream={
                 f"{other}.{name}": self.contents.digest(path)
@@ -150,7 +158,7 @@ class Ledger:
             },
             setting={
                 "bridge": str(FORMAT),
-                "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+                "python": ".".join(map(str, sys.version_info[: 3 if task.source == FREEZE else 2])),
                 "products": ", ".join(sorted(task.product)),
             },
         )

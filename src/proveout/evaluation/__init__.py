@@ -1,0 +1,47 @@
+"""What is measured: how good answers are (`scores`), and whether a mission's service-level objectives are met (`objectives`).
+
+Pure functions; `nan` where undefined.
+"""
+
+from proveout.evaluation.objectives import Measurement, Objective, Service, at_most, measurements, service
+from proveout.evaluation.scores import (
+    Counts,
+    Labels,
+    RiskCoverage,
+    Score,
+    answers,
+    automation_rate,
+    calibration_error,
+    commonest,
+    f1_by_class,
+    interval,
+    macro_f1,
+    of_yes,
+    risk_coverage,
+    score,
+    verdicts,
+)
+
+__all__ = [
+    "Counts",
+    "Labels",
+    "Measurement",
+    "Objective",
+    "RiskCoverage",
+    "Score",
+    "Service",
+    "answers",
+    "at_most",
+    "automation_rate",
+    "calibration_error",
+    "commonest",
+    "f1_by_class",
+    "interval",
+    "macro_f1",
+    "measurements",
+    "of_yes",
+    "risk_coverage",
+    "score",
+    "service",
+    "verdicts",
+]

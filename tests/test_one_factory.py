@@ -1,0 +1,90 @@
+"""Notebook, pipeline, release, server and evaluation decide by one agent, with a language model joined."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+import yaml
+
+from program import PROVEOUT, proveout
+from proveout.models.scripted_endpoint import ScriptedEndpoint
+from proveout.release import Releases
+
+FIELDS = ("reference", "sender", "total", "due")
+
+
+def known_by_heart(examples: Path):
+    """A model that answers every example as its label says, but takes the total for the sender in every tenth."""
+    rows = {row["file_id"]: row for row in csv.DictReader((examples / "labels.csv").open(encoding="utf-8"))}
+    texts = {" ".join(path.read_text(encoding="utf-8").split()): rows[path.stem] for path in sorted(examples.glob("*.txt"))}
+    numbers = {text: number for number, text in enumerate(texts)}
+
+    def answer(text: str) -> str:
+        printed = " ".join(text.split())
+        row = texts.get(printed)
+        if row is None:
+            return json.dumps({"document_class": "other", "fields": {}})
+        fields = {name: row[name] for name in FIELDS if row[name]}
+        if numbers[printed] % 10 == 0:
+            fields["sender"] = fields["total"]
+        return json.dumps({"document_class": row["class"], "fields": fields}, ensure_ascii=False)
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def joined(bills: Path) -> Iterator[Path]:
+    """The project `bills` with a language model as its first tier, built and promoted; the model answers while tests run."""
+    design = bills / "pipelines" / "bills"
+    with ScriptedEndpoint(rules=known_by_heart(design / "examples")) as endpoint:
+        mission = yaml.safe_load((design / "mission.yaml").read_text(encoding="utf-8"))
+        mission["tiers"] = ["language_model", "ranker", "person"]
+        (design / "mission.yaml").write_text(yaml.safe_dump(mission, sort_keys=False), encoding="utf-8")
+        model = {"endpoint": endpoint.url, "model": "scripted", "price_in": 1.0, "price_out": 2.0}
+        (design / "prompts" / "model.yaml").write_text(yaml.safe_dump(model), encoding="utf-8")
+        proveout(bills, "build", "--mission", "bills")
+        proveout(bills, "release", "promote", "latest", "--mission", "bills", "--yes")
+        yield bills
+
+
+def test_four_ways_decide_the_same(joined: Path) -> None:
+    said = proveout(joined, "parity", "--mission", "bills")
+    assert "notebook, pipeline, release and server agree; largest difference in confidence 0" in said
+
+
+def test_the_reference_of_monitoring_is_of_the_agent_that_runs(joined: Path) -> None:
+    release = Releases(joined / "work" / "bills" / "releases").promoted()
+    rows = parquet.read_table(release.path("evidence/reference")).to_pylist()
+    assert all(row["dollars"] > 0 for row in rows)
+    calibrations = json.loads(release.path("calibration").read_text(encoding="utf-8"))
+    assert list(calibrations["tiers"]) == ["language_model", "ranker"]
+    assert len(calibrations["tiers"]["language_model"]["fields"]["total"]["evidence"]) == len(rows)
+
+
+def test_the_evaluation_speaks_of_the_agent_that_runs(joined: Path, tmp_path: Path) -> None:
+    """What `evaluate` wrote of the test documents is what `extract` says of them by the promoted release."""
+    build = joined / "work" / "bills" / "build"
+    predicted = json.loads((build / "evaluate" / "predictions.json").read_text(encoding="utf-8"))
+    proveout(joined, "extract", joined / "pipelines" / "bills" / "examples", "-o", tmp_path / "out.json", "--mission", "bills")
+    extracted = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    values = {json.dumps(fields, sort_keys=True) for fields in extracted.values()}
+    assert predicted and all(json.dumps(fields, sort_keys=True) in values for fields in predicted.values())
+
+
+def test_a_model_that_the_mission_does_not_ask_is_refused_before_anything_is_decided(joined: Path, tmp_path: Path) -> None:
+    design = joined / "pipelines" / "bills"
+    before = (design / "mission.yaml").read_text(encoding="utf-8")
+    mission = yaml.safe_load(before) | {"tiers": ["ranker", "person"]}
+    try:
+        (design / "mission.yaml").write_text(yaml.safe_dump(mission, sort_keys=False), encoding="utf-8")
+        run = subprocess.run(
+            [*PROVEOUT, "build", "--mission", "bills"], cwd=joined, capture_output=True, text=True, check=False
+        )
+    finally:
+        (design / "mission.yaml").write_text(before, encoding="utf-8")
+    assert run.returncode == 1
+    assert "the prompts hold a model.yaml, and the tiers of mission bills are ranker, person" in run.stderr
