@@ -43,7 +43,8 @@ def who_answers_where(Desk, Person, Role, Workspace, documents, mo, os):
 def _(mo):
     where, go = mo.state(mo.query_params().get("case", ""))  # the case that is looked at; "" the one that waits longest
     answers, note = mo.state(())  # (case, what was said) in this session, the newest last
-    receipt, give = mo.state(())  # what came of the last approval or undo, a line each
+    # the cell that shows a receipt holds the button that changes it
+    receipt, give = mo.state((), allow_self_loops=True)  # what came of the last approval or undo, a line each
     problem, tell = mo.state("")
     looks, look_again = mo.state(0)  # grows when the case that is looked at changed
     return answers, give, go, look_again, looks, note, problem, receipt, tell, where
@@ -103,9 +104,9 @@ def what_was_done(answers, desk, looks, mo, receipt, sheet, space, undo_buttons)
     mo.stop(not receipt())
     looks()
     _lines = mo.Html(sheet.lines([line.replace(f"{space.home}/", "") for line in receipt()]))
-    _undo = undo_buttons(desk.approvals.show(answers()[-1][0]), "Undo the last one") if answers() else []
-    mo.hstack([_lines, *_undo], justify="start", gap=1)
-    return
+    undo_last = undo_buttons(desk.approvals.show(answers()[-1][0]), "Undo the last one") if answers() else []
+    mo.hstack([_lines, *undo_last], justify="start", gap=1)
+    return (undo_last,)
 
 
 @app.cell
@@ -190,24 +191,21 @@ def what_a_person_may_say(
         .form(submit_button_label="Approve what stands here · Tab, Enter", bordered=False, on_change=_approve)
     )
     _last = answers()[-1][0] if answers() else decided.case.id
-    buttons = mo.hstack(
-        [
-            mo.ui.button(
-                label="Approve all as it was shown · Alt+A",
-                kind="success",
-                keyboard_shortcut="Alt-a",
-                on_change=lambda _: _approve(case.values | {"class": _class}),
-            ),
-            mo.ui.button(label="Reject: no case for us · Alt+R", kind="danger", keyboard_shortcut="Alt-r", on_change=_reject),
-            mo.ui.button(label="Later · Alt+N", keyboard_shortcut="Alt-n", on_change=_move(_beside(0))),
-            mo.ui.button(label="Back · Alt+B", keyboard_shortcut="Alt-b", on_change=_move(_beside(-1))),
-            mo.ui.button(label="My last answer · Alt+Z", keyboard_shortcut="Alt-z", on_change=_move(_last)),
-            *undo_buttons(case, "Undo"),
-        ],
-        justify="start",
-        wrap=True,
-    )
-    return buttons, form
+    choices = [  # a button without a name is forgotten
+        mo.ui.button(
+            label="Approve all as it was shown · Alt+A",
+            kind="success",
+            keyboard_shortcut="Alt-a",
+            on_change=lambda _: _approve(case.values | {"class": _class}),
+        ),
+        mo.ui.button(label="Reject: no case for us · Alt+R", kind="danger", keyboard_shortcut="Alt-r", on_change=_reject),
+        mo.ui.button(label="Later · Alt+N", keyboard_shortcut="Alt-n", on_change=_move(_beside(0))),
+        mo.ui.button(label="Back · Alt+B", keyboard_shortcut="Alt-b", on_change=_move(_beside(-1))),
+        mo.ui.button(label="My last answer · Alt+Z", keyboard_shortcut="Alt-z", on_change=_move(_last)),
+        *undo_buttons(case, "Undo"),
+    ]
+    buttons = mo.hstack(choices, justify="start", wrap=True)
+    return buttons, choices, form
 
 
 @app.cell
