@@ -7,54 +7,71 @@ app = marimo.App(width="full", app_title="Review")
 @app.cell
 def _():
     import os
+    from contextlib import suppress
 
     import marimo as mo
 
     from proveout import documents, review
     from proveout.cases import kind_of
-    from proveout.errors import BadInput
-    from proveout.journal import Journal
+    from proveout.errors import Changed, ProveoutError
+    from proveout.records import Person, Role
     from proveout.review import sheet
+    from proveout.serving.desk import Desk
     from proveout.workspace import Workspace
 
-    return BadInput, Journal, Workspace, documents, kind_of, mo, os, review, sheet
+    return Changed, Desk, Person, ProveoutError, Role, Workspace, documents, kind_of, mo, os, review, sheet, suppress
 
 
 @app.cell
-def who_answers_where(Journal, Workspace, documents, mo, os):
-    _user = getattr(mo.app_meta().request, "user", None) or {}
-    person = _user.get("username") or (os.environ.get("USER", "somebody") if mo.app_meta().mode == "edit" else "")
-    mo.stop(not person, mo.md("Nobody is signed in. Open this page with `proveout review`."))
+def who_answers_where(Desk, Person, Role, Workspace, documents, mo, os):
+    _request = mo.app_meta().request
+    _name = (getattr(_request, "user", None) or {}).get("username", "")
+    _role = (getattr(_request, "meta", None) or {}).get("role", "")
+    here_alone = not _name and mo.app_meta().mode == "edit"  # in the editor, without a server that knows who it is
+    if here_alone:
+        _name, _role = os.environ.get("USER", "somebody"), Role.OPERATOR.value
+    mo.stop(not (_name and _role), mo.md("Nobody is signed in. Open this page with `proveout review`."))
+    person = Person(_name, Role(_role))
     space = Workspace.here()
     mission = space.mission
-    journal = Journal(space.home / "journal.db")
+    desk = Desk.at(space)
     originals = documents.Originals(space.originals)
-    return journal, mission, originals, person, space
+    return desk, here_alone, mission, originals, person, space
 
 
 @app.cell
 def _(mo):
     where, go = mo.state(mo.query_params().get("case", ""))  # the case that is looked at; "" the one that waits longest
     answers, note = mo.state(())  # (case, what was said) in this session, the newest last
+    # the cell that shows a receipt holds the button that changes it
+    receipt, give = mo.state((), allow_self_loops=True)  # what came of the last approval or undo, a line each
     problem, tell = mo.state("")
-    return answers, go, note, problem, tell, where
+    looks, look_again = mo.state(0)  # grows when the case that is looked at changed
+    return answers, give, go, look_again, looks, note, problem, receipt, tell, where
 
 
 @app.cell
-def the_queue(answers, journal, review, where):
-    answers()
-    queue = review.waiting(journal)
-    _wanted = list(journal.decisions(case=where()))[:1] if where() else []
-    decided = (_wanted or queue or [None])[0]
+def the_queue(ProveoutError, answers, desk, looks, person, review, suppress, where):
+    answers(), looks()
+    with suppress(ProveoutError):  # without a release there is nothing to finish
+        desk.approvals.finish()  # what a kill left undone
+    queue = review.waiting(desk.journal, person.role)
+    _wanted = where() or (queue[0].case.id if queue else "")
+    try:
+        case = desk.approvals.show(_wanted) if _wanted else None
+    except ProveoutError:
+        case = desk.approvals.show(queue[0].case.id) if queue else None
+    decided = case.decided if case else None
     at = next((n for n, one in enumerate(queue) if decided and one.case.id == decided.case.id), -1)
-    return at, decided, queue
+    return at, case, decided, queue
 
 
 @app.cell
-def _(answers, decided, mo, person, problem, queue):
+def _(answers, decided, here_alone, mo, person, problem, queue):
     _count = f"**{len(queue)}** {'case waits' if len(queue) == 1 else 'cases wait'} for a person."
     _last = f" The last one: {answers()[-1][1]}." if answers() else ""
-    _said = f"{_count} {person} answered {len(answers())} now.{_last}"
+    _who = f" No server runs this page: you are {person.name}, {person.role}, as this machine says." if here_alone else ""
+    _said = f"{_count} {person.name} answered {len(answers())} now.{_last}{_who}"
     _end = f"## Nothing waits for you\n\n{_said}\n\nThe next `proveout run` and `proveout build` use it."
     _shown = [mo.md(_said if decided else _end)]
     if problem():
@@ -64,73 +81,131 @@ def _(answers, decided, mo, person, problem, queue):
 
 
 @app.cell
-def what_a_person_may_say(BadInput, answers, at, decided, go, journal, mission, mo, note, person, queue, review, sheet, tell):
+def taking_back(ProveoutError, desk, give, look_again, mo, person, tell):
+    def undo_buttons(shown, label):
+        """One button where something of a case can be taken back; none otherwise."""
+
+        def _undo(_):
+            try:
+                give(desk.approvals.undo(shown.decided.case.id, person, shown.digest, turn=shown.decided.case.turn).lines)
+                tell("")
+            except ProveoutError as error:
+                tell(str(error))
+            look_again(lambda count: count + 1)
+
+        stands = [one.action.name for one in shown.effects if one.stands]
+        return [mo.ui.button(label=f"{label}: {', '.join(stands)}", kind="warn", on_change=_undo)] if stands else []
+
+    return (undo_buttons,)
+
+
+@app.cell
+def what_was_done(answers, desk, looks, mo, receipt, sheet, space, undo_buttons):
+    mo.stop(not receipt())
+    looks()
+    _lines = mo.Html(sheet.lines([line.replace(f"{space.home}/", "") for line in receipt()]))
+    undo_last = undo_buttons(desk.approvals.show(answers()[-1][0]), "Undo the last one") if answers() else []
+    mo.hstack([_lines, *undo_last], justify="start", gap=1)
+    return (undo_last,)
+
+
+@app.cell
+def what_will_follow(ProveoutError, case, desk, mo, person, sheet):
+    mo.stop(case is None)
+    with mo.status.spinner("Loading what judges this case ..."):
+        try:
+            follows = sheet.follows(desk.approvals.expected(case, person), case)
+        except ProveoutError as error:
+            follows = sheet.lines([f"What would follow is not known: {error}"])
+    return (follows,)
+
+
+@app.cell
+def what_a_person_may_say(
+    Changed,
+    ProveoutError,
+    answers,
+    at,
+    case,
+    decided,
+    desk,
+    give,
+    go,
+    look_again,
+    mission,
+    mo,
+    note,
+    person,
+    queue,
+    sheet,
+    tell,
+    undo_buttons,
+):
     mo.stop(decided is None)
-    _found, _class = decided.decision.fields, decided.decision.document_class
-    _shown = {name: _found[name].text if name in _found else "" for name in mission.fields}
 
     def _beside(step):
         """The waiting case before or after this one; "" when this was the last."""
         others = [one.case.id for one in queue if one.case.id != decided.case.id]
         return others[(max(at, 0) + min(step, 0)) % len(others)] if others else ""
 
-    def _say(answer, word):
-        journal.answer([answer])
-        tell("")
-        note(lambda said: (*said, (decided.case.id, f"{decided.case.path} {word}")))
-        go(_beside(0))
-
-    def _save(said):
+    def _say(answer):
         try:
-            _answer = review.answer(
-                decided, mission, {name: said[name] for name in mission.fields}, person, said["class"] or ""
-            )
-        except BadInput as error:
+            _receipt = answer()
+        except Changed as error:
+            go(decided.case.id)
             tell(str(error))
-            return
-        _wrong = [name for name, right in _answer.right.items() if not right]
-        _wrong += ["class"] if _answer.document_class != _class else []
-        _say(_answer, f"corrected ({', '.join(_wrong)})" if _wrong else "approved")
+            look_again(lambda count: count + 1)
+        except ProveoutError as error:
+            tell(str(error))
+        else:
+            tell("")
+            give(_receipt.lines)
+            note(lambda said: (*said, (decided.case.id, f"{decided.case.path} {_receipt.what}")))
+            go(_beside(0))
+
+    def _approve(said):
+        _values = {name: said[name] for name in mission.fields}
+        _say(lambda: desk.approvals.approve(decided.case.id, person, case.digest, _values, said["class"] or ""))
 
     def _reject(_):
-        _say(review.rejection(decided, mission, person), "rejected")
+        _say(lambda: desk.approvals.reject(decided.case.id, person, case.digest))
 
-    def _move(case):
+    def _move(to):
         def _go(_):
             tell("")
-            go(case)
+            go(to)
 
         return _go
 
     _inputs = {
-        name: mo.ui.text(text, label=name, placeholder="not on this document", full_width=True) for name, text in _shown.items()
+        name: mo.ui.text(text, label=name, placeholder="not on this document", full_width=True)
+        for name, text in case.values.items()
     }
+    _class = case.document_class
     _inputs["class"] = mo.ui.dropdown(
         mission.classes, value=_class if _class in mission.classes else None, label="class", full_width=True
     )
     form = (  # one form, so that what a person typed arrives whole, or not at all
         mo.Html(sheet.template(decided.decision, list(mission.fields)))
         .batch(**_inputs)
-        .form(submit_button_label="Save what stands here · Tab, Enter", bordered=False, on_change=_save)
+        .form(submit_button_label="Approve what stands here · Tab, Enter", bordered=False, on_change=_approve)
     )
     _last = answers()[-1][0] if answers() else decided.case.id
-    buttons = mo.hstack(
-        [
-            mo.ui.button(
-                label="Approve all as it was shown · Alt+A",
-                kind="success",
-                keyboard_shortcut="Alt-a",
-                on_change=lambda _: _save(_shown | {"class": _class}),
-            ),
-            mo.ui.button(label="Reject: no case for us · Alt+R", kind="danger", keyboard_shortcut="Alt-r", on_change=_reject),
-            mo.ui.button(label="Later · Alt+N", keyboard_shortcut="Alt-n", on_change=_move(_beside(0))),
-            mo.ui.button(label="Back · Alt+B", keyboard_shortcut="Alt-b", on_change=_move(_beside(-1))),
-            mo.ui.button(label="My last answer · Alt+Z", keyboard_shortcut="Alt-z", on_change=_move(_last)),
-        ],
-        justify="start",
-        wrap=True,
-    )
-    return buttons, form
+    choices = [  # a button without a name is forgotten
+        mo.ui.button(
+            label="Approve all as it was shown · Alt+A",
+            kind="success",
+            keyboard_shortcut="Alt-a",
+            on_change=lambda _: _approve(case.values | {"class": _class}),
+        ),
+        mo.ui.button(label="Reject: no case for us · Alt+R", kind="danger", keyboard_shortcut="Alt-r", on_change=_reject),
+        mo.ui.button(label="Later · Alt+N", keyboard_shortcut="Alt-n", on_change=_move(_beside(0))),
+        mo.ui.button(label="Back · Alt+B", keyboard_shortcut="Alt-b", on_change=_move(_beside(-1))),
+        mo.ui.button(label="My last answer · Alt+Z", keyboard_shortcut="Alt-z", on_change=_move(_last)),
+        *undo_buttons(case, "Undo"),
+    ]
+    buttons = mo.hstack(choices, justify="start", wrap=True)
+    return buttons, choices, form
 
 
 @app.cell
@@ -146,11 +221,12 @@ def the_pages(decided, kind_of, mission, mo, originals, space):
 
 
 @app.cell
-def the_case(buttons, decided, form, mo, pages, sheet):
+def the_case(buttons, case, decided, follows, form, mo, pages, sheet):
     mo.stop(decided is None)
     _about = f"received {decided.case.day or 'on an unknown day'}, case `{decided.case.id[:12]}`"
     _head = mo.md(f"### {decided.case.path}\n{_about}")
-    mo.hstack([pages, mo.vstack([_head, buttons, form, mo.Html(sheet.reasons(decided))])], widths=[6, 5], align="start", gap=2)
+    _parts = [_head, buttons, mo.Html(follows), form, mo.Html(sheet.reasons(case))]
+    mo.hstack([pages, mo.vstack(_parts)], widths=[6, 5], align="start", gap=2)
     return
 
 

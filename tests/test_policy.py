@@ -10,7 +10,7 @@ import pytest
 from proveout import mission
 from proveout.errors import BadInput
 from proveout.policy import Policy, Proposal, schema
-from proveout.records import Action, Box, Check, Decision, Output, Place, Route
+from proveout.records import Action, Box, Check, Decision, Output, Person, Place, Role, Route
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 INVOICES = mission.load(DESIGN / "mission.yaml")
@@ -85,9 +85,42 @@ def test_an_action_needs_a_permit(policy: Policy, decision, action, cents: int, 
     assert (verdict.allowed, because in verdict.because) == (allowed, True), verdict
 
 
-def test_a_person_may_undo(policy: Policy) -> None:
-    assert policy.judge([Proposal(decided(), UNDO, person="ada")])[0].allowed
-    assert not policy.judge([Proposal(decided(), PAY, 123456, person="ada")])[0].allowed
+RON, RITA, ADA = (Person(name, Role(role)) for name, role in (("ron", "reader"), ("rita", "reviewer"), ("ada", "operator")))
+
+
+@pytest.mark.parametrize(
+    ("decision", "action", "cents", "may", "sends_to"),
+    [
+        (decided(), FILE, 0, [RITA, ADA], {RON: "reviewer"}),
+        (decided(automated=frozenset()), FILE, 0, [RITA, ADA], {RON: "reviewer", None: "reviewer"}),
+        (decided(), PAY, 123456, [RITA, ADA], {RON: "reviewer"}),
+        (decided("10000.00"), PAY, 1000000, [RITA, ADA], {RON: "reviewer"}),
+        (decided("10000.01"), PAY, 1000001, [ADA], {RON: "operator", RITA: "operator", None: "operator"}),
+        (decided(checks=FAILED), PAY, 123456, [RITA, ADA], {RON: "reviewer", None: "reviewer"}),
+        (decided(checks=DUPLICATE), PAY, 123456, [], {}),
+        (decided(checks=()), PAY, 123456, [], {}),
+        (decided(document_class="order"), PAY, 123456, [], {}),
+        (decided(), PAY, 999999, [], {}),
+        (decided(), UNDO, 0, [RITA, ADA], {RON: "reviewer", None: "reviewer"}),
+    ],
+    ids=["file", "file what is uncertain", "pay", "exactly 10,000 dollars", "a cent more", "a check that failed",
+         "a duplicate", "nobody looked for duplicates", "an order", "another amount", "undo"],
+)  # fmt: skip
+def test_what_a_person_may_depends_on_the_role_and_a_no_names_the_role_that_may(
+    policy: Policy, decision, action, cents: int, may: list[Person], sends_to: dict
+) -> None:
+    for person in (RON, RITA, ADA, None):
+        (verdict,) = policy.judge([Proposal(decision, action, cents, person)])
+        if person is not None:
+            assert verdict.allowed == (person in may), verdict
+        assert verdict.escalate_to == ("" if verdict.allowed else sends_to.get(person, "")), verdict
+
+
+def test_a_permit_for_one_person_by_name_is_nobody_elses_and_sends_nobody_to_a_role() -> None:
+    only_ada = Policy('permit (principal == Person::"ada", action == Action::"pay_invoice", resource);', INVOICES)
+    assert only_ada.judge([Proposal(decided(), PAY, 5, ADA)])[0].allowed
+    (verdict,) = only_ada.judge([Proposal(decided(), PAY, 5, RITA)])
+    assert (verdict.allowed, verdict.escalate_to) == (False, "")
 
 
 def test_one_bad_fact_denies_only_its_own_case(policy: Policy) -> None:

@@ -2,6 +2,7 @@
 
 Budget → policy → SLO threshold, in that order; the first no is the verdict. Silence means no. The stop switch comes last: it
 is asked before each effect, and what is allowed while it is thrown waits, recorded, until it is lifted.
+What a person proposes goes the same way, without the threshold: that is for what nobody looked at.
 A budget is reserved before the later questions are asked and given back when one of them says no.
 Covered: a run that is started again (what it spent is in the ledger), a threshold that was never certified.
 Not covered: several processes spending one run's budget at the same time; give each a run, or a share.
@@ -20,7 +21,7 @@ from proveout.connectors import Connector, Intention, Ledger, Outcome, carry_out
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
-from proveout.records import Action, Decision, Route, Verdict
+from proveout.records import Action, Decision, Person, Route, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Ruling:
 
     action: Action
     verdict: Verdict
-    cents: int = 0  # reserved in the budget when the verdict is yes
+    cents: int = 0  # what it would spend; reserved in the budget when the verdict is yes
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class ControlPlane:
         rulings = iter(self._rule([Proposal(decision, action) for decision in decisions for action in decision.actions]))
         return [tuple(next(rulings) for _ in decision.actions) for decision in decisions]
 
+    def judge_person(self, decision: Decision, person: Person) -> tuple[Ruling, ...]:
+        """A ruling for every action of a decision that a person stands for."""
+        return tuple(self._rule([Proposal(decision, action, person=person) for action in decision.actions]))
+
     def carry_out(
         self, progress: Callable[[], None] | None = None, keys: Collection[str] | None = None, seconds: float = math.inf
     ) -> list[tuple[Intention, Outcome]]:
@@ -105,11 +110,11 @@ class ControlPlane:
         rulings = []
         for place, (proposal, _) in enumerate(priced):
             verdict = answers.get(place, Verdict(False, refusals[place]))
-            if verdict.allowed and (no := self._uncertain(proposal.decision)):
+            if verdict.allowed and not proposal.person and (no := self._uncertain(proposal.decision)):
                 verdict = Verdict(False, no)
             if place in answers and not verdict.allowed:
                 self._give_back(proposal)
-            rulings.append(Ruling(proposal.action, verdict, proposal.cents if verdict.allowed else 0))
+            rulings.append(Ruling(proposal.action, verdict, proposal.cents))
         return rulings
 
     def _priced(self, proposal: Proposal) -> tuple[Proposal, str]:

@@ -13,6 +13,7 @@ ProveoutError
 ├── TaskFailed            a step of a pipeline; names notebook, cell and line
 ├── NoRelease             nothing is promoted, or no release has this id
 ├── Busy                  another process is at work here
+├── Changed               a case that somebody else answered since it was shown, or that changed otherwise
 ├── StaleIndex            an index built from other records than these
 ├── BadJournal            a journal that does not verify, or of a newer schema
 └── NoEntry               a name, password or number of tries with which nobody is let in
@@ -74,6 +75,10 @@ class NoRelease(ProveoutError):
 
 class Busy(ProveoutError):
     exit_code = 75  # try again later
+
+
+class Changed(ProveoutError):
+    exit_code = 75  # look again, then try again
 
 
 class StaleIndex(ProveoutError):

@@ -20,11 +20,11 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout.errors import BadInput, NoEntry
+from proveout.records import Role
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -40,22 +40,6 @@ FIRST_WAIT, LONGEST_WAIT = 15.0, 900.0  # seconds; doubles with every further fa
 FORGIVEN = 3600.0  # seconds after the last failure, beyond the wait
 TOKEN = "pvo_"  # so that a token is known for one where it should not be
 AT_ONCE = 2  # passwords hashed at the same time, 64 MiB each: signing in cannot use up the memory
-
-
-class Role(StrEnum):
-    """What a person may do. Each role includes the ones before it."""
-
-    READER = "reader"  # sees cases and reports
-    REVIEWER = "reviewer"  # answers
-    OPERATOR = "operator"  # submits cases, stops effects
-
-    def includes(self, needed: Role) -> bool:
-        """
-        >>> Role.REVIEWER.includes(Role.READER), Role.REVIEWER.includes(Role.OPERATOR)
-        (True, False)
-        """
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ One door: `Policy.load(...).judge`. The schema comes from the mission: a policy 
 Every fact carries its origin in its name. `resource.seen` is what a model read in a document, which anybody may have written;
 `resource.known` is what the release worked out about it (which fields are certified, which checks passed);
 `context.cents` is what the action would spend, as the connector that would spend it says. What was seen is data, never
-authority: a permit that asks for nothing known does not load.
+authority: a permit that asks for nothing known does not load, unless it is for people alone.
+A person asks with a role, `principal.role`. A no that a higher role would not get names that role: `Verdict.escalate_to`.
 Not covered: budgets, thresholds and the stop switch. `control` asks those.
 """
 
@@ -12,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +21,11 @@ from typing import Any
 
 from proveout.errors import BadInput
 from proveout.mission import Mission
-from proveout.records import Action, Decision, Kind, Output, Verdict
+from proveout.records import Action, Decision, Kind, Output, Person, Role, Verdict
 
 LONG = 2**63 - 1  # Cedar's only number is a signed 64-bit integer
 EPOCH = date(1970, 1, 1)
+ANYBODY = ""  # no account's name: a policy that names a person is not meant
 SEEN_AS: dict[Kind, str] = {"amount": "Amount", "date": "Day", "number": "Text", "name": "Text", "flag": "Flag"}
 
 
@@ -34,7 +36,7 @@ class Proposal:
     decision: Decision
     action: Action
     cents: int = 0  # what it would spend
-    person: str = ""  # who asks; "" when the release itself does
+    person: Person | None = None  # who asks; None when the release itself does
 
 
 class Policy:
@@ -57,7 +59,8 @@ class Policy:
             raise BadInput(f"{faults}\nknown here:\n{self.schema}")
         self._notes = {key: policy.get("annotations") or {} for key, policy in static.items()}
         for key, policy in static.items():
-            by_person = policy["principal"].get("entity_type") == "Person"
+            principal = policy["principal"]  # `is Person`, or `== Person::"ada"`
+            by_person = "Person" in (principal.get("entity_type"), principal.get("entity", {}).get("type"))
             if policy["effect"] == "permit" and not by_person and not _asks(policy["conditions"], "known"):
                 raise BadInput(
                     f"{source}: the permit {self._name(key)} asks for nothing in `resource.known`; what a document says gives "
@@ -76,6 +79,18 @@ class Policy:
 
     def judge(self, proposals: Sequence[Proposal]) -> list[Verdict]:
         """One verdict for each proposal, in their order."""
+        verdicts = self._verdicts(proposals)
+        refused = [place for place, verdict in enumerate(verdicts) if not verdict.allowed]
+        for role in (Role.REVIEWER, Role.OPERATOR):  # the lowest that may, of those above whoever asked
+            above = [place for place in refused if _is_below(role, proposals[place].person)]
+            asked = [replace(proposals[place], person=Person(ANYBODY, role)) for place in above]
+            for place, verdict in zip(above, self._verdicts(asked), strict=True):
+                if verdict.allowed:
+                    verdicts[place] = replace(verdicts[place], escalate_to=role.value)
+                    refused.remove(place)
+        return verdicts
+
+    def _verdicts(self, proposals: Sequence[Proposal]) -> list[Verdict]:
         import cedarpy
 
         if not proposals:
@@ -83,14 +98,18 @@ class Policy:
         decisions = {id(proposal.decision): proposal.decision for proposal in proposals}
         numbers = {key: number for number, key in enumerate(decisions)}
         requests = [self._request(numbers[id(proposal.decision)], proposal) for proposal in proposals]
-        entities = json.dumps([self._entity(numbers[key], decision) for key, decision in decisions.items()])
+        people = {proposal.person for proposal in proposals if proposal.person}
+        entities = json.dumps(
+            [self._entity(numbers[key], decision) for key, decision in decisions.items()] + [*map(_person, people)]
+        )
         try:
             known = cedarpy.Entities.from_json_str(entities, self._schema)
             answers = cedarpy.is_authorized_batch(requests, self._policies, known, self._schema)
         except ValueError as error:
             if len(proposals) == 1:
                 return [Verdict(False, f"the policy could not be asked about {proposals[0].action.name}: {_short(str(error))}")]
-            return [verdict for proposal in proposals for verdict in self.judge([proposal])]  # one bad fact denies only its own
+            one_by_one = [self._verdicts([proposal]) for proposal in proposals]  # one bad fact denies only its own
+            return [verdict for verdicts in one_by_one for verdict in verdicts]
         return [self._verdict(proposal, answer) for proposal, answer in zip(proposals, answers, strict=True)]
 
     def _verdict(self, proposal: Proposal, answer: Any) -> Verdict:
@@ -103,7 +122,8 @@ class Policy:
         if reasons:
             return Verdict(False, f"{name} is forbidden by {reasons}")
         what = proposal.decision.document_class or "document that could not be read"
-        return Verdict(False, f"no policy permits {name} for this {what}")
+        whom = f" to a person who is {proposal.person.role}" if proposal.person else ""
+        return Verdict(False, f"no policy permits {name} for this {what}{whom}")
 
     def _reason(self, key: str) -> str:
         because = self._notes[key].get("because")
@@ -113,9 +133,9 @@ class Policy:
         return f"`{self._notes[key].get('id') or key}`"
 
     def _request(self, number: int, proposal: Proposal) -> dict[str, Any]:
-        asks = ("Person", proposal.person) if proposal.person else ("Release", proposal.decision.release)
+        release = {"type": "Release", "id": proposal.decision.release}
         return {
-            "principal": {"type": asks[0], "id": asks[1]},
+            "principal": _person(proposal.person)["uid"] if proposal.person else release,
             "action": {"type": "Action", "id": proposal.action.name},
             "resource": {"type": "Case", "id": str(number)},
             "context": {"cents": proposal.cents},
@@ -150,7 +170,7 @@ def schema(mission: Mission) -> str:
         for name in {**dict.fromkeys(mission.actions), **undone}
     )
     return (
-        "entity Release;\nentity Person;\n"
+        "entity Release;\nentity Person = { role: String };\n"
         "type Amount = { cents: Long, confidence: Long };\n"
         "type Day = { day: Long, confidence: Long };\n"
         "type Text = { text: String, confidence: Long };\n"
@@ -160,6 +180,16 @@ def schema(mission: Mission) -> str:
         "  passed: Set<String>,\n  failed: Set<String>,\n};\n"
         f"entity Case {{ seen: Seen, known: Known }};\n{actions}"
     )
+
+
+def _is_below(role: Role, person: Person | None) -> bool:
+    """Whether who asks, a release or a person, may less than that role."""
+    return person is None or not person.role.includes(role)
+
+
+def _person(person: Person) -> dict[str, Any]:
+    uid = {"type": "Person", "id": person.name}
+    return {"uid": uid, "attrs": {"role": person.role.value}, "parents": []}
 
 
 def _seen(kind: Kind, field: Output) -> dict[str, Any] | None:

@@ -32,6 +32,30 @@ class Source(StrEnum):
     PLAIN_TEXT = "plain text"
 
 
+class Role(StrEnum):
+    """What a person may do. Each role includes the ones before it."""
+
+    READER = "reader"  # sees cases and reports
+    REVIEWER = "reviewer"  # answers and approves
+    OPERATOR = "operator"  # submits cases, stops effects, approves what is escalated
+
+    def includes(self, needed: "Role") -> bool:
+        """
+        >>> Role.REVIEWER.includes(Role.READER), Role.REVIEWER.includes(Role.OPERATOR)
+        (True, False)
+        """
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who answers, approves and undoes, as policy and journal know them."""
+
+    name: str
+    role: Role
+
+
 class Route(StrEnum):
     ACT = "act"
     REVIEW = "review"
@@ -179,8 +203,11 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """The policy's answer: allow, deny, or escalate, which is a no that names who may say yes."""
+
     allowed: bool
     because: str
+    escalate_to: str = ""  # the lowest role whose approval would be allowed; "" where nobody's would
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,6 +360,22 @@ def stop(
 
 
 @app.command()
+def undo(
+    case: Annotated[str, typer.Argument(help="A case's id, or its beginning.")],
+    action: Annotated[str, typer.Option(help="Such as pay_invoice [all that was done].")] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Take back what was done for a case, by each action's compensation, as far as policy allows you as an operator.
+
+    What was taken back already stays so. A payment that was executed may be beyond recall; then it says so.
+    """
+    from proveout.cli import work
+
+    raise typer.Exit(0 if work.undo(_workspace(mission, home), case, action) else 1)
+
+
+@app.command()
 def effects(
     retry: Annotated[
         str, typer.Option(metavar="KEY", help="Try one again that failed: its key or the beginning of its case; or `all`.")

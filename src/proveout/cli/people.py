@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from proveout.cli.work import say, short
 from proveout.errors import BadInput
-from proveout.identity import Accounts, Role
+from proveout.identity import Accounts
+from proveout.records import Role
 from proveout.workspace import Workspace
 
 

@@ -498,6 +498,8 @@ def status(space: Workspace) -> None:
         say("journal: nothing decided yet; proveout run")
         return
     with Journal(space.home / "journal.db") as journal:
+        for role, count in waiting_by_role(journal).items():
+            say(f"{counted(count, 'case')} {'waits' if count == 1 else 'wait'} for a person who is {role}: proveout review")
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
         unsettled = journal.unsettled()
@@ -547,6 +549,17 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
     else:
         switch.stop(_person(), because)
         say("no effect happens until: proveout stop --lift")
+
+
+def undo(space: Workspace, case: str, action: str) -> bool:
+    """Take back the effects of a case, say what came of it, and return whether nothing of it stands."""
+    from proveout.records import Person, Role
+    from proveout.serving.desk import Desk
+
+    receipt = Desk.at(space).approvals.undo(case, Person(_person(), Role.OPERATOR), action=action)
+    for line in receipt.lines:
+        say(line.replace(str(space.home), short(space.home)))
+    return not any(effect.stands for effect in receipt.effects if action in ("", effect.action.name))
 
 
 def effects(space: Workspace, retry: str) -> None:
@@ -628,6 +641,16 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
             shown = f"{counts.precision:10.3f}{counts.recall:10.3f}{counts.f1:10.3f}"
             say(f"{f'{name} yes':14}{shown}{'':10}{counts.labelled:10}")
         say()
+
+
+def waiting_by_role(journal: Journal) -> dict[str, int]:
+    """How many cases wait for people, by the role that is asked."""
+    from proveout.records import Role
+    from proveout.review import waiting
+
+    reviewers = {one.case.key for one in waiting(journal, Role.REVIEWER)}
+    operators = {one.case.key for one in waiting(journal, Role.OPERATOR)} - reviewers
+    return {role: len(cases) for role, cases in (("reviewer", reviewers), ("operator", operators)) if cases}
 
 
 def counted(number: int, noun: str) -> str:

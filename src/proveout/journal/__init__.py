@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from proveout.connectors import Intention, Outcome, State, due
 from proveout.connectors.effects import UNDO
 from proveout.control import Ruling
-from proveout.errors import BadInput, BadJournal
+from proveout.errors import BadInput, BadJournal, Changed
 from proveout.journal.codec import (
     action_from_json,
     action_to_json,
@@ -27,16 +27,18 @@ from proveout.journal.codec import (
     decision_to_json,
     parse,
 )
-from proveout.records import Action, Case, Decision, Verdict, turn_key
+from proveout.records import Action, Case, Decision, Person, Verdict, turn_key
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Select
     from sqlalchemy.engine import Connection
 
     from proveout.mission import Mission
 
 DECISION, LABEL = "decision", "label"
 INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
+APPROVAL, UNDOING = "approval", "undo"  # what a person proposed, with the verdicts; a rejection is an approval of nothing
+TOLD = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # what a person sees of a case; who saw less saw something else
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
 CHUNK = 10_000  # rows read at a time
@@ -143,8 +145,27 @@ class Journal:
 
         One whose kind and key are there already is left out; if that is a decision, so is everything of its case in this call.
         """
+        return self._append(events)
+
+    def append_after(self, position: int, case: str, events: Sequence[Event]) -> list[Event]:
+        """Add what follows from what somebody saw of a case when the journal was at this position; or nothing at all.
+
+        Raises Changed where something happened to the case since, or where anybody approved anything: it may be the same
+        business, or have spent the same budget.
+        """
+        from sqlalchemy import or_, select
+
+        c = self._events.c
+        since = select(c.case, c.kind).where(
+            c.position > position, or_((c.case == case) & c.kind.in_(TOLD), c.kind == APPROVAL)
+        )
+        return self._append(events, since)
+
+    def _append(self, events: Sequence[Event], since: "Select[Any] | None" = None) -> list[Event]:
         with self._writing() as connection:
             tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait here
+            if since is not None and (changed := connection.execute(since.limit(1)).first()):
+                raise Changed(f"case {changed.case[:12]} has a new {changed.kind}; nothing was written, look at it again")
             there = self._there(connection, events)
             late = {(event.case, event.turn) for event in events if event.kind == DECISION and (event.kind, event.key) in there}
             new, seen = [], set(there)
@@ -202,35 +223,19 @@ class Journal:
 
     def answer(self, answers: Iterable[Answer]) -> int:
         """Write down what people say, and give how much of it is new: what a case's answer says already is not said twice."""
-        known, new = self.answers(), []
-        for one in answers:
-            before = known.get(one.key)
-            told = {**before.fields, **one.fields} if before else dict(one.fields)
-            if before and told == before.fields and one.document_class in ("", before.document_class):
-                continue
-            said = {"labels": dict(one.fields), "class": one.document_class, "by": one.by, "right": dict(one.right)}
-            new.append(Event(one.case, LABEL, said, turn=one.turn))
-        return len(self.append(new))
+        known = self.answers()
+        return len(self.append([event for one in answers for event in label_events(one, known.get(one.key))]))
 
     def answers(self, after: int = 0) -> dict[str, Answer]:
         """Of every case that a person answered, by `Case.key`, what counts now: of each field the last word.
 
         `after`: only what was said at a later position.
         """
-        found: dict[str, Answer] = {}
-        for event in self._select(self._events.c.kind == LABEL, self._events.c.position > after):
-            key = turn_key(event.case, event.turn)
-            said, before = event.payload, found.get(key)
-            found[key] = Answer(
-                event.case,
-                {**(before.fields if before else {}), **said["labels"]},
-                said["by"],
-                said.get("class", "") or (before.document_class if before else ""),
-                {**(before.right if before else {}), **said["right"]},
-                event.at,
-                event.turn,
-            )
-        return found
+        return answered(self._select(self._events.c.kind == LABEL, self._events.c.position > after))
+
+    def of_kind(self, *kinds: str, after: int = 0) -> Iterator[Event]:
+        """Every event of these kinds, in order. `after`: at a later position."""
+        return self._select(self._events.c.kind.in_(kinds), self._events.c.position > after)
 
     def intend(self, case: str, action: Action, run: str, cents: int = 0) -> bool:
         """Write down one allowed action by itself, such as an undo. False when its key is there already."""
@@ -408,6 +413,76 @@ class Journal:
         return connection.execution_options(yield_per=CHUNK).exec_driver_sql(question)
 
 
+def answered(events: Iterable[Event]) -> dict[str, Answer]:
+    """What the labels among these events say, by `Case.key`: of each field the last word."""
+    found: dict[str, Answer] = {}
+    for event in events:
+        if event.kind != LABEL:
+            continue
+        key = turn_key(event.case, event.turn)
+        said, before = event.payload, found.get(key)
+        found[key] = Answer(
+            event.case,
+            {**(before.fields if before else {}), **said["labels"]},
+            said["by"],
+            said.get("class", "") or (before.document_class if before else ""),
+            {**(before.right if before else {}), **said["right"]},
+            event.at,
+            event.turn,
+        )
+    return found
+
+
+def label_events(answer: Answer, before: Answer | None) -> list[Event]:
+    """One label, or none where the answer before says all of it already."""
+    told = {**before.fields, **answer.fields} if before else dict(answer.fields)
+    if before and told == before.fields and answer.document_class in ("", before.document_class):
+        return []
+    said = {"labels": dict(answer.fields), "class": answer.document_class, "by": answer.by, "right": dict(answer.right)}
+    return [Event(answer.case, LABEL, said, turn=answer.turn)]
+
+
+def verdicts_to_json(rulings: Iterable[Ruling]) -> list[dict[str, Any]]:
+    return [
+        {"key": one.action.key, "allowed": one.verdict.allowed, "because": one.verdict.because, "cents": one.cents}
+        | ({"escalate_to": one.verdict.escalate_to} if one.verdict.escalate_to else {})
+        for one in rulings
+    ]
+
+
+def proposal_events(
+    kind: str, case: Case, person: Person, rulings: Sequence[Ruling], run: str, about: Mapping[str, Any]
+) -> list[Event]:
+    """What a person proposed of a case, an APPROVAL or an UNDOING, with every verdict; and an intention for what is allowed."""
+    said = {
+        **about,
+        "by": person.name,
+        "role": person.role.value,
+        "actions": [action_to_json(one.action) for one in rulings],
+        "verdicts": verdicts_to_json(rulings),
+    }
+    return [Event(case.id, kind, said, turn=case.turn), *_intentions(case, rulings, run)]
+
+
+def rulings_of(payload: Mapping[str, Any]) -> tuple[Ruling, ...]:
+    """The actions and verdicts of an APPROVAL or an UNDOING."""
+    return _rulings([action_from_json(one) for one in payload["actions"]], payload["verdicts"])
+
+
+def _intentions(case: Case, rulings: Iterable[Ruling], run: str) -> Iterator[Event]:
+    for one in rulings:
+        if one.verdict.allowed:
+            yield replace(_intention(case.id, one.action, run, one.cents), turn=case.turn)
+
+
+def _rulings(actions: Iterable[Action], verdicts: Iterable[Mapping[str, Any]]) -> tuple[Ruling, ...]:
+    named = {action.key: action for action in actions}
+    return tuple(
+        Ruling(named[said["key"]], Verdict(said["allowed"], said["because"], said.get("escalate_to", "")), said["cents"])
+        for said in verdicts
+    )
+
+
 def _decision_events(decided: Decided, run: str) -> Iterator[Event]:
     case = decided.case
     payload = {
@@ -416,26 +491,15 @@ def _decision_events(decided: Decided, run: str) -> Iterator[Event]:
         "decision": decision_to_json(decided.decision),
         "run": run,
         "seconds": decided.seconds,
-        "verdicts": [
-            {
-                "key": ruling.action.key,
-                "allowed": ruling.verdict.allowed,
-                "because": ruling.verdict.because,
-                "cents": ruling.cents,
-            }
-            for ruling in decided.rulings
-        ],
+        "verdicts": verdicts_to_json(decided.rulings),
     }
     yield Event(case.id, DECISION, payload, key=case.key, turn=case.turn)
-    for ruling in decided.rulings:
-        if ruling.verdict.allowed:
-            yield replace(_intention(case.id, ruling.action, run, ruling.cents), turn=case.turn)
+    yield from _intentions(case, decided.rulings, run)
 
 
 def _decided(event: Event) -> Decided:
     payload, case = event.payload, event.payload["case"]
     decision = decision_from_json(payload["decision"])
-    actions = {action.key: action for action in decision.actions}
     return Decided(
         case=Case(
             event.case,
@@ -446,10 +510,7 @@ def _decided(event: Event) -> Decided:
             case.get("content", ""),
         ),
         decision=decision,
-        rulings=tuple(
-            Ruling(actions[said["key"]], Verdict(said["allowed"], said["because"]), said["cents"])
-            for said in payload["verdicts"]
-        ),
+        rulings=_rulings(decision.actions, payload["verdicts"]),
         seconds=payload["seconds"],
         at=event.at,
         position=event.position,

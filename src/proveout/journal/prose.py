@@ -1,10 +1,10 @@
-"""A decision as a person reads it, in a terminal or from the server."""
+"""A decision, and what came of it, as a person reads it: in a terminal, from the server, on the review page."""
 
 from collections.abc import Iterable, Sequence
 
 from proveout.connectors import Intention
 from proveout.control import Ruling
-from proveout.journal import ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, Event
+from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, UNDOING, Event, rulings_of
 from proveout.records import FLAGS, Decision, Output
 
 DEAD_SHOWN = 5
@@ -32,16 +32,28 @@ def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
         lines.append(f"  {case.case[:12]}  {case.similarity:.2f}  {known}")
     if rulings:
         lines += ["", "proposed actions"]
-    for ruling in rulings:
-        said = "allowed" if ruling.verdict.allowed else "refused"
-        lines.append(f"  {TICK[ruling.verdict.allowed]} {ruling.action.name} {said}: {ruling.verdict.because}")
+    lines += [f"  {TICK[ruling.verdict.allowed]} {ruled(ruling)}: {ruling.verdict.because}" for ruling in rulings]
     lines += ["", f"case {decision.case[:12]}, release {decision.release[:12]}, memory position {decision.memory_position}"]
     return "\n".join(lines)
 
 
 def history(events: Iterable[Event]) -> str:
     """What the journal holds of a case, one line an event."""
-    return "\n".join(["history, UTC", *(f"  {event.at[:16].replace('T', ' ')}  {_told(event)}" for event in events)])
+    return "\n".join(["history, UTC", *(f"  {event.at[:16].replace('T', ' ')}  {told(event)}" for event in events)])
+
+
+def ruled(ruling: Ruling) -> str:
+    """One action, what it would spend, and whether it may happen: allowed, refused, or who may allow it.
+
+    >>> from proveout.records import Action, Verdict
+    >>> pay = Action("pay_invoice", {}, "k")
+    >>> ruled(Ruling(pay, Verdict(True, ""), 1250)), ruled(Ruling(pay, Verdict(False, "", "operator"), 1934000))
+    ('pay_invoice of $12.50 allowed', 'pay_invoice of $19,340.00 needs an operator')
+    """
+    what = f"{ruling.action.name} of ${ruling.cents / 100:,.2f}" if ruling.cents else ruling.action.name
+    if role := ruling.verdict.escalate_to:
+        return f"{what} needs {'an' if role[0] in 'aeiou' else 'a'} {role}"
+    return f"{what} {'allowed' if ruling.verdict.allowed else 'refused'}"
 
 
 def effect(intention: Intention) -> str:
@@ -61,7 +73,8 @@ def dead_letters(unsettled: Iterable[Intention]) -> list[str]:
     return [f"dead letters: {len(dead)}; try again: proveout effects --retry KEY, or all", *lines] if dead else []
 
 
-def _told(event: Event) -> str:
+def told(event: Event) -> str:
+    """One event in one line."""
     said = event.payload
     if event.kind == DECISION:
         return f"decided, in run {said['run']}"
@@ -74,8 +87,21 @@ def _told(event: Event) -> str:
         return f"{said['name']} may be tried again, says {said['by']}"
     if event.kind == SETTLED:
         return f"{said['name']} {said['state']}: {said['because']}"
+    if event.kind == APPROVAL:
+        changed = ", ".join(f"{name} {text or 'none'}" for name, text in said["changed"].items())
+        return f"{said['what']}{f' ({changed})' if changed else ''} by {said['by']}, {said['role']}{_proposed(event)}"
+    if event.kind == UNDOING:
+        return f"undo asked by {said['by']}, {said['role']}{_proposed(event)}"
     right = said.get("right", {})
     return f"labelled by {said['by']}: {sum(right.values())} of {len(right)} values are right"
+
+
+def _proposed(event: Event) -> str:
+    """What a person's proposal led to; of an action that may not happen, with the reason."""
+    lines = [
+        ruled(one) if one.verdict.allowed else f"{ruled(one)} ({one.verdict.because})" for one in rulings_of(event.payload)
+    ]
+    return f": {'; '.join(lines)}" if lines else ""
 
 
 def _field(name: str, value: Output, automated: bool) -> list[str]:

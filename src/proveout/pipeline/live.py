@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from proveout import documents
 from proveout.errors import BadInput, Busy, NoDocuments, UnreadableDocument
 from proveout.progress import bar
-from proveout.records import Case, Content, Route
+from proveout.records import Case, Content, Decision, Output, Route
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
@@ -191,6 +191,26 @@ class Live:
         agent = self.release.agent(self.memory, self.cache, corrected)
         self._taught = kept, agent
         return agent
+
+    def checked(self, decided: Decided, fields: Mapping[str, Output], document_class: str) -> tuple[Decision, tuple[str, ...]]:
+        """A decided case as a person would have it, checked anew and with the actions that follow.
+
+        Also the cases that the memory holds with the same values of `duplicate_on`, those that came later included.
+        Raises BadInput where its file is not kept, or cannot be read.
+        """
+        case = decided.case
+        if case.sha256 not in self.originals:
+            raise BadInput(f"the file of case {case.id[:12]} is not kept here, so nothing can follow from it; hand it in again")
+        (content,) = self.kind.read([self.originals.path(case.sha256)], self.cache)
+        if isinstance(content, UnreadableDocument):
+            raise BadInput(f"{case.path} cannot be read, so no action can follow from it: {content}; reject it")
+        on = self.release.mission.checks.get("duplicate_on", ())
+        values = {name: fields[name].value for name in on if name in fields}
+        alike = self.memory.agreeing(values) if on and len(values) == len(on) else ()
+        return (
+            self.agent().approve(content, decided.decision, fields, document_class),
+            tuple(record.case for record in alike),
+        )
 
     def _decide(self, agent: Agent, control: ControlPlane, batch: Sequence[Case]) -> list[Decided]:
         from proveout.journal import Decided

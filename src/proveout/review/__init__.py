@@ -3,27 +3,45 @@
 Three answers: approve (every value as shown), correct (some otherwise), reject (no case for this mission). An answer teaches
 the extractor from the next run on, joins the training documents of the next build, and counts in the reports.
 Covered: a value that is none of its field's kind is refused before anything is written; answering twice says it once.
-Not covered: who may answer (`identity`), and effects: an answer files and pays nothing.
+Not covered: who may answer (`identity`), and what follows from an answer: `approvals`.
 """
 
 from collections.abc import Mapping
 from itertools import islice
 
+from proveout.control import Ruling
 from proveout.errors import BadInput
 from proveout.evaluation import verdicts
-from proveout.journal import Answer, Decided, Journal
+from proveout.journal import APPROVAL, Answer, Decided, Event, Journal, rulings_of
 from proveout.mission import Mission
-from proveout.records import Route
+from proveout.records import Role, Route, turn_key
 from proveout.values import value_of
 
 ENOUGH = 500  # waiting cases that are listed; a person answers about a hundred an hour
 
 
-def waiting(journal: Journal) -> list[Decided]:
-    """Cases that go to a person and that nobody answered, those that wait longest first, at most 500."""
+def waiting(journal: Journal, role: Role = Role.OPERATOR) -> list[Decided]:
+    """Cases that wait for a person of this role, those that wait longest first, at most 500.
+
+    They go to a person and nobody answered, or an action of theirs was left to this role, by the agent's proposal or by the
+    approval of somebody who may less.
+    """
     answered = journal.answers()
-    asked = (one for one in journal.decisions() if one.decision.route is Route.REVIEW and one.case.key not in answered)
-    return list(islice(asked, ENOUGH))
+    approved = {turn_key(event.case, event.turn): event for event in journal.of_kind(APPROVAL)}
+
+    def asked(one: Decided) -> bool:
+        left = escalations(approved.get(one.case.key), one)
+        if any(role.includes(Role(ruling.verdict.escalate_to)) for ruling in left):
+            return True
+        return one.decision.route is Route.REVIEW and one.case.key not in answered
+
+    return list(islice(filter(asked, journal.decisions()), ENOUGH))
+
+
+def escalations(approval: Event | None, decided: Decided) -> tuple[Ruling, ...]:
+    """What the last proposal for a case, a person's or else the agent's, left to another role."""
+    rulings = rulings_of(approval.payload) if approval else decided.rulings
+    return tuple(one for one in rulings if one.verdict.escalate_to)
 
 
 def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: str, document_class: str = "") -> Answer:

@@ -4,12 +4,15 @@ Everything that was read in a document is escaped: it is data, and a page of our
 """
 
 import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from proveout.agent.wording import sureness
+from proveout.control import Ruling
 from proveout.documents.marked import AUTOMATED, OPEN
-from proveout.journal import Decided
+from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
+from proveout.journal.prose import ruled, told
 from proveout.records import Decision, Output
+from proveout.review.approvals import Shown
 
 STYLE = f"""<style>
 .reasons {{ font: 13px/1.45 system-ui, sans-serif; color: #3b4754; }}
@@ -45,19 +48,29 @@ def sure(value: Output | None, automated: bool) -> str:
     return f'<div class="sure">{"<br>".join(said)}</div>'
 
 
-def reasons(decided: Decided) -> str:
-    """Why a person is asked, what was checked, which past cases are like it, and what the control plane said."""
-    decision = decided.decision
+def lines(said: Iterable[str]) -> str:
+    return f'{STYLE}<div class="reasons">{"".join(f"<div>{html.escape(line)}</div>" for line in said)}</div>'
+
+
+def follows(rulings: Sequence[Ruling], shown: Shown) -> str:
+    """What an approval of the case as it is shown leads to, a line an action, before anybody approves."""
+    said = [f"Approve → {ruled(one).removesuffix(' allowed')}" for one in rulings if one.verdict.allowed]
+    said += [f"{ruled(one)}: {one.verdict.because}" for one in rulings if not one.verdict.allowed]
+    return lines([*map(str, shown.effects), *(said or ["Approve → a label, and no further action"])])
+
+
+def reasons(shown: Shown) -> str:
+    """Why a person is asked, what was checked, which past cases are like it, what the control plane and people said."""
+    decided, decision = shown.decided, shown.decided.decision
+    since = [event for event in shown.events if event.kind in (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)]
     like = (f"{case.similarity:.2f}  {', '.join(case.fields.values())}" for case in decision.similar[:3])
-    ruled = (
-        (f"{one.action.name}: {'allowed' if one.verdict.allowed else 'refused'}, {one.verdict.because}", one.verdict.allowed)
-        for one in decided.rulings
-    )
+    actions = ((f"{ruled(one)}: {one.verdict.because}", one.verdict.allowed) for one in decided.rulings)
     parts = [
         _list("Why you are asked", ((said, True) for said in decision.because)),
         _list("Checks", ((f"{check.name}: {check.because}", check.passed is not False) for check in decision.checks)),
         _list("Similar cases", ((said, True) for said in like)),
-        _list("Actions", ruled),
+        _list("Actions", actions),
+        _list("Since then, UTC", ((f"{event.at[:16].replace('T', ' ')} {told(event)}", True) for event in since)),
     ]
     return f'{STYLE}<div class="reasons">{"".join(parts)}</div>'
 

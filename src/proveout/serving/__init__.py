@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 
-from proveout.errors import BadInput, Busy, NoRelease, OtherCode, ProveoutError, UnreadableDocument
+from proveout.errors import BadInput, Busy, Changed, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.identity import Accounts
 from proveout.serving.api import describe, health_router, router
 from proveout.serving.desk import Desk
@@ -158,6 +158,8 @@ def _explain_errors(app: FastAPI) -> None:
         match error:
             case Busy():
                 return answer(request.scope, 503, str(error), {"Retry-After": "60"})
+            case Changed():
+                return answer(request.scope, 409, str(error))
             case NoRelease():
                 return answer(request.scope, 409, "no release is promoted; an operator promotes one: proveout release promote")
             case OtherCode():

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,7 @@ from proveout.control import Ruling
 from proveout.journal.prose import history, printed
 from proveout.records import Decision, Kind, Route
 from proveout.release import Release
+from proveout.review import approvals
 from proveout.serving.desk import Told
 from proveout.serving.register import Entry, Standing
 from proveout.values import written
@@ -33,9 +34,10 @@ class Case(BaseModel):
     document_class: str = Field(examples=["invoice"], description='"" while it waits, and when it could not be read.')
     route: Route | None = Field(description="act: the agent may; review: a person sees it; refuse: it cannot be read.")
     release: str = Field(description='Who decided; "" while it waits.')
-    effects: dict[str, Literal["waiting", "failed", "unreachable", "unknown", "dead", "done", "refused"]] = Field(
+    effects: dict[str, Literal["waiting", "failed", "unreachable", "unknown", "dead", "done", "refused", "taken back"]] = Field(
         examples=[{"file_document": "done"}], description="What was allowed, and what came of it."
     )
+    escalated_to: str = Field(examples=["operator"], description='The role whose approval an action waits for; "" for none.')
 
 
 class Cases(BaseModel):
@@ -85,6 +87,7 @@ class Action(BaseModel):
     arguments: dict[str, str]
     allowed: bool
     because: str
+    escalate_to: str = Field(examples=["operator"], description='Whose approval would be allowed; "" where nobody\'s would.')
 
 
 class DecisionAnswer(BaseModel):
@@ -102,6 +105,42 @@ class DecisionAnswer(BaseModel):
     descriptors: dict[str, float | None] = Field(description="Of the input; of a document pages, words, ocr_share.")
     dollars: float = Field(ge=0, description="What the tiers cost.")
     turn: int = Field(ge=0, description="Of the case; most have one, 0.")
+    digest: str = Field(
+        examples=[EXAMPLE], description='What an approval rests on: this decision and all that happened since; "" of a preview.'
+    )
+
+
+class Approval(BaseModel):
+    """What a person says of a case."""
+
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As GET .../decision gave it.")
+    values: dict[str, Annotated[str, Field(max_length=2000)]] = Field(
+        default={},
+        examples=[{"gross_amount": "$19,340.00"}],
+        description='Where they differ from what was shown: as printed, "" where the document has none.',
+    )
+    document_class: str = Field(default="", max_length=100, examples=["invoice"], description='"" as it was shown.')
+
+
+class Undo(BaseModel):
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As GET .../decision gave it.")
+    action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for all that was done.')
+
+
+class Effect(BaseModel):
+    """An action that was allowed, and what came of it."""
+
+    name: str
+    state: str = Field(examples=["done"], description="waiting, done or refused.")
+    because: str = Field(examples=["effects/archive/invoice/ddae7757.pdf"], description="Where it is, or why it is not.")
+    taken_back: str = Field(description='"" nobody asked for it; waiting, done or refused.')
+
+
+class Receipt(BaseModel):
+    what: str = Field(examples=["approved"], description="approved, corrected or undone.")
+    verdicts: list[Action] = Field(description="On what was proposed now.")
+    effects: list[Effect] = Field(description="Of the case, as they stand.")
+    digest: str = Field(description="For what this person says next.")
 
 
 class Happened(BaseModel):
@@ -157,11 +196,12 @@ def case(entry: Entry) -> Case:
             "route": entry.route,
             "release": entry.release,
             "effects": entry.effects,
+            "escalated_to": entry.escalated_to,
         }
     )
 
 
-def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind]) -> DecisionAnswer:
+def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind], digest: str = "") -> DecisionAnswer:
     """In the mission's order of fields."""
     return DecisionAnswer(
         case=said.case,
@@ -180,7 +220,21 @@ def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind
         descriptors={name: _number(value) for name, value in said.descriptors.items()},
         dollars=said.dollars,
         turn=said.turn,
+        digest=digest,
     )
+
+
+def receipt(given: approvals.Receipt, home: Path) -> Receipt:
+    effects = [
+        Effect(
+            name=one.action.name,
+            state=one.state,
+            because=_utf8((one.taken_back_because or one.because).replace(f"{home}/", "")),
+            taken_back=one.taken_back,
+        )
+        for one in given.effects
+    ]
+    return Receipt(what=given.what, verdicts=actions(given.rulings), effects=effects, digest=given.digest)
 
 
 def actions(rulings: Sequence[Ruling]) -> list[Action]:
@@ -190,6 +244,7 @@ def actions(rulings: Sequence[Ruling]) -> list[Action]:
             arguments=_plain(one.action.arguments),
             allowed=one.verdict.allowed,
             because=_utf8(one.verdict.because),
+            escalate_to=one.verdict.escalate_to,
         )
         for one in rulings
     ]

@@ -22,6 +22,7 @@ from proveout.serving.problems import PROBLEM, Problem, Refusal
 from proveout.serving.register import Standing
 
 V1 = "/api/v1"
+CHANGED = "Somebody answered, or something happened, since it was shown; or it is not decided yet, or no release is promoted."
 TORN, STRANGE, FULL = "The body is no multipart/form-data.", "The file is of no kind that can be read.", "The disk is full."
 CaseId = Annotated[
     str,
@@ -154,8 +155,8 @@ def router(desk: Desk) -> APIRouter:
     )
     def decision(case: CaseId) -> answers.DecisionAnswer:
         """Each field with its value, place and confidence; the checks; similar cases; what the control plane allowed."""
-        found = _told(case)
-        return answers.decision(found.decided.decision, found.decided.rulings, kinds())
+        found, digest = _told(case), desk.approvals.show(case).digest
+        return answers.decision(found.decided.decision, found.decided.rulings, kinds(), digest)
 
     @api.get(
         "/cases/{case}/explanation",
@@ -165,6 +166,30 @@ def router(desk: Desk) -> APIRouter:
     )
     def explanation(case: CaseId) -> answers.Explanation:
         return answers.explanation(_told(case), desk.space.home)
+
+    @api.post(
+        "/cases/{case}/approve",
+        response_model=answers.Receipt,
+        summary="Approve a case, as shown or corrected",
+        responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
+    )
+    def approve(request: Request, case: CaseId, said: answers.Approval) -> answers.Receipt:
+        """A label, and the mission's actions as this person's own: policy judges them, and what it allows is done at once."""
+        _told(case)
+        given = desk.approvals.approve(case, request.user.person, said.digest, said.values, said.document_class)
+        return answers.receipt(given, desk.space.home)
+
+    @api.post(
+        "/cases/{case}/undo",
+        response_model=answers.Receipt,
+        summary="Take back what was done for a case",
+        responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
+    )
+    def undo(request: Request, case: CaseId, said: answers.Undo) -> answers.Receipt:
+        """By each action's compensation. What was taken back already stays so."""
+        _told(case)
+        given = desk.approvals.undo(case, request.user.person, said.digest, said.action)
+        return answers.receipt(given, desk.space.home)
 
     @api.get(
         "/cases/{case}/page/{number}.png",

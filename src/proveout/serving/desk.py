@@ -8,19 +8,21 @@ Not covered: several machines at one inbox.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
-from proveout.control import Ruling, StopSwitch
+from proveout.control import ControlPlane, Ruling, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError
 from proveout.journal import Decided, Event, Journal
 from proveout.pipeline.live import Live
-from proveout.records import Decision
+from proveout.records import Decision, Output
 from proveout.release import Release, Releases
+from proveout.review.approvals import Approvals
 from proveout.serving.register import Register, Standing
 from proveout.workspace import Workspace
 
@@ -33,6 +35,9 @@ AGAIN_AFTER = 1.0  # seconds, when another process was at work
 PATIENCE = 30.0  # seconds that a preview waits for a run that decides at the moment
 
 
+_DESKS: "WeakValueDictionary[Path, Desk]" = WeakValueDictionary()
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A case that was decided, and everything that happened to it."""
@@ -42,7 +47,10 @@ class Told:
 
 
 class Desk:
+    """One a workspace and process: `at` gives the server's own to its pages."""
+
     def __init__(self, space: Workspace) -> None:
+        _DESKS[space.home] = self
         self.space = space
         self.inbox, self.incoming = space.home / "inbox", space.home / "incoming"
         self.inbox.mkdir(parents=True, exist_ok=True)
@@ -51,6 +59,7 @@ class Desk:
         self.releases = Releases(space.releases)
         self.originals = Originals(space.originals)
         self.switch = StopSwitch(space.home / "STOP")
+        self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
         self.trouble = ""  # why the last run did not decide what waits
         self._release: Release | None = None
         self._live: tuple[object, Live] | None = None
@@ -58,6 +67,11 @@ class Desk:
         self._agents = threading.Lock()  # a memory and its agent are used by one thread at a time
         self._wake, self._closing = threading.Event(), threading.Event()
         self._worker = threading.Thread(target=self._work, name="desk", daemon=True)
+
+    @classmethod
+    def at(cls, space: Workspace) -> "Desk":
+        """The desk of a server in this process; where there is none, a new one that decides nothing by itself."""
+        return _DESKS.get(space.home) or cls(space)
 
     # --- life ---
 
@@ -121,6 +135,13 @@ class Desk:
             summary = live.run()
             self._live = self._stamp(live.release), live
         LOG.info("%d cases decided by release %s", summary["decided"], summary["release"][:12])
+
+    def _checked(self, decided: Decided, fields: Mapping[str, Output], document_class: str) -> tuple[Decision, tuple[str, ...]]:
+        with self._alone():
+            return self._at_work(self.release()).checked(decided, fields, document_class)
+
+    def _control(self, run: str) -> ControlPlane:
+        return self.release().control(self.space.home, self.journal, self.originals.path, run)
 
     def _work(self) -> None:
         with suppress(ProveoutError), self._agents:

@@ -9,6 +9,7 @@ Not covered: floods that fill the line, and slow headers; a server that faces th
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 
-from proveout.identity import Account, Accounts, Role
+from proveout.identity import Account, Accounts
+from proveout.records import Person, Role
 from proveout.serving.problems import Refusal, answer, wants_page
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ COOKIE = "proveout_session"
 OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # take a document in their body
+ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|undo)")  # what may follow, the policy says
 FORM = 65_536  # bytes of any other body
 NOTEBOOK = 10_000_000  # bytes of what the review page sends
 ASKED_AGAIN = 5.0  # seconds between two looks at whether an open websocket's visitor is still let in
@@ -44,10 +47,14 @@ def needed(method: str, path: str) -> Role | None:
     (None, <Role.READER: 'reader'>, 'reader', 'operator')
     >>> needed("POST", "/review/api/kernel/run").value, needed("POST", "/api/v1/stop").value, needed("POST", "/logout").value
     ('reviewer', 'operator', 'reader')
+    >>> needed("POST", "/api/v1/cases/ddae/approve").value, needed("POST", "/api/v1/cases").value
+    ('reviewer', 'operator')
     """
     if path in OPEN:
         return None
     if path == "/review" or path.startswith("/review/"):
+        return Role.REVIEWER
+    if method == "POST" and ANSWERED.fullmatch(path):
         return Role.REVIEWER
     return Role.READER if method in SAFE or path == "/logout" else Role.OPERATOR
 
@@ -91,6 +98,10 @@ class Visitor(BaseUser):
     @property
     def role(self) -> Role:
         return self.account.role
+
+    @property
+    def person(self) -> Person:
+        return Person(self.name, self.role)
 
 
 class Signs(AuthenticationBackend):

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proveout.identity import Accounts, Role
-from proveout.records import Action, Box, Check, Decision, Output, Place, SimilarCase
+from proveout.identity import Accounts
+from proveout.records import Action, Box, Check, Decision, Output, Place, Role, SimilarCase
 from proveout.release import Release, Releases
 from proveout.serving import application
 from proveout.serving.answers import DecisionAnswer, FieldAnswer

@@ -6,17 +6,19 @@ Not covered: more cases than fit in memory; a case takes about a kilobyte.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+from proveout.connectors.effects import UNDO
 from proveout.documents import sha256_of
-from proveout.journal import ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
+from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
 from proveout.pipeline.live import documents_in
-from proveout.records import Route
+from proveout.records import Role, Route
 
 
 class Standing(StrEnum):
@@ -38,7 +40,13 @@ class Entry:
     document_class: str = ""
     route: Route | None = None
     release: str = ""
-    effects: dict[str, str] = field(default_factory=dict)  # action to its state: waiting, done, refused
+    effects: dict[str, str] = field(default_factory=dict)  # action to its state: waiting, done, refused, taken back
+    escalated_to: str = ""  # the role whose approval an action waits for
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for a person."""
+        return bool(self.escalated_to) or (self.standing is Standing.DECIDED and self.route is not Route.ACT)
 
     @property
     def document(self) -> str:
@@ -52,6 +60,7 @@ class Register:
         self._lock = threading.Lock()
         self._position = 0
         self._decided: dict[str, Entry] = {}  # in the order of their decisions
+        self._names: dict[str, str] = {}  # of an effect's key, its action
         self._files: dict[Path, tuple[tuple[int, int], str]] = {}  # size and change of each file to its id
         self._waiting: dict[str, Entry] = {}
 
@@ -99,17 +108,27 @@ class Register:
                 document_class=decision["document_class"],
                 route=Route(decision["route"]),
                 release=decision["release"],
+                escalated_to=_escalated(said["verdicts"]),
             )
         elif (entry := self._decided.get(event.case)) is None:
             return
         elif event.kind == INTENDED:
-            entry.effects[said["action"]["name"]] = "waiting"
+            self._names[event.key] = said["action"]["name"]
+            if not event.key.startswith(UNDO):
+                entry.effects[said["action"]["name"]] = "waiting"
+        elif event.kind in (ATTEMPTED, RETRIED) and said["key"].startswith(UNDO):
+            return
         elif event.kind == ATTEMPTED:
             entry.effects[said["name"]] = "dead" if said["dead"] else said["state"]
         elif event.kind == RETRIED:
             entry.effects[said["name"]] = "waiting"
         elif event.kind == SETTLED:
-            entry.effects[said["name"]] = said["state"]
+            if not event.key.startswith(UNDO):
+                entry.effects[said["name"]] = said["state"]
+            elif said["state"] == "done" and (undone := self._names.get(event.key.removeprefix(UNDO))):
+                entry.effects[undone] = "taken back"
+        elif event.kind == APPROVAL:
+            entry.escalated_to = _escalated(said["verdicts"])
         elif event.kind == LABEL:
             entry.standing = Standing.LABELLED
 
@@ -130,3 +149,9 @@ class Register:
             with suppress(FileNotFoundError):  # taken away a moment ago
                 about = path.stat()
                 yield path, (about.st_size, about.st_mtime_ns)
+
+
+def _escalated(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    """The lowest role that one of these was left to."""
+    roles = {Role(said["escalate_to"]) for said in verdicts if said.get("escalate_to")}
+    return next((role.value for role in Role if role in roles), "")

@@ -17,8 +17,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proveout.errors import NoEntry
-from proveout.identity import Accounts, Role
-from proveout.records import Route
+from proveout.identity import Accounts
+from proveout.records import Role
 from proveout.serving import answers
 from proveout.serving.api import CaseId
 from proveout.serving.desk import Desk
@@ -151,7 +151,7 @@ def _rooms(app: FastAPI, desk: Desk, has_review: bool) -> APIRouter:
             trouble=desk.trouble,
             waiting=waiting,
             decided=len(entries) - waiting,
-            to_review=sum(one.standing is Standing.DECIDED and one.route is not Route.ACT for one in entries),
+            to_review=sum(one.asks for one in entries),
             recent=entries[:RECENT],
             reports=[(title, path) for title, path in REPORTS.items() if (desk.space.reports / path).exists()],
         )

@@ -1,0 +1,308 @@
+"""Approve at a door (page, API, command line): the effect is in the counterparty's database, once. Undo: it is taken back."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+import yaml
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
+
+from counterparty import Counterparty
+from proveout.cli import work
+from proveout.errors import BadInput
+from proveout.identity import Accounts, Role
+from proveout.journal import Journal
+from proveout.review import waiting
+from proveout.serving import application
+from proveout.serving.guards import Limits
+from proveout.workspace import Workspace
+
+PASSWORD = "correct horse battery"
+PEOPLE = {"ron": Role.READER, "rita": Role.REVIEWER, "rob": Role.REVIEWER, "ada": Role.OPERATOR}
+UNBOUNDED = Limits(per_second=1e9, burst=1e9)
+PAYS = """
+@id("people pay what they approved")
+@because("a person approved the bill, which is no duplicate; above 500 dollars that person is an operator")
+permit (
+  principal is Person,
+  action == Action::"pay_invoice",
+  resource
+)
+when {
+  resource.known.passed.contains("not a duplicate") &&
+  resource.seen has total &&
+  resource.seen.total.cents == context.cents &&
+  (principal.role == "operator" || (principal.role == "reviewer" && context.cents <= 50000))
+};
+
+@id("people recall")
+@because("a person asks for it")
+permit (principal is Person, action == Action::"recall_payment", resource)
+when { ["reviewer", "operator"].contains(principal.role) };
+"""
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory) -> Counterparty:
+    running = Counterparty(tmp_path_factory.mktemp("bank"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def space(bills, bank) -> Workspace:
+    """The mission that `proveout new` begins, which also pays bills at the counterparty."""
+    made = Workspace.find("bills", start=bills)
+    path = made.design / "mission.yaml"
+    design = yaml.safe_load(path.read_text(encoding="utf-8"))
+    design["actions"]["pay_invoice"] = {
+        "connector": "http",
+        "settings": bank.settings().model_dump(exclude_unset=True, mode="json"),
+        "arguments": {"amount": "total"},
+        "for_classes": ["bill"],
+        "undone_by": "recall_payment",
+    }
+    path.write_text(yaml.safe_dump(design), encoding="utf-8")
+    with (made.design / "policy.cedar").open("a", encoding="utf-8") as file:
+        file.write(PAYS)
+    work.build(made, None, None, force=False, record=False)
+    work.promote(made, "latest", yes=True)
+    (made.home / "inbox").mkdir(exist_ok=True)
+    return Workspace.find("bills", start=bills)
+
+
+@pytest.fixture(scope="module")
+def accounts(space):
+    with Accounts(space.accounts, hasher=PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)) as opened:
+        for name, role in PEOPLE.items():
+            opened.add(name, role, PASSWORD)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def tokens(accounts) -> dict[str, dict[str, str]]:
+    return {name: {"Authorization": f"Bearer {accounts.new_token(name, 'tests')}"} for name in PEOPLE}
+
+
+@pytest.fixture(scope="module")
+def app(space, accounts):
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(space.root)
+        there.setenv("PROVEOUT_MISSION", space.name)
+        there.setenv("PROVEOUT_HOME", str(space.home))
+        yield application(space, accounts, UNBOUNDED)
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    return TestClient(app, follow_redirects=False, raise_server_exceptions=False)
+
+
+def slip(space: Workspace, number: int, total: str = "$214.35") -> str:
+    """A bill of a form that nobody has seen is decided, and goes to a person. Gives its case."""
+    text = f"""Alder Bay Water Works
+
+Remittance advice
+
+Our number       AW-{number}
+Customer         Nora Whitfield {number}
+Last payment     $9{number % 10}8.20
+Now owing        {total}
+Settle before    09/2{number % 10}/2026
+{"".join(f"line{number}x{at} " for at in range(30))}
+"""
+    (space.home / "inbox" / f"slip-{number}.txt").write_text(text)
+    work.run(space, None)
+    with Journal(space.home / "journal.db") as journal:
+        return next(one.case.id for one in journal.decisions() if one.case.path == f"slip-{number}.txt")
+
+
+def values(number: int, total: str = "$214.35") -> dict[str, str]:
+    return {"sender": "Alder Bay Water Works", "reference": f"AW-{number}", "total": total, "due": f"09/2{number % 10}/2026"}
+
+
+def paid(bank: Counterparty, case: str) -> list[tuple[int, str]]:
+    """The rows of a case in the counterparty's database."""
+    with closing(sqlite3.connect(bank.database)) as connection:
+        return connection.execute('SELECT cents, state FROM payments WHERE "case" = ?', (case,)).fetchall()
+
+
+# --- programs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def first(space) -> str:
+    return slip(space, 1)
+
+
+def test_a_program_approves_by_the_digest_of_what_it_was_shown_and_takes_it_back(client, space, bank, tokens, first):
+    path = f"/api/v1/cases/{first}"
+    shown = client.get(f"{path}/decision", headers=tokens["rita"]).json()
+    said = {"digest": shown["digest"], "values": values(1), "document_class": "bill"}
+    assert client.post(f"{path}/approve", json=said, headers=tokens["ron"]).status_code == 403
+    approved = client.post(f"{path}/approve", json=said, headers=tokens["rita"])
+    assert approved.status_code == 200, approved.text
+    assert {one["name"]: one["state"] for one in approved.json()["effects"]} == {"file_document": "done", "pay_invoice": "done"}
+    assert paid(bank, first) == [(21435, "paid")]
+    assert str(space.home) not in approved.text
+
+    late = client.post(f"{path}/approve", json=said | {"values": values(1, "$999.00")}, headers=tokens["rob"])
+    assert late.status_code == 409 and "by rita, reviewer" in late.json()["detail"]
+    undone = client.post(f"{path}/undo", json={"digest": shown["digest"]}, headers=tokens["rob"])
+    assert undone.status_code == 409, "what is undone was seen, too"
+    assert paid(bank, first) == [(21435, "paid")]
+
+    undone = client.post(f"{path}/undo", json={"digest": approved.json()["digest"]}, headers=tokens["rob"])
+    assert {one["taken_back"] for one in undone.json()["effects"]} == {"done"}
+    assert paid(bank, first) == [(21435, "taken back")]
+    assert not list((space.home / "effects" / "archive" / "bill").glob(f"{first}*"))
+    assert client.get(path, headers=tokens["ron"]).json()["effects"] == {
+        "file_document": "taken back",
+        "pay_invoice": "taken back",
+    }
+    explained = client.get(f"{path}/explanation", headers=tokens["ron"]).json()["text"]
+    assert "undo asked by rob, reviewer" in explained and "recall_payment allowed" in explained
+
+
+def test_what_needs_an_operator_is_in_the_operators_queue(client, space, bank, tokens, capsys):
+    case = slip(space, 2, "$812.00")
+    path = f"/api/v1/cases/{case}"
+    digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
+    said = {"digest": digest, "values": values(2, "$812.00"), "document_class": "bill"}
+    receipt = client.post(f"{path}/approve", json=said, headers=tokens["rita"]).json()
+    assert {one["name"]: one["escalate_to"] for one in receipt["verdicts"]} == {"file_document": "", "pay_invoice": "operator"}
+    assert paid(bank, case) == []
+    assert client.get(path, headers=tokens["ron"]).json()["escalated_to"] == "operator"
+    with Journal(space.home / "journal.db") as journal:
+        assert case in {one.case.id for one in waiting(journal, Role.OPERATOR)} - {
+            one.case.id for one in waiting(journal, Role.REVIEWER)
+        }
+    capsys.readouterr()
+    work.status(space)
+    assert "1 case waits for a person who is operator: proveout review" in capsys.readouterr().out
+    second = client.post(f"{path}/approve", json={"digest": receipt["digest"]}, headers=tokens["ada"]).json()
+    assert [one["name"] for one in second["verdicts"]] == ["pay_invoice"]
+    assert paid(bank, case) == [(81200, "paid")]
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "status"),
+    [
+        ("approve", {"digest": "0" * 64}, 409),
+        ("approve", {"digest": "0" * 63}, 422),
+        ("approve", {}, 422),
+        ("undo", {"digest": "0" * 64}, 409),
+        ("undo", {"digest": "0" * 64, "action": 5}, 422),
+    ],
+)
+def test_a_call_that_rests_on_nothing_changes_nothing(client, space, tokens, first, call, body, status):
+    with Journal(space.home / "journal.db") as journal:
+        before = journal.position
+        assert client.post(f"/api/v1/cases/{first}/{call}", json=body, headers=tokens["ada"]).status_code == status
+        assert (
+            client.post(f"/api/v1/cases/{'f' * 64}/{call}", json={"digest": "0" * 64}, headers=tokens["ada"]).status_code == 404
+        )
+        assert journal.position == before
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def test_undo_takes_back_from_the_command_line_says_what_came_of_it_and_again_changes_nothing(
+    client, space, bank, tokens, capsys
+):
+    case = slip(space, 3)
+    path = f"/api/v1/cases/{case}"
+    digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
+    said = {"digest": digest, "values": values(3), "document_class": "bill"}
+    assert client.post(f"{path}/approve", json=said, headers=tokens["rita"]).status_code == 200
+    capsys.readouterr()
+    assert work.undo(space, case[:12], "pay_invoice")
+    assert "pay_invoice taken back" in capsys.readouterr().out and paid(bank, case) == [(21435, "taken back")]
+    assert list((space.home / "effects" / "archive" / "bill").glob(f"{case}*")), "only what was named"
+    with Journal(space.home / "journal.db") as journal:
+        before = journal.position
+        assert work.undo(space, case, "pay_invoice") and journal.position == before
+    with pytest.raises(BadInput, match="nothing to undo of launch"):
+        work.undo(space, case, "launch")
+    work.show(space, case, again=False)
+    out = capsys.readouterr().out
+    assert "by rita, reviewer: " in out and "pay_invoice of $214.35 allowed" in out and "recall_payment done" in out
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def address(app, serve):
+    return serve(app)
+
+
+def opened(chromium, address: str, name: str, case: str):
+    """A browser of its own, in which somebody looks at a case."""
+    page = chromium.new_context().new_page()
+    page.goto(f"{address}/login?next=/review/%3Fcase={case}")
+    page.locator("#account:focus").wait_for()
+    for typed, key in ((name, "Tab"), (PASSWORD, "Enter")):
+        page.keyboard.type(typed)
+        page.keyboard.press(key)
+    page.get_by_text(f"case {case[:12]}").wait_for(timeout=90_000)
+    return page
+
+
+def fill(page, said: dict[str, str]) -> None:
+    page.get_by_label("class").select_option(label="bill")
+    for name, text in said.items():
+        page.get_by_label(name, exact=True).fill(text)
+        page.keyboard.press("Tab")
+
+
+def test_approve_on_the_page_pays_once_and_undo_takes_it_back(space, bank, chromium, address):
+    case = slip(space, 4)
+    page = opened(chromium, address, "rita", case)
+    fill(page, values(4))
+    page.get_by_role("button", name="Approve what stands here").click()
+    page.get_by_text("pay_invoice done").first.wait_for(timeout=60_000)
+    assert paid(bank, case) == [(21435, "paid")]
+    page.get_by_role("button", name="Undo the last one").click()
+    page.get_by_text("pay_invoice taken back").first.wait_for(timeout=60_000)
+    assert paid(bank, case) == [(21435, "taken back")]
+    assert page.get_by_role("button", name="Undo the last one").count() == 0
+    page.context.close()
+
+
+def test_the_page_says_what_will_follow_and_who_has_to_approve_it(space, bank, chromium, address):
+    case = slip(space, 5, "$812.00")
+    page = opened(chromium, address, "rita", case)
+    fill(page, values(5, "$812.00"))
+    page.get_by_role("button", name="Approve what stands here").click()
+    page.get_by_text("pay_invoice of $812.00 needs an operator").first.wait_for(timeout=60_000)
+    page.context.close()
+    page = opened(chromium, address, "ada", case)
+    page.get_by_text("Approve → pay_invoice of $812.00").wait_for(timeout=60_000)
+    page.get_by_text("file_document done").first.wait_for()
+    assert paid(bank, case) == []
+    page.keyboard.press("Alt+a")
+    page.get_by_text("pay_invoice done").first.wait_for(timeout=60_000)
+    assert paid(bank, case) == [(81200, "paid")]
+    page.context.close()
+
+
+def test_of_two_browsers_on_one_case_the_second_is_told_and_overwrites_nothing(space, bank, chromium, address):
+    case = slip(space, 6)
+    mine, theirs = (opened(chromium, address, name, case) for name in ("rita", "rob"))
+    fill(mine, values(6))
+    fill(theirs, values(6, "$499.00"))
+    mine.get_by_role("button", name="Approve what stands here").click()
+    mine.get_by_text("pay_invoice done").first.wait_for(timeout=60_000)
+    theirs.get_by_role("button", name="Approve what stands here").click()
+    told = theirs.get_by_text("this case is no longer as you saw it")
+    told.wait_for(timeout=60_000)
+    assert "corrected (reference AW-6, class bill) by rita, reviewer" in told.inner_text()
+    assert theirs.get_by_label("total", exact=True).input_value() == "$214.35", "the page shows what counts now"
+    with Journal(space.home / "journal.db") as journal:
+        assert journal.answers()[case].fields == values(6) and journal.answers()[case].by == "rita"
+    assert paid(bank, case) == [(21435, "paid")]
+    for page in (mine, theirs):
+        page.context.close()
