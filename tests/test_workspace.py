@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from program import PROVEOUT
+from program import PROVEOUT, project
 from proveout.cli.new import new
 from proveout.errors import BadInput
 from proveout.workspace import NOTE, Workspace, owner
