@@ -91,7 +91,11 @@ class DuplicateOn:
 
     def __call__(self, subject: Subject) -> Iterator[Check]:
         because = subject.duplicate(self.fields)
-        yield Check("not a duplicate", not because, because or "no past case has these values")
+        missing = [name for name in self.fields if name not in subject.values]
+        none = "no past case has these values" if self.fields else "no past case has nearly the same text"
+        if missing:
+            none = f"no past case has nearly the same text; without {', '.join(missing)} no values were compared"
+        yield Check("not a duplicate", not because, because or none)
 
 
 class SamePartyOn:
