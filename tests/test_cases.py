@@ -15,6 +15,7 @@ from proveout import mission as missions
 from proveout import plugins
 from proveout.agent import Agent
 from proveout.agent.cascade import calibrate
+from proveout.cases import kind_of
 from proveout.errors import BadInput, OtherCode
 from proveout.journal import Journal
 from proveout.models import tiers
@@ -23,6 +24,7 @@ from proveout.prompts import Prompts
 from proveout.records import Route
 from proveout.release import Releases
 from proveout.retrieval import Memory
+from proveout.serving.register import Register, Standing
 
 PACKAGE = '''
 import hashlib, html, json
@@ -218,6 +220,20 @@ def test_each_turn_of_a_conversation_is_decided_once_and_keeps_its_own_effects(d
         assert journal.verify().whole
     tickets = [json.loads(line) for line in (desk / "tickets.jsonl").read_text().splitlines()]
     assert [wish for _, wish in tickets] == ["refund", "delivery"] and len({key for key, _ in tickets}) == 2
+
+
+def test_a_new_turn_waits_in_the_servers_list_until_it_is_decided(desk: Path) -> None:
+    release, inbox, home = freeze(desk).promoted(), desk / "inbox", desk / "home"
+    says(inbox, "ada", "please send my money back")
+    Live(release, inbox, home).run()
+    with Journal(home / "journal.db") as journal:
+        register = Register(journal, inbox, kind_of(release.mission))
+        assert register.newest(Standing.WAITING) == []
+        says(inbox, "ada", "please send my money back", "hello?")
+        (waiting,) = register.newest(Standing.WAITING)
+        assert waiting.case == register.newest(Standing.DECIDED)[0].case
+        Live(release, inbox, home).run()
+        assert register.newest(Standing.WAITING) == []
 
 
 def test_the_log_holds_the_descriptors_of_its_kind_of_case(desk: Path) -> None:

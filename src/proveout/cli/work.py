@@ -371,25 +371,27 @@ def show(
     space: Workspace, document: str, again: bool, before_deciding: Callable[[Workspace], None] = lambda space: None
 ) -> None:
     """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
-    from proveout.documents import Originals, sha256_of
+    from proveout.cases import kind_of
+    from proveout.documents import Originals
     from proveout.journal import Journal
     from proveout.journal.prose import history, printed
 
     path = Path(document)
     with Journal(space.home / "journal.db") as journal:
-        wanted = sha256_of(path) if path.is_file() else document
-        found = list(journal.decisions(case=wanted)) if wanted else []
-        if len(found) > 1 or not (found or path.is_file()):
+        wanted = kind_of(space.mission).identify(path)[0] if path.is_file() else document
+        turns = list(journal.decisions(case=wanted)) if wanted else []
+        cases = {one.case.id for one in turns}
+        if len(cases) > 1 or not (cases or path.is_file()):
             raise BadInput(
-                f"{document}: no such file, and {len(found) or 'no'} decided cases begin so; give a file or a case id"
+                f"{document}: no such file, and {len(cases) or 'no'} decided cases begin so; give a file or a case id"
             )
-        if found and not again:
-            one = found[0].in_order(space.mission.fields)
+        if turns and not again:
+            one = turns[-1].in_order(space.mission.fields)
             say(f"{one.case.path}\n\n{printed(one.decision, one.rulings)}\n")
-            say(history(journal.events(found[0].case.id)).replace(str(space.home), short(space.home)))
+            say(history(journal.events(one.case.id)).replace(str(space.home), short(space.home)))
             return
         before_deciding(space)
-        path = path if path.is_file() else Originals(space.originals).path(found[0].case.id)
+        path = path if path.is_file() else Originals(space.originals).path(turns[-1].case.sha256)
         opened, agent = _open(space)
         decision = agent.invoke(path)
         (rulings,) = opened.control(space.home, journal, lambda case: path, run="show").judge([decision])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from proveout.cases import kind_of
 from proveout.control import ControlPlane, Ruling, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError
@@ -55,7 +56,7 @@ class Desk:
         self.inbox, self.incoming = space.home / "inbox", space.home / "incoming"
         self.inbox.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(space.home / "journal.db")
-        self.register = Register(self.journal, self.inbox)
+        self.register = Register(self.journal, self.inbox, kind_of(space.mission))
         self.releases = Releases(space.releases)
         self.originals = Originals(space.originals)
         self.switch = StopSwitch(space.home / "STOP")
@@ -100,15 +101,17 @@ class Desk:
         return self._release
 
     def told(self, case: str) -> Told | None:
-        """What was decided of a case, its fields in the mission's order; None while it waits or where nobody knows it."""
-        found = next(self.journal.decisions(case=case), None)
-        if found is None:
+        """What was decided of a case in its last turn, its fields in the mission's order; None where nothing is decided yet."""
+        turns = list(self.journal.decisions(case=case))
+        if not turns:
             return None
-        return Told(found.in_order(self.space.mission.fields), list(self.journal.events(case)))
+        return Told(turns[-1].in_order(self.space.mission.fields), list(self.journal.events(case)))
 
     def file(self, case: str) -> Path | None:
-        """The document of a case, decided or waiting."""
-        return self.originals.path(case) if case in self.originals else self.register.file(case)
+        """The file of a case, decided or waiting."""
+        told = self.told(case)
+        content = told.decided.case.sha256 if told else case
+        return self.originals.path(content) if content in self.originals else self.register.file(case)
 
     # --- deciding ---
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from proveout.cases import CaseKind
 from proveout.connectors.effects import UNDO
-from proveout.documents import sha256_of
 from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
 from proveout.pipeline.live import documents_in
-from proveout.records import Role, Route
+from proveout.records import Role, Route, turn_key
 
 
 class Standing(StrEnum):
@@ -55,13 +55,14 @@ class Entry:
 
 
 class Register:
-    def __init__(self, journal: Journal, inbox: Path) -> None:
-        self._journal, self._inbox = journal, inbox
+    def __init__(self, journal: Journal, inbox: Path, kind: CaseKind) -> None:
+        self._journal, self._inbox, self._kind = journal, inbox, kind
         self._lock = threading.Lock()
         self._position = 0
         self._decided: dict[str, Entry] = {}  # in the order of their decisions
         self._names: dict[str, str] = {}  # of an effect's key, its action
-        self._files: dict[Path, tuple[tuple[int, int], str]] = {}  # size and change of each file to its id
+        self._turns: set[str] = set()  # that are decided, as `turn_key` names them
+        self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # size and change of each file to case and turn
         self._waiting: dict[str, Entry] = {}
 
     def find(self, case: str) -> Entry | None:
@@ -77,7 +78,7 @@ class Register:
         """Where its document lies in the inbox, if it still does."""
         with self._lock:
             self._follow_inbox()
-            return next((path for path, (_, id) in self._files.items() if id == case), None)
+            return next((path for path, (_, (id, _)) in self._files.items() if id == case), None)
 
     def newest(self, standing: Standing | None = None, route: Route | None = None) -> list[Entry]:
         """Those that stand so, the newest first; what waits is newer than what is decided."""
@@ -98,6 +99,7 @@ class Register:
         if event.kind == DECISION:
             case, decision = said["case"], said["decision"]
             self._waiting.pop(event.case, None)
+            self._turns.add(event.key)
             self._decided[event.case] = Entry(
                 case=event.case,
                 path=case["path"],
@@ -133,16 +135,16 @@ class Register:
             entry.standing = Standing.LABELLED
 
     def _follow_inbox(self) -> None:
-        found: dict[Path, tuple[tuple[int, int], str]] = {}
+        files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
         waiting: dict[str, Entry] = {}
         for path, stamp in self._stamped():
             known = self._files.get(path)
-            case = known[1] if known and known[0] == stamp else sha256_of(path)
-            found[path] = (stamp, case)
-            if case not in self._decided:
+            case, turn = known[1] if known and known[0] == stamp else self._kind.identify(path)
+            files[path] = (stamp, (case, turn))
+            if turn_key(case, turn) not in self._turns:
                 at = datetime.fromtimestamp(stamp[1] / 1e9, UTC).isoformat(timespec="microseconds")
                 waiting.setdefault(case, Entry(case, path.relative_to(self._inbox).as_posix(), at))
-        self._files, self._waiting = found, waiting
+        self._files, self._waiting = files, waiting
 
     def _stamped(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         for path in documents_in(self._inbox):
