@@ -211,9 +211,9 @@ def what_a_person_may_say(
 @app.cell
 def the_pages(decided, kind_of, mission, mo, originals, space):
     mo.stop(decided is None)
-    _kept = decided.case.id in originals
+    _kept = decided.case.sha256 in originals
     pages = mo.Html(
-        kind_of(mission).show(decided.decision, originals.path(decided.case.id), space.cache)
+        kind_of(mission).show(decided.decision, originals.path(decided.case.sha256), space.cache)
         if _kept
         else "<p>Its file is not kept.</p>"
     )
