@@ -501,7 +501,7 @@ def status(space: Workspace) -> None:
         return
     with Journal(space.home / "journal.db") as journal:
         for role, count in waiting_by_role(journal).items():
-            say(f"{counted(count, 'case')} {'waits' if count == 1 else 'wait'} for a person who is {role}: proveout review")
+            say(f"{counted(count, 'case')} {'waits' if count == 1 else 'wait'} for somebody with the role {role}: proveout review")
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
         unsettled = journal.unsettled()
