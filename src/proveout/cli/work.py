@@ -501,7 +501,8 @@ def status(space: Workspace) -> None:
         return
     with Journal(space.home / "journal.db") as journal:
         for role, count in waiting_by_role(journal).items():
-            say(f"{counted(count, 'case')} {'waits' if count == 1 else 'wait'} for somebody with the role {role}: proveout review")
+            wait = f"{counted(count, 'case')} {'waits' if count == 1 else 'wait'}"
+            say(f"{wait} for somebody with the role {role}: proveout review")
         checked = journal.verify()
         say(f"journal: {checked.because}" if checked.whole else f"journal: DAMAGED, {checked.because}")
         unsettled = journal.unsettled()
