@@ -142,6 +142,8 @@ ROOMS = [
     ("GET", "/review/", "rita"),
     ("GET", "/review/api/version", "rita"),
     ("POST", "/review/api/nowhere", "rita"),
+    ("POST", f"/api/v1/cases/{NOWHERE}/approve", "rita"),
+    ("POST", f"/api/v1/cases/{NOWHERE}/undo", "rita"),
     ("POST", "/api/v1/cases", "ada"),
     ("POST", "/api/v1/preview", "ada"),
     ("POST", "/api/v1/lift", "ada"),
@@ -367,7 +369,7 @@ def test_a_document_that_is_handed_in_is_decided_as_the_agent_and_extract_do(cli
             value = said.fields[name]
             assert field["text"] == value.text == extracted[name]["value"]
             assert field["confidence"] == value.confidence
-            assert field["box"] == asdict(value.box)
+            assert field["box"] == asdict(value.place.box)
             assert field["automated"] == (name in said.automated) == extracted[name]["automated"]
             assert round(field["confidence"], 4) == extracted[name]["confidence"]
         assert [(one["name"], one["allowed"]) for one in told["actions"]] == [("file_document", True)]
