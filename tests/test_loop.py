@@ -251,7 +251,7 @@ def test_a_case_waits_for_its_whole_batch(space, after, monkeypatch):
             return self.agent.batch(paths)
 
     monkeypatch.setattr(Live, "agent", lambda live: Slow(agent(live)))
-    names = [hand_in(space, number) for number in (5, 6, 7)]
+    names = [hand_in(space, number) for number in (7, 8, 9)]
     summary = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache).run()
     assert summary["decided"] == 3
     (waited,) = {decided(space, name).seconds for name in names}

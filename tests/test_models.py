@@ -227,7 +227,7 @@ def _rewritten(folder: Path, **changes: object) -> None:
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty folder": (lambda folder: [path.unlink() for path in folder.iterdir()], "no manifest.json"),
     "a foreign format": (lambda folder: _rewritten(folder, format="onnx"), "its format is 'onnx'"),
-    "a newer version": (lambda folder: _rewritten(folder, version=99), "written by format version 99, this Proveout reads 1"),
+    "a newer version": (lambda folder: _rewritten(folder, version=99), "written by format version 99, this Proveout reads 2"),
     "a manifest that is not JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
     "a list for a manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "its format is 'list'"),
     "a changed file": (lambda folder: (folder / "experience.json").write_text("{}"), "damaged or changed"),
@@ -442,7 +442,8 @@ def test_what_the_prompts_do_not_know_a_flag_learns_from_people():
 def test_flags_are_trained_saved_and_loaded_as_the_rest(mixed, tmp_path):
     spec = {"rush": {"kind": "flag"}} | ({"total": {"kind": "amount"}} if mixed else {})
     mission = missions.Mission.model_validate(
-        {"mission": "x", "purpose": "", "classes": ["a", "b"], "fields": spec, "slo": {"precision": 0.9, "confidence": 0.9}}
+        {"mission": "x", "purpose": "", "classes": ["a", "b"], "never_act_on": ["b"], "fields": spec}
+        | {"slo": {"precision": 0.9, "confidence": 0.9}}
     )
     told = {"rush": FieldPrompt("", ("rush job",)), "total": FieldPrompt("", ("Gross Total",))}
     prompts = replace(PROMPTS, fields={name: told[name] for name in spec})
