@@ -63,7 +63,7 @@ def test_the_reference_of_monitoring_is_of_the_agent_that_runs(joined: Path) -> 
     calibrations = json.loads(release.path("calibration").read_text(encoding="utf-8"))
     assert list(calibrations["tiers"]) == ["language_model", "ranker"]
     calibrated = calibrations["tiers"]["language_model"]["fields"]["total"]["evidence"]
-    assert 0.9 * len(rows) < len(calibrated) <= len(rows)
+    assert 0.7 * len(rows) < len(calibrated) <= len(rows), "those with a labelled total"
 
 
 def test_the_evaluation_speaks_of_the_agent_that_runs(joined: Path, tmp_path: Path) -> None:
