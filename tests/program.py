@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
+PATIENCE = 300  # seconds until a test gives up on a page or a process; a slow machine is no fault
 
 
 def proveout(folder: Path, *words: object, **environment: object) -> str:

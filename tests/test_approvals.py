@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from program import PATIENCE
 from proveout import connectors, mission
 from proveout.agent import Agent
 from proveout.calibration import Calibrations
@@ -532,11 +533,9 @@ def live(home: Path, boundary: str) -> None:
 
 
 def exit_code(home: Path, boundary: str) -> int | None:
-    server = multiprocessing.get_context("forkserver")  # a fork of this process would have cedarpy's threads no more
-    server.set_forkserver_preload(["proveout.review.approvals", "proveout.agent", "proveout.retrieval", "cedarpy"])
-    child = server.Process(target=live, args=(home, boundary))
+    child = multiprocessing.get_context("spawn").Process(target=live, args=(home, boundary))  # a fork lacks cedarpy's threads
     child.start()
-    child.join(60)
+    child.join(PATIENCE)
     return child.exitcode
 
 

@@ -19,6 +19,7 @@ import yaml
 from sqlalchemy import event
 
 from counterparty import Counterparty
+from program import PATIENCE
 from proveout import connectors, mission
 from proveout.connectors import Connector, Intention, Outcome, State, carry_out, effects, undo
 from proveout.connectors.effects import ATTEMPTS, TRIED
@@ -520,7 +521,7 @@ def exit_code(home: Path, boundary: str) -> int | None:
     """Of a process of its own that lives that run."""
     child = multiprocessing.get_context("fork").Process(target=live, args=(home, boundary))
     child.start()
-    child.join(60)
+    child.join(PATIENCE)
     return child.exitcode
 
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from counterparty import Counterparty
+from program import PATIENCE
 from proveout import connectors, mission
 from proveout.connectors import Outcome, State, carry_out, undo
 from proveout.connectors.effects import ATTEMPTS
@@ -270,7 +271,7 @@ def live(home: Path, settings: object, action: Action, boundary: str) -> None:
 def exit_code(*arguments: object) -> int | None:
     child = multiprocessing.get_context("fork").Process(target=live, args=arguments)
     child.start()
-    child.join(60)
+    child.join(PATIENCE)
     return child.exitcode
 
 
