@@ -8,7 +8,7 @@ app = marimo.App(width="medium", app_title="Performance, and the page that peopl
 def _():
     from proveout import mission as missions
     from proveout import monitoring
-    from proveout.pipeline import context
+    from proveout.bridge import context
 
     here = context(__file__)
     return here, missions, monitoring

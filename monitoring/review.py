@@ -15,15 +15,15 @@ def _():
     from proveout.cases import kind_of
     from proveout.errors import Changed, ProveoutError
     from proveout.records import Person, Role
-    from proveout.review import sheet
-    from proveout.serving.desk import Desk
+    from proveout.review import form
+    from proveout.serving.worker import Worker
     from proveout.workspace import Workspace
 
-    return Changed, Desk, Person, ProveoutError, Role, Workspace, documents, kind_of, mo, os, review, sheet, suppress
+    return Changed, Worker, Person, ProveoutError, Role, Workspace, documents, kind_of, mo, os, review, form, suppress
 
 
 @app.cell
-def who_answers_where(Desk, Person, Role, Workspace, documents, mo, os):
+def who_answers_where(Worker, Person, Role, Workspace, documents, mo, os):
     _request = mo.app_meta().request
     _name = (getattr(_request, "user", None) or {}).get("username", "")
     _role = (getattr(_request, "meta", None) or {}).get("role", "")
@@ -34,9 +34,9 @@ def who_answers_where(Desk, Person, Role, Workspace, documents, mo, os):
     person = Person(_name, Role(_role))
     space = Workspace.here()
     mission = space.mission
-    desk = Desk.at(space)
+    worker = Worker.at(space)
     originals = documents.Originals(space.originals)
-    return desk, here_alone, mission, originals, person, space
+    return worker, here_alone, mission, originals, person, space
 
 
 @app.cell
@@ -51,16 +51,16 @@ def _(mo):
 
 
 @app.cell
-def the_queue(ProveoutError, answers, desk, looks, person, review, suppress, where):
+def the_queue(ProveoutError, answers, worker, looks, person, review, suppress, where):
     answers(), looks()
     with suppress(ProveoutError):  # without a release there is nothing to finish
-        desk.approvals.finish()  # what a kill left undone
-    queue = review.waiting(desk.journal, person.role)
+        worker.approvals.finish()  # what a kill left undone
+    queue = review.waiting(worker.journal, person.role)
     _wanted = where() or (queue[0].case.id if queue else "")
     try:
-        case = desk.approvals.show(_wanted) if _wanted else None
+        case = worker.approvals.show(_wanted) if _wanted else None
     except ProveoutError:
-        case = desk.approvals.show(queue[0].case.id) if queue else None
+        case = worker.approvals.show(queue[0].case.id) if queue else None
     decided = case.decided if case else None
     at = next((n for n, one in enumerate(queue) if decided and one.case.id == decided.case.id), -1)
     return at, case, decided, queue
@@ -81,13 +81,13 @@ def _(answers, decided, here_alone, mo, person, problem, queue):
 
 
 @app.cell
-def taking_back(ProveoutError, desk, give, look_again, mo, person, tell):
+def taking_back(ProveoutError, worker, give, look_again, mo, person, tell):
     def undo_buttons(shown, label):
         """One button where something of a case can be taken back; none otherwise."""
 
         def _undo(_):
             try:
-                give(desk.approvals.undo(shown.decided.case.id, person, shown.digest, turn=shown.decided.case.turn).lines)
+                give(worker.approvals.undo(shown.decided.case.id, person, shown.digest, turn=shown.decided.case.turn).lines)
                 tell("")
             except ProveoutError as error:
                 tell(str(error))
@@ -100,23 +100,23 @@ def taking_back(ProveoutError, desk, give, look_again, mo, person, tell):
 
 
 @app.cell
-def what_was_done(answers, desk, looks, mo, receipt, sheet, space, undo_buttons):
+def what_was_done(answers, worker, looks, mo, receipt, form, space, undo_buttons):
     mo.stop(not receipt())
     looks()
-    _lines = mo.Html(sheet.lines([line.replace(f"{space.home}/", "") for line in receipt()]))
-    undo_last = undo_buttons(desk.approvals.show(answers()[-1][0]), "Undo the last one") if answers() else []
+    _lines = mo.Html(form.lines([line.replace(f"{space.home}/", "") for line in receipt()]))
+    undo_last = undo_buttons(worker.approvals.show(answers()[-1][0]), "Undo the last one") if answers() else []
     mo.hstack([_lines, *undo_last], justify="start", gap=1)
     return (undo_last,)
 
 
 @app.cell
-def what_will_follow(ProveoutError, case, desk, mo, person, sheet):
+def what_will_follow(ProveoutError, case, worker, mo, person, form):
     mo.stop(case is None)
     with mo.status.spinner("Loading what judges this case ..."):
         try:
-            follows = sheet.follows(desk.approvals.expected(case, person), case)
+            follows = form.follows(worker.approvals.expected(case, person), case)
         except ProveoutError as error:
-            follows = sheet.lines([f"What would follow is not known: {error}"])
+            follows = form.lines([f"What would follow is not known: {error}"])
     return (follows,)
 
 
@@ -128,7 +128,7 @@ def what_a_person_may_say(
     at,
     case,
     decided,
-    desk,
+    worker,
     give,
     go,
     look_again,
@@ -137,7 +137,7 @@ def what_a_person_may_say(
     note,
     person,
     queue,
-    sheet,
+    form,
     tell,
     undo_buttons,
 ):
@@ -165,10 +165,10 @@ def what_a_person_may_say(
 
     def _approve(said):
         _values = {name: said[name] for name in mission.fields}
-        _say(lambda: desk.approvals.approve(decided.case.id, person, case.digest, _values, said["class"] or ""))
+        _say(lambda: worker.approvals.approve(decided.case.id, person, case.digest, _values, said["class"] or ""))
 
     def _reject(_):
-        _say(lambda: desk.approvals.reject(decided.case.id, person, case.digest))
+        _say(lambda: worker.approvals.reject(decided.case.id, person, case.digest))
 
     def _move(to):
         def _go(_):
@@ -185,8 +185,8 @@ def what_a_person_may_say(
     _inputs["class"] = mo.ui.dropdown(
         mission.classes, value=_class if _class in mission.classes else None, label="class", full_width=True
     )
-    form = (  # one form, so that what a person typed arrives whole, or not at all
-        mo.Html(sheet.template(decided.decision, list(mission.fields)))
+    answer_form = (  # one form, so that what a person typed arrives whole, or not at all
+        mo.Html(form.template(decided.decision, list(mission.fields)))
         .batch(**_inputs)
         .form(submit_button_label="Approve what stands here · Tab, Enter", bordered=False, on_change=_approve)
     )
@@ -205,7 +205,7 @@ def what_a_person_may_say(
         *undo_buttons(case, "Undo"),
     ]
     buttons = mo.hstack(choices, justify="start", wrap=True)
-    return buttons, choices, form
+    return buttons, choices, answer_form
 
 
 @app.cell
@@ -221,11 +221,11 @@ def the_pages(decided, kind_of, mission, mo, originals, space):
 
 
 @app.cell
-def the_case(buttons, case, decided, follows, form, mo, pages, sheet):
+def the_case(buttons, case, decided, follows, answer_form, mo, pages, form):
     mo.stop(decided is None)
     _about = f"received {decided.case.day or 'on an unknown day'}, case `{decided.case.id[:12]}`"
     _head = mo.md(f"### {decided.case.path}\n{_about}")
-    _parts = [_head, buttons, mo.Html(follows), form, mo.Html(sheet.reasons(case))]
+    _parts = [_head, buttons, mo.Html(follows), answer_form, mo.Html(form.reasons(case))]
     mo.hstack([pages, mo.vstack(_parts)], widths=[6, 5], align="start", gap=2)
     return
 

@@ -26,7 +26,7 @@ from proveout.models.scripted_endpoint import ScriptedEndpoint
 from proveout.models.tiers import Extraction, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
 from proveout.records import Decision, Route
-from proveout.retrieval import Memory, Record
+from proveout.retrieval import Memory, MemoryRecord
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 
@@ -236,7 +236,7 @@ def test_what_was_decided_before_is_a_duplicate(agent, dataset, decisions, tmp_p
     document, before = dataset.documents("test")[at], decisions[at]
     memory = Memory.open(tmp_path, store="")
     fields = {name: str(value.value) for name, value in before.fields.items()}
-    memory.add([Record("f" * 64, document.text, fields, before.document_class, document="f" * 64)])
+    memory.add([MemoryRecord("f" * 64, document.text, fields, before.document_class, document="f" * 64)])
     remembering = Agent(agent.mission, agent.tiers, agent.calibrations, memory)
     after = remembering.invoke(document)
     assert after.route is Route.REVIEW

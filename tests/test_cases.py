@@ -18,13 +18,13 @@ from proveout.agent.cascade import calibrate
 from proveout.cases import kind_of
 from proveout.errors import BadInput, OtherCode
 from proveout.journal import Journal
+from proveout.live import Live
 from proveout.models import tiers
-from proveout.pipeline.live import Live
 from proveout.prompts import Prompts
 from proveout.records import Route
 from proveout.release import Releases
 from proveout.retrieval import Memory
-from proveout.serving.register import Register, Standing
+from proveout.serving.case_index import CaseIndex, CaseStatus
 
 PACKAGE = '''
 import hashlib, html, json
@@ -132,7 +132,7 @@ polite = talk:Polite
 ticket = talk:Ticket
 """
 MISSION = """
-mission: desk
+mission: worker
 purpose: Hear what a customer wishes, and open a ticket.
 case: conversation
 classes: [request, chat]
@@ -150,7 +150,7 @@ when { resource.known.automated.containsAll(resource.known.required) };"""
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The mission's files, with the package installed beside them."""
     packages = tmp_path / "packages"
     (packages / "talk-1.0.dist-info").mkdir(parents=True)
@@ -180,27 +180,27 @@ def says(inbox: Path, customer: str, *turns: str) -> Path:
     return path
 
 
-def freeze(desk: Path) -> Releases:
+def freeze(worker: Path) -> Releases:
     """Calibrate the tier on labelled conversations, and freeze a release of what a build would have made."""
     from talk import Conversation  # the package that the fixture installed
 
-    mission = missions.load(desk / "mission.yaml")
-    paths = [says(desk / "labelled", f"past{n}", f"please give my money back, order {n}") for n in range(60)]
+    mission = missions.load(worker / "mission.yaml")
+    paths = [says(worker / "labelled", f"past{n}", f"please give my money back, order {n}") for n in range(60)]
     contents = Conversation().read(paths)
     labels = {content.id: {"wish": "refund"} for content in contents}
-    loaded = tiers.load(tiers.Parts(mission, Prompts.load(desk / "prompts"), desk / "model"))
-    calibrate(loaded, contents, labels, mission).save(desk / "calibration.json")
-    Memory.open(desk / "begun", store="").save(desk / "index")
-    releases = Releases(desk / "releases")
+    loaded = tiers.load(tiers.Parts(mission, Prompts.load(worker / "prompts"), worker / "model"))
+    calibrate(loaded, contents, labels, mission).save(worker / "calibration.json")
+    Memory.open(worker / "begun", store="").save(worker / "index")
+    releases = Releases(worker / "releases")
     names = {"prompts": "prompts", "model": "model", "index": "index", "calibration": "calibration.json"}
     names |= {"mission": "mission.yaml", "policy": "policy.cedar"}
-    releases.promote(releases.freeze({part: desk / name for part, name in names.items()}), by="test")
+    releases.promote(releases.freeze({part: worker / name for part, name in names.items()}), by="test")
     return releases
 
 
-def test_each_turn_of_a_conversation_is_decided_once_and_keeps_its_own_effects(desk: Path) -> None:
-    release = freeze(desk).promoted()
-    inbox, home = desk / "inbox", desk / "home"
+def test_each_turn_of_a_conversation_is_decided_once_and_keeps_its_own_effects(worker: Path) -> None:
+    release = freeze(worker).promoted()
+    inbox, home = worker / "inbox", worker / "home"
     says(inbox, "ada", "please send my money back")
     says(inbox, "bob", "hello")
     first = Live(release, inbox, home).run()
@@ -218,29 +218,29 @@ def test_each_turn_of_a_conversation_is_decided_once_and_keeps_its_own_effects(d
         happened = Counter((event.kind, event.turn) for event in journal.events(decided[0].case.id))
         assert happened["decision", 0] == happened["decision", 1] == 1
         assert journal.verify().whole
-    tickets = [json.loads(line) for line in (desk / "tickets.jsonl").read_text().splitlines()]
+    tickets = [json.loads(line) for line in (worker / "tickets.jsonl").read_text().splitlines()]
     assert [wish for _, wish in tickets] == ["refund", "delivery"] and len({key for key, _ in tickets}) == 2
 
 
-def test_a_new_turn_waits_in_the_servers_list_until_it_is_decided(desk: Path) -> None:
-    release, inbox, home = freeze(desk).promoted(), desk / "inbox", desk / "home"
+def test_a_new_turn_waits_in_the_servers_list_until_it_is_decided(worker: Path) -> None:
+    release, inbox, home = freeze(worker).promoted(), worker / "inbox", worker / "home"
     says(inbox, "ada", "please send my money back")
     Live(release, inbox, home).run()
     with Journal(home / "journal.db") as journal:
-        register = Register(journal, inbox, kind_of(release.mission))
-        assert register.newest(Standing.WAITING) == []
+        register = CaseIndex(journal, inbox, kind_of(release.mission))
+        assert register.newest(CaseStatus.WAITING) == []
         says(inbox, "ada", "please send my money back", "hello?")
-        (waiting,) = register.newest(Standing.WAITING)
-        assert waiting.case == register.newest(Standing.DECIDED)[0].case
+        (waiting,) = register.newest(CaseStatus.WAITING)
+        assert waiting.case == register.newest(CaseStatus.DECIDED)[0].case
         Live(release, inbox, home).run()
-        assert register.newest(Standing.WAITING) == []
+        assert register.newest(CaseStatus.WAITING) == []
 
 
-def test_the_log_holds_the_descriptors_of_its_kind_of_case(desk: Path) -> None:
-    release = freeze(desk).promoted()
-    says(desk / "inbox", "ada", "please send my money back")
-    Live(release, desk / "inbox", desk / "home").run()
-    log = parquet.read_table(desk / "home" / "logs" / "decisions.parquet")
+def test_the_log_holds_the_descriptors_of_its_kind_of_case(worker: Path) -> None:
+    release = freeze(worker).promoted()
+    says(worker / "inbox", "ada", "please send my money back")
+    Live(release, worker / "inbox", worker / "home").run()
+    log = parquet.read_table(worker / "home" / "logs" / "decisions.parquet")
     assert log.column("turns").to_pylist() == [1] and "pages" not in log.column_names
     assert [name for name in log.column_names if (log.schema.field(name).metadata or {}).get(b"descriptor")] == [
         "turns",
@@ -248,14 +248,14 @@ def test_the_log_holds_the_descriptors_of_its_kind_of_case(desk: Path) -> None:
     ]
 
 
-def test_a_check_that_had_nothing_to_compare_is_neither_passed_nor_failed(desk: Path, tmp_path: Path) -> None:
-    agent: Agent = freeze(desk).promoted().agent(Memory.open(tmp_path / "memory", store=""))
-    (decision,) = agent.batch([says(desk / "other", "eve", "where is my parcel, my delivery?")])
+def test_a_check_that_had_nothing_to_compare_is_neither_passed_nor_failed(worker: Path, tmp_path: Path) -> None:
+    agent: Agent = freeze(worker).promoted().agent(Memory.open(tmp_path / "memory", store=""))
+    (decision,) = agent.batch([says(worker / "other", "eve", "where is my parcel, my delivery?")])
     assert next(check for check in decision.checks if check.name == "polite").passed is None
     assert decision.route is Route.ACT
 
 
-def test_a_name_that_no_package_brings_is_refused(desk: Path) -> None:
+def test_a_name_that_no_package_brings_is_refused(worker: Path) -> None:
     assert plugins.find("tiers", "keywords").__name__ == "Keywords"
     with pytest.raises(BadInput, match="unknown tier `keyword`; did you mean `keywords`"):
         plugins.find("tiers", "keyword")
@@ -267,18 +267,18 @@ def test_a_class_that_lacks_a_member_of_its_contract_is_refused(monkeypatch: pyt
         plugins.find("tiers", "paths")
 
 
-def test_a_release_pins_the_version_of_a_package_that_its_mission_needs(desk: Path) -> None:
-    releases = freeze(desk)
+def test_a_release_pins_the_version_of_a_package_that_its_mission_needs(worker: Path) -> None:
+    releases = freeze(worker)
     assert releases.promoted().manifest["content"]["environment"]["talk"] == "1.0"
-    about = desk / "packages" / "talk-1.0.dist-info" / "METADATA"
+    about = worker / "packages" / "talk-1.0.dist-info" / "METADATA"
     about.write_text(about.read_text().replace("Version: 1.0", "Version: 2.0"))
     with pytest.raises(OtherCode, match=r"talk 1\.0 then, 2\.0 now"):
-        releases.promoted().agent(Memory.open(desk / "memory", store=""))
+        releases.promoted().agent(Memory.open(worker / "memory", store=""))
 
 
-def test_a_day_of_a_turn_is_the_day_of_its_file(desk: Path) -> None:
-    release = freeze(desk).promoted()
-    says(desk / "inbox", "ada", "please send my money back")
-    Live(release, desk / "inbox", desk / "home").run()
-    with Journal(desk / "home" / "journal.db") as journal:
+def test_a_day_of_a_turn_is_the_day_of_its_file(worker: Path) -> None:
+    release = freeze(worker).promoted()
+    says(worker / "inbox", "ada", "please send my money back")
+    Live(release, worker / "inbox", worker / "home").run()
+    with Journal(worker / "home" / "journal.db") as journal:
         assert next(journal.decisions()).case.day == date.today()

@@ -469,7 +469,7 @@ def test_a_package_brings_a_connector_by_an_entry_point(tmp_path: Path) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tickets\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[proveout.connectors]\nticket = acme_tickets:Ticket\n")
     design = yaml.safe_load((Path(__file__).parent.parent / "pipelines" / "invoices" / "mission.yaml").read_text())
-    ticket = {"connector": "ticket", "settings": {"queue": "desk"}, "arguments": {"subject": "advertiser"}}
+    ticket = {"connector": "ticket", "settings": {"queue": "worker"}, "arguments": {"subject": "advertiser"}}
     path = tmp_path / "mission.yaml"
 
     def run(**action: object) -> subprocess.CompletedProcess[str]:
@@ -478,8 +478,8 @@ def test_a_package_brings_a_connector_by_an_entry_point(tmp_path: Path) -> None:
         command = [sys.executable, "-c", USES_ACME, str(path), str(tmp_path / "effects")]
         return subprocess.run(command, env=knows, capture_output=True, text=True)
 
-    assert run().stdout.split() == ["done", str(tmp_path / "effects" / "desk" / "k1")]
-    assert "unknown setting `queu`; did you mean `queue`?" in run(settings={"queu": "desk"}).stderr
+    assert run().stdout.split() == ["done", str(tmp_path / "effects" / "worker" / "k1")]
+    assert "unknown setting `queu`; did you mean `queue`?" in run(settings={"queu": "worker"}).stderr
     assert "the connector `ticket` cannot take back what it did" in run(undone_by="close_ticket").stderr
     assert (
         "subject: expected a field of kind name; gross_amount is a amount" in run(arguments={"subject": "gross_amount"}).stderr

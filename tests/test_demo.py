@@ -103,7 +103,7 @@ def test_a_difference_planted_in_the_reference_is_found(told, home, tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from proveout.pipeline.parity import compare
+    from proveout.live.parity import compare
 
     reference = home / "build" / "agent" / "reference.parquet"
     table = pq.read_table(reference)

@@ -16,7 +16,7 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from proveout import documents
-from proveout.documents import batch, files, sheet, text_layer
+from proveout.documents import batch, columns, files, text_layer
 from proveout.errors import UnreadableDocument
 from proveout.records import Document, Source
 
@@ -143,7 +143,7 @@ def test_real_text_layers_agree_with_pdfium_itself(shared_data: Path) -> None:
             if text_layer.is_scan(page) or page.get_rotation():
                 continue
             said = page.get_textpage().get_text_range().replace("\ufffe", "- ").replace("\x02", "- ").split()
-            ours = Counter(text_layer.page_sheet(page).texts)
+            ours = Counter(text_layer.read_page(page).texts)
             assert not ours - Counter(said)
             assert ours.total() >= 0.99 * len(said)  # what PDFium says beyond it stands outside of the page
             compared += 1
@@ -331,8 +331,8 @@ def test_an_entry_of_another_reader_is_not_used(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_document_survives_json(tmp_path: Path) -> None:
-    pages = list(files.sheets(files.content(scan(tmp_path / "scan.png", 1.0))))
-    assert sheet.from_json(sheet.to_json("00", pages)) == sheet.document("00", pages)
+    pages = list(files.pages(files.content(scan(tmp_path / "scan.png", 1.0))))
+    assert columns.from_json(columns.to_json("00", pages)) == columns.document("00", pages)
 
 
 def test_a_page_image_by_number_equals_the_one_by_page(tmp_path: Path) -> None:

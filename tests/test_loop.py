@@ -13,7 +13,7 @@ from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
 from proveout.journal import Decided, Journal
-from proveout.pipeline.live import Live, alone
+from proveout.live import Live, alone
 from proveout.records import Action
 from proveout.release import Releases
 from proveout.serving import application
@@ -218,7 +218,7 @@ def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dea
 
 
 def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before, monkeypatch):
-    monkeypatch.setattr("proveout.pipeline.live.PATIENCE", -1)  # seconds: no effect is begun while cases wait
+    monkeypatch.setattr("proveout.live.PATIENCE", -1)  # seconds: no effect is begun while cases wait
     case = decided(space, before).case.id
     filed = Action("file_document", {"folder": "bill"}, "file:late")
     with Journal(space.home / "journal.db") as journal:

@@ -18,11 +18,11 @@ from proveout.errors import BadModel, NoDocuments
 from proveout.evaluation import score
 from proveout.models import Extractor, Settings, flags
 from proveout.models.candidates import candidates_of
-from proveout.models.cells import NOWHERE, cells_of
 from proveout.models.classes import Classes
-from proveout.models.experience import Known, Learning
-from proveout.models.labels import Labels
+from proveout.models.label_phrases import LabelPhrases
+from proveout.models.layout_statistics import Known, Learning
 from proveout.models.ranker import Choice, choose_range
+from proveout.models.text_segments import NOWHERE, text_segments
 from proveout.prompts import FieldPrompt, Prompts
 from proveout.records import Box, Document, Page, Source, Word
 
@@ -31,7 +31,7 @@ MISSION = missions.load(DESIGN / "mission.yaml")
 PROMPTS = Prompts.load(DESIGN / "prompts", MISSION)
 QUICK = Settings(rounds=30, least_rows=3)
 
-Row = Sequence[tuple[float, str]]  # (x, text) of the cells of one line
+Row = Sequence[tuple[float, str]]  # (x, text) of the segments of one line
 
 
 def drawn(sha256: str, *pages: Sequence[Row]) -> Document:
@@ -230,7 +230,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a newer version": (lambda folder: _rewritten(folder, version=99), "written by format version 99, this Proveout reads 2"),
     "a manifest that is not JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
     "a list for a manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "its format is 'list'"),
-    "a changed file": (lambda folder: (folder / "experience.json").write_text("{}"), "damaged or changed"),
+    "a changed file": (lambda folder: (folder / "statistics.json").write_text("{}"), "damaged or changed"),
     "a missing file": (lambda folder: (folder / "classes.json").unlink(), "classes.json: missing"),
     "a ranker left out": (lambda folder: _rewritten(folder, files={}), "do not fit together"),
 }
@@ -265,33 +265,33 @@ def test_training_without_a_label_says_so() -> None:
     ],
 )
 def test_candidates_are_cut_out_as_printed(kind: str, line: Row, expected: list[str]) -> None:
-    cells = cells_of(drawn("x", [line]))
-    assert [each.text for each in candidates_of(cells, kind, ("Advertiser",))] == expected  # type: ignore[arg-type]
+    segments = text_segments(drawn("x", [line]))
+    assert [each.text for each in candidates_of(segments, kind, ("Advertiser",))] == expected  # type: ignore[arg-type]
 
 
 def test_a_name_that_runs_over_two_lines_is_offered_whole() -> None:
-    cells = cells_of(drawn("x", [[(40, "Advertiser:"), (140, "Diana Harsh for")], [(140, "TN District 1")]]))
-    assert "Diana Harsh for TN District 1" in [each.text for each in candidates_of(cells, "name")]
+    segments = text_segments(drawn("x", [[(40, "Advertiser:"), (140, "Diana Harsh for")], [(140, "TN District 1")]]))
+    assert "Diana Harsh for TN District 1" in [each.text for each in candidates_of(segments, "name")]
 
 
 def test_cells_know_their_neighbours() -> None:
-    cells = cells_of(drawn("x", [[(40, "Order #"), (140, "Flight Dates")], [(40, "4711"), (140, "1/2/20 - 3/4/20")]]))
+    segments = text_segments(drawn("x", [[(40, "Order #"), (140, "Flight Dates")], [(40, "4711"), (140, "1/2/20 - 3/4/20")]]))
     order, flight, number, days = range(4)
-    assert cells.texts == ["Order #", "Flight Dates", "4711", "1/2/20 - 3/4/20"]
-    assert cells.above.tolist() == [NOWHERE, NOWHERE, order, flight]
-    assert cells.below.tolist() == [number, days, NOWHERE, NOWHERE]
-    assert cells.left.tolist() == [NOWHERE, order, NOWHERE, number]
-    assert cells.heading.tolist() == [NOWHERE, NOWHERE, order, flight]
+    assert segments.texts == ["Order #", "Flight Dates", "4711", "1/2/20 - 3/4/20"]
+    assert segments.above.tolist() == [NOWHERE, NOWHERE, order, flight]
+    assert segments.below.tolist() == [number, days, NOWHERE, NOWHERE]
+    assert segments.left.tolist() == [NOWHERE, order, NOWHERE, number]
+    assert segments.heading.tolist() == [NOWHERE, NOWHERE, order, flight]
 
 
 def test_a_known_phrase_is_cut_from_the_words_it_touches_but_not_out_of_a_longer_one() -> None:
     page = [[(40, "One Nation Invoice Date"), (300, "Alt Order # 17")]]
-    cells = cells_of(drawn("x", page), ("Invoice Date", "Order #", "Alt Order #"))
-    assert cells.texts == ["One Nation", "Invoice Date", "Alt Order #", "17"]
+    segments = text_segments(drawn("x", page), ("Invoice Date", "Order #", "Alt Order #"))
+    assert segments.texts == ["One Nation", "Invoice Date", "Alt Order #", "17"]
 
 
 def test_glued_cut_and_misread_labels_are_near_their_phrase() -> None:
-    labels = Labels({"invoice": ["Invoice Date"], "contract": ["Contract #"]})
+    labels = LabelPhrases({"invoice": ["Invoice Date"], "contract": ["Contract #"]})
     for text in ("Invoice Date:", "INVOICEDATE", "lnvoice Date"):
         assert labels.similarity(text)[0] > 0.7 > 0.2 > labels.similarity(text)[1], text
     assert labels.similarity("Contract No.")[1] == 1.0
@@ -299,10 +299,10 @@ def test_glued_cut_and_misread_labels_are_near_their_phrase() -> None:
 
 
 def test_the_ends_of_a_range_are_chosen_together() -> None:
-    cells = drawn("x", [[(40, "Flight"), (140, "1/6/20 - 1/12/20"), (300, "Period"), (400, "12/30/19 - 1/26/20")]])
+    segments = drawn("x", [[(40, "Flight"), (140, "1/6/20 - 1/12/20"), (300, "Period"), (400, "12/30/19 - 1/26/20")]])
     evidence = (
         Extractor(MISSION.kinds, (), _plain_prompts(), Classes.of({"a": []}), _nothing_learned(), {}, QUICK, {})
-        .reader.read(cells)
+        .reader.read(segments)
         .kinds["date"]
     )
     assert [each.text for each in evidence.candidates] == ["1/6/20", "1/12/20", "12/30/19", "1/26/20"]
@@ -331,7 +331,7 @@ def test_a_document_teaches_itself_nothing() -> None:
     known = [Known([signature], np.array([right])) for right in (True, True, False)]
     learning = Learning(marks, {"amount": known})
     alone, familyless = (learning.columns_without("amount", 0, new_form)[0] for new_form in (False, True))
-    assert learning.family.tolist() == [0, 0, 1]
+    assert learning.cluster.tolist() == [0, 0, 1]
     assert alone[0] > 0 > familyless[0]  # its twin was right; the other form was wrong
     assert alone[-1] == 1.0 and familyless[-1] == 0.0  # how familiar the form is
     assert learning.columns_without("amount", 0, True, forgetting=1.0)[0, 0] == learning.rates["amount"].unknown[0]
@@ -345,14 +345,16 @@ HEADINGS = {"invoice": ["INVOICE", "Invoice #"], "contract": ["CONTRACT"], "othe
     [("INVOICE", "invoice"), ("CONTRACT", "contract"), ("Rebate", "other"), ("Dear Sir or Madam", "other")],
 )
 def test_headings_name_the_class_before_anything_was_learned(text: str, expected: str) -> None:
-    assert Classes.of(HEADINGS).tell(cells_of(drawn("x", [[(40, text)]])))[0] == expected
+    assert Classes.of(HEADINGS).tell(text_segments(drawn("x", [[(40, text)]])))[0] == expected
 
 
 def test_words_teach_the_class_of_a_page_without_a_known_heading() -> None:
-    pages = [cells_of(drawn(str(n), [[(40, text)]])) for n in range(4) for text in ("amount due now", "parties agree hereby")]
+    pages = [
+        text_segments(drawn(str(n), [[(40, text)]])) for n in range(4) for text in ("amount due now", "parties agree hereby")
+    ]
     classes = Classes.of(HEADINGS).learn(pages, ["invoice", "contract"] * 4)
-    told, sure = classes.tell(cells_of(drawn("x", [[(40, "the amount due")]])))
-    unknown, unsure = classes.tell(cells_of(drawn("x", [[(40, "weather report")]])))
+    told, sure = classes.tell(text_segments(drawn("x", [[(40, "the amount due")]])))
+    unknown, unsure = classes.tell(text_segments(drawn("x", [[(40, "weather report")]])))
     assert told == "invoice" and unknown == "other" and sure > 0.4 and unsure < 0.7
 
 
@@ -402,7 +404,7 @@ LETTERS = {"yes": ["final notice", "wish to complain"], "no": ["no complaint"]}
 
 
 def letter(sha256: str, *lines: str):
-    return cells_of(drawn(sha256, [[(40, line)] for line in lines]))
+    return text_segments(drawn(sha256, [[(40, line)] for line in lines]))
 
 
 def test_a_flag_is_answered_where_a_phrase_stands_and_no_where_nothing_does():
@@ -410,13 +412,13 @@ def test_a_flag_is_answered_where_a_phrase_stands_and_no_where_nothing_does():
     yes = flags.answer(flag, letter("a", "Dear Sir or Madam", "this is my final", "notice before court", "Nora"))
     no = flags.answer(flag, letter("b", "Dear Sir or Madam", "please send a copy", "Nora"))
     denied = flags.answer(flag, letter("c", "I wish to complain: no, it is no complaint"))
-    assert (yes.text, yes.cells, yes.speaks_for) == ("yes", (1,), ("says “final notice”",))
-    assert (no.text, no.cells, no.speaks_for) == ("no", (0, 1, 2), ("nothing in it speaks for yes",))
+    assert (yes.text, yes.segments, yes.speaks_for) == ("yes", (1,), ("says “final notice”",))
+    assert (no.text, no.segments, no.speaks_for) == ("no", (0, 1, 2), ("nothing in it speaks for yes",))
     assert denied.text == "no" and denied.speaks_for == ("says “no complaint”",)
 
 
 def test_a_document_without_a_word_gets_no_answer():
-    assert flags.answer(flags.flag_of(["urgent"], []), cells_of(Document("x", (Page(0, 612, 792, ()),)))) is None
+    assert flags.answer(flags.flag_of(["urgent"], []), text_segments(Document("x", (Page(0, 612, 792, ()),)))) is None
 
 
 @pytest.mark.parametrize("told", [["yes"] * 6, ["no"] * 6, ["yes"]], ids=["all yes", "all no", "one document"])
@@ -432,9 +434,9 @@ def test_what_the_prompts_do_not_know_a_flag_learns_from_people():
     upset = [letter(f"u{at}", "Dear Sir or Madam", "nobody called me back", "no complaint") for at in range(8)]
     calm = [letter(f"c{at}", "Dear Sir or Madam", "please send a copy") for at in range(8)]
     found = flags.flag_of(LETTERS["yes"], LETTERS["no"]).learn([*upset, *calm], ["yes"] * 8 + ["no"] * 8, guessed=False)
-    late = cells_of(drawn("x", [[(40, "Dear Sir or Madam")]], [[(40, "again nobody called")]]))
+    late = text_segments(drawn("x", [[(40, "Dear Sir or Madam")]], [[(40, "again nobody called")]]))
     said = flags.answer(found, late)
-    assert said.text == "yes" and late.page[said.cells[0]] == 1
+    assert said.text == "yes" and late.page[said.segments[0]] == 1
     assert flags.answer(found, upset[0]).text == "yes"
 
 

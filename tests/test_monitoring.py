@@ -16,6 +16,7 @@ from tests.benchmarks import known_truth
 
 from proveout import mission as missions
 from proveout import monitoring
+from proveout.bridge import build
 from proveout.documents.case import DocumentCase
 from proveout.errors import BadInput
 from proveout.journal.log import log_schema
@@ -25,7 +26,6 @@ from proveout.monitoring.alerts import BiasAlerts, DriftAlerts
 from proveout.monitoring.bias import between_groups, disparities, group_rates, overall_rates
 from proveout.monitoring.drift import look
 from proveout.monitoring.significance import fisher_p, ks_distance, ks_p
-from proveout.pipeline import build
 
 ROOT = Path(__file__).parent.parent
 FIELDS = ("contract_num", "advertiser", "gross_amount", "flight_from", "flight_to")

@@ -23,7 +23,7 @@ from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.mission import SLO
 from proveout.release import Release, Releases, freeze
-from proveout.retrieval import Encoder, Memory, Record
+from proveout.retrieval import Encoder, Memory, MemoryRecord
 from proveout.serving import application
 from proveout.workspace import Workspace
 
@@ -199,14 +199,14 @@ def test_the_live_memory_begins_with_what_the_release_knew_and_outlives_it(relea
     def index(*cases: str) -> dict[str, Path]:
         shutil.rmtree(parts["index"])
         memory = Memory.open(parts["index"], encoder, store="")
-        memory.add(Record(case, f"invoice of {case}", {"advertiser": case}, origin="label") for case in cases)
+        memory.add(MemoryRecord(case, f"invoice of {case}", {"advertiser": case}, origin="label") for case in cases)
         memory.save(parts["index"])
         return parts
 
     encoder = Encoder.load()
     live = tmp_path / "memory"
     first = releases.open(releases.freeze(index("Ada")))
-    first.memory(live, encoder).add([Record("Bob", "decided live", {})])
+    first.memory(live, encoder).add([MemoryRecord("Bob", "decided live", {})])
     second = releases.open(releases.freeze(index("Ada", "Cyd")))
     assert [record.case for record in second.memory(live, encoder).records()] == ["Ada", "Bob", "Cyd"]
     assert first.memory(live, encoder).position == 3  # rolled back, it forgets nothing
@@ -405,9 +405,9 @@ def test_a_server_refuses_a_release_of_other_code_until_it_is_restarted(bills, o
         asked = {"files": {"file": ("a.txt", (bills / EXAMPLE).read_bytes())}, "headers": sign}
         answer = client.post("/api/v1/preview", **asked)
         assert answer.status_code == 503 and "a restarted server" in answer.json()["detail"]
-        client.app.state.desk.inbox.joinpath("a.txt").write_bytes((bills / EXAMPLE).read_bytes())
+        client.app.state.worker.inbox.joinpath("a.txt").write_bytes((bills / EXAMPLE).read_bytes())
         with pytest.raises(OtherCode, match="a restarted server"):
-            client.app.state.desk.decide()
+            client.app.state.worker.decide()
 
 
 def test_of_a_release_whose_code_was_changed_on_disk_nothing_runs(bills, older: Release, tmp_path) -> None:

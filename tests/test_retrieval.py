@@ -17,9 +17,9 @@ import pytest
 
 from proveout.errors import BadInput, BadModel, StaleIndex
 from proveout.records import Box, Document, Page, Source, Word
-from proveout.retrieval import Encoder, Memory, Passages, Record
+from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages
 from proveout.retrieval.encoder import SHA256, _package_folder, on_grid
-from proveout.retrieval.index import QUICK_ABOVE, Entry, Index
+from proveout.retrieval.index import QUICK_ABOVE, Index, IndexedText
 from proveout.retrieval.ranking import Keywords
 from proveout.retrieval.retrievers import PastCases, PolicyPassages
 
@@ -35,7 +35,7 @@ TEXTS = [
 ]
 FIELDS = [{"contract_num": "880412", "gross_amount": "3200.00", "flight_from": "2020-03-02"}, *({} for _ in TEXTS[1:])]
 CASES = [
-    Record(f"case-{row}", text, fields, "invoice", "label", document=f"{row:064x}")
+    MemoryRecord(f"case-{row}", text, fields, "invoice", "label", document=f"{row:064x}")
     for row, (text, fields) in enumerate(zip(TEXTS, FIELDS, strict=True))
 ]
 
@@ -151,7 +151,7 @@ def test_many_vectors_are_searched_by_their_signs_and_ordered_by_their_cosines(e
     vectors = on_grid(_unit(rng.normal(size=(60, 384))[rng.integers(60, size=count)] + rng.normal(size=(count, 384))))
     questions = on_grid(_unit(vectors[::300] + 0.02 * rng.normal(size=(len(vectors[::300]), 384))))
     index = Index(encoder)
-    index.fill([Entry("", "", str(row), {}) for row in range(count)], known=vectors)
+    index.fill([IndexedText("", "", str(row), {}) for row in range(count)], known=vectors)
     found = 0
     for question in questions:
         hits = index.rank(question, "", 10, np.ones(count, dtype=bool), ["vectors"])
@@ -301,14 +301,14 @@ def test_a_line_torn_by_a_crash_is_no_record(plain: Memory, encoder: Encoder):
         file.write(b'{"case": "half a li')
     again = Memory.open(plain.folder, encoder, store="")
     assert again.id() == plain.id()
-    again.add([Record("next", "the next letter")])
+    again.add([MemoryRecord("next", "the next letter")])
     assert Memory.open(plain.folder, encoder, store="").position == len(CASES) + 1
 
 
 def test_two_processes_append_to_one_file(plain: Memory, encoder: Encoder):
     other = Memory.open(plain.folder, encoder, store="")
-    plain.add([Record("mine", "a letter about harbours")])
-    other.add([Record("theirs", "a letter about mountains")])
+    plain.add([MemoryRecord("mine", "a letter about harbours")])
+    other.add([MemoryRecord("theirs", "a letter about mountains")])
     assert other.position == len(CASES) + 2
     assert other.search("harbours", k=1)[0].case == "mine"
 

@@ -20,7 +20,7 @@ import pytest
 from program import PROVEOUT
 from proveout.cli import clock
 from proveout.errors import BadInput, Busy
-from proveout.schedule import Cron, Entry, History, Job, Note, Scheduler, alive, child, zone_named
+from proveout.schedule import Cron, History, Job, JobRun, Note, Scheduler, alive, child, zone_named
 from proveout.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def rows(home: Path, database: str = "") -> list[Entry]:
+def rows(home: Path, database: str = "") -> list[JobRun]:
     """What the history holds, oldest first."""
     note = Note.read(home)
     assert note is not None

@@ -26,7 +26,7 @@ from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
-from proveout.pipeline.live import Live, alone
+from proveout.live import Live, alone
 from proveout.release import Releases
 from proveout.serving import application, guards
 from proveout.serving.guards import COOKIE, DOCUMENTS, OPEN, Limits
@@ -545,7 +545,7 @@ def test_what_is_laid_into_the_inbox_and_answered_elsewhere_is_seen(client, spac
     sign, path = tokens["ron"], example(space, 20)
     case = sha256_of(path)
     shutil.copy(path, space.home / "inbox")
-    client.app.state.desk.wake()
+    client.app.state.worker.wake()
     assert decided(client, case, sign)["state"] == "decided"
     rows = list(csv.DictReader((space.design / "examples" / "labels.csv").open()))
     with (space.home / "labels.csv").open("w", newline="") as file:
@@ -654,7 +654,7 @@ def test_without_a_release_nothing_is_decided_and_it_says_so(space, accounts, ad
             time.sleep(0.05)
         assert "promote" in client.get("/ready", headers=ada).json()["because"]
         shutil.copytree(space.releases, tmp_path / "releases", dirs_exist_ok=True)
-        client.app.state.desk.wake()
+        client.app.state.worker.wake()
         assert decided(client, case, ada)["release"] == Releases(space.releases).current()
 
 

@@ -36,7 +36,7 @@ def words_of(folder: Path, row: dict[str, str]) -> list[str]:
     from proveout.documents import text_layer
 
     with pypdfium2.PdfDocument(folder / "pdf" / f"{row['file_id']}.pdf") as pdf:
-        return [word for page in pdf for word in text_layer.page_sheet(page).texts]
+        return [word for page in pdf for word in text_layer.read_page(page).texts]
 
 
 def stands(value: str, words: list[str]) -> bool:

@@ -6,7 +6,7 @@ app = marimo.App(width="medium", app_title="Evaluation")
 
 @app.cell
 def _():
-    from proveout.pipeline import context
+    from proveout.bridge import context
 
     here = context(__file__)
     return (here,)

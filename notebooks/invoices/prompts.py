@@ -6,7 +6,7 @@ app = marimo.App(width="medium", app_title="Prompts")
 
 @app.cell
 def _():
-    from proveout.pipeline import context
+    from proveout.bridge import context
 
     here = context(__file__)
     return (here,)
@@ -42,11 +42,27 @@ def _():
     from proveout.errors import BadPrompts
     from proveout.evaluation import score
     from proveout.models import Extractor, flags
-    from proveout.models.features import SLOTS, reading_of
-    from proveout.models.labels import Labels
+    from proveout.models.features import SLOTS, document_features
+    from proveout.models.label_phrases import LabelPhrases
     from proveout.values import same
 
-    return BadPrompts, Dataset, Extractor, Labels, Path, SLOTS, flags, mo, np, plt, reading_of, same, score, shutil, tempfile
+    return (
+        BadPrompts,
+        Dataset,
+        Extractor,
+        LabelPhrases,
+        Path,
+        SLOTS,
+        flags,
+        mo,
+        np,
+        plt,
+        document_features,
+        same,
+        score,
+        shutil,
+        tempfile,
+    )
 
 
 @app.cell
@@ -114,7 +130,7 @@ def _(Dataset, here):
 
 
 @app.cell
-def _(Labels, SLOTS, flags, gold, mission, np, reading_of, sample, score):
+def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, score):
     valued = {name: kind for name, kind in mission.kinds.items() if kind != "flag"}
     BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
 
@@ -128,12 +144,12 @@ def _(Labels, SLOTS, flags, gold, mission, np, reading_of, sample, score):
             groups[name], groups[f"not {name}"] = prompts.fields[name].labels, prompts.fields[name].not_labels
         told = {name: prompts.fields[name] for name in mission.fields if name not in valued}
         asked = {name: flags.flag_of(prompt.labels, prompt.not_labels) for name, prompt in told.items()}
-        labels, order = Labels(groups), list(groups)
+        labels, order = LabelPhrases(groups), list(groups)
         phrases = sorted({phrase for group in groups.values() for phrase in group})
         names = [phrase for name, kind in valued.items() if kind == "name" for phrase in prompts.fields[name].labels]
         given, readings = {}, []
         for document in sample:
-            reading = reading_of(document, list(valued.values()), labels, phrases, names)
+            reading = document_features(document, list(valued.values()), labels, phrases, names)
             given[document.sha256] = {name: flag.tell(reading.cells)[0] for name, flag in asked.items()}
             for name, kind in valued.items():
                 evidence = reading.kinds[kind]
@@ -229,10 +245,10 @@ def _(mission, mo):
 
 
 @app.cell
-def phrases_beside_values(BESIDE, Labels, draft, field_picker, flags, gold, mission, mo, readings, same):
+def phrases_beside_values(BESIDE, LabelPhrases, draft, field_picker, flags, gold, mission, mo, readings, same):
     _name = field_picker.value
     _kind, _prompt = mission.kinds[_name], draft.fields[_name]
-    _labels = Labels({phrase: [phrase] for phrase in (*_prompt.labels, *_prompt.not_labels)})
+    _labels = LabelPhrases({phrase: [phrase] for phrase in (*_prompt.labels, *_prompt.not_labels)})
     _beside = {phrase: [0, 0] for phrase in _labels.groups}
     for _reading in readings if _kind == "flag" else ():
         _flag = flags.flag_of(_prompt.labels, _prompt.not_labels)

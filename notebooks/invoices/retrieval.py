@@ -6,7 +6,7 @@ app = marimo.App(width="medium", app_title="Retrieval")
 
 @app.cell
 def _():
-    from proveout.pipeline import context
+    from proveout.bridge import context
 
     here = context(__file__)
     return (here,)
@@ -18,10 +18,10 @@ def _():
 
     from proveout import mission as missions
     from proveout.corpus import Dataset
-    from proveout.retrieval import Encoder, Memory, Passages, Record
+    from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages
     from proveout.values import remembered
 
-    return Dataset, Encoder, Memory, Passages, Record, missions, remembered, shutil
+    return Dataset, Encoder, Memory, Passages, MemoryRecord, missions, remembered, shutil
 
 
 @app.cell
@@ -66,10 +66,10 @@ def _(Dataset, here, missions):
 
 
 @app.cell
-def _(Record, dataset, mission, remembered):
+def _(MemoryRecord, dataset, mission, remembered):
     _kinds, _labels, _classes = mission.kinds, dataset.labels("train"), dataset.classes("train")
     records = [
-        Record(
+        MemoryRecord(
             case=document.sha256,
             text=document.text,
             fields={

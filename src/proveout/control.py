@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proveout.calibration import Calibrations
-from proveout.connectors import Connector, Intention, Ledger, Outcome, carry_out
+from proveout.connectors import Connector, EffectLog, Intention, Outcome, carry_out
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
@@ -75,7 +75,7 @@ class ControlPlane:
         policy: Policy,
         calibrations: Calibrations,
         connectors: Mapping[str, Connector],
-        ledger: Ledger,
+        ledger: EffectLog,
         stop: StopSwitch,
         run: str,
     ) -> None:

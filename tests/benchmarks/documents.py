@@ -26,10 +26,10 @@ def run() -> dict[str, dict[str, object]]:
 def _text_layer(files: list[Path]) -> dict[str, object]:
     import pypdfium2
 
-    from proveout.documents import sheet, text_layer
+    from proveout.documents import columns, text_layer
 
     def ours(page: object) -> object:
-        return text_layer.page_sheet(page)
+        return text_layer.read_page(page)
 
     def peer(page: object) -> object:
         return page.get_textpage().get_text_bounded()  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ def _text_layer(files: list[Path]) -> dict[str, object]:
             with pypdfium2.PdfDocument(path) as pdf:
                 found = [read(page) for page in pdf]
                 if read is ours:
-                    sheet.document("", found)  # type: ignore[arg-type]
+                    columns.document("", found)  # type: ignore[arg-type]
                 pages += len(found)
         return pages / (time.process_time() - started)
 

@@ -141,7 +141,7 @@ def decide(opened: Any, seed: int, folder: Path) -> None:
 
 def _decide(agent: Any, stream: Sequence[Paper], read: Mapping[str, Any]) -> list[Decided]:
     """Decide papers in the order of their days, as a run does: a batch at a time, remembered before the next one."""
-    from proveout.retrieval import Record
+    from proveout.retrieval import MemoryRecord
     from proveout.values import written
 
     decided = []
@@ -151,7 +151,7 @@ def _decide(agent: Any, stream: Sequence[Paper], read: Mapping[str, Any]) -> lis
         decisions = agent.batch([read[case.id] for case in batch])
         decided += [Decided(case, decision) for case, decision in zip(batch, decisions, strict=True)]
         agent.memory.add(
-            Record(
+            MemoryRecord(
                 decision.case,
                 read[decision.case].text,
                 {name: written(value.value) for name, value in decision.fields.items()},

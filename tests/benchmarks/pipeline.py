@@ -23,7 +23,7 @@ app = marimo.App()
 
 @app.cell
 def _():
-    from proveout.pipeline import context
+    from proveout.bridge import context
 
     here = context(__file__)
     return (here,)
@@ -51,7 +51,7 @@ def _noop(root: Path) -> dict[str, dict[str, object]]:
         (root / name).write_text(f"tasks:\n{tasks}")
     program = str(Path(sys.executable).with_name("ploomber"))
     ploomber = [program, "build", "--entry-point", "pipeline.yaml"]
-    ours = [sys.executable, "-c", "from proveout.pipeline import build; build('pipeline.ours.yaml')"]
+    ours = [sys.executable, "-c", "from proveout.bridge import build; build('pipeline.ours.yaml')"]
 
     def command(arguments: list[str]) -> Callable[[], object]:
         return lambda: subprocess.run(arguments, cwd=root, check=True, capture_output=True)
@@ -63,9 +63,9 @@ def _noop(root: Path) -> dict[str, dict[str, object]]:
 def _trivial(root: Path) -> dict[str, dict[str, object]]:
     import papermill
 
-    from proveout.pipeline.execute import run_notebook
-    from proveout.pipeline.here import Context
-    from proveout.pipeline.notebook import read
+    from proveout.bridge.execute import run_notebook
+    from proveout.bridge.notebook import read
+    from proveout.bridge.task_context import Context
 
     root.mkdir()
     file, old = root / "two.py", root / "two.ipynb"
@@ -89,8 +89,8 @@ def _trivial(root: Path) -> dict[str, dict[str, object]]:
 
 
 def _at_size(root: Path) -> dict[str, dict[str, object]]:
-    from proveout.pipeline import spec
-    from proveout.pipeline.staleness import Ledger
+    from proveout.bridge import spec
+    from proveout.bridge.staleness import BuildState
 
     (root / "out").mkdir(parents=True)
     for number in range(100):
@@ -103,11 +103,11 @@ def _at_size(root: Path) -> dict[str, dict[str, object]]:
     (root / "pipeline.yaml").write_text(f"tasks:\n{tasks}")
 
     def look() -> None:
-        ledger = Ledger(spec.load(root / "pipeline.yaml"))
+        ledger = BuildState(spec.load(root / "pipeline.yaml"))
         assert not any(map(ledger.why, ledger.spec.tasks.values()))
         ledger.save()
 
-    ledger = Ledger(spec.load(root / "pipeline.yaml"))
+    ledger = BuildState(spec.load(root / "pipeline.yaml"))
     for task in ledger.spec.tasks.values():  # as if built
         task.product["n"].write_text("1")
         ledger.note(task, ledger.parts(task), 0.0)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from proveout.retrieval.encoder import WIDTH, Encoder, _package_folder, on_grid
-from proveout.retrieval.index import Entry, Index
+from proveout.retrieval.index import Index, IndexedText
 
 TEXTS, QUESTIONS, NEAREST = 40_000, 100, 10
 
@@ -59,7 +59,7 @@ def hybrid_search() -> dict[str, Any]:
     vectors, questions = _clustered(rng, TEXTS), _clustered(rng, QUESTIONS)
     texts, asked = _written(rng, TEXTS, 12), _written(rng, QUESTIONS, 4)
     index = Index(Encoder.load())
-    index.fill([Entry(text, text, str(at), {}) for at, text in enumerate(texts)], known=vectors)
+    index.fill([IndexedText(text, text, str(at), {}) for at, text in enumerate(texts)], known=vectors)
     everything = np.ones(TEXTS, dtype=np.bool_)
     with tempfile.TemporaryDirectory() as folder:
         client = chromadb.PersistentClient(str(Path(folder)), settings=Settings(anonymized_telemetry=False))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from toy import CONTEXT, Project, notebook
 
+from proveout.bridge import Context, acting_as, context
 from proveout.errors import BadInput, Busy, TaskFailed
-from proveout.pipeline import Context, acting_as, context
 
 NOTEBOOK = "notebooks/rows.py"
 SPEC = "pipelines/toy/pipeline.build.yaml"
@@ -162,10 +162,10 @@ def test_a_full_disk_leaves_the_last_whole_product_and_the_next_run_continues(pr
 
 
 def test_a_second_build_in_the_same_place_says_that_the_first_is_under_way(project: Project) -> None:
-    from proveout.pipeline.spec import load
-    from proveout.pipeline.staleness import Ledger
+    from proveout.bridge.spec import load
+    from proveout.bridge.staleness import BuildState
 
-    with Ledger(load(project.spec)).alone(), pytest.raises(Busy, match="another build is under way"):
+    with BuildState(load(project.spec)).alone(), pytest.raises(Busy, match="another build is under way"):
         project.build()
 
 
@@ -207,7 +207,7 @@ def test_a_worker_ends_when_its_build_is_killed(empty: Project) -> None:
     spec = 'tasks: [{source: ../../long.py, product: {it: "../../out/it.txt"}}]'
     empty.write("pipelines/toy/pipeline.build.yaml", spec)
     code = (
-        "import sys; from proveout.pipeline import load; from proveout.pipeline.worker import run_apart;"
+        "import sys; from proveout.bridge import load; from proveout.bridge.worker import run_apart;"
         "spec = load(sys.argv[1]); run_apart(spec, spec.tasks['long'], False)"
     )
     building = subprocess.Popen([sys.executable, "-c", code, str(empty.spec)])

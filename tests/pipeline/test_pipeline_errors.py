@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from toy import Project
 
+from proveout.bridge import context
 from proveout.errors import BadSpec
-from proveout.pipeline import context
 
 SPEC = "pipelines/toy/pipeline.build.yaml"
 ROWS = "notebooks/rows.py"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toy import CONTEXT, notebook
 
-from proveout.pipeline.notebook import Notebook, read
+from proveout.bridge.notebook import Notebook, read
 
 MENTION = 'here.product["n"]'
 
@@ -44,7 +44,7 @@ def test_a_cell_knows_its_line_and_its_imports(tmp_path: Path) -> None:
 def test_a_setup_cell_and_top_level_functions_are_cells(tmp_path: Path) -> None:
     file = tmp_path / "nb.py"
     file.write_text(
-        "import marimo\n\napp = marimo.App()\n\nwith app.setup:\n    from proveout.pipeline import context\n\n"
+        "import marimo\n\napp = marimo.App()\n\nwith app.setup:\n    from proveout.bridge import context\n\n"
         "    here = context(__file__)\n\n\n@app.function\ndef double(x):\n    return 2 * x\n\n\n"
         "@app.cell\ndef save():\n    here.product['n'].write_text(str(double(1)))\n    return\n"
     )

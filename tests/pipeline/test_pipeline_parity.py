@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from toy import Project
 
+from proveout.bridge import load
 from proveout.documents.case import DocumentCase
 from proveout.errors import BadInput, BadSpec, TaskFailed
 from proveout.journal.log import log_schema
-from proveout.pipeline import load
-from proveout.pipeline.parity import Difference, as_notebook, compare, parity
+from proveout.live.parity import Difference, as_notebook, compare, parity
 
 FIELDS = ("advertiser", "total")
 

@@ -9,12 +9,12 @@ from toy import CONTEXT, Project, notebook
 
 from proveout.errors import BadSpec
 
-ENTRY = "proveout.pipeline.ploomber.dag"
+ENTRY = "proveout.bridge.ploomber.dag"
 
 
 @pytest.fixture
 def dag(project: Project, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    from proveout.pipeline import ploomber
+    from proveout.bridge import ploomber
 
     monkeypatch.setenv("PROVEOUT_SPEC", str(project.spec))
     monkeypatch.chdir(project.folder)
@@ -75,7 +75,7 @@ def test_ploombers_commands_run_with_the_entry_point(
 def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from ploomber import DAG
 
-    from proveout.pipeline.ploomber import MarimoNotebook, Side
+    from proveout.bridge.ploomber import MarimoNotebook, Side
 
     monkeypatch.chdir(empty.folder)
     empty.write("data.txt", "5")
@@ -100,7 +100,7 @@ def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest
 
 
 def test_without_a_spec_ploomber_is_told_which_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from proveout.pipeline import ploomber
+    from proveout.bridge import ploomber
 
     monkeypatch.delenv("PROVEOUT_SPEC", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -115,7 +115,7 @@ def test_what_ploomber_did_not_need_is_whole_for_everybody_else() -> None:
 
 LIGHTER = """
 import sys
-from proveout.pipeline.lighter import GRAMMAR, PLOTS, lighter
+from proveout.bridge.lazy_imports import GRAMMAR, PLOTS, lighter
 with lighter():
     import ploomber
 print(PLOTS in sys.modules, GRAMMAR in sys.modules)

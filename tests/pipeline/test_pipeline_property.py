@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import CONTEXT, Project, notebook
 
-from proveout.pipeline import build
+from proveout.bridge import build
 
 MODULES = 3
 IN_MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)  # every product is synced to the disk

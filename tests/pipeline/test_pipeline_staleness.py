@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy import Project
 
-from proveout.pipeline import freshness
+from proveout.bridge import freshness
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "staleness.md"
@@ -128,7 +128,7 @@ def test_a_change_is_noticed_by_a_process_that_never_built(project: Project) -> 
     project.build(record=False)
     project.edit("notebooks/deeper.py", "one * other", "one * other + 0")
     script = (
-        "import sys; from proveout.pipeline import freshness; print(freshness(sys.argv[1]));"
+        "import sys; from proveout.bridge import freshness; print(freshness(sys.argv[1]));"
         "heavy = {'marimo', 'ploomber', 'torch', 'numpy', 'pandas', 'jupyter_client'} & set(sys.modules); print(sorted(heavy))"
     )
     run = subprocess.run([sys.executable, "-c", script, str(project.spec)], capture_output=True, text=True, check=True)

@@ -3,7 +3,7 @@
 read → recall → each tier of the mission in turn → check → route → propose. Each step takes a batch of drafts, so that models
 see many cases at once; a case that cannot be read is refused and the others go on.
 `invoke` is a batch of one; `trace` shows a draft after each step, and LangChain's callbacks see each step as a run of its own.
-Not covered: whether a proposed action may happen (`control`), and remembering what was decided (`pipeline.live`).
+Not covered: whether a proposed action may happen (`control`), and remembering what was decided (`live`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 from proveout.cli import work
 from proveout.cli.work import say
 from proveout.documents.originals import link
-from proveout.pipeline.live import SHEET
+from proveout.live import SHEET
 from proveout.workspace import Workspace
 
 UNANSWERED = timedelta(days=10)  # at the end of the stream nobody has said yet what was right: those cases wait for review

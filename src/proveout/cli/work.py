@@ -19,9 +19,9 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.bridge import Built
     from proveout.cli.promotion import Change
     from proveout.journal import Journal
-    from proveout.pipeline import Built
     from proveout.records import Decision
     from proveout.release import Release, Releases
 
@@ -56,11 +56,11 @@ def new(name: str, template: str) -> None:
 
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """What the build spec's placeholders become for this workspace. What people answered until now is laid among them."""
-    from proveout.pipeline import answered
+    from proveout.live import label_export
 
     answers: dict[str, Any] = {}
     if "{{answers}}" in space.spec("build").read_text(encoding="utf-8"):
-        teach, judge = answered.write(space)
+        teach, judge = label_export.write(space)
         answers = {"answers": space.answers}
         if teach or judge:
             tell(f"  answers    {teach} join the training documents; {judge} are about documents that calibrate or test")
@@ -76,8 +76,8 @@ def _last_data(space: Workspace) -> Path | None:
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
+    from proveout.bridge import build as run_build
     from proveout.corpus import check_labels
-    from proveout.pipeline import build as run_build
 
     env = environment(space, data, say)
     if not env["data"].is_dir():
@@ -125,14 +125,14 @@ def unlabelled(space: Workspace) -> list[str]:
 
 
 def why(space: Workspace, task: str, data: Path | None) -> str:
-    from proveout.pipeline import why as reason
+    from proveout.bridge import why as reason
 
     return reason(space.spec("build"), task, env=environment(space, data)) or "nothing changed"
 
 
 def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
-    from proveout.pipeline.here import variables
-    from proveout.pipeline.spec import sources
+    from proveout.bridge.spec import sources
+    from proveout.bridge.task_context import variables
 
     specs = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in ("build", "monitor")}
     found = next((pipeline for pipeline, files in specs.items() if notebook in files), None)
@@ -145,8 +145,8 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
 
 
 def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str] = ()) -> None:
-    from proveout.pipeline.here import variables
-    from proveout.pipeline.spec import sources
+    from proveout.bridge.spec import sources
+    from proveout.bridge.task_context import variables
 
     spec = space.spec("build")
     knows = os.environ | variables(spec, "", environment(space, data))
@@ -154,7 +154,7 @@ def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str
     if marimo:
         command = ["marimo", "edit", str(next(file.parent for _, file in sources(spec) if file)), *options]
     else:
-        manager = "--ServerApp.contents_manager_class=proveout.pipeline.lab.Pages"
+        manager = "--ServerApp.contents_manager_class=proveout.bridge.lab.Pages"
         quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # no network
         command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *quiet, *options]
     os.execvpe(sys.executable, [sys.executable, "-m", *command], knows)
@@ -162,7 +162,7 @@ def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str
 
 def parity(space: Workspace, tolerance: float) -> bool:
     """Say whether notebook, pipeline, release and server decide the same, and return it."""
-    from proveout.pipeline.parity import parity as compare_ways
+    from proveout.live.parity import parity as compare_ways
     from proveout.serving.parity import decided_by_server
 
     server = {"server": partial(decided_by_server, space)}
@@ -292,8 +292,8 @@ def _person() -> str:
 
 
 def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
+    from proveout.bridge import build as run_build
     from proveout.journal import Journal
-    from proveout.pipeline import build as run_build
     from proveout.release import Releases
 
     env: dict[str, Any] = {
@@ -333,7 +333,7 @@ def told(summary: Mapping[str, Any]) -> str:
 
 def _open(space: Workspace) -> tuple[Release, Agent]:
     """The promoted release, and its agent as it decides live."""
-    from proveout.pipeline.live import Live
+    from proveout.live import Live
     from proveout.release import Releases
 
     opened = Releases(space.releases).promoted()
@@ -341,7 +341,7 @@ def _open(space: Workspace) -> tuple[Release, Agent]:
 
 
 def extract(space: Workspace, folder: Path, out: Path) -> None:
-    from proveout.pipeline.live import inbox_cases
+    from proveout.live import inbox_cases
     from proveout.progress import bar
 
     (_, agent) = _open(space)
@@ -456,8 +456,8 @@ def monitored(space: Workspace) -> dict[str, Any]:
 
 
 def monitor(space: Workspace) -> None:
+    from proveout.bridge import build as run_build
     from proveout.monitoring.channels import Alarm, tell
-    from proveout.pipeline import build as run_build
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
@@ -471,11 +471,11 @@ def monitor(space: Workspace) -> None:
 
 
 def status(space: Workspace) -> None:
+    from proveout.bridge import freshness
     from proveout.cli import clock
     from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.journal.prose import dead_letters
-    from proveout.pipeline import freshness
     from proveout.release import Releases
     from proveout.workspace import owner
 
@@ -557,9 +557,9 @@ def stop(space: Workspace, because: str, lift: bool) -> None:
 def undo(space: Workspace, case: str, action: str) -> bool:
     """Take back the effects of a case, say what came of it, and return whether nothing of it stands."""
     from proveout.records import Person, Role
-    from proveout.serving.desk import Desk
+    from proveout.serving.worker import Worker
 
-    receipt = Desk.at(space).approvals.undo(case, Person(_person(), Role.OPERATOR), action=action)
+    receipt = Worker.at(space).approvals.undo(case, Person(_person(), Role.OPERATOR), action=action)
     for line in receipt.lines:
         say(line.replace(str(space.home), short(space.home)))
     return not any(effect.stands for effect in receipt.effects if action in ("", effect.action.name))

@@ -10,8 +10,8 @@ from pathlib import Path
 from proveout import plugins
 from proveout.connectors.effects import (
     Connector,
+    EffectLog,
     Intention,
-    Ledger,
     NoSettings,
     Outcome,
     State,
@@ -21,7 +21,7 @@ from proveout.connectors.effects import (
 )
 from proveout.mission import Mission
 
-__all__ = ["Connector", "Intention", "Ledger", "NoSettings", "Outcome", "State", "carry_out", "due", "of", "undo"]
+__all__ = ["Connector", "EffectLog", "Intention", "NoSettings", "Outcome", "State", "carry_out", "due", "of", "undo"]
 
 
 def of(mission: Mission, place: Path, original: Callable[[str], Path]) -> dict[str, Connector]:

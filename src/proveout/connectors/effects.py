@@ -124,7 +124,7 @@ class Connector(ABC):
         """
 
 
-class Ledger(Protocol):
+class EffectLog(Protocol):
     """Where intentions and outcomes are written down. `journal.Journal` is one."""
 
     def unsettled(self) -> list[Intention]:
@@ -141,7 +141,7 @@ class Ledger(Protocol):
 
 
 def carry_out(
-    ledger: Ledger,
+    ledger: EffectLog,
     connectors: Mapping[str, Connector],
     stopped: Callable[[], str],
     progress: Callable[[], None] | None = None,

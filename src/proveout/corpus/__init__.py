@@ -4,7 +4,7 @@ Three doors: `Dataset` builds and opens one, `read_labels` reads a labels.csv (`
 a build), `synthetic.generate` makes a folder to try.
 """
 
-from proveout.corpus.dataset import Dataset, Entry
+from proveout.corpus.dataset import Dataset, LabelledDocument
 from proveout.corpus.labels import Labels, Row, check_labels, read_labels
 
-__all__ = ["Dataset", "Entry", "Labels", "Row", "check_labels", "read_labels"]
+__all__ = ["Dataset", "LabelledDocument", "Labels", "Row", "check_labels", "read_labels"]

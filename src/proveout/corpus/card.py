@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from proveout.mission import Mission
 
 if TYPE_CHECKING:
-    from proveout.corpus.dataset import Dataset, Entry
+    from proveout.corpus.dataset import Dataset, LabelledDocument
 
 SHOWN = 12  # rows of a table before the rest is only counted
 
@@ -45,14 +45,14 @@ def card(data: Dataset, mission: Mission) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def crossing(cases: Iterable[Entry]) -> list[tuple[Entry, Entry]]:
+def crossing(cases: Iterable[LabelledDocument]) -> list[tuple[LabelledDocument, LabelledDocument]]:
     """Near-duplicates whose two sides lie in different splits: what was learned on one is tested on the other."""
     by_id = {entry.case.id: entry for entry in cases}
     pairs = [(entry, by_id[entry.near_duplicate_of]) for entry in by_id.values() if entry.near_duplicate_of in by_id]
     return [(one, other) for one, other in pairs if one.split != other.split]
 
 
-def _counts(data: Dataset, cases: Sequence[Entry]) -> list[tuple[str, object]]:
+def _counts(data: Dataset, cases: Sequence[LabelledDocument]) -> list[tuple[str, object]]:
     days = sorted(entry.case.day for entry in cases if entry.case.day)
     return [
         ("files", len(data.entries)),
@@ -65,11 +65,11 @@ def _counts(data: Dataset, cases: Sequence[Entry]) -> list[tuple[str, object]]:
     ]
 
 
-def _names(cases: Sequence[Entry]) -> list[str]:
+def _names(cases: Sequence[LabelledDocument]) -> list[str]:
     return sorted({entry.split for entry in cases})
 
 
-def _splits(cases: Sequence[Entry]) -> list[tuple[object, ...]]:
+def _splits(cases: Sequence[LabelledDocument]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for name in _names(cases):
         here = [entry for entry in cases if entry.split == name]
@@ -81,14 +81,14 @@ def _splits(cases: Sequence[Entry]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _fields(cases: Sequence[Entry], mission: Mission) -> list[tuple[object, ...]]:
+def _fields(cases: Sequence[LabelledDocument], mission: Mission) -> list[tuple[object, ...]]:
     return [
         (name, *(sum(name in entry.labels for entry in cases if entry.split == split) for split in _names(cases)))
         for name in mission.fields
     ]
 
 
-def _classes(cases: Sequence[Entry], mission: Mission) -> list[tuple[object, ...]]:
+def _classes(cases: Sequence[LabelledDocument], mission: Mission) -> list[tuple[object, ...]]:
     return [
         (name or "unknown", *(sum(e.document_class == name for e in cases if e.split == split) for split in _names(cases)))
         for name in (*mission.classes, "")
@@ -101,7 +101,7 @@ def _top(values: Iterable[str]) -> list[tuple[str, int]]:
     return counted[:SHOWN] + ([(f"{len(rest)} others", sum(n for _, n in rest))] if rest else [])
 
 
-def _duplicates(data: Dataset, cases: Sequence[Entry]) -> str:
+def _duplicates(data: Dataset, cases: Sequence[LabelledDocument]) -> str:
     same = [entry for entry in data.entries if entry.duplicate_of]
     near = [entry for entry in cases if entry.near_duplicate_of]
     across = crossing(cases)
@@ -116,12 +116,12 @@ def _duplicates(data: Dataset, cases: Sequence[Entry]) -> str:
     return "\n\n".join(part for part in said if part)
 
 
-def _licences(cases: Sequence[Entry]) -> list[tuple[object, ...]]:
+def _licences(cases: Sequence[LabelledDocument]) -> list[tuple[object, ...]]:
     counted = Counter((entry.source or "not stated", entry.licence or "not stated") for entry in cases)
     return [(*pair, n) for pair, n in counted.most_common(SHOWN)]
 
 
-def _limits(data: Dataset, cases: Sequence[Entry], mission: Mission) -> list[str]:
+def _limits(data: Dataset, cases: Sequence[LabelledDocument], mission: Mission) -> list[str]:
     limits = ["Labels are taken as given: a wrong label teaches and tests wrongly."]
     if "title" in data.notes["columns"] and "class" not in data.notes["columns"]:
         limits.append("The class is a guess from words of the title, unknown where it names none or several.")

@@ -25,8 +25,8 @@ import numpy as np
 
 from proveout import documents
 from proveout.corpus.labels import Labels, Row, read_labels
-from proveout.corpus.twins import ALIKE, near_duplicates
-from proveout.documents.sheet import Sheet, document
+from proveout.corpus.near_duplicates import ALIKE, near_duplicates
+from proveout.documents.columns import PageColumns, document
 from proveout.errors import BadInput, BadLabels, NoDocuments, UnreadableDocument
 from proveout.mission import Mission
 from proveout.records import Case, Document, Source
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]  # files done, files in all
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LabelledDocument:
     """One file of the data set."""
 
     case: Case
@@ -67,7 +67,9 @@ class Dataset:
         self.name: str = about["name"]  # of the folder it was built from
         self.folder: Path = root / "files"
         self.notes: Mapping[str, Any] = about["notes"]  # unlabelled files, unknown columns
-        self.entries: tuple[Entry, ...] = tuple(map(_entry, parquet.read_table(root / "manifest.parquet").to_pylist()))
+        self.entries: tuple[LabelledDocument, ...] = tuple(
+            map(_entry, parquet.read_table(root / "manifest.parquet").to_pylist())
+        )
 
     @classmethod
     def build(
@@ -81,7 +83,7 @@ class Dataset:
     ) -> Self:
         """Read every document of a folder with its labels.csv, and write the data set to `out`.
 
-        `answers`: a folder of answered live cases (`pipeline.answered`), which join the training split.
+        `answers`: a folder of answered live cases (`live.label_export`), which join the training split.
         Raises NoDocuments for a folder in which nothing can be read, BadLabels for a labels.csv that contradicts itself
         or the folder. With a `cache` folder, files that were read before are not read again.
         """
@@ -137,7 +139,7 @@ class Dataset:
             raise BadInput(f"{out}: a data set of schema {schema}, this Proveout reads {SCHEMA}; build it anew: proveout build")
         return cls(out)
 
-    def chosen(self, split: str | None = None) -> tuple[Entry, ...]:
+    def chosen(self, split: str | None = None) -> tuple[LabelledDocument, ...]:
         """One entry for every case of a split, in the order of the files.
 
         `test` means all tests; `stream`, the live cases, means the tests where no case says `stream`.
@@ -157,7 +159,7 @@ class Dataset:
     def document(self, case: str) -> Document:
         """The document of a readable case. The same object every time it is asked for."""
         if case not in self._documents:
-            self._documents[case] = document(case, [self._sheet(row) for row in self._pages[case]])
+            self._documents[case] = document(case, [self._page_columns(row) for row in self._pages[case]])
         return self._documents[case]
 
     def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
@@ -172,10 +174,10 @@ class Dataset:
         """Where the data set's copy of a case's file lies; there is none of a file too large to be read."""
         return self.folder / Path(self._by_case[case].case.path).name
 
-    def entry(self, case: str) -> Entry:
+    def entry(self, case: str) -> LabelledDocument:
         return self._by_case[case]
 
-    def twins(self, alike: float = ALIKE) -> list[tuple[Entry, Entry]]:
+    def twins(self, alike: float = ALIKE) -> list[tuple[LabelledDocument, LabelledDocument]]:
         """Pairs of cases that say nearly the same, the later one first; `alike` is their Jaccard similarity or more."""
         return [
             (self._by_case[one], self._by_case[other]) for one, other in _twins(self.entries, self.documents(), alike).items()
@@ -203,7 +205,7 @@ class Dataset:
         return recognised / max(self.words, 1)
 
     @cached_property
-    def _by_case(self) -> dict[str, Entry]:
+    def _by_case(self) -> dict[str, LabelledDocument]:
         return {entry.case.id: entry for entry in self.chosen()}
 
     @cached_property
@@ -227,11 +229,11 @@ class Dataset:
         table = parquet.read_table(self.root / "words.parquet")
         return table["text"].to_pylist(), {name: table[name].to_numpy() for name in table.column_names if name != "text"}
 
-    def _sheet(self, row: Mapping[str, Any]) -> Sheet:
+    def _page_columns(self, row: Mapping[str, Any]) -> PageColumns:
         texts, columns = self._words
         part = slice(row["start"], row["start"] + row["words"])
         boxes = np.stack([columns[name][part] for name in ("x0", "y0", "x1", "y1")], axis=1).astype(np.float64)
-        return Sheet(
+        return PageColumns(
             width=row["width"],
             height=row["height"],
             turned=row["turned"],
@@ -263,9 +265,9 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _entries(
     folder: Path, files: Mapping[str, Path], rows: Mapping[str, Row], read: Sequence[Document | UnreadableDocument]
-) -> tuple[list[Entry], list[Document]]:
+) -> tuple[list[LabelledDocument], list[Document]]:
     """An entry for every file, and the documents that are kept: the readable ones, each once."""
-    entries: list[Entry] = []
+    entries: list[LabelledDocument] = []
     kept: list[Document] = []
     first: dict[str, str] = {}
     for (name, path), answer in zip(files.items(), read, strict=True):
@@ -273,7 +275,7 @@ def _entries(
         place = path.relative_to(folder).as_posix()
         sha256 = answer.sha256 if isinstance(answer, Document) else _id_of_unread(path)
         entries.append(
-            Entry(
+            LabelledDocument(
                 case=Case(sha256, place, row.day, row.segment),
                 split=row.split,
                 layout=row.layout,
@@ -292,7 +294,7 @@ def _entries(
 
 
 def _answer(
-    entries: list[Entry],
+    entries: list[LabelledDocument],
     kept: list[Document],
     files: Mapping[str, Path],
     rows: Mapping[str, Row],
@@ -310,7 +312,7 @@ def _answer(
         at = places.get(found.sha256)
         if at is None:
             case = Case(found.sha256, f"answers/{path.name}", row.day, row.segment)
-            entries.append(Entry(case, "train", "", row.fields, row.document_class, row.source))
+            entries.append(LabelledDocument(case, "train", "", row.fields, row.document_class, row.source))
             kept.append(found)
         elif (entry := entries[at]).split in ("train", "stream"):
             fields, document_class = {**entry.labels, **row.fields}, row.document_class or entry.document_class
@@ -328,12 +330,12 @@ def _id_of_unread(path: Path) -> str:
         return hashlib.sha256(path.name.encode()).hexdigest()
 
 
-def _with_twins(entries: list[Entry], kept: list[Document]) -> list[Entry]:
+def _with_twins(entries: list[LabelledDocument], kept: list[Document]) -> list[LabelledDocument]:
     twins = _twins(entries, kept, ALIKE)
     return [replace(entry, near_duplicate_of=twins.get(entry.case.id, "")) for entry in entries]
 
 
-def _twins(entries: Iterable[Entry], read: Iterable[Document], alike: float) -> dict[str, str]:
+def _twins(entries: Iterable[LabelledDocument], read: Iterable[Document], alike: float) -> dict[str, str]:
     """Case to the earliest one, by day, that says nearly the same."""
     days = {entry.case.id: entry.case.day or date.min for entry in entries}
     by_day = sorted(read, key=lambda each: (days[each.sha256], each.sha256))
@@ -341,7 +343,7 @@ def _twins(entries: Iterable[Entry], read: Iterable[Document], alike: float) -> 
     return {each.sha256: by_day[twin].sha256 for each, twin in zip(by_day, found, strict=True) if twin is not None}
 
 
-def _with_splits(entries: list[Entry]) -> list[Entry]:
+def _with_splits(entries: list[LabelledDocument]) -> list[LabelledDocument]:
     """Where labels.csv gives no split at all: by day, oldest first; cases without a day first, by their id, which is a hash."""
     if any(entry.split not in ("", "stream") for entry in entries):
         return [entry if entry.split else replace(entry, split="stream") for entry in entries]
@@ -392,7 +394,7 @@ def _copy(files: Iterable[Path], folder: Path) -> None:
                 shutil.copyfile(path, folder / path.name)
 
 
-def _write(staging: Path, entries: list[Entry], kept: list[Document], name: str, notes: Mapping[str, Any]) -> None:
+def _write(staging: Path, entries: list[LabelledDocument], kept: list[Document], name: str, notes: Mapping[str, Any]) -> None:
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
@@ -420,7 +422,7 @@ def _write(staging: Path, entries: list[Entry], kept: list[Document], name: str,
     (staging / "dataset.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def _version(entries: list[Entry], columns: Mapping[str, Any], pages: list[dict[str, Any]]) -> str:
+def _version(entries: list[LabelledDocument], columns: Mapping[str, Any], pages: list[dict[str, Any]]) -> str:
     """An id of what the data set says. Names of files and the order in which they were read do not count."""
     digest = hashlib.sha256()
     rows = [_plain(entry) | {"path": None, "duplicate_of": bool(entry.duplicate_of)} for entry in entries]
@@ -436,7 +438,7 @@ def _version(entries: list[Entry], columns: Mapping[str, Any], pages: list[dict[
     return digest.hexdigest()[:16]
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: LabelledDocument) -> dict[str, Any]:
     """A row of the manifest."""
     row, case = asdict(entry), entry.case
     del row["case"]
@@ -444,9 +446,9 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return {**known, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def _entry(row: dict[str, Any]) -> LabelledDocument:
     case = Case(row.pop("id"), row.pop("path"), row.pop("day"), row.pop("segment"))
-    return Entry(case=case, **row | {"labels": json.loads(row["labels"])})
+    return LabelledDocument(case=case, **row | {"labels": json.loads(row["labels"])})
 
 
 @contextmanager

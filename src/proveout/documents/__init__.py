@@ -6,9 +6,9 @@ Not covered: what the words mean, and what a file is called: a Document knows it
 """
 
 from proveout.documents.batch import read_many
+from proveout.documents.columns import lines
 from proveout.documents.files import MAX_BYTES, page_image, read, sha256_of
 from proveout.documents.originals import Originals
 from proveout.documents.pictures import page_png
-from proveout.documents.sheet import lines
 
 __all__ = ["MAX_BYTES", "Originals", "lines", "page_image", "page_png", "read", "read_many", "sha256_of"]

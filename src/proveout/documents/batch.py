@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from threading import Timer
 from typing import IO
 
-from proveout.documents import sheet
+from proveout.documents import columns
 from proveout.documents.files import sha256_of
 from proveout.documents.worker import FRAME
 from proveout.errors import UnreadableDocument
@@ -80,7 +80,7 @@ def _one(path: Path, cache: Path | None, free: "SimpleQueue[_Reader]") -> Docume
         with contextlib.suppress(OSError):  # the reader says why a file cannot be opened
             entry = cache / _reader_version() / f"{sha256_of(path)}.json"
     if entry is not None and (payload := _kept(entry)) is not None:
-        return sheet.from_json(payload)
+        return columns.from_json(payload)
     reader = free.get()
     try:
         answer = reader.read(path)
@@ -90,7 +90,7 @@ def _one(path: Path, cache: Path | None, free: "SimpleQueue[_Reader]") -> Docume
         return answer
     if entry is not None:
         _keep(entry, answer)
-    return sheet.from_json(answer)
+    return columns.from_json(answer)
 
 
 @once

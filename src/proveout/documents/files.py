@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from proveout.documents import ocr, plain_text, sheet, text_layer
+from proveout.documents import columns, ocr, plain_text, text_layer
+from proveout.documents.columns import PageColumns
 from proveout.errors import UnreadableDocument
 from proveout.records import Document, Page
 
@@ -40,7 +41,7 @@ def read(path: Path | str) -> Document:
     Raises UnreadableDocument with the reason: broken, empty, encrypted, oversized, without text, or of an unknown kind.
     """
     data = content(Path(path))
-    return sheet.document(hashlib.sha256(data).hexdigest(), list(sheets(data)))
+    return columns.document(hashlib.sha256(data).hexdigest(), list(pages(data)))
 
 
 def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image":
@@ -53,7 +54,7 @@ def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image
 
     data = content(Path(path))
     if isinstance(page, int):
-        turned = next(each.turned for number, each in enumerate(sheets(data)) if number == page)
+        turned = next(each.turned for number, each in enumerate(pages(data)) if number == page)
         return page_image(path, Page(page, 0, 0, (), turned), scale)
     quarter = round(page.turned / 90) * 90
     kind = kind_of(data)
@@ -102,33 +103,33 @@ def kind_of(data: bytes) -> Kind:
     raise UnreadableDocument("unknown kind of file; expected PDF, PNG, JPEG, TIFF or plain text in UTF-8")
 
 
-def sheets(data: bytes) -> Iterator[sheet.Sheet]:
+def pages(data: bytes) -> Iterator[PageColumns]:
     """The pages, one by one. Raises UnreadableDocument, after the last page too: where none has a word."""
     kind = kind_of(data)
     words = 0
-    for each in {"pdf": _pdf_sheets, "image": _image_sheets, "text": plain_text.pages}[kind](data):
+    for each in {"pdf": _pdf_pages, "image": _image_pages, "text": plain_text.pages}[kind](data):
         words += len(each.texts)
         yield each
     if not words:
         raise UnreadableDocument("no text on any page, not even by OCR; check whether the scan is blank")
 
 
-def _pdf_sheets(data: bytes) -> Iterator[sheet.Sheet]:
+def _pdf_pages(data: bytes) -> Iterator[PageColumns]:
     with _pdf(data) as pdf:
         for number in range(len(pdf)):
             page = pdf[number]
-            written = text_layer.page_sheet(page)
+            written = text_layer.read_page(page)
             yield written if text_layer.looks_read(written) and not text_layer.is_scan(page) else _scanned(page)
             page.close()
 
 
-def _scanned(page: Any) -> sheet.Sheet:
+def _scanned(page: Any) -> PageColumns:
     width, height = page.get_size()
     pixels = page.render(scale=ocr.READING_SIDE / max(width, height, 1.0)).to_numpy()
     return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
 
 
-def _image_sheets(data: bytes) -> Iterator[sheet.Sheet]:
+def _image_pages(data: bytes) -> Iterator[PageColumns]:
     for frame in _frames(data):
         pixels = np.asarray(_on_white(frame))[..., ::-1]
         yield ocr.read_picture(ocr.shrunk(np.ascontiguousarray(pixels)), *_points(frame))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proveout.documents.sheet import Floats, Sheet, sheet
+from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.records import Source
 
 Pixels = npt.NDArray[np.uint8]
@@ -38,15 +38,15 @@ class _Read:
     confidence: float
 
 
-def read_picture(pixels: Pixels, width: float, height: float) -> Sheet:
+def read_picture(pixels: Pixels, width: float, height: float) -> PageColumns:
     """The words of a picture (rows, columns, 3; blue first) that shows a page of `width` x `height` points.
 
-    The sheet's `turned` says how the page has to be turned to be read: quarters, and the skew.
+    `turned` says how the page has to be turned to be read: quarters, and the skew.
     """
     blank = pixels.max() == pixels.min()
     quads = np.zeros((0, 4, 2)) if blank else _lines_found(pixels)
     if not len(quads):
-        return sheet(width, height, [], np.zeros((0, 4)), source=Source.OCR)
+        return page_columns(width, height, [], np.zeros((0, 4)), source=Source.OCR)
     quarter, upright, quads, reads = _upright(pixels, quads)
     if quarter % 180:
         width, height = height, width
@@ -60,7 +60,7 @@ def read_picture(pixels: Pixels, width: float, height: float) -> Sheet:
             texts.append(word.text)
             boxes.append(_part(corners, word.start, word.end))
             sure.append(word.confidence)
-    return sheet(
+    return page_columns(
         width,
         height,
         texts,

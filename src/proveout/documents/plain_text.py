@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from proveout.documents.sheet import Sheet, sheet
+from proveout.documents.columns import PageColumns, page_columns
 from proveout.records import Source
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def is_text(data: bytes) -> bool:
     return not any(letter < " " and letter not in "\t\n\r\f" for letter in text)
 
 
-def pages(data: bytes) -> Iterator[Sheet]:
+def pages(data: bytes) -> Iterator[PageColumns]:
     """The pages of a text. A form feed starts a page, and so does every line after the sixtieth."""
     for part in data.decode("utf-8-sig").split("\f"):
         rows = [row.expandtabs(8) for row in part.splitlines()]
@@ -42,7 +42,7 @@ def pages(data: bytes) -> Iterator[Sheet]:
             yield _page(rows[start : start + LINES])
 
 
-def picture(page: Sheet, scale: float) -> "Image":
+def picture(page: PageColumns, scale: float) -> "Image":
     """A page drawn: the words where their boxes are."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -53,7 +53,7 @@ def picture(page: Sheet, scale: float) -> "Image":
     return image
 
 
-def _page(rows: list[str]) -> Sheet:
+def _page(rows: list[str]) -> PageColumns:
     texts: list[str] = []
     boxes: list[tuple[float, float, float, float]] = []
     for row, line in enumerate(rows):
@@ -65,4 +65,4 @@ def _page(rows: list[str]) -> Sheet:
             boxes.append((x, y, x + len(text) * LETTER, y + LINE))
             column += len(text)
     width = max(612.0, MARGIN * 2 + max((len(row) for row in rows), default=0) * LETTER)
-    return sheet(width, 792.0, texts, np.array(boxes, dtype=np.float64).reshape(-1, 4), source=Source.PLAIN_TEXT)
+    return page_columns(width, 792.0, texts, np.array(boxes, dtype=np.float64).reshape(-1, 4), source=Source.PLAIN_TEXT)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from proveout.documents.sheet import Floats, Sheet, sheet
+from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.errors import UnreadableDocument
 from proveout.records import Source
 
@@ -24,7 +24,7 @@ SCAN_SHARE = 0.8  # of the page's area: a picture that covers more is the page
 _BLOCK = 4096  # character boxes asked for at once
 
 
-def page_sheet(page: Any) -> Sheet:
+def read_page(page: Any) -> PageColumns:
     """The words of a pypdfium2 page, without OCR.
 
     Raises UnreadableDocument for a page with more than MAX_CHARACTERS.
@@ -47,13 +47,13 @@ def page_sheet(page: Any) -> Sheet:
     middle_x, middle_y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
     on_page = (middle_x >= 0) & (middle_x <= width) & (middle_y >= 0) & (middle_y <= height)
     texts = [text[a:b] for a, b in zip(starts[on_page].tolist(), ends[on_page].tolist(), strict=True)]
-    return sheet(width, height, texts, boxes[on_page], source=Source.TEXT_LAYER, turned=turn)
+    return page_columns(width, height, texts, boxes[on_page], source=Source.TEXT_LAYER, turned=turn)
 
 
-def looks_read(words: Sheet) -> bool:
+def looks_read(words: PageColumns) -> bool:
     """Whether the text layer can be what the page shows: it has words, and most of them are made of known letters.
 
-    >>> looks_read(sheet(612, 792, ["\\ufffd\\ufffd", "\\ue001\\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
+    >>> looks_read(page_columns(612, 792, ["\\ufffd\\ufffd", "\\ue001\\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
     False
     """
     text = "".join(words.texts)

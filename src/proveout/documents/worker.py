@@ -30,16 +30,16 @@ def main() -> None:
 
 
 def _answer(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
-    from proveout.documents import files, sheet
+    from proveout.documents import columns, files
     from proveout.errors import UnreadableDocument
 
     try:
         data = files.content(path)
         pages = []
-        for page in files.sheets(data):
+        for page in files.pages(data):
             pages.append(page)
             _send(out, b"b", b"")
-        return b"d", sheet.to_json(hashlib.sha256(data).hexdigest(), pages)
+        return b"d", columns.to_json(hashlib.sha256(data).hexdigest(), pages)
     except UnreadableDocument as error:
         return b"r", str(error).encode()
     except Exception as error:

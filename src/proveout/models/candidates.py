@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proveout.models.cells import NOWHERE, Cells
+from proveout.models.text_segments import NOWHERE, TextSegments
 from proveout.records import Box, Kind, Word
 from proveout.values import cents_of, day_of, plain, plain_name
 
@@ -39,28 +39,28 @@ _PHONE = re.compile(r"\(?\d{3}\)?[\s.-]*\d{3}[.-]\d{4}")
 class Candidate:
     text: str  # as printed
     key: str  # the same for candidates with the same value
-    cell: int  # index into the cells
-    start: int  # characters of the cell's text
+    segment: int  # index into the segments
+    start: int  # characters of the segment's text
     end: int
     page: int
     box: Box
 
 
-def candidates_of(cells: Cells, kind: Kind, label_phrases: Sequence[str] = ()) -> list[Candidate]:
+def candidates_of(segments: TextSegments, kind: Kind, label_phrases: Sequence[str] = ()) -> list[Candidate]:
     """Candidates in reading order. Of a value that is printed often, the first and the last occurrences are kept.
 
-    `label_phrases` are cut off a name that follows one in the same cell.
+    `label_phrases` are cut off a name that follows one in the same segment.
     """
     found = {"date": _dates, "amount": _amounts, "number": _numbers}
-    spans = _names(cells, label_phrases) if kind == "name" else found[kind](cells)
-    return _thinned([_candidate(cells, *span) for span in spans])
+    spans = _names(segments, label_phrases) if kind == "name" else found[kind](segments)
+    return _thinned([_candidate(segments, *span) for span in spans])
 
 
-Span = tuple[int, int, int, str, str]  # cell, start, end, text, key
+Span = tuple[int, int, int, str, str]  # segment, start, end, text, key
 
 
-def _dates(cells: Cells) -> Iterator[Span]:
-    for at, text in enumerate(cells.texts):
+def _dates(segments: TextSegments) -> Iterator[Span]:
+    for at, text in enumerate(segments.texts):
         if sum(map(str.isdigit, text)) < 3:
             continue
         for found in _DATE.finditer(text):
@@ -69,8 +69,8 @@ def _dates(cells: Cells) -> Iterator[Span]:
                 yield at, found.start(), found.end(), found[0], day.isoformat()
 
 
-def _amounts(cells: Cells) -> Iterator[Span]:
-    for at, text in enumerate(cells.texts):
+def _amounts(segments: TextSegments) -> Iterator[Span]:
+    for at, text in enumerate(segments.texts):
         if not any(map(str.isdigit, text)):
             continue
         for found in _AMOUNT.finditer(text):
@@ -79,8 +79,8 @@ def _amounts(cells: Cells) -> Iterator[Span]:
                 yield at, found.start(), found.end(), found[0].strip(), str(cents)
 
 
-def _numbers(cells: Cells) -> Iterator[Span]:
-    for at, text in enumerate(cells.texts):
+def _numbers(segments: TextSegments) -> Iterator[Span]:
+    for at, text in enumerate(segments.texts):
         if sum(map(str.isdigit, text)) < 3:
             continue
         taken = [found.span() for pattern in (_DATE, _PHONE, _AMOUNT) for found in pattern.finditer(text)]
@@ -91,21 +91,23 @@ def _numbers(cells: Cells) -> Iterator[Span]:
             yield at, start, end, found[0], plain(found[0])
 
 
-def _names(cells: Cells, label_phrases: Sequence[str]) -> Iterator[Span]:
+def _names(segments: TextSegments, label_phrases: Sequence[str]) -> Iterator[Span]:
     """Names of the first page: who a document is about stands at its front, or it is nobody's."""
     leading = _leading(label_phrases)
-    named = [at for at, text in enumerate(cells.texts) if cells.wordy[at] and len(text) <= _LONGEST_NAME and text[-1] != ":"]
-    front = [at for at in named if cells.page[at] == 0]
+    named = [
+        at for at, text in enumerate(segments.texts) if segments.wordy[at] and len(text) <= _LONGEST_NAME and text[-1] != ":"
+    ]
+    front = [at for at in named if segments.page[at] == 0]
     for at in front if len(front) >= FEW_NAMES else named[: FEW_NAMES * 10]:
-        text = cells.texts[at]
+        text = segments.texts[at]
         start = found.end() if (found := leading.match(text)) else 0
         key = plain_name(text[start:])
         if len(key) < 3:
             continue
         yield at, start, len(text), text[start:], key
-        below = int(cells.below[at])
-        if below != NOWHERE and _continues(cells, at, below):
-            whole = f"{text[start:]} {cells.texts[below]}"
+        below = int(segments.below[at])
+        if below != NOWHERE and _continues(segments, at, below):
+            whole = f"{text[start:]} {segments.texts[below]}"
             yield at, start, len(text), whole, plain_name(whole)
 
 
@@ -114,22 +116,22 @@ def _leading(label_phrases: Sequence[str]) -> re.Pattern[str]:
     return re.compile(rf"(?:{phrases})(?:\s*[:#]\s*|\s+)(?=\S)" if phrases else r"(?!)", re.IGNORECASE)
 
 
-def _continues(cells: Cells, at: int, below: int) -> bool:
-    """Whether the cell below reads on: close under this one, from the same left edge, alone or unlabelled."""
-    x0, _, _, y1 = cells.boxes[at]
-    height = cells.boxes[at][3] - cells.boxes[at][1]
-    text = cells.texts[below]
-    near = abs(cells.boxes[below][0] - x0) < height and cells.boxes[below][1] - y1 < 0.6 * height
-    indented_less = cells.boxes[below][0] <= x0 + 1 and cells.boxes[below][1] - y1 < 0.6 * height
+def _continues(segments: TextSegments, at: int, below: int) -> bool:
+    """Whether the segment below reads on: close under this one, from the same left edge, alone or unlabelled."""
+    x0, _, _, y1 = segments.boxes[at]
+    height = segments.boxes[at][3] - segments.boxes[at][1]
+    text = segments.texts[below]
+    near = abs(segments.boxes[below][0] - x0) < height and segments.boxes[below][1] - y1 < 0.6 * height
+    indented_less = segments.boxes[below][0] <= x0 + 1 and segments.boxes[below][1] - y1 < 0.6 * height
     return bool((near or indented_less) and len(text) <= 40 and not text.endswith(":"))
 
 
-def _candidate(cells: Cells, cell: int, start: int, end: int, text: str, key: str) -> Candidate:
-    return Candidate(text, key, cell, start, end, int(cells.page[cell]), _box(cells.words[cell], start, end))
+def _candidate(segments: TextSegments, segment: int, start: int, end: int, text: str, key: str) -> Candidate:
+    return Candidate(text, key, segment, start, end, int(segments.page[segment]), _box(segments.words[segment], start, end))
 
 
 def _box(words: tuple[Word, ...], start: int, end: int) -> Box:
-    """Around the words that hold these characters of the cell's text (words joined by one space)."""
+    """Around the words that hold these characters of the segment's text (words joined by one space)."""
     if len(words) == 1:
         return words[0].box
     inside, at = [], 0

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proveout.models.cells import Cells
-from proveout.models.labels import Labels
+from proveout.models.label_phrases import LabelPhrases
+from proveout.models.text_segments import TextSegments
 
 Floats = npt.NDArray[np.float64]
 
-HEADING_FROM = 0.8  # similarity from which a cell counts as a heading
+HEADING_FROM = 0.8  # similarity from which a segment counts as a heading
 CLEAR = 2.0  # headings by which one class leads: stronger than a label that may be guessed from a title
 NOTHING_SAID = 1.0  # log odds of the last class on a page that says nothing
 HEADING_WEIGHT = 2.0  # log odds of one heading before anything was learned
@@ -37,7 +37,7 @@ _SEEN_IN = 3  # documents in which a word must occur to be learned from
 @dataclass
 class Classes:
     names: tuple[str, ...]
-    headings: Labels
+    headings: LabelPhrases
     phrases: tuple[str, ...]  # all headings
     heading_class: tuple[int, ...]  # of each phrase
     whole: bool = False  # the whole text is read; otherwise page 1, and a phrase has to be a heading there
@@ -49,39 +49,39 @@ class Classes:
         """From the prompts alone: class name to its headings, the last class being that of everything else."""
         names = tuple(headings)
         phrases = [(at, phrase) for at, each in enumerate(headings.values()) for phrase in each]
-        labels = Labels({str(n): [phrase] for n, (_, phrase) in enumerate(phrases)})
+        labels = LabelPhrases({str(n): [phrase] for n, (_, phrase) in enumerate(phrases)})
         return cls(names, labels, tuple(phrase for _, phrase in phrases), tuple(at for at, _ in phrases), whole)
 
-    def learn(self, pages: Sequence[Cells], told: Sequence[str], guessed: bool = True) -> "Classes":
+    def learn(self, pages: Sequence[TextSegments], told: Sequence[str], guessed: bool = True) -> "Classes":
         """Learn from labelled pages; "" is no label. Headings correct labels that may be `guessed`. Deterministic."""
-        counts = Counter(word for cells in pages for word in self._words(cells))
+        counts = Counter(word for segments in pages for word in self._words(segments))
         common = [word for word, n in counts.items() if _SEEN_IN <= n < 0.95 * len(pages)]
         words = tuple(sorted(sorted(common, key=lambda word: (-counts[word], word))[:_MOST_WORDS]))
         made = replace(self, words=words)
-        seen = np.array([made._inputs(cells) for cells in pages]).reshape(len(pages), -1)
+        seen = np.array([made._inputs(segments) for segments in pages]).reshape(len(pages), -1)
         meant = self._corrected if guessed else self._told
         wanted = np.array([meant(row, name) for row, name in zip(seen, told, strict=True)], dtype=int)
         made.weights = made._fit(seen[wanted >= 0], wanted[wanted >= 0], _PENALTY if guessed else _PENALTY_TOLD)
         return made
 
-    def tell(self, cells: Cells) -> tuple[str, float]:
+    def tell(self, segments: TextSegments) -> tuple[str, float]:
         """The class and its probability."""
-        scores = self._inputs(cells) @ self._weights
+        scores = self._inputs(segments) @ self._weights
         scores[-1] += NOTHING_SAID
         odds = np.exp(scores - scores.max())
         best = int(odds.argmax())
         return self.names[best], float(odds[best] / odds.sum())
 
-    def speaks(self, cells: Cells, name: str) -> list[tuple[float, str, list[int]]]:
-        """What in a document speaks for a class, in log odds against the strongest other, and the cells where it stands.
+    def speaks(self, segments: TextSegments, name: str) -> list[tuple[float, str, list[int]]]:
+        """What in a document speaks for a class, in log odds against the strongest other, and the segments where it stands.
 
         The strongest first; what speaks against the class is negative and comes last.
         """
-        inputs, at = self._inputs(cells), self.names.index(name)
+        inputs, at = self._inputs(segments), self.names.index(name)
         others = np.delete(inputs @ self._weights, at)
         rival = int(np.delete(np.arange(len(self.names)), at)[others.argmax()])
         odds = inputs * (self._weights[:, at] - self._weights[:, rival])
-        found = [(float(odds[n]), self.texts[n], self._places(cells, n)) for n in np.flatnonzero(odds).tolist()]
+        found = [(float(odds[n]), self.texts[n], self._places(segments, n)) for n in np.flatnonzero(odds).tolist()]
         return sorted(found, key=lambda said: -said[0])
 
     @property
@@ -105,27 +105,29 @@ class Classes:
             found[text] += each
         return dict(found)
 
-    def _inputs(self, cells: Cells) -> Floats:
-        likeness = [self._likeness(cells.texts[at]) for at in self._read(cells) if cells.wordy[at]]
+    def _inputs(self, segments: TextSegments) -> Floats:
+        likeness = [self._likeness(segments.texts[at]) for at in self._read(segments) if segments.wordy[at]]
         best = np.max(likeness, axis=0) if likeness else np.zeros(len(self.heading_class))
         if self.whole:
-            best = np.maximum(best, [any(True for _ in _standing(cells, phrase)) for phrase in self.phrases])
-        said = self._words(cells)
+            best = np.maximum(best, [any(True for _ in _standing(segments, phrase)) for phrase in self.phrases])
+        said = self._words(segments)
         words = np.array([word in said for word in self.words], dtype=np.float64)
         return np.concatenate([np.maximum(best - HEADING_FROM, 0) / (1 - HEADING_FROM), WORD_WEIGHT * words])
 
-    def _read(self, cells: Cells) -> list[int]:
-        return [at for at in range(len(cells.texts)) if self.whole or cells.page[at] == 0]
+    def _read(self, segments: TextSegments) -> list[int]:
+        return [at for at in range(len(segments.texts)) if self.whole or segments.page[at] == 0]
 
-    def _words(self, cells: Cells) -> frozenset[str]:
-        return _words_of(" ".join(cells.texts[at] for at in self._read(cells)))
+    def _words(self, segments: TextSegments) -> frozenset[str]:
+        return _words_of(" ".join(segments.texts[at] for at in self._read(segments)))
 
-    def _places(self, cells: Cells, n: int) -> list[int]:
-        """The cells in which a phrase or a word stands."""
+    def _places(self, segments: TextSegments, n: int) -> list[int]:
+        """The segments in which a phrase or a word stands."""
         if n >= len(self.phrases):
-            return [at for at in self._read(cells) if self.texts[n] in _words_of(cells.texts[at])]
-        like = [at for at in self._read(cells) if cells.wordy[at] and self._likeness(cells.texts[at])[n] > HEADING_FROM]
-        return like or (list(_standing(cells, self.phrases[n])) if self.whole else [])
+            return [at for at in self._read(segments) if self.texts[n] in _words_of(segments.texts[at])]
+        like = [
+            at for at in self._read(segments) if segments.wordy[at] and self._likeness(segments.texts[at])[n] > HEADING_FROM
+        ]
+        return like or (list(_standing(segments, self.phrases[n])) if self.whole else [])
 
     def _likeness(self, text: str) -> Floats:
         """Of each heading: 1 also for a text that begins with it, where it has several words."""
@@ -190,9 +192,9 @@ def _words_of(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"[a-z]{3,}", text.lower()))
 
 
-def _standing(cells: Cells, phrase: str) -> Iterator[int]:
-    """The cells in which a phrase begins, word by word as it is written; it may go on in the next cell."""
-    starts = list(accumulate((len(text) + 1 for text in cells.texts[:-1]), initial=0))
+def _standing(segments: TextSegments, phrase: str) -> Iterator[int]:
+    """The segments in which a phrase begins, word by word as it is written; it may go on in the next segment."""
+    starts = list(accumulate((len(text) + 1 for text in segments.texts[:-1]), initial=0))
     wanted = r"\s+".join(re.escape(word) for word in phrase.lower().split())
-    for found in re.finditer(rf"(?<!\w){wanted}(?!\w)", " ".join(cells.texts).lower()):
+    for found in re.finditer(rf"(?<!\w){wanted}(?!\w)", " ".join(segments.texts).lower()):
         yield bisect_right(starts, found.start()) - 1

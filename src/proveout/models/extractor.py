@@ -20,12 +20,12 @@ import numpy.typing as npt
 from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models import flags, ranker, wording
-from proveout.models.cells import Cells
 from proveout.models.classes import Classes
-from proveout.models.experience import Experience, Floats, Known, Learning, Signature, signatures_of
-from proveout.models.features import Evidence, Reading, reading_of
-from proveout.models.labels import Labels
+from proveout.models.features import CandidateFeatures, DocumentFeatures, document_features
+from proveout.models.label_phrases import LabelPhrases
+from proveout.models.layout_statistics import Floats, Known, LayoutStatistics, Learning, Signature, signatures_of
 from proveout.models.ranker import Choice, Groups, Ranker, Settings
+from proveout.models.text_segments import TextSegments
 from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Place
@@ -46,7 +46,7 @@ class Extractor:
         ranges: Sequence[tuple[str, str]],
         prompts: Mapping[str, Any],
         classes: Classes,
-        experience: Experience,
+        statistics: LayoutStatistics,
         rankers: Mapping[str, Ranker],
         settings: Settings,
         trained_on: Mapping[str, Any],
@@ -55,7 +55,7 @@ class Extractor:
     ) -> None:
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
         self.deductions = tuple(deductions)
-        self.experience, self.rankers, self.settings, self.trained_on = experience, dict(rankers), settings, trained_on
+        self.statistics, self.rankers, self.settings, self.trained_on = statistics, dict(rankers), settings, trained_on
         self.flags = dict(flags or {})
         self.reader = _Reader.of(kinds, prompts, self.deductions)
 
@@ -105,8 +105,8 @@ class Extractor:
             kinds,
             ranges,
             plain,
-            headings.learn([reading.cells for reading in readings], guessed),
-            Experience.from_plain(learning.as_plain()),
+            headings.learn([reading.segments for reading in readings], guessed),
+            LayoutStatistics.from_plain(learning.as_plain()),
             rankers,
             settings,
             trained_on,
@@ -119,9 +119,9 @@ class Extractor:
         """What each document says, in their order. One document's answer never depends on another's."""
         return [self._extraction(self.reader.read(document)) for document in documents]
 
-    def _extraction(self, reading: Reading) -> Extraction:
+    def _extraction(self, reading: DocumentFeatures) -> Extraction:
         signatures = {kind: signatures_of(evidence) for kind, evidence in reading.kinds.items()}
-        nearest = self.experience.nearest(reading.marks)
+        nearest = self.statistics.nearest(reading.marks)
         printed = _printed(self.kinds)
         choices = {name: self._choices(name, reading, signatures[kind], nearest) for name, kind in printed.items()}
         for first, last in self.ranges:
@@ -134,36 +134,36 @@ class Extractor:
             for name, each in choices.items()
             if each and each[0].score >= _NONE_BELOW
         }
-        found |= {name: said for name, flag in self.flags.items() if (said := _answered(flag, reading.cells))}
-        document_class, confidence = self.classes.tell(reading.cells)
+        found |= {name: said for name, flag in self.flags.items() if (said := _answered(flag, reading.segments))}
+        document_class, confidence = self.classes.tell(reading.segments)
         answered = {name: found[name] for name in self.kinds if name in found}
         return Extraction(reading.sha256, document_class, confidence, answered, {"familiar": familiar})
 
     def _choices(
-        self, name: str, reading: Reading, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
+        self, name: str, reading: DocumentFeatures, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
     ) -> list[Choice]:
         if name not in self.rankers:
             return []
         evidence = reading.kinds[self.kinds[name]]
-        learned = self.experience.columns(name, signatures, nearest)
+        learned = self.statistics.columns(name, signatures, nearest)
         inputs = ranker.columns(evidence, self.reader.groups[name], learned)
         return ranker.choose(evidence, self.rankers[name].probabilities(inputs))
 
     def _as_shown(
-        self, name: str, signatures: Sequence[Signature], reading: Reading, choices: Sequence[Choice]
+        self, name: str, signatures: Sequence[Signature], reading: DocumentFeatures, choices: Sequence[Choice]
     ) -> list[Choice]:
         """First what stands where a person put this field right on this form. Its score stays: a low one asks again."""
         candidates = reading.kinds[self.kinds[name]].candidates
-        texts = {candidates[at].text for at in self.experience.shown(name, signatures, reading.marks)}
+        texts = {candidates[at].text for at in self.statistics.shown(name, signatures, reading.marks)}
         return sorted(choices, key=lambda choice: candidates[choice.candidate].text not in texts)
 
-    def _proposal(self, name: str, reading: Reading, choices: Sequence[Choice], familiar: float) -> ScoredValue:
+    def _proposal(self, name: str, reading: DocumentFeatures, choices: Sequence[Choice], familiar: float) -> ScoredValue:
         kind = self.kinds[name]
         evidence, best = reading.kinds[kind], choices[0]
         candidate = evidence.candidates[best.candidate]
         second = choices[1].score if len(choices) > 1 else 0.0
         groups = self.reader.groups[name]
-        pros, cons = wording.reasons(reading.cells, evidence, choices, groups, kind, familiar)
+        pros, cons = wording.reasons(reading.segments, evidence, choices, groups, kind, familiar)
         alone = best.score - second > CLEAR
         return ScoredValue(
             text=candidate.text,
@@ -184,7 +184,7 @@ class Extractor:
         return self._but(prompts=told, trained_on={**self.trained_on, "prompts": prompts.version})
 
     def taught(self, corrected: Sequence[Correction]) -> "Extractor":
-        """The same extractor with more experience: what a person corrected helps the next document of that form at once.
+        """The same extractor with more statistics: what a person corrected helps the next document of that form at once.
 
         Rankers, classes, flags and thresholds stay; a build makes of it what they can learn.
         """
@@ -193,7 +193,7 @@ class Extractor:
         ordered = sorted(corrected, key=lambda one: one.content.id)
         readings = [self.reader.read(cast(Document, one.content)) for one in ordered]
         more = _learn(readings, [one.labels for one in ordered], _printed(self.kinds))
-        return self._but(experience=self.experience.with_more(more, [one.wrong for one in ordered]))
+        return self._but(statistics=self.statistics.with_more(more, [one.wrong for one in ordered]))
 
     def _but(self, **changed: Any) -> "Extractor":
         made = copy(self)
@@ -221,25 +221,25 @@ class Extractor:
         """Raises BadModel for a folder that is foreign, damaged, or written by a newer version."""
         manifest, files = _open(Path(folder))
         try:
-            prompts, state = json.loads(files["prompts.json"]), json.loads(files["experience.json"])
+            prompts, state = json.loads(files["prompts.json"]), json.loads(files["statistics.json"])
             classes = Classes.of(prompts["classes"]).with_plain(json.loads(files["classes.json"]))
             kinds = dict(manifest["kinds"])
             rankers = {n: Ranker.from_text(files[f"ranker.{n}.txt"].decode()) for n in kinds if f"ranker.{n}.txt" in files}
             settings = Settings(**manifest["settings"])
             ranges = [(first, last) for first, last in manifest["ranges"]]
             deductions = [float(share) for share in manifest["deductions"]]
-            experience = Experience.from_plain(state)
+            statistics = LayoutStatistics.from_plain(state)
             told = {name: prompts["fields"][name] for name in kinds if f"flag.{name}.json" in files}
             learned = {name: _flag(each).with_plain(json.loads(files[f"flag.{name}.json"])) for name, each in told.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise BadModel(f"{folder}: its files do not fit together ({error}); build the model again") from error
-        return cls(kinds, ranges, prompts, classes, experience, rankers, settings, manifest["trained_on"], learned, deductions)
+        return cls(kinds, ranges, prompts, classes, statistics, rankers, settings, manifest["trained_on"], learned, deductions)
 
     def _files(self) -> dict[str, bytes]:
         return {
             "prompts.json": _json(self.prompts),
             "classes.json": _json(self.classes.as_plain()),
-            "experience.json": _json(self.experience.as_plain()),
+            "statistics.json": _json(self.statistics.as_plain()),
             **{f"ranker.{name}.txt": each.as_text().encode() for name, each in self.rankers.items()},
             **{f"flag.{name}.json": _json(each.as_plain()) for name, each in self.flags.items()},
         }
@@ -283,7 +283,7 @@ class _Reader:
         groups: dict[str, list[str]] = {}
         for name in kinds:
             groups[name], groups[f"not {name}"] = described[name]["labels"], described[name]["not_labels"]
-        self.labels = Labels(groups)
+        self.labels = LabelPhrases(groups)
         order = list(groups)
         self.groups = {
             name: Groups(
@@ -304,8 +304,8 @@ class _Reader:
         """The one reader of these kinds and prompts, with what it has read."""
         return _reader(_json(dict(kinds)), _json(prompts), tuple(deductions))
 
-    def _read(self, document: Document) -> Reading:
-        return reading_of(document, self.kinds, self.labels, self.phrases, self.name_labels, self.deductions)
+    def _read(self, document: Document) -> DocumentFeatures:
+        return document_features(document, self.kinds, self.labels, self.phrases, self.name_labels, self.deductions)
 
 
 @lru_cache(2)
@@ -323,36 +323,39 @@ def _flag(told: Mapping[str, Sequence[str]]) -> Classes:
 
 
 def _learn_flags(
-    readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds: Mapping[str, Kind], prompts: Mapping[str, Any]
+    readings: Sequence[DocumentFeatures],
+    told: Sequence[Mapping[str, str]],
+    kinds: Mapping[str, Kind],
+    prompts: Mapping[str, Any],
 ) -> dict[str, Classes]:
     """Each flag that somebody answered, from the documents for which it was."""
     learned = {}
     for name in (name for name, kind in kinds.items() if kind == "flag"):
         answers = [str(value_of("flag", row[name])) if says("flag", row.get(name, "")) else "" for row in told]
         if any(answers):
-            known = [(reading.cells, said) for reading, said in zip(readings, answers, strict=True) if said]
+            known = [(reading.segments, said) for reading, said in zip(readings, answers, strict=True) if said]
             flag = _flag(prompts["fields"][name])
-            learned[name] = flag.learn([cells for cells, _ in known], [said for _, said in known], guessed=False)
+            learned[name] = flag.learn([segments for segments, _ in known], [said for _, said in known], guessed=False)
     return learned
 
 
-def _answered(flag: Classes, cells: Cells) -> ScoredValue | None:
-    said = flags.answer(flag, cells)
+def _answered(flag: Classes, segments: TextSegments) -> ScoredValue | None:
+    said = flags.answer(flag, segments)
     if said is None:
         return None
-    x0, y0, _, _ = cells.boxes[list(said.cells)].min(axis=0).tolist()
-    _, _, x1, y1 = cells.boxes[list(said.cells)].max(axis=0).tolist()
+    x0, y0, _, _ = segments.boxes[list(said.segments)].min(axis=0).tolist()
+    _, _, x1, y1 = segments.boxes[list(said.segments)].max(axis=0).tolist()
     return ScoredValue(
         text=said.text,
         value=said.text,
         score=round(said.score, 6),
-        place=Place(int(cells.page[said.cells[0]]), Box(x0, y0, x1, y1)),
+        place=Place(int(segments.page[said.segments[0]]), Box(x0, y0, x1, y1)),
         speaks_for=said.speaks_for or ((ALONE,) if 2 * said.score - 1 > CLEAR else ()),
         speaks_against=said.speaks_against or (() if 2 * said.score - 1 > CLEAR else (RIVAL,)),
     )
 
 
-def _learn(readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds: Mapping[str, Kind]) -> Learning:
+def _learn(readings: Sequence[DocumentFeatures], told: Sequence[Mapping[str, str]], kinds: Mapping[str, Kind]) -> Learning:
     signatures = [{kind: signatures_of(evidence) for kind, evidence in reading.kinds.items()} for reading in readings]
     known = {
         name: [
@@ -364,7 +367,7 @@ def _learn(readings: Sequence[Reading], told: Sequence[Mapping[str, str]], kinds
     return Learning([reading.marks for reading in readings], known)
 
 
-def _right(kind: Kind, evidence: Evidence, gold: str) -> npt.NDArray[np.bool_]:
+def _right(kind: Kind, evidence: CandidateFeatures, gold: str) -> npt.NDArray[np.bool_]:
     if not says(kind, gold):
         return np.zeros(len(evidence.candidates), dtype=bool)
     texts = {candidate.text for candidate in evidence.candidates}

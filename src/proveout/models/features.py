@@ -1,6 +1,6 @@
 """What can be said of a candidate without having learned anything: place, neighbours, and its part in the document.
 
-`evidence_of` gives one matrix for each kind. What was learned from documents is added by `memory`.
+`candidate_features` gives one matrix for each kind. What was learned from documents is added by `memory`.
 Not covered: title, received, layout, file name. A Document has none of them.
 """
 
@@ -16,21 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from proveout.models.candidates import Candidate, candidates_of
-from proveout.models.cells import NOWHERE, Cells, cells_of
-from proveout.models.labels import Labels, compact
+from proveout.models.label_phrases import LabelPhrases, compact
+from proveout.models.text_segments import NOWHERE, TextSegments, text_segments
 from proveout.records import Document, Kind
 
 Floats = npt.NDArray[np.float64]
 
 SLOTS = ("near", "left", "above", "heading", "row", "right", "below")  # where a neighbour stands
-_PREFIX = 40  # characters before the value in its own cell that are read
+_PREFIX = 40  # characters before the value in its own segment that are read
 _DIGITS = re.compile(r"\d+")
 _SHAPELESS = re.compile(r"[^a-z0#$%]")
 _JOINS_RANGE = re.compile(r"\s*(?:-|–|—|to|thru|through|/)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CandidateFeatures:
     """Everything known about the candidates of one kind in one document."""
 
     candidates: list[Candidate]
@@ -41,13 +41,13 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Reading:
+class DocumentFeatures:
     """One document, read for every kind."""
 
     sha256: str
-    cells: Cells
+    segments: TextSegments
     marks: frozenset[str]  # wordy texts of the first page: what the document's form looks like
-    kinds: Mapping[Kind, Evidence]
+    kinds: Mapping[Kind, CandidateFeatures]
     words: frozenset[str]
 
 
@@ -61,78 +61,80 @@ def shape(text: str) -> str:
     return _SHAPELESS.sub("", _DIGITS.sub("0", text.lower()))[:40]
 
 
-def reading_of(
+def document_features(
     document: Document,
     kinds: Sequence[Kind],
-    labels: Labels,
+    labels: LabelPhrases,
     phrases: Sequence[str],
     names: Sequence[str],
     deductions: Sequence[float] = (),
-) -> Reading:
-    cells = cells_of(document, phrases)
-    front = [at for at in range(len(cells.texts)) if cells.page[at] == 0 and cells.wordy[at]]
-    marks = frozenset(compact(cells.texts[at]) for at in front) - {""}
-    words = frozenset(word for at in front for word in re.findall(r"[a-z]{3,}", cells.texts[at].lower()))
-    found = {kind: evidence_of(cells, kind, labels, names, deductions) for kind in dict.fromkeys(kinds)}
-    return Reading(document.sha256, cells, marks, found, words)
+) -> DocumentFeatures:
+    segments = text_segments(document, phrases)
+    front = [at for at in range(len(segments.texts)) if segments.page[at] == 0 and segments.wordy[at]]
+    marks = frozenset(compact(segments.texts[at]) for at in front) - {""}
+    words = frozenset(word for at in front for word in re.findall(r"[a-z]{3,}", segments.texts[at].lower()))
+    found = {kind: candidate_features(segments, kind, labels, names, deductions) for kind in dict.fromkeys(kinds)}
+    return DocumentFeatures(document.sha256, segments, marks, found, words)
 
 
-def evidence_of(cells: Cells, kind: Kind, labels: Labels, names: Sequence[str], deductions: Sequence[float] = ()) -> Evidence:
-    candidates = candidates_of(cells, kind, names)
-    neighbours = [_neighbours(cells, candidate) for candidate in candidates]
-    columns: dict[str, Floats] = {**_place(cells, candidates), **_repetition(candidates)}
-    columns |= _amounts(cells, candidates, deductions) if kind == "amount" else _OWN[kind](cells, candidates)
+def candidate_features(
+    segments: TextSegments, kind: Kind, labels: LabelPhrases, names: Sequence[str], deductions: Sequence[float] = ()
+) -> CandidateFeatures:
+    candidates = candidates_of(segments, kind, names)
+    neighbours = [_neighbours(segments, candidate) for candidate in candidates]
+    columns: dict[str, Floats] = {**_place(segments, candidates), **_repetition(candidates)}
+    columns |= _amounts(segments, candidates, deductions) if kind == "amount" else _OWN[kind](segments, candidates)
     base = np.stack(list(columns.values()), axis=1) if candidates else np.zeros((0, len(columns)))
     similar = np.array([[labels.similarity(text) for text in each] for each in neighbours])
     similar = similar.reshape(len(candidates), len(SLOTS), len(labels.groups))
     for at, candidate in enumerate(candidates):  # "Advertiser | Name: | One Nation": the two labels are one
-        near = _label_before(cells, candidate.cell)
+        near = _label_before(segments, candidate.segment)
         if near and neighbours[at][0] != near:
             np.maximum(similar[at, 0], labels.similarity(f"{near} {neighbours[at][0]}"), out=similar[at, 0])
-    return Evidence(candidates, tuple(columns), base.astype(np.float64), neighbours, similar)
+    return CandidateFeatures(candidates, tuple(columns), base.astype(np.float64), neighbours, similar)
 
 
-def _label_before(cells: Cells, at: int) -> str:
+def _label_before(segments: TextSegments, at: int) -> str:
     """The label to the left of the nearest one on the left."""
-    near = int(cells.label_left[at])
-    before = int(cells.label_left[near]) if near != NOWHERE else NOWHERE
-    return cells.texts[before] if before != NOWHERE else ""
+    near = int(segments.label_left[at])
+    before = int(segments.label_left[near]) if near != NOWHERE else NOWHERE
+    return segments.texts[before] if before != NOWHERE else ""
 
 
-def _neighbours(cells: Cells, candidate: Candidate) -> tuple[str, ...]:
-    at, text = candidate.cell, cells.texts[candidate.cell]
+def _neighbours(segments: TextSegments, candidate: Candidate) -> tuple[str, ...]:
+    at, text = candidate.segment, segments.texts[candidate.segment]
     before, after = text[: candidate.start].strip()[-_PREFIX:], text[candidate.end :].strip()[:_PREFIX]
 
     def of(index: int) -> str:
-        return cells.texts[index] if index != NOWHERE else ""
+        return segments.texts[index] if index != NOWHERE else ""
 
     said_before = sum(map(str.isalpha, before)) >= 3
     return (
-        before if said_before else of(int(cells.label_left[at])),
-        before or of(int(cells.left[at])),
-        of(int(cells.above[at])),
-        of(int(cells.heading[at])),
-        of(int(cells.row[at])),
-        after or of(int(cells.right[at])),
-        of(int(cells.below[at])),
+        before if said_before else of(int(segments.label_left[at])),
+        before or of(int(segments.left[at])),
+        of(int(segments.above[at])),
+        of(int(segments.heading[at])),
+        of(int(segments.row[at])),
+        after or of(int(segments.right[at])),
+        of(int(segments.below[at])),
     )
 
 
-def _place(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
-    at = np.array([candidate.cell for candidate in candidates], dtype=int)
-    sizes = cells.sizes[at]
-    pages = float(cells.page.max() + 1) if len(cells.page) else 1.0
-    heights = cells.boxes[:, 3] - cells.boxes[:, 1]
+def _place(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    at = np.array([candidate.segment for candidate in candidates], dtype=int)
+    sizes = segments.sizes[at]
+    pages = float(segments.page.max() + 1) if len(segments.page) else 1.0
+    heights = segments.boxes[:, 3] - segments.boxes[:, 1]
     usual = float(np.median(heights)) if len(heights) else 1.0
     own = np.array([(c.box.x0, c.box.y0, c.box.x1, c.box.y1) for c in candidates]).reshape(-1, 4)
-    page = cells.page[at]
-    line, lines = cells.line[at], float(cells.line.max() + 1) if len(cells.line) else 1.0
+    page = segments.page[at]
+    line, lines = segments.line[at], float(segments.line.max() + 1) if len(segments.line) else 1.0
     in_line = Counter(line.tolist())
     right_edge = np.round(own[:, 2] / 3)
     in_column = Counter(zip(page.tolist(), right_edge.tolist(), strict=True))
-    left_gap = np.where(cells.left[at] != NOWHERE, own[:, 0] - cells.boxes[cells.left[at], 2], 999.0)
-    above_gap = np.where(cells.above[at] != NOWHERE, own[:, 1] - cells.boxes[cells.above[at], 3], 999.0)
-    heading_gap = np.where(cells.heading[at] != NOWHERE, own[:, 1] - cells.boxes[cells.heading[at], 3], 999.0)
+    left_gap = np.where(segments.left[at] != NOWHERE, own[:, 0] - segments.boxes[segments.left[at], 2], 999.0)
+    above_gap = np.where(segments.above[at] != NOWHERE, own[:, 1] - segments.boxes[segments.above[at], 3], 999.0)
+    heading_gap = np.where(segments.heading[at] != NOWHERE, own[:, 1] - segments.boxes[segments.heading[at], 3], 999.0)
     return {
         "page": page.astype(float),
         "pages_left": pages - 1 - page,
@@ -143,12 +145,12 @@ def _place(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
         "through_document": line / lines,
         "height": (own[:, 3] - own[:, 1]) / max(usual, 0.1),
         "starts_at": np.array([float(c.start) for c in candidates]),
-        "ends_before": np.array([float(len(cells.texts[c.cell]) - c.end) for c in candidates]),
+        "ends_before": np.array([float(len(segments.texts[c.segment]) - c.end) for c in candidates]),
         "left_gap": np.minimum(left_gap / max(usual, 0.1), 50),
         "above_gap": np.minimum(above_gap / max(usual, 0.1), 50),
         "heading_gap": np.minimum(heading_gap / max(usual, 0.1), 80),
-        "left_edge": (cells.left[at] == NOWHERE).astype(float),
-        "right_edge": (cells.right[at] == NOWHERE).astype(float),
+        "left_edge": (segments.left[at] == NOWHERE).astype(float),
+        "right_edge": (segments.right[at] == NOWHERE).astype(float),
         "in_line": np.array([float(in_line[each]) for each in line.tolist()]),
         "in_column": np.array([float(in_column[each]) for each in zip(page.tolist(), right_edge.tolist(), strict=True)]),
     }
@@ -173,12 +175,12 @@ def _repetition(candidates: Sequence[Candidate]) -> dict[str, Floats]:
     }
 
 
-def _dates(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+def _dates(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     days = np.array([date.fromisoformat(c.key).toordinal() for c in candidates], dtype=float)
     partner = np.full(len(candidates), np.nan)
     role = np.zeros(len(candidates))
     for at in range(len(candidates) - 1):
-        if _is_range(cells, candidates[at], candidates[at + 1]) and days[at] <= days[at + 1] and role[at] != 2:
+        if _is_range(segments, candidates[at], candidates[at + 1]) and days[at] <= days[at + 1] and role[at] != 2:
             role[at], role[at + 1] = 1, 2
             partner[at], partner[at + 1] = days[at + 1], days[at]
     length = np.where(role > 0, np.abs(partner - days), -1.0)
@@ -203,15 +205,15 @@ def _dates(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     }
 
 
-def _is_range(cells: Cells, one: Candidate, other: Candidate) -> bool:
-    if one.cell == other.cell:
-        return bool(_JOINS_RANGE.fullmatch(cells.texts[one.cell][one.end : other.start]))
-    beside = cells.right[one.cell] == other.cell
-    joins = _JOINS_RANGE.fullmatch(cells.texts[one.cell][one.end :] + cells.texts[other.cell][: other.start])
+def _is_range(segments: TextSegments, one: Candidate, other: Candidate) -> bool:
+    if one.segment == other.segment:
+        return bool(_JOINS_RANGE.fullmatch(segments.texts[one.segment][one.end : other.start]))
+    beside = segments.right[one.segment] == other.segment
+    joins = _JOINS_RANGE.fullmatch(segments.texts[one.segment][one.end :] + segments.texts[other.segment][: other.start])
     return bool(beside and joins)
 
 
-def _amounts(cells: Cells, candidates: Sequence[Candidate], deductions: Sequence[float]) -> dict[str, Floats]:
+def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions: Sequence[float]) -> dict[str, Floats]:
     """`deductions`: shares that are printed as taken off an amount beside it, as the mission says."""
     cents = np.array([float(c.key) for c in candidates])
     money = np.array(
@@ -233,7 +235,7 @@ def _amounts(cells: Cells, candidates: Sequence[Candidate], deductions: Sequence
         [any(has(v / (1 - share) + d) for share in deductions for d in (0, -0.5, 0.5)) and v > 100 for v in cents], dtype=float
     )
     rank = len(real) - np.searchsorted(real, cents, side="right").astype(float)
-    column, total, before = _sums(cells, candidates, cents)
+    column, total, before = _sums(segments, candidates, cents)
     return {
         "log": np.log10(cents + 1),
         "of_largest": cents / max(high, 1.0),
@@ -252,7 +254,7 @@ def _amounts(cells: Cells, candidates: Sequence[Candidate], deductions: Sequence
     }
 
 
-def _sums(cells: Cells, candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
+def _sums(segments: TextSegments, candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
     """Whether an amount is the sum of amounts over it in its column; of such a column through all pages; how many."""
     columns: dict[int, list[int]] = {}
     exact, total, before = np.zeros(len(cents)), np.zeros(len(cents)), np.zeros(len(cents))
@@ -275,7 +277,7 @@ def _sums(cells: Cells, candidates: Sequence[Candidate], cents: Floats) -> tuple
     return exact, total, before
 
 
-def _numbers(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+def _numbers(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     keys = [candidate.key for candidate in candidates]
     stems = Counter(candidate.text.rsplit("-", 1)[0].lower() for candidate in candidates if "-" in candidate.text)
     known = set(keys)
@@ -293,37 +295,37 @@ def _numbers(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]
         "extended": np.array([float(stems[key]) for key in keys]),
         "year": np.array([float(bool(re.fullmatch(r"(?:19|20)\d\d", c.text))) for c in candidates]),
         "zero_first": np.array([float(c.text[0] == "0") for c in candidates]),
-        "after_state": np.array([float(bool(re.search(r"[A-Z]{2}\s*$", _before(cells, c)))) for c in candidates]),
+        "after_state": np.array([float(bool(re.search(r"[A-Z]{2}\s*$", _before(segments, c)))) for c in candidates]),
         "dashes": np.array([float(c.text.count("-")) for c in candidates]),
         "letter_first": np.array([float(c.text[0].isalpha()) for c in candidates]),
-        "bracket": np.array([float(_before(cells, c).endswith("(")) for c in candidates]),
+        "bracket": np.array([float(_before(segments, c).endswith("(")) for c in candidates]),
     }
 
 
-def _before(cells: Cells, candidate: Candidate) -> str:
-    text = cells.texts[candidate.cell][: candidate.start]
-    left = int(cells.left[candidate.cell])
-    return text if text.strip() or left == NOWHERE else cells.texts[left]
+def _before(segments: TextSegments, candidate: Candidate) -> str:
+    text = segments.texts[candidate.segment][: candidate.start]
+    left = int(segments.left[candidate.segment])
+    return text if text.strip() or left == NOWHERE else segments.texts[left]
 
 
 _OPEN_END = re.compile(r"(?:\b(?:for|to|of|the|and|in|by|on|at|a|de|la|re)|[&/,+-])\s*$", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b[A-Z]{2}\s+\d{5}|\b(?:street|st|ave|avenue|suite|ste|floor|fl|box|blvd|road|rd)\b\.?", re.IGNORECASE)
 
 
-def _names(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+def _names(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     tokens = [frozenset(re.findall(r"[a-z]{3,}", c.text.lower())) for c in candidates]
     cells_tokens = [
-        frozenset(re.findall(r"[a-z]{4,}", text.lower())) for text, w in zip(cells.texts, cells.wordy, strict=True) if w
+        frozenset(re.findall(r"[a-z]{4,}", text.lower())) for text, w in zip(segments.texts, segments.wordy, strict=True) if w
     ]
     spread = Counter(token for each in cells_tokens for token in each)
     shared = [max((spread[t] for t in own if len(t) > 3), default=0) for own in tokens]
     mean = [float(np.mean([spread[t] for t in own if len(t) > 3] or [0])) for own in tokens]
     letters = [max(sum(map(str.isalpha, c.text)), 1) for c in candidates]
     pages: dict[str, set[int]] = {}
-    for text, page in zip(cells.texts, cells.page.tolist(), strict=True):
+    for text, page in zip(segments.texts, segments.page.tolist(), strict=True):
         pages.setdefault(text, set()).add(page)
     return {
-        "on_pages": np.array([float(len(pages[cells.texts[c.cell]])) for c in candidates]),
+        "on_pages": np.array([float(len(pages[segments.texts[c.segment]])) for c in candidates]),
         "characters": np.array([float(len(c.text)) for c in candidates]),
         "words": np.array([float(c.text.count(" ") + 1) for c in candidates]),
         "capitals": np.array([sum(map(str.isupper, c.text)) / n for c, n in zip(candidates, letters, strict=True)]),
@@ -335,7 +337,7 @@ def _names(cells: Cells, candidates: Sequence[Candidate]) -> dict[str, Floats]:
         "shared_words": np.array([math.log1p(n) for n in shared]),
         "mean_shared": np.array([math.log1p(n) for n in mean]),
         "open_end": np.array([float(bool(_OPEN_END.search(c.text))) for c in candidates]),
-        "open_fold": np.array([float(bool(_OPEN_END.search(cells.texts[c.cell]))) for c in candidates]),
+        "open_fold": np.array([float(bool(_OPEN_END.search(segments.texts[c.segment]))) for c in candidates]),
         "joined": np.array([float(c.end - c.start < len(c.text)) for c in candidates]),
     }
 

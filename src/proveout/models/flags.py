@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proveout.models.cells import Cells
 from proveout.models.classes import Classes
+from proveout.models.text_segments import TextSegments
 
 HEARD = 0.4  # log odds from which a line is worth telling a person: 10 points in the middle
 UNSURE = 0.75
@@ -20,10 +20,10 @@ _LONGEST = 60  # characters of one
 
 
 @dataclass(frozen=True)
-class Answer:
+class FlagAnswer:
     text: str  # yes or no
     score: float  # probability, 0.5..1, raw
-    cells: tuple[int, ...]  # where it stands: the cell that says most for it, or all of page 1 where none does
+    segments: tuple[int, ...]  # where it stands: the segment that says most for it, or all of page 1 where none does
     speaks_for: tuple[str, ...]
     speaks_against: tuple[str, ...]
 
@@ -33,15 +33,17 @@ def flag_of(labels: Sequence[str], not_labels: Sequence[str]) -> Classes:
     return Classes.of({"yes": labels, "no": not_labels}, whole=True)
 
 
-def answer(flag: Classes, cells: Cells) -> Answer | None:
+def answer(flag: Classes, segments: TextSegments) -> FlagAnswer | None:
     """What a document says to a flag, and because of what."""
-    if not cells.texts:
+    if not segments.texts:
         return None
-    text, score = flag.tell(cells)
+    text, score = flag.tell(segments)
     other = "no" if text == "yes" else "yes"
-    weight: defaultdict[int, float] = defaultdict(float)  # of each cell, in log odds
-    quoted: dict[int, str] = {}  # the phrase of the prompts in a cell that says most there, on the side that the cell is on
-    said = flag.speaks(cells, text)
+    weight: defaultdict[int, float] = defaultdict(float)  # of each segment, in log odds
+    quoted: dict[
+        int, str
+    ] = {}  # the phrase of the prompts in a segment that says most there, on the side that the segment is on
+    said = flag.speaks(segments, text)
     for odds, _, places in said:
         for at in places:
             weight[at] += odds
@@ -51,16 +53,16 @@ def answer(flag: Classes, cells: Cells) -> Answer | None:
     strongest = sorted(weight, key=lambda at: (-weight[at], at))
     pros = [at for at in strongest if weight[at] >= HEARD]
     cons = [at for at in reversed(strongest) if weight[at] <= -HEARD]
-    front = tuple(at for at, page in enumerate(cells.page.tolist()) if page == cells.page[0])
-    return Answer(
+    front = tuple(at for at, page in enumerate(segments.page.tolist()) if page == segments.page[0])
+    return FlagAnswer(
         text,
         score,
-        cells=tuple(pros[:1]) or front,
-        speaks_for=_quotes(cells, quoted, pros) or (f"{'too little' if cons else 'nothing'} in it speaks for {other}",),
-        speaks_against=_quotes(cells, quoted, cons) or ((f"{other} is nearly as likely",) if score < UNSURE else ()),
+        segments=tuple(pros[:1]) or front,
+        speaks_for=_quotes(segments, quoted, pros) or (f"{'too little' if cons else 'nothing'} in it speaks for {other}",),
+        speaks_against=_quotes(segments, quoted, cons) or ((f"{other} is nearly as likely",) if score < UNSURE else ()),
     )
 
 
-def _quotes(cells: Cells, quoted: dict[int, str], places: Iterable[int]) -> tuple[str, ...]:
-    texts = dict.fromkeys(quoted.get(at, cells.texts[at]) for at in places)
+def _quotes(segments: TextSegments, quoted: dict[int, str], places: Iterable[int]) -> tuple[str, ...]:
+    texts = dict.fromkeys(quoted.get(at, segments.texts[at]) for at in places)
     return tuple(f"says “{text if len(text) <= _LONGEST else f'{text[:_LONGEST].rstrip()}…'}”" for text in list(texts)[:_MOST])

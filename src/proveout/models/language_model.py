@@ -46,7 +46,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelReply:
     """What the model made of one document, and the calls that it took."""
 
     extraction: Extraction
@@ -83,17 +83,17 @@ class LanguageModelTier:
     def extract(self, contents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
         return [reading.extraction for reading in self.read_many(contents, configs)]
 
-    def read(self, document: Document) -> Reading:
+    def read(self, document: Document) -> ModelReply:
         return self.read_many([document])[0]
 
-    def read_many(self, documents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[Reading]:
+    def read_many(self, documents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[ModelReply]:
         """One reading for each document, in their order; a call that fails is an abstention with its reason."""
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(min(AT_ONCE, max(1, len(documents)))) as pool:
             return list(pool.map(self._read, documents, cast("Any", configs) or [None] * len(documents)))
 
-    def _read(self, document: Document, config: "RunnableConfig | None" = None) -> Reading:
+    def _read(self, document: Document, config: "RunnableConfig | None" = None) -> ModelReply:
         messages: list[Any] = list(self.prompts.messages(printed(document), schema_of(self.mission)))
         calls: list[Call] = []
         said = _Said("", {}, ())
@@ -114,7 +114,7 @@ class LanguageModelTier:
         name, confidence = (said.document_class, BARE) if known else ("", 0.0)
         dollars = sum(call.dollars for call in calls)
         extraction = Extraction(document.sha256, name, confidence, said.fields, dollars=dollars, refused=said.problems)
-        return Reading(extraction, tuple(calls))
+        return ModelReply(extraction, tuple(calls))
 
     def _call(self, messages: Sequence[Any], config: "RunnableConfig | None") -> tuple[str, Call]:
         began = time.perf_counter()

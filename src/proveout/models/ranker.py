@@ -1,4 +1,4 @@
-"""Rank the candidates of one field: boosted trees over place, neighbours, labels and experience.
+"""Rank the candidates of one field: boosted trees over place, neighbours, labels and statistics.
 
 `probabilities` scores candidates; `choose` turns them into one score a value, with what stands against it.
 """
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proveout.errors import BadModel
-from proveout.models import experience
-from proveout.models.features import SLOTS, Evidence
+from proveout.models import layout_statistics
+from proveout.models.features import SLOTS, CandidateFeatures
 
 if TYPE_CHECKING:
     import lightgbm
@@ -27,8 +27,8 @@ LABEL_COLUMNS = (
     *("close_label", "close_leads", "close_margin"),  # without chance likeness and with distance
 )
 RELATIVE_LABELS = ("label_best", "label_leads", "label_margin", "close_leads", "close_margin")
-RELATIVE = [experience.COLUMNS.index(f"rate_{slot}") for slot in ("near", "above", "heading", "row", "own")]
-RELATIVE.append(experience.COLUMNS.index("form_match"))
+RELATIVE = [layout_statistics.COLUMNS.index(f"rate_{slot}") for slot in ("near", "above", "heading", "row", "own")]
+RELATIVE.append(layout_statistics.COLUMNS.index("form_match"))
 CHANCE = 0.4  # likeness of unrelated labels
 FADES = 8.0  # lines, over which a label above loses two thirds of its say
 NEAREST = 4  # the first slots, where a label stands: near, left, above, heading
@@ -51,14 +51,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Groups:
-    """Where a field's label phrases are among the columns of Evidence.similar."""
+    """Where a field's label phrases are among the columns of CandidateFeatures.similar."""
 
     labels: int
     not_labels: int
     others: tuple[int, ...]  # labels of fields of another kind
 
 
-def columns(evidence: Evidence, groups: Groups, learned: Floats) -> Floats:
+def columns(evidence: CandidateFeatures, groups: Groups, learned: Floats) -> Floats:
     """All that the trees see of each candidate, (candidates, `names(...)`)."""
     if not evidence.candidates:
         return np.zeros((0, len(names(evidence))))
@@ -84,15 +84,15 @@ def _beyond_chance(likeness: Floats) -> Floats:
     return beyond
 
 
-def names(evidence: Evidence) -> tuple[str, ...]:
+def names(evidence: CandidateFeatures) -> tuple[str, ...]:
     """What the columns are called, in their order."""
     return (
         *evidence.names,
         *(f"label_{slot}" for slot in SLOTS),
         *(f"not_label_{slot}" for slot in SLOTS),
         *LABEL_COLUMNS,
-        *experience.COLUMNS,
-        *(f"{name}_below_best" for name in (*(experience.COLUMNS[at] for at in RELATIVE), *RELATIVE_LABELS)),
+        *layout_statistics.COLUMNS,
+        *(f"{name}_below_best" for name in (*(layout_statistics.COLUMNS[at] for at in RELATIVE), *RELATIVE_LABELS)),
     )
 
 
@@ -164,7 +164,7 @@ class Choice:
     score: float  # 0..1, among all values and the possibility that none is right
 
 
-def choose(evidence: Evidence, probabilities: Floats) -> list[Choice]:
+def choose(evidence: CandidateFeatures, probabilities: Floats) -> list[Choice]:
     """The different values of a document, the likeliest first. Ties keep reading order."""
     best: dict[str, int] = {}
     for at, candidate in enumerate(evidence.candidates):
@@ -177,7 +177,7 @@ def choose(evidence: Evidence, probabilities: Floats) -> list[Choice]:
     return sorted(found, key=lambda choice: (-choice.score, choice.candidate))
 
 
-def choose_range(evidence: Evidence, first: list[Choice], last: list[Choice]) -> tuple[list[Choice], list[Choice]]:
+def choose_range(evidence: CandidateFeatures, first: list[Choice], last: list[Choice]) -> tuple[list[Choice], list[Choice]]:
     """Choose the two ends of a range together: each end's score becomes its share of all pairs.
 
     A pair that is printed as a range counts in full, another pair less, and one that ends before it begins hardly.

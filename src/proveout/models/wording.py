@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from proveout.models.cells import Cells
-from proveout.models.features import SLOTS, Evidence
+from proveout.models.features import SLOTS, CandidateFeatures
 from proveout.models.ranker import Choice, Groups
+from proveout.models.text_segments import TextSegments
 from proveout.records import Kind
 
 LIKE, PLACES = (
@@ -18,7 +18,7 @@ _MOST = 4  # phrases
 
 
 def reasons(
-    cells: Cells, evidence: Evidence, choices: Sequence[Choice], groups: Groups, kind: Kind, familiar: float
+    segments: TextSegments, evidence: CandidateFeatures, choices: Sequence[Choice], groups: Groups, kind: Kind, familiar: float
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Phrases for and against the first choice, the strongest first."""
     at = choices[0].candidate
@@ -27,7 +27,7 @@ def reasons(
     cons = [
         *_runner_up(evidence, choices),
         *_labels(evidence, at, groups.not_labels, but=groups.labels),
-        *_doubts(cells, evidence, at),
+        *_doubts(segments, evidence, at),
     ]
     if familiar < _NEW_FORM:
         cons.append("a form unlike all that were learned from")
@@ -36,7 +36,7 @@ def reasons(
     return tuple(pros[:_MOST]), tuple(cons[:_MOST])
 
 
-def _labels(evidence: Evidence, at: int, group: int, but: int | None = None) -> list[str]:
+def _labels(evidence: CandidateFeatures, at: int, group: int, but: int | None = None) -> list[str]:
     """Where phrases of a group stand; `but` leaves out texts that are nearer to another group."""
     found = []
     for slot, place in PLACES.items():
@@ -71,7 +71,7 @@ def _repeated(said: dict[str, float]) -> list[str]:
     return [f"printed {said['times']:.0f} times"] if said["times"] > 1 else []
 
 
-def _runner_up(evidence: Evidence, choices: Sequence[Choice]) -> list[str]:
+def _runner_up(evidence: CandidateFeatures, choices: Sequence[Choice]) -> list[str]:
     if len(choices) < 2 or choices[1].score < _CLOSE * choices[0].score:
         return []
     other = choices[1].candidate
@@ -79,9 +79,9 @@ def _runner_up(evidence: Evidence, choices: Sequence[Choice]) -> list[str]:
     return [f"the runner-up “{_short(f'{label} {evidence.candidates[other].text}'.strip())}” scores {choices[1].score:.2f}"]
 
 
-def _doubts(cells: Cells, evidence: Evidence, at: int) -> list[str]:
+def _doubts(segments: TextSegments, evidence: CandidateFeatures, at: int) -> list[str]:
     candidate = evidence.candidates[at]
-    sure = min(word.confidence for word in cells.words[candidate.cell])
+    sure = min(word.confidence for word in segments.words[candidate.segment])
     return [f"the recogniser was unsure of it ({sure:.2f})"] if sure < _UNSURE else []
 
 

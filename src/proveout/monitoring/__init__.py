@@ -16,7 +16,7 @@ import numpy as np
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts, load
-from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
+from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.wording import Moment
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alerts",
+    "Condition",
     "Disparity",
     "Drift",
-    "Event",
     "Example",
     "FieldPerformance",
     "Findings",

@@ -18,7 +18,7 @@ import numpy as np
 
 from proveout.monitoring.alerts import DriftAlerts, WindowAlerts
 from proveout.monitoring.features import is_number
-from proveout.monitoring.findings import Drift, Event, Example, Test, Window
+from proveout.monitoring.findings import Condition, Drift, Example, Test, Window
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, ks_distance, ks_p
 from proveout.monitoring.wording import Moment, value_said
 
@@ -86,7 +86,7 @@ def _numbers(column: str, reference: "Series", current: "Series", windows: Seque
                 continue
             distance, at = ks_distance(before, after)
             more = np.searchsorted(after, at, "right") / len(after) > np.searchsorted(before, at, "right") / len(before)
-            event = Event(column, "at most" if more else "above", at)
+            event = Condition(column, "at most" if more else "above", at)
             yield Test(column, last, size, ks_p(distance, len(before), len(after)), distance, event)
 
 
@@ -108,7 +108,7 @@ def _categories(column: str, reference: "Series", current: "Series", windows: Se
             shift = after[tested] / m - before[tested] / n
             best = min(range(len(tested)), key=lambda i: (float(f"{p_values[i]:.6g}"), -shift[i]))  # tied: what rises
             p = p_values[best] * (len(tested) if len(names) > 2 else 1)  # with two categories both tests are the same
-            best_event = Event(column, "is", str(names[tested[best]]))
+            best_event = Condition(column, "is", str(names[tested[best]]))
             yield Test(column, last, size, min(1.0, p), abs(float(shift[best])), best_event)
 
 

@@ -26,7 +26,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Event:
+class Condition:
     """Something that is true of a case or not, such as `gross_amount above 4,200`. Drift is a change of its share."""
 
     column: str
@@ -35,7 +35,7 @@ class Event:
 
     def __str__(self) -> str:
         """
-        >>> print(Event("gross_amount", "above", 4200.0))
+        >>> print(Condition("gross_amount", "above", 4200.0))
         cases with a gross_amount above 4,200
         """
         return event_said(self.column, self.relation, self.value)
@@ -64,7 +64,7 @@ class Drift:
     """One column whose distribution is another one than in the reference."""
 
     what: str
-    event: Event  # the single event whose share changed most
+    event: Condition  # the single event whose share changed most
     since: Moment
     since_between: tuple[Moment, Moment]  # those that are nearly as likely
     until: Moment | None  # None: it lasts to the end of the log
@@ -105,7 +105,7 @@ class Test:
     windows: int  # how many together
     p: float  # corrected
     effect: float
-    event: Event
+    event: Condition
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from proveout.evaluation import Objective
 from proveout.monitoring.bias import GAP
-from proveout.monitoring.findings import Disparity, Drift, Event, Example, FieldPerformance, Findings, Window
+from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
 from proveout.monitoring.wording import Moment, capital, changed_said, column_said, day_said, group_said, listed, sure
 
@@ -197,7 +197,7 @@ def _untested(found: Findings, column: str) -> str:
     return f"always the same: {values.pop()}" if len(values) == 1 else "too few values or cases"
 
 
-def _shares(found: Findings, event: Event) -> Iterator[tuple[Window, float, int, int]]:
+def _shares(found: Findings, event: Condition) -> Iterator[tuple[Window, float, int, int]]:
     """Of every window with values: the share of the event, how often it was true, and of how many."""
     true, place = event.holds(found.features), 0
     for window in found.windows:
@@ -231,7 +231,7 @@ def strip(found: Findings, one: Drift) -> str:
     return f'<svg viewBox="0 0 160 36" width="160" height="36" role="img" aria-label="{said}">{"".join(bars)}{line}</svg>'
 
 
-def share_plot(found: Findings, event: Event, since: Moment | None = None) -> str:
+def share_plot(found: Findings, event: Condition, since: Moment | None = None) -> str:
     """SVG: the share of the event in every window with its 95 % interval, the reference as a band, the change as a line."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
 

@@ -5,7 +5,7 @@ LangChain's `BaseRetriever`. Texts become vectors by `Encoder`, live in Chroma, 
 """
 
 from proveout.retrieval.encoder import Encoder
-from proveout.retrieval.memory import Memory, Record, without_numbers
+from proveout.retrieval.memory import Memory, MemoryRecord, without_numbers
 from proveout.retrieval.passages import Passage, Passages
 
-__all__ = ["Encoder", "Memory", "Passage", "Passages", "Record", "without_numbers"]
+__all__ = ["Encoder", "Memory", "MemoryRecord", "Passage", "Passages", "without_numbers"]

@@ -21,8 +21,8 @@ from proveout.retrieval.ranking import Keywords, best, reciprocal_rank_fusion
 if TYPE_CHECKING:
     from proveout.retrieval.chroma import Collection
 
-Way = Literal["vectors", "keywords"]
-BOTH: tuple[Way, ...] = ("vectors", "keywords")
+Method = Literal["vectors", "keywords"]
+BOTH: tuple[Method, ...] = ("vectors", "keywords")
 DEPTH = 50  # of each ranking that is fused
 SPARE = 14  # float32 picks so many more than float64 orders: beyond them its last digit decides nothing
 QUICK_ABOVE = 4096  # vectors; below, comparing all of them takes no longer than comparing their signs
@@ -30,7 +30,7 @@ RESCORED = 600  # vectors whose signs agree most; of 9,000 product titles 200 ho
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexedText:
     meaning: str  # what the encoder reads
     words: str  # what the keyword search reads
     chain: str  # hash of this and of everything before it
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Hit:
     row: int
     similarity: float  # cosine, -1..1
     score: float  # of the fused ranking
@@ -62,20 +62,20 @@ class Index:
     def vectors(self) -> Vectors:
         return self._vectors[: len(self)]
 
-    def fill(self, entries: Sequence[Entry], known: Vectors | None = None) -> None:
+    def fill(self, entries: Sequence[IndexedText], known: Vectors | None = None) -> None:
         """Take all entries of an empty index; vectors come from the collection, else from `known`, else from the encoder."""
         chain = [entry.chain for entry in entries]
         stored = self._open().read(chain) if self._place else np.empty((0, WIDTH), dtype=np.float32)
         at_hand = known if known is not None and len(known) > len(stored) else stored
         self._append(entries, np.concatenate([at_hand, self._encode(entries[len(at_hand) :])]), stored=len(stored))
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, entries: Sequence[IndexedText]) -> None:
         self._append(entries, self._encode(entries), stored=0)
 
-    def _encode(self, entries: Sequence[Entry]) -> Vectors:
+    def _encode(self, entries: Sequence[IndexedText]) -> Vectors:
         return self.encoder.encode([entry.meaning for entry in entries])
 
-    def _append(self, entries: Sequence[Entry], vectors: Vectors, stored: int) -> None:
+    def _append(self, entries: Sequence[IndexedText], vectors: Vectors, stored: int) -> None:
         start = len(self)
         if start + len(entries) > len(self._vectors):
             grown = np.empty((max(start + len(entries), 2 * len(self._vectors)), WIDTH), dtype=np.float32)
@@ -110,8 +110,8 @@ class Index:
         words: str,
         k: int,
         allowed: NDArray[np.bool_],
-        ways: Sequence[Way] = BOTH,
-    ) -> list[Found]:
+        ways: Sequence[Method] = BOTH,
+    ) -> list[Hit]:
         """The k best of the first len(allowed) texts, as if no other had ever been added."""
         rankings = []
         if "vectors" in ways:
@@ -120,7 +120,7 @@ class Index:
             rankings.append(best(self._keywords.scores(words, len(allowed)), allowed, max(k, DEPTH)))
         fused = reciprocal_rank_fusion(rankings)[:k]
         cosines = self._cosines(vector, [row for row, _ in fused])
-        return [Found(row, float(cosine), score) for (row, score), cosine in zip(fused, cosines, strict=True)]
+        return [Hit(row, float(cosine), score) for (row, score), cosine in zip(fused, cosines, strict=True)]
 
     def _nearest(self, vector: NDArray[np.float32], allowed: NDArray[np.bool_], count: int) -> list[int]:
         """The nearest allowed rows: many by a quick measure, these ordered by their cosines."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from proveout.errors import StaleIndex
 from proveout.records import Content, SimilarCase, Value
 from proveout.retrieval.encoder import Encoder
-from proveout.retrieval.index import BOTH, Entry, Found, Index, Way
+from proveout.retrieval.index import BOTH, Hit, Index, IndexedText, Method
 from proveout.values import written
 
 NEARLY = 0.97  # share of words two texts have in common when they are one document; next month's order has up to 0.93
@@ -33,7 +33,7 @@ KEPT = 4096  # vectors of recent queries, 6 MB: a batch is searched for similar 
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class MemoryRecord:
     """What was said of a case, by a person (a label) or by the agent (a decision)."""
 
     case: str
@@ -69,7 +69,7 @@ class Memory:
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder = folder
         self._index = index
-        self._records: list[Record] = []
+        self._records: list[MemoryRecord] = []
         self._chain: list[str] = []
         self._valid_to = array("q")  # record i is its case's answer for positions i + 1 .. valid_to[i]
         self._answer: dict[str, int] = {}  # case: the record that counts now
@@ -115,17 +115,17 @@ class Memory:
             said = f"its first {position} records have id {self.id(position)}, expected {id}"
             raise StaleIndex(f"{self.folder}: {said}; restore the records.jsonl that belongs to it")
 
-    def records(self, position: int | None = None) -> tuple[Record, ...]:
+    def records(self, position: int | None = None) -> tuple[MemoryRecord, ...]:
         """Every record before the position, in order."""
         return tuple(self._records[: self.position if position is None else position])
 
-    def answer(self, case: str, position: int | None = None) -> Record | None:
+    def answer(self, case: str, position: int | None = None) -> MemoryRecord | None:
         """What counts of a case at a position."""
         allowed = self._allowed(position)
         found = [row for row in self._with.get(("", case), ()) if row < len(allowed) and allowed[row]]
         return self._records[found[-1]] if found else None
 
-    def corrections(self, position: int | None = None) -> list[tuple[Record, frozenset[str]]]:
+    def corrections(self, position: int | None = None) -> list[tuple[MemoryRecord, frozenset[str]]]:
         """What people answered otherwise than the agent had decided before, with the fields that differ, oldest first."""
         found = []
         for row in np.flatnonzero(self._allowed(position)).tolist():
@@ -136,7 +136,7 @@ class Memory:
                 found.append((answer, wrong))
         return found
 
-    def add(self, records: Iterable[Record]) -> int:
+    def add(self, records: Iterable[MemoryRecord]) -> int:
         """Append what is new and return the position. On disk before it can be found; safe to repeat after a crash."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "records.jsonl").open("a+b") as file:
@@ -157,7 +157,7 @@ class Memory:
         return self.position
 
     def search(
-        self, text: str | Content, k: int = 5, position: int | None = None, ways: Sequence[Way] = BOTH
+        self, text: str | Content, k: int = 5, position: int | None = None, ways: Sequence[Method] = BOTH
     ) -> tuple[SimilarCase, ...]:
         """The k most similar past cases, best first; a document is never similar to itself."""
         return self.search_many([text], k, position, ways)[0]
@@ -167,7 +167,7 @@ class Memory:
         texts: Sequence[str | Content],
         k: int = 5,
         position: int | None = None,
-        ways: Sequence[Way] = BOTH,
+        ways: Sequence[Method] = BOTH,
     ) -> list[tuple[SimilarCase, ...]]:
         """`search` for each text; an answer does not depend on the others."""
         allowed = self._allowed(position)
@@ -201,7 +201,7 @@ class Memory:
                 return f"case {past.case[:12]} has nearly the same text ({share:.0%} of the words)"
         return ""
 
-    def agreeing(self, values: Mapping[str, Value], position: int | None = None) -> tuple[Record, ...]:
+    def agreeing(self, values: Mapping[str, Value], position: int | None = None) -> tuple[MemoryRecord, ...]:
         """Past cases that have all of these values, letters and digits compared, oldest first."""
         rows = self._rows_with({name: written(value) for name, value in values.items()}, self._allowed(position))
         return tuple(self._records[row] for row in rows)
@@ -238,7 +238,7 @@ class Memory:
         others[own] = False
         return others
 
-    def _similar(self, hit: Found) -> SimilarCase:
+    def _similar(self, hit: Hit) -> SimilarCase:
         record = self._records[hit.row]
         return SimilarCase(record.case, hit.similarity, dict(record.fields))
 
@@ -250,7 +250,7 @@ class Memory:
             self._recent.popitem(last=False)
         return vectors
 
-    def _note(self, record: Record) -> Entry:
+    def _note(self, record: MemoryRecord) -> IndexedText:
         """Take a record into the books; what an index has to know of it comes back."""
         row = len(self._records)
         before = self._answer.get(record.case)
@@ -269,9 +269,9 @@ class Memory:
         said = {"case": record.case, "document_class": record.document_class, "origin": record.origin}
         fields = json.dumps(dict(record.fields), ensure_ascii=False)
         words = " ".join([record.text, *record.fields.values()])
-        return Entry(without_numbers(record.text), words, self._chain[-1], {**said, "fields": fields})
+        return IndexedText(without_numbers(record.text), words, self._chain[-1], {**said, "fields": fields})
 
-    def _read(self) -> list[Record]:
+    def _read(self) -> list[MemoryRecord]:
         """The records of the file that were not read yet, whole lines only."""
         path = self.folder / "records.jsonl"
         if not path.exists():
@@ -281,7 +281,7 @@ class Memory:
             lines = file.read().split(b"\n")[:-1]
         self._bytes += sum(len(line) + 1 for line in lines)
         try:
-            return [Record(**json.loads(line)) for line in lines]
+            return [MemoryRecord(**json.loads(line)) for line in lines]
         except (ValueError, TypeError) as error:
             raise StaleIndex(f"{path}: a line is not a record ({error}); restore the file") from error
 
@@ -315,5 +315,5 @@ def _plain(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def _line(record: Record) -> bytes:
+def _line(record: MemoryRecord) -> bytes:
     return json.dumps(asdict(record), ensure_ascii=False, sort_keys=True).encode()

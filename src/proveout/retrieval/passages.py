@@ -15,9 +15,9 @@ import numpy as np
 
 from proveout.errors import BadInput
 from proveout.retrieval.encoder import Encoder
-from proveout.retrieval.index import Entry, Index, Way
+from proveout.retrieval.index import Index, IndexedText, Method
 
-BY_MEANING: tuple[Way, ...] = ("vectors",)  # a question shares its small words with every paragraph of a short text
+BY_MEANING: tuple[Method, ...] = ("vectors",)  # a question shares its small words with every paragraph of a short text
 _HEADING = re.compile(r"^(#+)\s+(.*?)\s*#*$")
 
 
@@ -86,7 +86,7 @@ class Passages:
         said = json.dumps([asdict(passage) for passage in self.passages], ensure_ascii=False)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
-    def search(self, question: str, k: int = 3, ways: Sequence[Way] = BY_MEANING) -> tuple[tuple[Passage, float], ...]:
+    def search(self, question: str, k: int = 3, ways: Sequence[Method] = BY_MEANING) -> tuple[tuple[Passage, float], ...]:
         """(passage, cosine) of the k passages that answer best, best first."""
         everything = np.ones(len(self.passages), dtype=np.bool_)
         vector = self._index.encoder.encode([question])[0]
@@ -94,11 +94,11 @@ class Passages:
         return tuple((self.passages[hit.row], hit.similarity) for hit in hits)
 
 
-def _entries(passages: Sequence[Passage]) -> list[Entry]:
-    entries: list[Entry] = []
+def _entries(passages: Sequence[Passage]) -> list[IndexedText]:
+    entries: list[IndexedText] = []
     chain = ""
     for passage in passages:
         said = f"{passage.heading}: {passage.text}"
         chain = hashlib.sha256(f"{chain} {passage.line} {said}".encode()).hexdigest()
-        entries.append(Entry(said, said, chain, {"heading": passage.heading}))
+        entries.append(IndexedText(said, said, chain, {"heading": passage.heading}))
     return entries

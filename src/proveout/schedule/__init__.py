@@ -21,9 +21,9 @@ from pathlib import Path
 from proveout.errors import Busy, NoDocuments
 from proveout.schedule import child
 from proveout.schedule.cron import Cron, Due, zone_name, zone_named
-from proveout.schedule.history import KEPT, Entry, History, Note, Planned, alive, place, shown, sole
+from proveout.schedule.history import KEPT, History, JobRun, Note, Planned, alive, place, shown, sole
 
-__all__ = ["Cron", "Entry", "History", "Job", "Note", "Scheduler", "alive", "clock", "told", "zone_named"]
+__all__ = ["Cron", "History", "Job", "JobRun", "Note", "Scheduler", "alive", "clock", "told", "zone_named"]
 
 VERSION = "1"  # of the workflow below; raise it when its steps change, or an old one would be resumed as a new one
 LOOK = 30.0  # seconds between two looks at the clock, at most: a machine may sleep, a clock may be set
@@ -146,7 +146,7 @@ class Scheduler:
 
         return work
 
-    def _run(self, job: Job, entry: Entry) -> Entry:
+    def _run(self, job: Job, entry: JobRun) -> JobRun:
         """Run a job's process, again while somebody else is at work in the home, and say what came of it."""
         until = self.now() + job.timeout
         self._at_work = job.name
@@ -167,7 +167,7 @@ class Scheduler:
             self._at_work = ""
 
 
-def _outcome(entry: Entry, job: Job, ended: child.Ended) -> Entry:
+def _outcome(entry: JobRun, job: Job, ended: child.Ended) -> JobRun:
     tail = "\n".join([*ended.complained, *ended.said])[-KEPT:]
     entry = replace(entry, code=ended.code, tail=tail)
     if ended.late:
@@ -189,7 +189,7 @@ def clock(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def told(entry: Entry) -> str:
+def told(entry: JobRun) -> str:
     """One job in one line."""
     took = f" in {entry.seconds:.0f} s" if entry.seconds is not None else ""
     state = {"failed": "FAILED", "nothing": "done"}.get(entry.state, entry.state)
@@ -209,7 +209,7 @@ class _Table:
     history: History
     queue: _Queue
 
-    def open(self, job: str | None = None) -> list[Entry]:
+    def open(self, job: str | None = None) -> list[JobRun]:
         return self.history.open(job)
 
     def due(self, job: Job, now: datetime) -> Due | None:
@@ -220,7 +220,7 @@ class _Table:
         """Queue a job that is due, unless it is under way. Returns its id, if there is one."""
         if not due or self.open(job.name):
             return []
-        entry = Entry(f"{self.note.id}-{job.name}-{due.tick:%Y%m%dT%H%M%S.%f}", job.name, due.tick, due.missed)
+        entry = JobRun(f"{self.note.id}-{job.name}-{due.tick:%Y%m%dT%H%M%S.%f}", job.name, due.tick, due.missed)
         self.history.write(entry)
         self.queue.put(entry.id)
         return [entry.id]

@@ -29,7 +29,7 @@ KEPT = 2000  # characters of a job's last output
 
 
 @dataclass(frozen=True)
-class Entry:
+class JobRun:
     """A job that was due once."""
 
     id: str  # home, job and tick: the same tick is the same job, whoever asks
@@ -93,7 +93,7 @@ class History:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: JobRun) -> None:
         """Put a row, or what is new of it. Writing the same twice changes nothing."""
         row = {**asdict(entry), "home": self.home}
         row |= {name: at.timestamp() if (at := row[name]) else None for name in ("tick", "began", "ended")}
@@ -102,20 +102,20 @@ class History:
             if not connection.execute(self._table.update().where(same).values(row)).rowcount:
                 connection.execute(self._table.insert().values(row))
 
-    def one(self, id: str) -> Entry:
+    def one(self, id: str) -> JobRun:
         (entry,) = self._read(self._table.c.id == id)
         return entry
 
-    def open(self, job: str | None = None) -> list[Entry]:
+    def open(self, job: str | None = None) -> list[JobRun]:
         """Jobs that wait or run, oldest first."""
         asked = self._table.c.state.in_(OPEN)
         return self._read(asked if job is None else asked & (self._table.c.job == job))[::-1]
 
-    def last(self, count: int = 1, job: str | None = None) -> list[Entry]:
+    def last(self, count: int = 1, job: str | None = None) -> list[JobRun]:
         """The newest jobs, newest first."""
         return self._read(None if job is None else self._table.c.job == job, count)
 
-    def _read(self, where: Any, count: int | None = None) -> list[Entry]:
+    def _read(self, where: Any, count: int | None = None) -> list[JobRun]:
         table = self._table
         query = table.select().where(table.c.home == self.home).order_by(table.c.tick.desc(), table.c.job.desc()).limit(count)
         with self._engine.connect() as connection:
@@ -123,11 +123,11 @@ class History:
         return [_entry(row) for row in rows]
 
 
-def _entry(row: Mapping[Any, Any]) -> Entry:
-    values = {name: row[name] for name in Entry.__dataclass_fields__}
+def _entry(row: Mapping[Any, Any]) -> JobRun:
+    values = {name: row[name] for name in JobRun.__dataclass_fields__}
     for name in ("tick", "began", "ended"):
         values[name] = None if values[name] is None else datetime.fromtimestamp(values[name], UTC)
-    return Entry(**values)
+    return JobRun(**values)
 
 
 def place(database: str | Path) -> str:

@@ -1,7 +1,7 @@
 """The server: programs hand in documents and ask for decisions, people read reports and answer. Doors: `application`, `serve`.
 
 The release that decides here is the one that decides in the pipeline and in the notebook, by the same code.
-Covered: who may do what (`guards`), documents that come in whole (`intake`), deciding in the background (`desk`), the API with
+Covered: who may do what (`guards`), documents that come in whole (`intake`), deciding in the background (`worker`), the API with
 its OpenAPI document (`api`), pages without a script of our own (`pages`), the reviewers' notebook behind the same door.
 Not covered: TLS certificates of public names, and several machines; a proxy in front does both.
 """
@@ -26,10 +26,10 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from proveout.errors import BadInput, Busy, Changed, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.identity import Accounts
 from proveout.serving.api import describe, health_router, router
-from proveout.serving.desk import Desk
-from proveout.serving.guards import Guard, Limits, Sealed, Signs
-from proveout.serving.problems import Slip, answer, problem
+from proveout.serving.guards import AuthBackend, Guard, Limits, Sealed
+from proveout.serving.problems import InvalidPart, answer, problem
 from proveout.serving.site import add_pages
+from proveout.serving.worker import Worker
 from proveout.workspace import Workspace
 
 LOG = logging.getLogger("proveout.serving")
@@ -38,15 +38,15 @@ LOG = logging.getLogger("proveout.serving")
 def application(space: Workspace, accounts: Accounts, limits: Limits | None = None) -> FastAPI:
     """The whole server of one workspace, as an ASGI application."""
     limits = limits or Limits(document=space.mission.largest_document)
-    desk, signs = Desk(space), Signs(accounts)
+    worker, signs = Worker(space), AuthBackend(accounts)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        desk.open()
+        worker.open()
         yield
         if sessions := getattr(app.state, "sessions", None):
             await sessions.shutdown()  # their threads would keep the process from ending
-        desk.close()
+        worker.close()
 
     app = FastAPI(
         title=f"Proveout: {space.mission.mission}",
@@ -62,12 +62,12 @@ def application(space: Workspace, accounts: Accounts, limits: Limits | None = No
             Middleware(Guard, signs=signs, limits=limits),
         ],
     )
-    app.state.desk, app.state.accounts = desk, accounts
+    app.state.worker, app.state.accounts = worker, accounts
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     _explain_errors(app)
-    app.include_router(router(desk))
-    app.include_router(health_router(desk))
-    add_pages(app, desk, accounts)
+    app.include_router(router(worker))
+    app.include_router(health_router(worker))
+    add_pages(app, worker, accounts)
     return app
 
 
@@ -150,7 +150,7 @@ def _explain_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> Response:
-        slips = [Slip(where=".".join(map(str, one["loc"])), what=one["msg"]) for one in error.errors()]
+        slips = [InvalidPart(where=".".join(map(str, one["loc"])), what=one["msg"]) for one in error.errors()]
         return problem(422, "the request does not fit what /openapi.json describes; errors says where", errors=slips)
 
     @app.exception_handler(ProveoutError)

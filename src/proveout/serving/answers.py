@@ -14,8 +14,8 @@ from proveout.journal.prose import history, printed
 from proveout.records import Decision, Kind, Route
 from proveout.release import Release
 from proveout.review import approvals
-from proveout.serving.desk import Told
-from proveout.serving.register import Entry, Standing
+from proveout.serving.case_index import CaseStatus, CaseSummary
+from proveout.serving.worker import CaseHistory
 from proveout.values import written
 
 CASE = r"^[0-9a-f]{64}$"
@@ -26,7 +26,7 @@ class Case(BaseModel):
     """Where a case stands."""
 
     id: str = Field(pattern=CASE, examples=[EXAMPLE], description="SHA-256 of the document: the same bytes are the same case.")
-    state: Standing
+    state: CaseStatus
     document: str = Field(examples=["march-invoice.pdf"], description="What the file is called here.")
     at: datetime = Field(description="When it was decided; while it waits, when it was handed in.")
     day: date | None = Field(description="When it was received, as far as somebody said so.")
@@ -183,11 +183,11 @@ class Stopped(BaseModel):
     stopped: str = Field(description='Who stopped every effect, when and why; "" when effects happen.')
 
 
-def case(entry: Entry) -> Case:
+def case(entry: CaseSummary) -> Case:
     return Case.model_validate(
         {
             "id": entry.case,
-            "state": entry.standing,
+            "state": entry.status,
             "document": _utf8(entry.document),
             "at": entry.at,
             "day": entry.day,
@@ -250,7 +250,7 @@ def actions(rulings: Sequence[Ruling]) -> list[Action]:
     ]
 
 
-def explanation(told: Told, home: Path) -> Explanation:
+def explanation(told: CaseHistory, home: Path) -> Explanation:
     """`home` is cut off from what is told: a visitor need not know where this machine keeps things."""
     said, rulings = told.decided.decision, told.decided.rulings
     happened = history(told.events).replace(f"{home}/", "")

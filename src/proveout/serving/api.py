@@ -1,4 +1,4 @@
-"""The door for programs: /api/v1, described by /openapi.json. Each call asks the desk and answers with what `answers` names."""
+"""The door for programs: /api/v1, described by /openapi.json. Each call asks the worker; `answers` shapes the reply."""
 
 import json
 import re
@@ -15,11 +15,11 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from proveout.documents import page_png
 from proveout.records import Kind, Route
 from proveout.serving import answers
-from proveout.serving.desk import Desk, Told
+from proveout.serving.case_index import CaseStatus
 from proveout.serving.guards import COOKIE, needed
 from proveout.serving.intake import aside, hand_in
 from proveout.serving.problems import PROBLEM, Problem, Refusal
-from proveout.serving.register import Standing
+from proveout.serving.worker import CaseHistory, Worker
 
 V1 = "/api/v1"
 CHANGED = "Somebody answered, or something happened, since it was shown; or it is not decided yet, or no release is promoted."
@@ -86,7 +86,7 @@ def _location() -> dict[str, Any]:
     return {"Location": {"description": "Of the case.", "required": True, "schema": {"type": "string"}}}
 
 
-def router(desk: Desk) -> APIRouter:
+def router(worker: Worker) -> APIRouter:
     api = APIRouter(prefix=V1)
 
     @api.post(
@@ -106,14 +106,14 @@ def router(desk: Desk) -> APIRouter:
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
         """The same bytes are the same case, whatever the file is called: handing them in twice decides nothing twice."""
-        with aside(file.file, desk.incoming) as kept:
-            entry = desk.register.find(kept.case)
+        with aside(file.file, worker.incoming) as kept:
+            entry = worker.index.find(kept.case)
             if entry is not None:
                 response.status_code = 200
             else:
-                hand_in(kept, desk.inbox, file.filename or "", day, segment)
-                desk.wake()
-                entry = desk.register.find(kept.case)
+                hand_in(kept, worker.inbox, file.filename or "", day, segment)
+                worker.wake()
+                entry = worker.index.find(kept.case)
         assert entry is not None
         response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{entry.case}"
         return answers.case(entry)
@@ -121,12 +121,12 @@ def router(desk: Desk) -> APIRouter:
     @api.get("/cases", response_model=answers.Cases, summary="The cases, newest first", responses=_says())
     def cases(
         request: Request,
-        state: Annotated[Standing | None, Query(description="Only those that stand so.")] = None,
+        state: Annotated[CaseStatus | None, Query(description="Only those that stand so.")] = None,
         route: Annotated[Route | None, Query(description="Only those that went there.")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$", description="The last case of the page before.")] = "",
     ) -> answers.Cases:
-        found = desk.register.newest(state, route)
+        found = worker.index.newest(state, route)
         start = next((place for place, entry in enumerate(found, 1) if entry.case == after), len(found)) if after else 0
         shown = found[start : start + limit]
         following = None
@@ -143,7 +143,7 @@ def router(desk: Desk) -> APIRouter:
         responses=_says(_404="No case has this id."),
     )
     def one_case(case: CaseId) -> answers.Case:
-        if (entry := desk.register.find(case)) is None:
+        if (entry := worker.index.find(case)) is None:
             raise _unknown()
         return answers.case(entry)
 
@@ -155,7 +155,7 @@ def router(desk: Desk) -> APIRouter:
     )
     def decision(case: CaseId) -> answers.DecisionAnswer:
         """Each field with its value, place and confidence; the checks; similar cases; what the control plane allowed."""
-        found, digest = _told(case), desk.approvals.show(case).digest
+        found, digest = _told(case), worker.approvals.show(case).digest
         return answers.decision(found.decided.decision, found.decided.rulings, kinds(), digest)
 
     @api.get(
@@ -165,7 +165,7 @@ def router(desk: Desk) -> APIRouter:
         responses=_says(_404="No case has this id.", _409="It is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
-        return answers.explanation(_told(case), desk.space.home)
+        return answers.explanation(_told(case), worker.space.home)
 
     @api.post(
         "/cases/{case}/approve",
@@ -176,8 +176,8 @@ def router(desk: Desk) -> APIRouter:
     def approve(request: Request, case: CaseId, said: answers.Approval) -> answers.Receipt:
         """A label, and the mission's actions as this person's own: policy judges them, and what it allows is done at once."""
         _told(case)
-        given = desk.approvals.approve(case, request.user.person, said.digest, said.values, said.document_class)
-        return answers.receipt(given, desk.space.home)
+        given = worker.approvals.approve(case, request.user.person, said.digest, said.values, said.document_class)
+        return answers.receipt(given, worker.space.home)
 
     @api.post(
         "/cases/{case}/undo",
@@ -188,8 +188,8 @@ def router(desk: Desk) -> APIRouter:
     def undo(request: Request, case: CaseId, said: answers.Undo) -> answers.Receipt:
         """By each action's compensation. What was taken back already stays so."""
         _told(case)
-        given = desk.approvals.undo(case, request.user.person, said.digest, said.action)
-        return answers.receipt(given, desk.space.home)
+        given = worker.approvals.undo(case, request.user.person, said.digest, said.action)
+        return answers.receipt(given, worker.space.home)
 
     @api.get(
         "/cases/{case}/page/{number}.png",
@@ -201,9 +201,9 @@ def router(desk: Desk) -> APIRouter:
         },
     )
     def page(case: CaseId, number: Annotated[int, Path(ge=0, le=10_000, description="From 0.")]) -> Response:
-        if desk.register.find(case) is None or (path := desk.file(case)) is None:
+        if worker.index.find(case) is None or (path := worker.file(case)) is None:
             raise _unknown()
-        picture = page_png(path, number, desk.space.cache)
+        picture = page_png(path, number, worker.space.cache)
         if picture is None:
             raise Refusal(404, "this document has no such page; the first one is 0")
         return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
@@ -221,8 +221,8 @@ def router(desk: Desk) -> APIRouter:
         ] = Memory.LIVE,
     ) -> answers.DecisionAnswer:
         """Nothing is written down and nothing happens."""
-        with aside(file.file, desk.incoming) as kept:
-            said, rulings = desk.preview(kept.path, frozen=memory is Memory.RELEASE)
+        with aside(file.file, worker.incoming) as kept:
+            said, rulings = worker.preview(kept.path, frozen=memory is Memory.RELEASE)
         return answers.decision(said, rulings, kinds())
 
     @api.get(
@@ -232,34 +232,34 @@ def router(desk: Desk) -> APIRouter:
         responses=_says(_409="No release is promoted."),
     )
     def release() -> answers.ReleaseAnswer:
-        return answers.release(desk.release())
+        return answers.release(worker.release())
 
     @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says(_400=TORN))
     def stop(request: Request, said: answers.Because) -> answers.Stopped:
         """Deciding goes on; what it allows waits until the stop is lifted. Stopping what is stopped changes nothing."""
-        desk.switch.stop(request.user.name, said.because)
-        return answers.Stopped(stopped=desk.switch.stopped())
+        worker.switch.stop(request.user.name, said.because)
+        return answers.Stopped(stopped=worker.switch.stopped())
 
     @api.post("/lift", response_model=answers.Stopped, summary="Let effects happen again", responses=_says())
     def lift() -> answers.Stopped:
-        desk.switch.lift()
-        desk.wake()
-        return answers.Stopped(stopped=desk.switch.stopped())
+        worker.switch.lift()
+        worker.wake()
+        return answers.Stopped(stopped=worker.switch.stopped())
 
-    def _told(case: str) -> Told:
-        if (found := desk.told(case)) is not None:
+    def _told(case: str) -> CaseHistory:
+        if (found := worker.told(case)) is not None:
             return found
-        if desk.register.find(case) is None:
+        if worker.index.find(case) is None:
             raise _unknown()
         raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
 
     def kinds() -> Mapping[str, Kind]:
-        return desk.space.mission.kinds
+        return worker.space.mission.kinds
 
     return api
 
 
-def health_router(desk: Desk) -> APIRouter:
+def health_router(worker: Worker) -> APIRouter:
     api = APIRouter()
 
     @api.get("/health", response_model=answers.Health, summary="Whether the server answers", responses=_open())
@@ -268,7 +268,7 @@ def health_router(desk: Desk) -> APIRouter:
 
     @api.get("/ready", response_model=answers.Ready, summary="Whether what waits is decided", responses=_says())
     def ready() -> answers.Ready:
-        return answers.Ready(ready=not desk.trouble, because=desk.trouble)
+        return answers.Ready(ready=not worker.trouble, because=worker.trouble)
 
     return api
 

@@ -104,7 +104,7 @@ class Visitor(BaseUser):
         return Person(self.name, self.role)
 
 
-class Signs(AuthenticationBackend):
+class AuthBackend(AuthenticationBackend):
     """By which sign a visitor is known: a token, or else the cookie of a session. A token that is wrong is not forgiven."""
 
     def __init__(self, accounts: Accounts) -> None:
@@ -163,7 +163,7 @@ class Buckets:
 class Guard:
     """The one middleware behind the authentication. Websockets that may not be opened are refused before they are."""
 
-    def __init__(self, app: ASGIApp, signs: Signs, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, signs: AuthBackend, limits: Limits) -> None:
         self.app, self._signs, self._limits = app, signs, limits
         self._buckets = Buckets(limits.per_second, limits.burst)
 

@@ -24,7 +24,7 @@ from typing import BinaryIO
 from proveout.connectors.files import sync_folder
 from proveout.documents.files import kind_of
 from proveout.errors import BadInput
-from proveout.pipeline.live import SHEET
+from proveout.live import SHEET
 
 CHUNK = 1 << 20
 LEFT = 86_400.0  # seconds after which nobody is still at work on a file

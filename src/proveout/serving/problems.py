@@ -17,7 +17,7 @@ from proveout.serving.pages import page
 PROBLEM = "application/problem+json"
 
 
-class Slip(BaseModel):
+class InvalidPart(BaseModel):
     """One part of a request that does not fit."""
 
     where: str = Field(examples=["query.limit"])
@@ -31,14 +31,16 @@ class Problem(BaseModel):
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["no case has this id; see GET /api/v1/cases"])
-    errors: list[Slip] = Field(default=[], examples=[[]])
+    errors: list[InvalidPart] = Field(default=[], examples=[[]])
 
 
 class Refusal(HTTPException):
     """Raised by whoever has to say no; the server makes a problem of it."""
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, errors: list[Slip] | None = None) -> Response:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, errors: list[InvalidPart] | None = None
+) -> Response:
     said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
     return JSONResponse(said.model_dump(), status, dict(headers or {}), media_type=PROBLEM)
 

@@ -21,11 +21,11 @@ from proveout.identity import Accounts
 from proveout.records import Role
 from proveout.serving import answers
 from proveout.serving.api import CaseId
-from proveout.serving.desk import Desk
+from proveout.serving.case_index import CaseStatus
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
-from proveout.serving.register import Standing
+from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
 RECENT, SHOWN = 12, 5  # cases on the first page, pages of a case
@@ -36,10 +36,10 @@ REPORTS = {
 }
 
 
-def add_pages(app: FastAPI, desk: Desk, accounts: Accounts) -> None:
-    reports, review = desk.space.reports, desk.space.root / "monitoring" / "review.py"
+def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
+    reports, review = worker.space.reports, worker.space.root / "monitoring" / "review.py"
     app.include_router(_entrance(accounts), include_in_schema=False)
-    app.include_router(_rooms(app, desk, review.exists()), include_in_schema=False)
+    app.include_router(_rooms(app, worker, review.exists()), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))
     if review.exists():
@@ -130,7 +130,7 @@ def _let_in(request: Request, accounts: Accounts, name: str, password: str, want
     return came_in
 
 
-def _rooms(app: FastAPI, desk: Desk, has_review: bool) -> APIRouter:
+def _rooms(app: FastAPI, worker: Worker, has_review: bool) -> APIRouter:
     pages = APIRouter()
 
     def shown(request: Request, template: str, **said: Any) -> Response:
@@ -140,28 +140,28 @@ def _rooms(app: FastAPI, desk: Desk, has_review: bool) -> APIRouter:
 
     @pages.get("/")
     def home(request: Request) -> Response:
-        entries = desk.register.newest()
-        waiting = sum(one.standing is Standing.WAITING for one in entries)
+        entries = worker.index.newest()
+        waiting = sum(one.status is CaseStatus.WAITING for one in entries)
         return shown(
             request,
             "home.html.j2",
-            mission=desk.space.mission,
-            release=next((one for one in desk.releases.list() if one.promoted), None),
-            stopped=desk.switch.stopped(),
-            trouble=desk.trouble,
+            mission=worker.space.mission,
+            release=next((one for one in worker.releases.list() if one.promoted), None),
+            stopped=worker.switch.stopped(),
+            trouble=worker.trouble,
             waiting=waiting,
             decided=len(entries) - waiting,
             to_review=sum(one.asks for one in entries),
             recent=entries[:RECENT],
-            reports=[(title, path) for title, path in REPORTS.items() if (desk.space.reports / path).exists()],
+            reports=[(title, path) for title, path in REPORTS.items() if (worker.space.reports / path).exists()],
         )
 
     @pages.get("/cases/{case}")
     def one_case(request: Request, case: CaseId) -> Response:
-        entry, told = desk.register.find(case), desk.told(case)
+        entry, told = worker.index.find(case), worker.told(case)
         if entry is None:
             raise Refusal(404, "no case has this id; the first page lists the newest")
-        text = answers.explanation(told, desk.space.home).text if told else "It waits, and is decided next."
+        text = answers.explanation(told, worker.space.home).text if told else "It waits, and is decided next."
         count = int(told.decided.decision.descriptors.get("pages", 0)) if told else 0
         return shown(request, "case.html.j2", entry=entry, text=text, pages=min(count, SHOWN), more=max(count - SHOWN, 0))
 

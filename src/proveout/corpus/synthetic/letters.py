@@ -20,7 +20,7 @@ def draw_other(form: Form, work: Paperwork, dice: random.Random, stamp: str = ""
     letter = _Letter(form, work, dice)
     answers = dice.choice(letter.kinds())()
     letter.paper.end(stamp)
-    return letter.paper.board.pdf(), NONE | answers
+    return letter.paper.drawing.pdf(), NONE | answers
 
 
 class _Letter:
@@ -35,8 +35,8 @@ class _Letter:
     def _open(self, title: str) -> None:
         paper = self.paper
         paper.y = paper.letterhead(MARGIN) + 2 * paper.step
-        place = {"left": MARGIN, "centre": paper.board.width / 2, "right": paper.board.width - MARGIN}[self.form.title_at]
-        paper.board.text(place, paper.y, title, self.form.bold, self.form.size * 1.7, self.form.title_at)
+        place = {"left": MARGIN, "centre": paper.drawing.width / 2, "right": paper.drawing.width - MARGIN}[self.form.title_at]
+        paper.drawing.text(place, paper.y, title, self.form.bold, self.form.size * 1.7, self.form.title_at)
         paper.y += 3 * paper.step
 
     def _facts(self, *names: str) -> None:

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from proveout.corpus.synthetic import wording
-from proveout.corpus.synthetic.board import UNBROKEN, Board, width_of
 from proveout.corpus.synthetic.business import Item, Line, Paperwork
+from proveout.corpus.synthetic.drawing import UNBROKEN, Drawing, width_of
 from proveout.corpus.synthetic.layouts import Form
 
 Trouble = Literal["abbreviated", "unlabelled", "vague totals", "two periods", "crowded"]
@@ -51,7 +51,7 @@ def draw(
     paper.table()
     paper.totals()
     paper.end(stamp)
-    return paper.board.pdf(), paper.answers()
+    return paper.drawing.pdf(), paper.answers()
 
 
 class Paper:
@@ -59,7 +59,7 @@ class Paper:
 
     def __init__(self, form: Form, work: Paperwork, dice: random.Random, troubles: frozenset[Trouble]) -> None:
         self.form, self.work, self.dice, self.troubles = form, work, dice, troubles
-        self.board = Board(*form.page)
+        self.drawing = Drawing(*form.page)
         self.width = form.page[0] - 2 * MARGIN
         self.y = MARGIN + 8
         self.step = form.size * 1.32
@@ -149,14 +149,14 @@ class Paper:
         font, points = self.form.bold if bold else self.form.font, size or self.form.size
         if room:
             points = max(min(points, points * room / max(width_of(text, font, points), 0.1)), 5.5)
-        self.board.text(x, self.y, text, font, round(points, 2), "right" if right else "left")
+        self.drawing.text(x, self.y, text, font, round(points, 2), "right" if right else "left")
 
     def room_for(self, height: float) -> bool:
         """Whether there was room on the page; if not, the next one is begun."""
-        if self.y + height < self.board.height - FOOT:
+        if self.y + height < self.drawing.height - FOOT:
             return True
         self._foot()
-        self.board.turn_page()
+        self.drawing.turn_page()
         self.y = MARGIN + 8
         number = self.work.items["contract_num"]
         self.write(MARGIN, f"{self.label('contract_num')} {number}".strip())
@@ -207,24 +207,24 @@ class Paper:
         size = min(self.form.size * 1.9, self.form.size * 1.9 * width / width_of(text, self.form.bold, self.form.size * 1.9))
         self.y += size * 0.5
         at = {"left": x, "centre": x + width / 2, "right": x + width}[self.form.title_at]
-        self.board.text(at, self.y, text, self.form.bold, round(size, 2), self.form.title_at)
+        self.drawing.text(at, self.y, text, self.form.bold, round(size, 2), self.form.title_at)
         self.y += size + 6
 
     def letterhead(self, x: float) -> float:
         """The station's; returns where it ends."""
-        form, board = self.form, self.board
+        form, drawing = self.form, self.drawing
         call_sign = str(self.work.items["station"])
         grey = 0.25 + len(form.labels["agency"]) % 5 / 10
         indent = 0.0
         if form.logo == "bar":
-            board.box(x, self.y - 8, 150, 5, fill=(grey, grey, 0.6))
+            drawing.box(x, self.y - 8, 150, 5, fill=(grey, grey, 0.6))
         elif form.logo != "none":
-            board.box(x, self.y - 8, 44, 34, fill=(grey, 0.3, 0.55), round=form.logo == "disc")
-            board.text(x + 22, self.y + 12, call_sign, form.bold, 11, "centre", (1.0, 1.0, 1.0))
+            drawing.box(x, self.y - 8, 44, 34, fill=(grey, 0.3, 0.55), round=form.logo == "disc")
+            drawing.text(x + 22, self.y + 12, call_sign, form.bold, 11, "centre", (1.0, 1.0, 1.0))
             indent = 52.0
         y = self.y + 6
         for place, line in enumerate(self.work.station):
-            board.text(x + indent, y, line, form.font if place else form.bold, form.size + (0 if place else 1.5))
+            drawing.text(x + indent, y, line, form.font if place else form.bold, form.size + (0 if place else 1.5))
             y += self.step
         return max(y, self.y + 34)
 
@@ -283,12 +283,14 @@ class Paper:
             for column, (entry, lines) in enumerate(zip(row, texts, strict=True)):
                 at = x + column * cell + 3
                 self.y = top + form.size
-                self.board.text(at, self.y, entry.label, form.bold if form.bold_labels else form.font, max(form.size - 0.8, 6))
+                self.drawing.text(
+                    at, self.y, entry.label, form.bold if form.bold_labels else form.font, max(form.size - 0.8, 6)
+                )
                 for line in lines:
                     self.y += self.step
                     self.write(at, line, room=cell - 6)
                 if bordered:
-                    self.board.box(at - 3, top - 1, cell, height)
+                    self.drawing.box(at - 3, top - 1, cell, height)
             self.y = top + height + form.size
         self.y += 0.4 * self.step
 
@@ -314,8 +316,8 @@ class Paper:
                     lines = self._lines(left + indent, entry.value, cell - indent)
                 if form.form_style == "rows":
                     top, height = self.y - form.size - 0.5, lines * self.step + 2
-                    self.board.box(left, top, cell, height)
-                    self.board.line(left + indent - 5, top, left + indent - 5, top + height)
+                    self.drawing.box(left, top, cell, height)
+                    self.drawing.line(left + indent - 5, top, left + indent - 5, top + height)
                 self.y += lines * self.step + 2
             lowest = max(lowest, self.y)
         self.y = lowest
@@ -352,13 +354,13 @@ class Paper:
             for detail in details:
                 if not self.room_for(self.step):
                     self._table_head(places)
-                self.board.text(MARGIN + 0.08 * self.width, self.y, detail, self.form.font, max(self.form.size - 1, 5.5))
+                self.drawing.text(MARGIN + 0.08 * self.width, self.y, detail, self.form.font, max(self.form.size - 1, 5.5))
                 self.y += self.step
         if self.form.totals == "in table":
             gross = self.form.shown(self.work.items["gross_amount"])
             self.room_for(2 * self.step)
             first = next(iter(places))
-            self.board.line(MARGIN, self.y - self.form.size - 1, MARGIN + self.width, self.y - self.form.size - 1)
+            self.drawing.line(MARGIN, self.y - self.form.size - 1, MARGIN + self.width, self.y - self.form.size - 1)
             label = "Total" if "vague totals" in self.troubles else self.dice.choice(("Totals", "TOTALS:", "Total"))
             self._row(places, {first: label, "spots": str(self.work.items["spots"]), "amount": gross}, bold=True)
         self.y += self.step
@@ -376,13 +378,13 @@ class Paper:
     def _table_head(self, places: dict[str, tuple[float, float]]) -> None:
         self.room_for(3 * self.step)
         if self.form.table_style in ("shaded", "grid"):
-            self.board.box(MARGIN, self.y - self.form.size - 1.5, self.width, self.step + 2, fill=(0.85, 0.85, 0.88))
+            self.drawing.box(MARGIN, self.y - self.form.size - 1.5, self.width, self.step + 2, fill=(0.85, 0.85, 0.88))
         for name, (x, width) in places.items():
             right = name in RIGHT
             self.write(x + (width - 3 if right else 2), self.form.table_heads[name], bold=True, room=width - 4, right=right)
         self.y += 2
         if self.form.table_style != "shaded":
-            self.board.line(MARGIN, self.y + 1, MARGIN + self.width, self.y + 1, 0.8)
+            self.drawing.line(MARGIN, self.y + 1, MARGIN + self.width, self.y + 1, 0.8)
         self.y += 1.2 * self.step
 
     def _row(
@@ -390,7 +392,7 @@ class Paper:
     ) -> None:
         top = self.y - self.form.size - 0.5
         if shaded:
-            self.board.box(MARGIN, top, self.width, self.step + 1, fill=(0.95, 0.95, 0.95))
+            self.drawing.box(MARGIN, top, self.width, self.step + 1, fill=(0.95, 0.95, 0.95))
         for name, text in cells.items():
             x, width = places[name]
             right = name in RIGHT
@@ -399,9 +401,9 @@ class Paper:
             )
         if self.form.table_style == "grid" and not bold:
             for x, width in places.values():
-                self.board.box(x, top, width, self.step + 1, thick=0.3)
+                self.drawing.box(x, top, width, self.step + 1, thick=0.3)
         elif self.form.table_style == "ruled":
-            self.board.line(MARGIN, top + self.step + 0.7, MARGIN + self.width, top + self.step + 0.7, 0.25)
+            self.drawing.line(MARGIN, top + self.step + 0.7, MARGIN + self.width, top + self.step + 0.7, 0.25)
         self.y += self.step + 1
 
     def _shown(self, line: Line) -> dict[str, str]:
@@ -473,7 +475,7 @@ class Paper:
             self.write(left + 4, label, bold=self.form.bold_labels)
             self.write(left + width - 4, amount, right=True)
             if self.form.totals == "box":
-                self.board.box(left, self.y - self.form.size - 1.5, width, 1.3 * self.step)
+                self.drawing.box(left, self.y - self.form.size - 1.5, width, 1.3 * self.step)
             self.y += 1.3 * self.step
 
     def _months(self) -> None:
@@ -500,7 +502,7 @@ class Paper:
                 self.write(
                     at + (width - 4 if column else 2), text, bold=row in (0, len(table) - 1), right=bool(column), room=width - 6
                 )
-            self.board.line(left, self.y + 2.5, left + width * len(heads), self.y + 2.5, 0.3)
+            self.drawing.line(left, self.y + 2.5, left + width * len(heads), self.y + 2.5, 0.3)
             self.y += 1.2 * self.step
 
     # the end
@@ -511,7 +513,7 @@ class Paper:
         self._foot()
         self._stamp(stamp or (self.dice.choice(wording.STAMPS) if self.dice.random() < 0.15 else ""))
         if self.form.terms:
-            self.board.turn_page()
+            self.drawing.turn_page()
             self.y = MARGIN + 20
             self.write(MARGIN, "TERMS AND CONDITIONS", bold=True, size=self.form.size + 1)
             self.y += 2 * self.step
@@ -523,19 +525,21 @@ class Paper:
             self._foot()
 
     def _foot(self) -> None:
-        y = self.board.height - MARGIN
+        y = self.drawing.height - MARGIN
         for place, line in enumerate(self.form.footer):
-            self.board.text(self.board.width / 2, y - 9 * (len(self.form.footer) - place), line, self.form.font, 6.5, "centre")
+            self.drawing.text(
+                self.drawing.width / 2, y - 9 * (len(self.form.footer) - place), line, self.form.font, 6.5, "centre"
+            )
         printed = self.form.shown(self.work.items["printed"])
-        self.board.text(MARGIN, y + 4, f"Printed {printed} {7 + len(printed) % 5}:12 AM", self.form.font, 6.5)
-        self.board.text(
-            self.board.width - MARGIN, y + 4, f"Page {len(self.board.pages)} of {{pages}}", self.form.font, 6.5, "right"
+        self.drawing.text(MARGIN, y + 4, f"Printed {printed} {7 + len(printed) % 5}:12 AM", self.form.font, 6.5)
+        self.drawing.text(
+            self.drawing.width - MARGIN, y + 4, f"Page {len(self.drawing.pages)} of {{pages}}", self.form.font, 6.5, "right"
         )
 
     def _stamp(self, text: str) -> None:
         if text:
-            x, y = self.dice.uniform(0.35, 0.75) * self.board.width, self.dice.uniform(0.75, 0.9) * self.board.height
-            self.board.text(
+            x, y = self.dice.uniform(0.35, 0.75) * self.drawing.width, self.dice.uniform(0.75, 0.9) * self.drawing.height
+            self.drawing.text(
                 x, y, text, "Helvetica-Bold", 20, "left", self.dice.choice(INKS), self.dice.choice((0, 0, 8, -6, 15))
             )
 

@@ -1,7 +1,7 @@
-"""A document as cells: runs of words that stand together, and what stands beside each of them.
+"""A document as segments: runs of words that stand together, and what stands beside each of them.
 
-A form prints a label and its value as two cells beside or above each other; a table prints a heading over its column.
-Covered: cells that touch ("Total $: 500"), headings several rows above, pages of any size.
+A form prints a label and its value as two segments beside or above each other; a table prints a heading over its column.
+Covered: segments that touch ("Total $: 500"), headings several rows above, pages of any size.
 Not covered: ruled lines and colours. Only words and their boxes are read.
 """
 
@@ -18,34 +18,34 @@ from proveout.records import Document, Page, Word
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-GAP = 0.65  # of a line's height: a wider space parts two cells; a space between words is 0.25 to 0.35
-REACH = 240  # cells further up in reading order are not looked at for the one above
+GAP = 0.65  # of a line's height: a wider space parts two segments; a space between words is 0.25 to 0.35
+REACH = 240  # segments further up in reading order are not looked at for the one above
 NOWHERE = -1
 _BRACKETS = re.compile(r"\([^)]*\)")
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Columns over all cells of a document; a neighbour is an index into them, or NOWHERE."""
+class TextSegments:
+    """Columns over all segments of a document; a neighbour is an index into them, or NOWHERE."""
 
     texts: list[str]
     words: list[tuple[Word, ...]]
-    boxes: Floats  # (cells, 4): x0, y0, x1, y1 in points
+    boxes: Floats  # (segments, 4): x0, y0, x1, y1 in points
     page: Ints
     line: Ints  # counted through the document
-    sizes: Floats  # (cells, 2): width and height of its page
+    sizes: Floats  # (segments, 2): width and height of its page
     wordy: npt.NDArray[np.bool_]  # more letters than digits: a label or a name rather than a value
     left: Ints
     right: Ints
     above: Ints
     below: Ints
-    label_left: Ints  # the nearest wordy cell to the left
-    heading: Ints  # the nearest wordy cell above
-    row: Ints  # the first wordy cell of the line
+    label_left: Ints  # the nearest wordy segment to the left
+    heading: Ints  # the nearest wordy segment above
+    row: Ints  # the first wordy segment of the line
 
 
-def cells_of(document: Document, phrases: Sequence[str] = ()) -> Cells:
-    """Cut the lines of every page at wide gaps and around known label phrases, and find each cell's neighbours."""
+def text_segments(document: Document, phrases: Sequence[str] = ()) -> TextSegments:
+    """Cut the lines of every page at wide gaps and around known label phrases, and find each segment's neighbours."""
     known = _starts(phrases)
     runs: list[tuple[Word, ...]] = []
     pages, lines, sizes = [], [], []
@@ -64,7 +64,7 @@ def cells_of(document: Document, phrases: Sequence[str] = ()) -> Cells:
     page_of, line_of = np.array(pages, dtype=np.int64), np.array(lines, dtype=np.int64)
     left = _previous(line_of)
     above = _above(boxes, page_of, line_of)
-    return Cells(
+    return TextSegments(
         texts=texts,
         words=runs,
         boxes=boxes,
@@ -142,7 +142,7 @@ def _is_wordy(text: str) -> bool:
 
 
 def _previous(line: Ints) -> Ints:
-    """The cell before each in the same line.
+    """The segment before each in the same line.
 
     >>> _previous(np.array([0, 0, 1])).tolist()
     [-1, 0, -1]
@@ -153,7 +153,7 @@ def _previous(line: Ints) -> Ints:
 
 
 def _turned(towards: Ints) -> Ints:
-    """The neighbour in the opposite direction; the nearest where several point at one cell."""
+    """The neighbour in the opposite direction; the nearest where several point at one segment."""
     back = np.full(len(towards), NOWHERE)
     for at in range(len(towards) - 1, -1, -1):
         if towards[at] != NOWHERE:
@@ -162,10 +162,10 @@ def _turned(towards: Ints) -> Ints:
 
 
 def _above(boxes: Floats, page: Ints, line: Ints) -> Ints:
-    """The lowest cell of an earlier line of the page whose width overlaps, the one with the larger overlap first."""
+    """The lowest segment of an earlier line of the page whose width overlaps, the one with the larger overlap first."""
     found = np.full(len(boxes), NOWHERE)
     x0, x1 = boxes[:, 0], boxes[:, 2]
-    starts = np.searchsorted(line, line, side="left")  # first cell of each one's line
+    starts = np.searchsorted(line, line, side="left")  # first segment of each one's line
     first = np.searchsorted(page, page, side="left")
     block = 64
     for a in range(0, len(boxes), block):
@@ -184,7 +184,7 @@ def _above(boxes: Floats, page: Ints, line: Ints) -> Ints:
 
 
 def _nearest(towards: Ints, wordy: npt.NDArray[np.bool_]) -> Ints:
-    """The first wordy cell on the way; every neighbour comes earlier in reading order."""
+    """The first wordy segment on the way; every neighbour comes earlier in reading order."""
     found = np.full(len(towards), NOWHERE)
     for at, beside in enumerate(towards.tolist()):
         if beside != NOWHERE:

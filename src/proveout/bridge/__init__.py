@@ -8,10 +8,10 @@ Not covered: what a step does. That stands in the notebooks.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proveout.pipeline.builds import Built, TaskResult, build
-    from proveout.pipeline.here import Context, acting_as, context
-    from proveout.pipeline.spec import Spec, Task, load
-    from proveout.pipeline.staleness import freshness, why
+    from proveout.bridge.builds import Built, TaskResult, build
+    from proveout.bridge.spec import Spec, Task, load
+    from proveout.bridge.staleness import freshness, why
+    from proveout.bridge.task_context import Context, acting_as, context
 
 _HOME = {
     "Built": "builds",

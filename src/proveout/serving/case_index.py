@@ -1,4 +1,4 @@
-"""Every case of a workspace and where it stands: waiting in the inbox, decided, or labelled by a person. One door: `Register`.
+"""Every case of a workspace and where it stands: waiting in the inbox, decided, or labelled by a person. One door: `CaseIndex`.
 
 It follows the journal and the inbox, so that listing, counting and paging read nothing twice.
 Covered: what other processes decide, answer and hand in meanwhile.
@@ -17,24 +17,24 @@ from typing import Any
 from proveout.cases import CaseKind
 from proveout.connectors.effects import UNDO
 from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
-from proveout.pipeline.live import documents_in
+from proveout.live import documents_in
 from proveout.records import Role, Route, turn_key
 
 
-class Standing(StrEnum):
+class CaseStatus(StrEnum):
     WAITING = "waiting"  # in the inbox, not decided yet
     DECIDED = "decided"
     LABELLED = "labelled"  # decided, and a person said what is right
 
 
 @dataclass(slots=True)
-class Entry:
+class CaseSummary:
     """One case as a list shows it."""
 
     case: str
     path: str
     at: str  # ISO 8601, UTC: when it was decided; of a waiting one, when it was handed in
-    standing: Standing = Standing.WAITING
+    status: CaseStatus = CaseStatus.WAITING
     day: date | None = None
     segment: str = ""
     document_class: str = ""
@@ -46,7 +46,7 @@ class Entry:
     @property
     def asks(self) -> bool:
         """Whether it waits for a person."""
-        return bool(self.escalated_to) or (self.standing is Standing.DECIDED and self.route is not Route.ACT)
+        return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
 
     @property
     def document(self) -> str:
@@ -54,18 +54,18 @@ class Entry:
         return self.path.removeprefix(f"{self.case}-")
 
 
-class Register:
+class CaseIndex:
     def __init__(self, journal: Journal, inbox: Path, kind: CaseKind) -> None:
         self._journal, self._inbox, self._kind = journal, inbox, kind
         self._lock = threading.Lock()
         self._position = 0
-        self._decided: dict[str, Entry] = {}  # in the order of their decisions
+        self._decided: dict[str, CaseSummary] = {}  # in the order of their decisions
         self._names: dict[str, str] = {}  # of an effect's key, its action
         self._turns: set[str] = set()  # that are decided, as `turn_key` names them
         self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # size and change of each file to case and turn
-        self._waiting: dict[str, Entry] = {}
+        self._waiting: dict[str, CaseSummary] = {}
 
-    def find(self, case: str) -> Entry | None:
+    def find(self, case: str) -> CaseSummary | None:
         with self._lock:
             self._follow_journal()
             if case in self._decided:
@@ -80,14 +80,14 @@ class Register:
             self._follow_inbox()
             return next((path for path, (_, (id, _)) in self._files.items() if id == case), None)
 
-    def newest(self, standing: Standing | None = None, route: Route | None = None) -> list[Entry]:
+    def newest(self, status: CaseStatus | None = None, route: Route | None = None) -> list[CaseSummary]:
         """Those that stand so, the newest first; what waits is newer than what is decided."""
         with self._lock:
             self._follow_journal()
             self._follow_inbox()
             waiting = sorted(self._waiting.values(), key=lambda entry: entry.at, reverse=True)
             entries = [*waiting, *reversed(self._decided.values())]
-        return [one for one in entries if standing in (None, one.standing) and route in (None, one.route)]
+        return [one for one in entries if status in (None, one.status) and route in (None, one.route)]
 
     def _follow_journal(self) -> None:
         for event in self._journal.events(after=self._position):
@@ -100,11 +100,11 @@ class Register:
             case, decision = said["case"], said["decision"]
             self._waiting.pop(event.case, None)
             self._turns.add(event.key)
-            self._decided[event.case] = Entry(
+            self._decided[event.case] = CaseSummary(
                 case=event.case,
                 path=case["path"],
                 at=event.at,
-                standing=Standing.DECIDED,
+                status=CaseStatus.DECIDED,
                 day=date.fromisoformat(case["day"]) if case["day"] else None,
                 segment=case["segment"],
                 document_class=decision["document_class"],
@@ -132,18 +132,18 @@ class Register:
         elif event.kind == APPROVAL:
             entry.escalated_to = _escalated(said["verdicts"])
         elif event.kind == LABEL:
-            entry.standing = Standing.LABELLED
+            entry.status = CaseStatus.LABELLED
 
     def _follow_inbox(self) -> None:
         files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
-        waiting: dict[str, Entry] = {}
+        waiting: dict[str, CaseSummary] = {}
         for path, stamp in self._stamped():
             known = self._files.get(path)
             case, turn = known[1] if known and known[0] == stamp else self._kind.identify(path)
             files[path] = (stamp, (case, turn))
             if turn_key(case, turn) not in self._turns:
                 at = datetime.fromtimestamp(stamp[1] / 1e9, UTC).isoformat(timespec="microseconds")
-                waiting.setdefault(case, Entry(case, path.relative_to(self._inbox).as_posix(), at))
+                waiting.setdefault(case, CaseSummary(case, path.relative_to(self._inbox).as_posix(), at))
         self._files, self._waiting = files, waiting
 
     def _stamped(self) -> Iterator[tuple[Path, tuple[int, int]]]:

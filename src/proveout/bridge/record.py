@@ -1,7 +1,7 @@
 """The page that a run leaves behind: code, output, console and time of every cell, as one HTML file that opens offline,
 and as a notebook for JupyterLab that nobody can edit by mistake.
 
-One door: `Record`. Output is shown by marimo's own formatters where they yield plain HTML or images; widgets and live
+One door: `RunRecord`. Output is shown by marimo's own formatters where they yield plain HTML or images; widgets and live
 tables become what they showed: a label and a value, the first rows.
 Covered: matplotlib figures (inline images), markdown, tables of pandas and polars, layouts of marimo, errors.
 Not covered: interactive charts (Altair, Plotly). They leave a line that says where to see them.
@@ -34,7 +34,7 @@ class CellRecord:
 
 
 @dataclass
-class Record:
+class RunRecord:
     task: str
     notebook: str
     started: str  # ISO 8601, UTC

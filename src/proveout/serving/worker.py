@@ -1,6 +1,6 @@
 """The server's side of one workspace: what waits is decided in the background, by the release that is promoted.
 
-The desk never decides by itself: `pipeline.live` does, the same as for `proveout run`, under the same lock.
+The worker never decides by itself: `live` does, the same as for `proveout run`, under the same lock.
 Covered: a promotion or a rollback meanwhile (the next run and the next preview follow it), another process at work in the same
 home (tried again later), a run that fails (logged and told by `/ready`, tried again).
 Not covered: several machines at one inbox.
@@ -20,11 +20,11 @@ from proveout.control import ControlPlane, Ruling, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError
 from proveout.journal import Decided, Event, Journal
-from proveout.pipeline.live import Live
+from proveout.live import Live
 from proveout.records import Decision, Output
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
-from proveout.serving.register import Register, Standing
+from proveout.serving.case_index import CaseIndex, CaseStatus
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,27 +36,27 @@ AGAIN_AFTER = 1.0  # seconds, when another process was at work
 PATIENCE = 30.0  # seconds that a preview waits for a run that decides at the moment
 
 
-_DESKS: "WeakValueDictionary[Path, Desk]" = WeakValueDictionary()
+_WORKERS: "WeakValueDictionary[Path, Worker]" = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CaseHistory:
     """A case that was decided, and everything that happened to it."""
 
     decided: Decided
     events: Sequence[Event]
 
 
-class Desk:
+class Worker:
     """One a workspace and process: `at` gives the server's own to its pages."""
 
     def __init__(self, space: Workspace) -> None:
-        _DESKS[space.home] = self
+        _WORKERS[space.home] = self
         self.space = space
         self.inbox, self.incoming = space.home / "inbox", space.home / "incoming"
         self.inbox.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(space.home / "journal.db")
-        self.register = Register(self.journal, self.inbox, kind_of(space.mission))
+        self.index = CaseIndex(self.journal, self.inbox, kind_of(space.mission))
         self.releases = Releases(space.releases)
         self.originals = Originals(space.originals)
         self.switch = StopSwitch(space.home / "STOP")
@@ -67,24 +67,24 @@ class Desk:
         self._frozen: tuple[str, Agent] | None = None
         self._agents = threading.Lock()  # a memory and its agent are used by one thread at a time
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._worker = threading.Thread(target=self._work, name="desk", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
 
     @classmethod
-    def at(cls, space: Workspace) -> "Desk":
-        """The desk of a server in this process; where there is none, a new one that decides nothing by itself."""
-        return _DESKS.get(space.home) or cls(space)
+    def at(cls, space: Workspace) -> "Worker":
+        """The worker of a server in this process; where there is none, a new one that decides nothing by itself."""
+        return _WORKERS.get(space.home) or cls(space)
 
     # --- life ---
 
     def open(self) -> None:
-        self._worker.start()
+        self._thread.start()
 
     def close(self) -> None:
         """Waits a little for a run to end. One that is cut off is continued by the next server or run."""
         self._closing.set()
         self._wake.set()
-        if self._worker.is_alive():
-            self._worker.join(timeout=10)
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
         self.journal.close()
 
     def wake(self) -> None:
@@ -100,18 +100,18 @@ class Desk:
             self._release = self.releases.open(current)
         return self._release
 
-    def told(self, case: str) -> Told | None:
+    def told(self, case: str) -> CaseHistory | None:
         """What was decided of a case in its last turn, its fields in the mission's order; None where nothing is decided yet."""
         turns = list(self.journal.decisions(case=case))
         if not turns:
             return None
-        return Told(turns[-1].in_order(self.space.mission.fields), list(self.journal.events(case)))
+        return CaseHistory(turns[-1].in_order(self.space.mission.fields), list(self.journal.events(case)))
 
     def file(self, case: str) -> Path | None:
         """The file of a case, decided or waiting."""
         told = self.told(case)
         content = told.decided.case.sha256 if told else case
-        return self.originals.path(content) if content in self.originals else self.register.file(case)
+        return self.originals.path(content) if content in self.originals else self.index.file(case)
 
     # --- deciding ---
 
@@ -130,7 +130,7 @@ class Desk:
 
     def decide(self) -> None:
         """One run of the promoted release, if there is anything to do."""
-        waits = self.register.newest(Standing.WAITING)
+        waits = self.index.newest(CaseStatus.WAITING)
         if not waits and (self.switch.stopped() or not self.journal.pending()):
             return
         with self._agents:

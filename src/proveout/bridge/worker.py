@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from proveout.bridge.spec import Spec, Task
 from proveout.errors import TaskFailed
-from proveout.pipeline.spec import Spec, Task
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
 
@@ -30,7 +30,7 @@ def run_apart(spec: Spec, task: Task, record: bool, side_by_side: int = 1) -> No
         said = Path(folder, "said.json")
         job = {"spec": str(spec.path), "env": env, "task": task.name, "record": record, "said": str(said), "path": sys.path}
         worker = subprocess.Popen(
-            [sys.executable, "-m", "proveout.pipeline.worker"],
+            [sys.executable, "-m", "proveout.bridge.worker"],
             stdin=subprocess.PIPE,
             env=_environment(side_by_side),
             start_new_session=True,  # so that its children can be killed with it
@@ -97,13 +97,13 @@ def _main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     job: dict[str, Any] = json.load(sys.stdin)
     sys.path[:] = job["path"]
+    from proveout.bridge.builds import run_task
+    from proveout.bridge.spec import load
+    from proveout.bridge.staleness import BuildState
     from proveout.errors import ProveoutError
-    from proveout.pipeline.builds import run_task
-    from proveout.pipeline.spec import load
-    from proveout.pipeline.staleness import Ledger
 
     try:
-        ledger = Ledger(load(job["spec"], job["env"]))
+        ledger = BuildState(load(job["spec"], job["env"]))
         run_task(ledger, ledger.spec.tasks[job["task"]], job["record"])
         answer = {"done": job["task"]}
     except ProveoutError as error:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from proveout.control import ControlPlane
     from proveout.journal import Answer, Decided, Journal
     from proveout.release import Release
-    from proveout.retrieval import Memory, Record
+    from proveout.retrieval import Memory, MemoryRecord
 
 BATCH = 64  # cases a commit: the journal's cost a case is flat from here on, and a kill loses little
 PATIENCE = 10  # seconds that a batch waits for effects; the others happen when everything is decided
@@ -237,18 +237,18 @@ class Live:
         )
         self._seen = position
 
-    def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[Record]:
+    def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[MemoryRecord]:
         """What the memory keeps of a case: what the agent decided, and what a person answered."""
-        from proveout.retrieval import Record
+        from proveout.retrieval import MemoryRecord
         from proveout.values import remembered, written
 
         if decided:
             said = {name: written(value.value) for name, value in decided.decision.fields.items()}
-            yield Record(key, content.text, said, decided.decision.document_class, "decision", content.id)
+            yield MemoryRecord(key, content.text, said, decided.decision.document_class, "decision", content.id)
         if answer:
             kinds = self.release.mission.kinds
             told = {name: remembered(kinds[name], text) for name, text in answer.fields.items() if text and name in kinds}
-            yield Record(key, content.text, told, answer.document_class, "label", content.id)
+            yield MemoryRecord(key, content.text, told, answer.document_class, "label", content.id)
 
 
 def _carried_out(control: ControlPlane, seconds: float = math.inf) -> dict[str, str]:

@@ -20,7 +20,7 @@ DECIMALS = 2  # of a point: boxes are rounded once, here, so that a stored page 
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class PageColumns:
     width: float  # points
     height: float  # points
     turned: float  # degrees clockwise, see records.Page
@@ -31,7 +31,7 @@ class Sheet:
     confidence: Floats  # (words,)
 
 
-def sheet(
+def page_columns(
     width: float,
     height: float,
     texts: list[str],
@@ -40,11 +40,11 @@ def sheet(
     source: Source,
     turned: float = 0.0,
     confidence: Floats | None = None,
-) -> Sheet:
+) -> PageColumns:
     """Words found in any order, put into reading order."""
     order, lines = reading_order(boxes)
     sure = np.ones(len(texts)) if confidence is None else np.round(confidence, 4)
-    return Sheet(
+    return PageColumns(
         width=round(float(width), DECIMALS),
         height=round(float(height), DECIMALS),
         turned=round(float(turned), DECIMALS),
@@ -94,11 +94,11 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
     return order, number[order]
 
 
-def document(sha256: str, sheets: list[Sheet]) -> Document:
-    return Document(sha256, tuple(_page(sha256, number, each) for number, each in enumerate(sheets)))
+def document(sha256: str, pages: list[PageColumns]) -> Document:
+    return Document(sha256, tuple(_page(sha256, number, each) for number, each in enumerate(pages)))
 
 
-def _page(sha256: str, number: int, each: Sheet) -> Page:
+def _page(sha256: str, number: int, each: PageColumns) -> Page:
     x0, y0, x1, y1 = each.boxes.T.tolist() if len(each.texts) else ([], [], [], [])
     words = map(
         Word,
@@ -113,11 +113,11 @@ def _page(sha256: str, number: int, each: Sheet) -> Page:
     return Page(number, each.width, each.height, tuple(words), each.turned)
 
 
-def to_json(sha256: str, sheets: list[Sheet]) -> bytes:
+def to_json(sha256: str, pages: list[PageColumns]) -> bytes:
     """A document's columns as JSON, equal for equal documents."""
     import orjson
 
-    pages = [
+    plain = [
         {
             "width": s.width,
             "height": s.height,
@@ -128,9 +128,9 @@ def to_json(sha256: str, sheets: list[Sheet]) -> bytes:
             "lines": s.lines,
             "confidence": None if (s.confidence == 1).all() else s.confidence,
         }
-        for s in sheets
+        for s in pages
     ]
-    return orjson.dumps({"sha256": sha256, "pages": pages}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps({"sha256": sha256, "pages": plain}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def from_json(payload: bytes) -> Document:
@@ -141,7 +141,7 @@ def from_json(payload: bytes) -> Document:
     return document(
         plain["sha256"],
         [
-            Sheet(
+            PageColumns(
                 width=p["width"],
                 height=p["height"],
                 turned=p["turned"],

@@ -1,9 +1,9 @@
 """What labelled documents taught about places: which neighbours right answers had, and on which forms.
 
-Documents that share a form are a family. Evidence is averaged inside a family and added up over families, so that forty
-documents of one form count as one form that is well known, not as forty witnesses.
+Documents that share a form are a cluster. Evidence is averaged within a cluster and summed over clusters, so forty documents of one form
+count as one well-known form, not as forty witnesses.
 A training document is asked as if it were new: without itself (a new document of a known form), or without its whole
-family (a new form). The ranker learns from both how far to trust this evidence.
+cluster (a new form). The ranker learns from both how far to trust this evidence.
 """
 
 import math
@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from proveout.models.features import SLOTS, Evidence, shape
+from proveout.models.features import SLOTS, CandidateFeatures, shape
 
 Floats = npt.NDArray[np.float64]
 Signature = tuple[str, ...]  # the shape of each slot's text, and of the candidate itself at the end
@@ -24,7 +24,7 @@ SAME_FORM_ABOVE = 0.4  # shared share of the first page's wordy texts
 SAME_PLACE_ABOVE = 0.8  # share of a place's neighbours that agree
 NOTHING_THERE = -2
 NEIGHBOURS = 5  # documents of the nearest forms that are asked
-_PRIOR = 0.7  # families' worth of doubt
+_PRIOR = 0.7  # clusters' worth of doubt
 COLUMNS = (
     *(f"rate_{slot}" for slot in (*SLOTS, "own")),
     *(f"support_{slot}" for slot in (*SLOTS, "own")),
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-def signatures_of(evidence: Evidence) -> list[Signature]:
+def signatures_of(evidence: CandidateFeatures) -> list[Signature]:
     return [
         (*(shape(text) for text in beside), shape(candidate.text))
         for candidate, beside in zip(evidence.candidates, evidence.neighbours, strict=True)
@@ -48,7 +48,7 @@ class Known:
     right: npt.NDArray[np.bool_]
 
 
-Rate = tuple[float, float]  # log odds of being right, families that say so
+Rate = tuple[float, float]  # log odds of being right, clusters that say so
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Rates:
     slots: list[dict[str, Rate]]
 
 
-Counts = dict[str, dict[int, tuple[float, float]]]  # text of a slot to family to (sum of shares, documents)
+Counts = dict[str, dict[int, tuple[float, float]]]  # text of a slot to cluster to (sum of shares, documents)
 
 
-class Experience:
+class LayoutStatistics:
     """What labelled documents taught, as it is asked about new documents."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Experience:
         return {"marks": self.marks, "right": self.right, "rates": slots}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Experience":
+    def from_plain(cls, plain: Mapping[str, Any]) -> "LayoutStatistics":
         right = {name: [[tuple(s) for s in each] for each in every] for name, every in plain["right"].items()}
         rates = {
             name: Rates(tuple(each["unknown"]), [{k: (v[0], v[1]) for k, v in slot.items()} for slot in each["slots"]])
@@ -100,7 +100,7 @@ class Experience:
         }
         return cls(plain["marks"], right, rates)
 
-    def with_more(self, more: "Learning", wrong: Sequence[Collection[str]]) -> "Experience":
+    def with_more(self, more: "Learning", wrong: Sequence[Collection[str]]) -> "LayoutStatistics":
         """What other documents taught is added to this. A form of theirs counts as a form of its own, known here or not.
 
         `wrong`: for each of them, the fields that a person had to put right.
@@ -115,7 +115,7 @@ class Experience:
                     slot[key] = _rate(known + total, rate[1] + weight, base)
             rates[name] = Rates(mine.unknown, slots)
         right = {name: [*every, *more.right[name]] for name, every in self.right.items()}
-        made = Experience([*self.marks, *more.marks], right, rates)
+        made = LayoutStatistics([*self.marks, *more.marks], right, rates)
         made.corrected = {**self.corrected, **{len(self.marks) + at: frozenset(names) for at, names in enumerate(wrong)}}
         return made
 
@@ -169,11 +169,11 @@ class Experience:
         return np.array(rows, dtype=np.int64).reshape(-1, len(SLOTS) + 1)
 
 
-class Learning(Experience):
-    """Experience that still knows which document taught what, and can be asked without it."""
+class Learning(LayoutStatistics):
+    """LayoutStatistics that still knows which document taught what, and can be asked without it."""
 
     def __init__(self, marks: Sequence[frozenset[str]], known: Mapping[str, Sequence[Known]]) -> None:
-        self.family = np.array(families(marks), dtype=int)
+        self.cluster = np.array(clusters(marks), dtype=int)
         self.known = known
         self._shares = {name: [_shares(each) for each in every] for name, every in known.items()}
         self._base = {
@@ -195,7 +195,7 @@ class Learning(Experience):
         super().__init__([sorted(each) for each in marks], {name: [_right(e) for e in v] for name, v in known.items()}, rates)
 
     def columns_without(self, name: str, own: int, new_form: bool, forgetting: float = 0.0) -> Floats:
-        """COLUMNS for a training document as if it were new: without itself, or without its whole family.
+        """COLUMNS for a training document as if it were new: without itself, or without its whole cluster.
 
         `forgetting` is the share of neighbours, drawn by hash, that are taken for never seen: other forms use other words.
         """
@@ -208,12 +208,12 @@ class Learning(Experience):
                     rate = self.rates[name].unknown if forgotten else self._rate_without(name, slot, key, own, new_form)
                     asked[slot, key] = rate
         rates = [[asked[at] for at in enumerate(signature)] for signature in signatures]
-        left_out = self.family == self.family[own] if new_form else np.arange(len(self.family)) == own
+        left_out = self.cluster == self.cluster[own] if new_form else np.arange(len(self.cluster)) == own
         return self._columns(name, signatures, rates, *self.nearest(frozenset(self.marks[own]), left_out))
 
     def _count(self, documents: Sequence[Sequence[Mapping[str, float]]]) -> list[Counts]:
         counts: list[Counts] = [{} for _ in range(len(SLOTS) + 1)]
-        for shares, group in zip(documents, self.family.tolist(), strict=True):
+        for shares, group in zip(documents, self.cluster.tolist(), strict=True):
             for count, slot in zip(counts, shares, strict=True):
                 for key, share in slot.items():
                     there = count.setdefault(key, {})
@@ -225,7 +225,7 @@ class Learning(Experience):
         if key not in self._counts[name][slot]:
             return self.rates[name].unknown
         there, (total, weight) = self._counts[name][slot][key], self.evidence[name][slot][key]
-        group = int(self.family[own])
+        group = int(self.cluster[own])
         if group not in there:
             return self.rates[name].slots[slot][key]
         right, seen = there[group]
@@ -239,22 +239,22 @@ class Learning(Experience):
 
 
 def _evidence_of(right: float, seen: float) -> tuple[float, float]:
-    """What one family of documents says of a neighbour: a sum of right answers, and its weight."""
+    """What one cluster of documents says of a neighbour: a sum of right answers, and its weight."""
     if seen < 0.5:
         return 0.0, 0.0
     weight = math.sqrt(min(seen, 9.0))
     return weight * max(right, 0.0) / seen, weight
 
 
-def _evidence_of_all(families: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    said = [_evidence_of(*family) for family in families]
+def _evidence_of_all(clusters: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    said = [_evidence_of(*cluster) for cluster in clusters]
     return sum(total for total, _ in said), sum(weight for _, weight in said)
 
 
 def _rate(total: float, weight: float, base: float) -> Rate:
-    """Log odds that a candidate with this neighbour is right, and how many families' worth of evidence says so.
+    """Log odds that a candidate with this neighbour is right, and how many clusters' worth of evidence says so.
 
-    Rounded, so that what remains after a family is taken away is not told from what never was there.
+    Rounded, so that what remains after a cluster is taken away is not told from what never was there.
     """
     rate = (total + _PRIOR * base) / (weight + _PRIOR)
     return round(math.log((rate + 1e-3) / (1 - rate + 1e-3)), 5), abs(round(weight, 5))
@@ -307,10 +307,10 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return shared / (len(one) + len(other) - shared) if shared else 0.0
 
 
-def families(marks: Sequence[frozenset[str]]) -> list[int]:
-    """Group documents: each joins the family of the most similar earlier one, or founds its own.
+def clusters(marks: Sequence[frozenset[str]]) -> list[int]:
+    """Group documents: each joins the cluster of the most similar earlier one, or founds its own.
 
-    >>> families([frozenset("abcd"), frozenset("xyz"), frozenset("abce")])
+    >>> clusters([frozenset("abcd"), frozenset("xyz"), frozenset("abce")])
     [0, 1, 0]
     """
     found: list[int] = []

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from proveout.bridge.notebook import Loaded, Notebook, open_app
+from proveout.bridge.record import CellRecord, RunRecord, rendered
+from proveout.bridge.task_context import Context, acting_as
 from proveout.errors import TaskFailed
-from proveout.pipeline.here import Context, acting_as
-from proveout.pipeline.notebook import Loaded, Notebook, open_app
-from proveout.pipeline.record import CellRecord, Record, rendered
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def run_notebook(
     told = {
         name: os.path.relpath(value, file.parent) if isinstance(value, Path) else value for name, value in here.params.items()
     }
-    page = Record(here.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), told, dict(facts or {}))
+    page = RunRecord(here.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), told, dict(facts or {}))
     shown = {str(id): _blank(loaded, str(id), used, str(id) in replaced, record is not None) for id in loaded.lines}
     began = time.perf_counter()
     with acting_as(file, here), _at_home(file):

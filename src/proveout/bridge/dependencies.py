@@ -22,13 +22,13 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from proveout.pipeline.contents import remembered, write_whole
-from proveout.pipeline.notebook import Notebook, imports
+from proveout.bridge.contents import remembered, write_whole
+from proveout.bridge.notebook import Notebook, imports
 
 READER = 2  # raise it when the same text is read differently
 MEMORY = 4000  # readings that are kept
 _MACHINERY = "here spec contents reach notebook record execute builds staleness worker ploomber"
-_BRIDGE = {"proveout.pipeline", *(f"proveout.pipeline.{name}" for name in _MACHINERY.split())}  # runs steps, is no part of them
+_BRIDGE = {"proveout.bridge", *(f"proveout.bridge.{name}" for name in _MACHINERY.split())}  # runs steps, is no part of them
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Module:
 
 
 @dataclass
-class Reached:
+class CodeDependencies:
     modules: dict[str, str] = field(default_factory=dict)  # project module -> digest
     packages: dict[str, str] = field(default_factory=dict)  # distribution -> version
     files: dict[str, Path] = field(default_factory=dict)  # of the modules
@@ -58,7 +58,7 @@ class Code:
         self._used: dict[str, Any] = {}
         self._modules: dict[Path, Module] = {}
         self._places: dict[tuple[str, str], ModuleSpec | None] = {}
-        self._reached: dict[tuple[str, str], Reached] = {}
+        self._reached: dict[tuple[str, str], CodeDependencies] = {}
         self._versions: dict[str, str] | None = None
         self._path = [entry or str(Path.cwd()) for entry in sys.path]
 
@@ -69,7 +69,7 @@ class Code:
         if key in self._known:
             self._used[key] = self._known[key]
             return Notebook.of_data(self._known[key])
-        from proveout.pipeline.notebook import read
+        from proveout.bridge.notebook import read
 
         notebook = read(file)
         self._known[key] = self._used[key] = notebook.as_data()
@@ -91,9 +91,9 @@ class Code:
         brought = {one.replace(":", ".").rpartition(".")[2] for one in reading.imports}
         return reading.dynamic or function in reading.definitions or function in brought
 
-    def reached(self, wanted: Iterable[str], folders: Sequence[Path]) -> Reached:
+    def reached(self, wanted: Iterable[str], folders: Sequence[Path]) -> CodeDependencies:
         """Project modules and packages behind these imports; `folders` are searched before Python's path."""
-        total = Reached()
+        total = CodeDependencies()
         for one in wanted:
             found = self._reach(one, tuple(map(str, folders)))
             total.modules |= found.modules
@@ -109,7 +109,7 @@ class Code:
         used = [name for top, place in places.items() if place and _installed(place) for name in self._distributions(top)]
         return {name: self.version_of(name) for name in used}
 
-    def settle(self, reached: Reached) -> None:
+    def settle(self, reached: CodeDependencies) -> None:
         """Forget loaded project modules whose source has changed, so that a step of a long-lived process runs what counts.
 
         A module counts as loaded from what it was when a build of this process first met it.
@@ -152,12 +152,12 @@ class Code:
                         self._versions[_canonical(match[1])] = match[2]
         return self._versions.get(_canonical(distribution), "?")
 
-    def _reach(self, wanted: str, folders: tuple[str, ...]) -> Reached:
+    def _reach(self, wanted: str, folders: tuple[str, ...]) -> CodeDependencies:
         """Everything behind one import, modules that import each other included."""
         key = (wanted, "|".join(folders))
         if key in self._reached:
             return self._reached[key]
-        total, left, seen = Reached(), [wanted], {wanted}
+        total, left, seen = CodeDependencies(), [wanted], {wanted}
         while left:
             for name in _with_parents(left.pop()):
                 if name in _BRIDGE or name in total.modules:

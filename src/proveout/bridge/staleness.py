@@ -1,4 +1,4 @@
-"""Decide what is stale, without importing anything that a build needs. Doors: `freshness`, `why`, and `Ledger` for builds.
+"""Decide what is stale, without importing anything that a build needs. Doors: `freshness`, `why`, and `BuildState` for builds.
 
 A step is stale when something differs from its last whole run: the cells on a path to a product, the project modules
 that they import (transitively), the packages' versions, the parameters those cells read, declared files and data, the
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import proveout
+from proveout.bridge.contents import Contents, remembered, write_whole
+from proveout.bridge.dependencies import Code, CodeDependencies
+from proveout.bridge.notebook import Cell, Notebook
+from proveout.bridge.spec import Spec, Task, load, nearest
 from proveout.errors import BadSpec, Busy
-from proveout.pipeline.contents import Contents, remembered, write_whole
-from proveout.pipeline.notebook import Cell, Notebook
-from proveout.pipeline.reach import Code, Reached
-from proveout.pipeline.spec import Spec, Task, load, nearest
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
 FREEZE = "proveout.release.freeze"  # the step whose product holds the package's own code and pins its environment
@@ -32,7 +32,7 @@ BEGUN = {"begun": True}  # stands in for a note until the task has run whole
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """Everything that a step's products depend on, by kind and name."""
 
     cells: tuple[tuple[str, str, str], ...] = ()  # (digest, name or "", what it defines)
@@ -63,7 +63,7 @@ def freshness(spec: Path | str, env: Mapping[str, Any] | None = None) -> dict[st
 
     A task behind a stale one is only waiting: it runs if what the other makes comes out different.
     """
-    ledger = Ledger(load(spec, env))
+    ledger = BuildState(load(spec, env))
     ledger.check(list(ledger.spec.tasks.values()))
     found: dict[str, str | None] = {}
     for task in ledger.spec.tasks.values():
@@ -82,7 +82,7 @@ def why(spec: Path | str, task: str, env: Mapping[str, Any] | None = None) -> st
     return found[task]
 
 
-class Ledger:
+class BuildState:
     """What the builds of one spec remember: of each task, what its last whole run was made of."""
 
     def __init__(self, spec: Spec) -> None:
@@ -110,7 +110,7 @@ class Ledger:
             if task.kind == "function" and not self.code.exists(task.source, [self.spec.folder]):
                 raise BadSpec(f"{place}: there is no function {task.source}; a source is a file or `package.module.function`")
 
-    def parts(self, task: Task) -> Parts:
+    def parts(self, task: Task) -> Dependencies:
         """What the task depends on as things stand now; upstream products as they lie on the disk."""
         return self._parts(task)[0]
 
@@ -118,7 +118,7 @@ class Ledger:
         """The next run of the task in this process imports the project's modules as they stand now."""
         self.code.settle(self._parts(task)[1])
 
-    def _parts(self, task: Task) -> tuple[Parts, Reached]:
+    def _parts(self, task: Task) -> tuple[Dependencies, CodeDependencies]:
         cells: tuple[tuple[str, str, str], ...] = ()
         params: list[str] = list(task.params)
         upstream = [(other, "*") for other in task.upstream]
@@ -143,7 +143,7 @@ class Ledger:
             package = Path(proveout.__file__).parent
             modules, packages = {}, self.code.packages_of(package)
             files |= {f"{package.name}/{name}": digest for name, digest in self.contents.each(package).items()}
-        parts = Parts(
+        parts = Dependencies(
             cells=cells,
             modules=modules,
             packages=packages,
@@ -179,7 +179,7 @@ class Ledger:
             return "its last run failed or was cut off"
         try:
             cells = tuple(tuple(cell) for cell in note["parts"]["cells"])
-            then, made = Parts(**{**note["parts"], "cells": cells}), note["products"]
+            then, made = Dependencies(**{**note["parts"], "cells": cells}), note["products"]
         except (KeyError, TypeError):
             return "it was never built"
         now = self.parts(task)
@@ -198,7 +198,7 @@ class Ledger:
         """From here on the task counts as cut off, until it is noted."""
         write_whole(self._note(task), json.dumps(BEGUN))
 
-    def note(self, task: Task, parts: Parts, seconds: float) -> None:
+    def note(self, task: Task, parts: Dependencies, seconds: float) -> None:
         """The task has run whole, and this is what it was made of."""
         products = {name: self.contents.digest(path) for name, path in task.product.items()}
         note = {"parts": vars(parts), "products": products, "seconds": round(seconds, 3)}
@@ -236,7 +236,7 @@ class Ledger:
             value = os.path.relpath(value, self.spec.folder)
         return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
-    def _differences(self, then: Parts, now: Parts) -> Iterator[str]:
+    def _differences(self, then: Dependencies, now: Dependencies) -> Iterator[str]:
         yield from _changed_cells(then, now)
         for name in _changed(then.modules, now.modules):
             if name not in then.modules or name not in now.modules:
@@ -263,7 +263,7 @@ def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [name for name in {**then, **now} if then.get(name) != now.get(name)]
 
 
-def _changed_cells(then: Parts, now: Parts) -> Iterator[str]:
+def _changed_cells(then: Dependencies, now: Dependencies) -> Iterator[str]:
     gone = [cell for cell in then.cells if cell[0] not in {digest for digest, _, _ in now.cells}]
     for digest, name, defines in now.cells:
         if digest in {digest for digest, _, _ in then.cells}:

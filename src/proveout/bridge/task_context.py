@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from proveout.errors import BadInput, BadSpec
 
 if TYPE_CHECKING:
-    from proveout.pipeline.spec import Spec, Task
+    from proveout.bridge.spec import Spec, Task
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Named(Mapping[str, T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._values:
-            from proveout.pipeline.spec import nearest
+            from proveout.bridge.spec import nearest
 
             raise BadSpec(f"{self._what} `{name}` is not in the spec; {nearest(name, list(self._values))}")
         return self._found(name, self._values[name])
@@ -143,7 +143,7 @@ def context(notebook: str | Path) -> Context:
 
 def place(notebook: Path) -> "tuple[Spec, Task]":
     """The pipeline's task that a notebook is. Raises BadSpec if no spec, or more than one, names it."""
-    from proveout.pipeline.spec import load
+    from proveout.bridge.spec import load
 
     path, name = _place(notebook.resolve())
     spec = load(path, environment())
@@ -175,7 +175,7 @@ def variables(spec: Path, task: str, env: Mapping[str, Any]) -> dict[str, str]:
 
 def _place(file: Path) -> tuple[Path, str]:
     """The spec and the task that use this notebook."""
-    from proveout.pipeline.spec import sources
+    from proveout.bridge.spec import sources
 
     if given := os.environ.get("PROVEOUT_SPEC"):
         specs = [Path(given).resolve()]

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from proveout.bridge import spec as specs
+from proveout.bridge.lazy_imports import lighter
+from proveout.bridge.record import ipynb_of
+from proveout.bridge.spec import Spec, Task
+from proveout.bridge.staleness import BuildState, Dependencies
+from proveout.bridge.task_context import Context
 from proveout.errors import BadSpec, Busy, NoDocuments, TaskFailed
-from proveout.pipeline import spec as specs
-from proveout.pipeline.here import Context
-from proveout.pipeline.lighter import lighter
-from proveout.pipeline.record import ipynb_of
-from proveout.pipeline.spec import Spec, Task
-from proveout.pipeline.staleness import Ledger, Parts
 
 Progress = Callable[["TaskResult"], None]
 
@@ -69,7 +69,7 @@ def build(
     forced = set(loaded.tasks) if force is True else set(force or ())
     for name in forced - set(loaded.tasks):
         raise BadSpec(f"{loaded.path}: no task `{name}` to force; {specs.nearest(name, list(loaded.tasks))}")
-    ledger = Ledger(loaded)
+    ledger = BuildState(loaded)
     ledger.check(wanted)
     forced &= {task.name for task in wanted}
     told = _Told(progress)
@@ -103,10 +103,10 @@ class _Told:
             self._progress(result)
 
 
-def _run_stale(ledger: Ledger, wanted: Sequence[Task], forced: set[str], record: bool, workers: int, told: _Told) -> None:
+def _run_stale(ledger: BuildState, wanted: Sequence[Task], forced: set[str], record: bool, workers: int, told: _Told) -> None:
     with lighter():
-        from proveout.pipeline.ploomber import DagLedger, run_dag
-    from proveout.pipeline.worker import run_apart
+        from proveout.bridge.ploomber import DagBuildState, run_dag
+    from proveout.bridge.worker import run_apart
 
     def run(task: Task, why: str) -> None:
         began = time.perf_counter()
@@ -116,7 +116,7 @@ def _run_stale(ledger: Ledger, wanted: Sequence[Task], forced: set[str], record:
             run_task(ledger, task, record)
         told.ran(task, why, time.perf_counter() - began)
 
-    run_dag(DagLedger(ledger.spec, run, forced), wanted, workers)
+    run_dag(DagBuildState(ledger.spec, run, forced), wanted, workers)
 
 
 def _inside_marimo() -> bool:
@@ -144,7 +144,7 @@ def _existing(record: Path) -> Path | None:
     return record if record.exists() else None
 
 
-def run_task(ledger: Ledger, task: Task, record: bool) -> None:
+def run_task(ledger: BuildState, task: Task, record: bool) -> None:
     """Run one task here and now: products aside, then moved, then noted. Raises TaskFailed."""
     began = time.perf_counter()
     before = ledger.parts(task)
@@ -164,21 +164,21 @@ def run_task(ledger: Ledger, task: Task, record: bool) -> None:
     ledger.note(task, before, time.perf_counter() - began)
 
 
-def _execute(ledger: Ledger, task: Task, here: Context, record: bool, parts: Parts) -> Path | None:
+def _execute(ledger: BuildState, task: Task, here: Context, record: bool, parts: Dependencies) -> Path | None:
     """Run what the task is. Returns where its record lies until the products are in place."""
     if task.kind == "function":
         _call(task, here)
         return None
     if task.kind == "file":
         with lighter():
-            from proveout.pipeline.ploomber import run_script
+            from proveout.bridge.ploomber import run_script
 
         try:
             run_script(ledger.spec, task, here)
         except Exception as error:
             raise TaskFailed(f"{task.file}: task `{task.name}`: {type(error).__name__}: {error}") from error
         return None
-    from proveout.pipeline.execute import run_notebook
+    from proveout.bridge.execute import run_notebook
 
     assert task.file is not None
     page = task.record.with_name(f"{task.record.stem}.failed.html") if record else None  # until the step is whole

@@ -20,7 +20,7 @@ def width_of(text: str, font: str, size: float) -> float:
     return float(stringWidth(text, font, size))
 
 
-class Board:
+class Drawing:
     """Pages of one size, in points; y grows downwards."""
 
     def __init__(self, width: float, height: float) -> None:

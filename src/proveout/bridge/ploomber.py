@@ -2,7 +2,7 @@
 
 Doors: `dag` for Ploomber's own commands, `MarimoNotebook` for pipelines in Python, `run_dag` and `run_script` for builds.
 
-    ploomber status --entry-point proveout.pipeline.ploomber.dag        (build, plot, task, report alike)
+    ploomber status --entry-point proveout.bridge.ploomber.dag        (build, plot, task, report alike)
 
 takes the spec from PROVEOUT_SPEC, or the one `pipelines/*/pipeline.build.yaml` there is, and PROVEOUT_ENV as overrides.
 Ploomber orders the steps and asks each product whether it is stale; the answer is the bridge's, so that `ploomber build`
@@ -33,12 +33,12 @@ from ploomber.tasks import NotebookRunner  # type: ignore[import-untyped]
 from ploomber.tasks.abc import Task as PloomberTask  # type: ignore[import-untyped]
 from ploomber.validators import string  # type: ignore[import-untyped]
 
+from proveout.bridge import spec as specs
+from proveout.bridge import task_context
+from proveout.bridge.spec import Spec, Task
+from proveout.bridge.staleness import BuildState
+from proveout.bridge.worker import stop_all
 from proveout.errors import BadSpec
-from proveout.pipeline import here
-from proveout.pipeline import spec as specs
-from proveout.pipeline.spec import Spec, Task
-from proveout.pipeline.staleness import Ledger
-from proveout.pipeline.worker import stop_all
 
 Run = Callable[[Task, str], None]  # a task and why it runs
 
@@ -190,7 +190,7 @@ string._KEY2CLASS["MarimoNotebook"] = MarimoNotebook
 _CLASSES: dict[specs.Kind, type[Step]] = {"marimo": MarimoNotebook, "function": Function, "file": Script}
 
 
-class DagLedger(Ledger):
+class DagBuildState(BuildState):
     """A ledger that a DAG carries, with the way in which its steps run."""
 
     def __init__(self, spec: Spec, run: Run | None = None, asked: Iterable[str] = ()) -> None:
@@ -201,7 +201,7 @@ class DagLedger(Ledger):
         return self.why(self.spec.tasks[name]) or ("asked for" if name in self._asked else None)
 
     def run(self, task: Task, why: str) -> None:
-        from proveout.pipeline.builds import run_task
+        from proveout.bridge.builds import run_task
 
         self._asked.discard(task.name)
         if self._run:
@@ -262,18 +262,18 @@ class Side(Executor):  # type: ignore[misc]
 
 
 def dag() -> DAG:
-    """The DAG of a spec, for `--entry-point proveout.pipeline.ploomber.dag`."""
+    """The DAG of a spec, for `--entry-point proveout.bridge.ploomber.dag`."""
     given = os.environ.get("PROVEOUT_SPEC")
     found = [Path(given)] if given else sorted(Path.cwd().glob("pipelines/*/pipeline.build.yaml"))
     if len(found) != 1:
         raise BadSpec(f"set PROVEOUT_SPEC to one spec; found here: {', '.join(map(str, found)) or 'none'}")
-    spec = specs.load(found[0], here.environment())
-    ledger = DagLedger(spec)
+    spec = specs.load(found[0], task_context.environment())
+    ledger = DagBuildState(spec)
     ledger.check(list(spec.tasks.values()))
     return dag_of(ledger, list(spec.tasks.values()))
 
 
-def dag_of(ledger: DagLedger, tasks: Sequence[Task], workers: int = 1) -> DAG:
+def dag_of(ledger: DagBuildState, tasks: Sequence[Task], workers: int = 1) -> DAG:
     made = DAG(name=ledger.spec.path.stem, executor=Side(workers))
     made._proveout = ledger
     for task in tasks:
@@ -284,7 +284,7 @@ def dag_of(ledger: DagLedger, tasks: Sequence[Task], workers: int = 1) -> DAG:
     return made
 
 
-def run_dag(ledger: DagLedger, tasks: Sequence[Task], workers: int = 1) -> None:
+def run_dag(ledger: DagBuildState, tasks: Sequence[Task], workers: int = 1) -> None:
     """Run what is stale among these tasks, in Ploomber's order. Raises what the failing step raised."""
     made = dag_of(ledger, tasks, workers)
     try:
@@ -296,7 +296,7 @@ def run_dag(ledger: DagLedger, tasks: Sequence[Task], workers: int = 1) -> None:
 _QUIET = {"static_analysis": "disable", "executor_params": {"progress_bar": False}}
 
 
-def run_script(spec: Spec, task: Task, context: here.Context) -> None:
+def run_script(spec: Spec, task: Task, context: task_context.Context) -> None:
     """Run an .ipynb or a percent script with Ploomber's NotebookRunner; its products go where the context says."""
     made = DAG(executor=Side())
     for name in task.upstream:
@@ -356,14 +356,14 @@ def _without_places(product: Path, names: Mapping[str, str]) -> None:
 _reading = threading.Lock()
 
 
-def _ledger(dag: Any) -> DagLedger:
+def _ledger(dag: Any) -> DagBuildState:
     """The DAG's own ledger; for a DAG made in Python, one over the steps it has now."""
     if not hasattr(dag, "_proveout"):
         with _reading:
             tasks = {task.name: task.as_task(Path.cwd()) for task in dag.values() if isinstance(task, Step)}
             root = next(iter(next(iter(tasks.values())).product.values())).parent
             spec = Spec(Path.cwd() / "dag.py", {}, tasks, root / ".proveout" / "dag")
-            dag._proveout = DagLedger(spec)
+            dag._proveout = DagBuildState(spec)
             dag._proveout.check(list(tasks.values()))
-    found: DagLedger = dag._proveout
+    found: DagBuildState = dag._proveout
     return found

@@ -31,7 +31,7 @@ def _trigrams(letters: str) -> set[str]:
     return {padded[at : at + 3] for at in range(len(padded) - 2)}
 
 
-class Labels:
+class LabelPhrases:
     """Groups of phrases, compared with many texts."""
 
     def __init__(self, groups: Mapping[str, Sequence[str]]) -> None:
@@ -49,7 +49,7 @@ class Labels:
     def similarity(self, text: str) -> Floats:
         """The best phrase of each group, 0..1: 1 for the phrase itself, about 0.5 for a phrase inside a longer text.
 
-        >>> Labels({"total": ["Gross Total"], "date": ["Invoice Date"]}).similarity("Gross Total:").round(2).tolist()
+        >>> LabelPhrases({"total": ["Gross Total"], "date": ["Invoice Date"]}).similarity("Gross Total:").round(2).tolist()
         [1.0, 0.0]
         """
         if (known := self._seen.get(text)) is not None:

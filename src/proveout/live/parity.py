@@ -23,9 +23,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from proveout.bridge.spec import Spec, Task, load
+from proveout.bridge.task_context import variables
 from proveout.errors import BadInput, BadSpec, TaskFailed
-from proveout.pipeline.here import variables
-from proveout.pipeline.spec import Spec, Task, load
 
 if TYPE_CHECKING:
     from proveout.records import Decision
@@ -200,7 +200,7 @@ def _rows(log: Path) -> dict[str, dict[str, Any]]:
 
 
 def _is_fresh(spec: Spec, env: Mapping[str, Any], task: str) -> None:
-    from proveout.pipeline.staleness import why
+    from proveout.bridge.staleness import why
 
     for name in (task, "release"):
         if reason := why(spec.path, name, env):

@@ -16,10 +16,10 @@ import nbformat
 from jupytext import TextFileContentsManager  # type: ignore[import-untyped]
 from tornado.web import HTTPError
 
+from proveout.bridge.record import ipynb_of
+from proveout.bridge.spec import Spec, Task, is_marimo
+from proveout.bridge.task_context import place
 from proveout.errors import ProveoutError
-from proveout.pipeline.here import place
-from proveout.pipeline.record import ipynb_of
-from proveout.pipeline.spec import Spec, Task, is_marimo
 
 MARK = "proveout-context"  # the tag of the cell that is not saved
 
