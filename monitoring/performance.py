@@ -8,10 +8,10 @@ app = marimo.App(width="medium", app_title="Performance, and the page that peopl
 def _():
     from proveout import mission as missions
     from proveout import monitoring
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return here, missions, monitoring
+    context = open_context(__file__)
+    return context, missions, monitoring
 
 
 @app.cell
@@ -34,11 +34,11 @@ def _(mo):
 
 
 @app.cell
-def _(here, missions, monitoring):
-    mission = missions.load(here.params["mission"])
-    alerts = monitoring.load(here.params["alerts"])
-    reference = monitoring.read(here.params["reference"])
-    log = monitoring.read(here.params["logs"])
+def _(context, missions, monitoring):
+    mission = missions.load(context.params["mission"])
+    alerts = monitoring.load(context.params["alerts"])
+    reference = monitoring.read(context.params["reference"])
+    log = monitoring.read(context.params["logs"])
     return alerts, log, mission, reference
 
 
@@ -49,9 +49,9 @@ def _(alerts, log, mission, monitoring, reference):
 
 
 @app.cell
-def _(found, here, monitoring):
+def _(found, context, monitoring):
     links = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
-    monitoring.write_page(found, here.product["page"], here.product["json"], links)
+    monitoring.write_page(found, context.product["page"], context.product["json"], links)
     return
 
 

@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="The agent")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -51,16 +51,16 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Memory, Parts, assemble, here, missions):
-    mission = missions.load(here.params["mission"])
-    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+def _(Dataset, Memory, Parts, assemble, context, missions):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _parts = Parts(
-        here.params["mission"],
-        here.upstream["prompts"]["prompts"],
-        here.upstream["models"]["model"],
-        here.upstream["calibrate"]["calibration"],
+        context.params["mission"],
+        context.upstream["prompts"]["prompts"],
+        context.upstream["models"]["model"],
+        context.upstream["calibrate"]["calibration"],
     )
-    agent = assemble(_parts, Memory.open(here.upstream["retrieval"]["index"], store=""))
+    agent = assemble(_parts, Memory.open(context.upstream["retrieval"]["index"], store=""))
     return agent, dataset, mission
 
 
@@ -72,7 +72,7 @@ def _(agent, dataset):
 
 
 @app.cell
-def the_reference(Decided, dataset, decisions, here, mission, verdicts, write_log):
+def the_reference(Decided, dataset, decisions, context, mission, verdicts, write_log):
     labels = dataset.labels("calibration")
     known = {
         decision.case: {
@@ -83,7 +83,7 @@ def the_reference(Decided, dataset, decisions, here, mission, verdicts, write_lo
     }
     _path = write_log(
         [Decided(dataset.entry(decision.case).case, decision) for decision in decisions],
-        here.product["reference"],
+        context.product["reference"],
         mission,
         known,
     )

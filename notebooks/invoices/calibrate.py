@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="Calibration")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -51,19 +51,19 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Prompts, here, missions, tiers):
-    mission = missions.load(here.params["mission"])
-    dataset = Dataset.load(here.upstream["curate"]["dataset"])
-    _prompts = Prompts.load(here.upstream["prompts"]["prompts"])
-    cascade = tiers.load(tiers.Parts(mission, _prompts, here.upstream["models"]["model"]))
+def _(Dataset, Prompts, context, missions, tiers):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
+    _prompts = Prompts.load(context.upstream["prompts"]["prompts"])
+    cascade = tiers.load(tiers.Parts(mission, _prompts, context.upstream["models"]["model"]))
     return cascade, dataset, mission
 
 
 @app.cell
-def _(calibrate, cascade, dataset, here, mission):
+def _(calibrate, cascade, dataset, context, mission):
     labels = dataset.labels("calibration")
     calibrations = calibrate(cascade, dataset.documents("calibration"), labels, mission)
-    calibrations.save(here.product["calibration"])
+    calibrations.save(context.product["calibration"])
     return calibrations, labels
 
 

@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="The corpus")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -47,11 +47,11 @@ def _(mo):
 
 
 @app.cell
-def the_data_set(Dataset, Path, Workspace, here, missions):
-    mission = missions.load(here.params["mission"])
+def the_data_set(Dataset, Path, Workspace, context, missions):
+    mission = missions.load(context.params["mission"])
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)
     dataset = Dataset.build(  # with the cache nothing is read twice
-        here.params["data"], mission, here.product["dataset"], cache=_home.cache, answers=here.params["answers"]
+        context.params["data"], mission, context.product["dataset"], cache=_home.cache, answers=context.params["answers"]
     )
     return dataset, mission
 

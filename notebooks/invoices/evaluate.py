@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="Evaluation")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -46,16 +46,16 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Memory, Parts, assemble, here, missions):
-    mission = missions.load(here.params["mission"])
-    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+def _(Dataset, Memory, Parts, assemble, context, missions):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _parts = Parts(
-        here.params["mission"],
-        here.upstream["prompts"]["prompts"],
-        here.upstream["models"]["model"],
-        here.upstream["calibrate"]["calibration"],
+        context.params["mission"],
+        context.upstream["prompts"]["prompts"],
+        context.upstream["models"]["model"],
+        context.upstream["calibrate"]["calibration"],
     )
-    agent = assemble(_parts, Memory.open(here.upstream["retrieval"]["index"], store=""))
+    agent = assemble(_parts, Memory.open(context.upstream["retrieval"]["index"], store=""))
     return agent, dataset, mission
 
 
@@ -75,7 +75,7 @@ def _(agent, dataset):
 
 
 @app.cell
-def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions, splits):
+def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, splits):
     def _scored(split, automated_only):
         labels = dataset.labels(split)
         return evaluation.score(labels, evaluation.answers(predictions, automated_only), mission.kinds).as_plain()
@@ -101,8 +101,8 @@ def the_metrics(dataset, decisions, evaluation, here, json, mission, predictions
         return f"{split} F1 {_f1}, {_automated['coverage']:.0%} automated"
 
     metrics["headline"] = "; ".join(map(_headline, splits))
-    _ = here.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    _ = here.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
+    _ = context.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    _ = context.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     return (metrics,)
 
 

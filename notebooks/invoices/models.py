@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="Models")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -50,15 +50,15 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Prompts, here, missions):
-    mission = missions.load(here.params["mission"])
-    dataset = Dataset.load(here.upstream["curate"]["dataset"])
-    prompts = Prompts.load(here.upstream["prompts"]["prompts"])
+def _(Dataset, Prompts, context, missions):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
+    prompts = Prompts.load(context.upstream["prompts"]["prompts"])
     return dataset, mission, prompts
 
 
 @app.cell
-def the_model(Extractor, dataset, here, mission, prompts):
+def the_model(Extractor, dataset, context, mission, prompts):
     extractor = Extractor.train(
         dataset.documents("train"),
         dataset.labels("train"),
@@ -67,7 +67,7 @@ def the_model(Extractor, dataset, here, mission, prompts):
         classes=dataset.classes("train"),
         dataset=dataset.version,
     )
-    extractor.save(here.product["model"])
+    extractor.save(context.product["model"])
     return (extractor,)
 
 

@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="Prompts")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -21,10 +21,10 @@ def _():
 
 
 @app.cell
-def the_prompts(Prompts, here, missions):
-    mission = missions.load(here.params["mission"])
-    prompts = Prompts.load(here.params["prompts"], mission)
-    prompts.save(here.product["prompts"])
+def the_prompts(Prompts, context, missions):
+    mission = missions.load(context.params["mission"])
+    prompts = Prompts.load(context.params["prompts"], mission)
+    prompts.save(context.product["prompts"])
     return mission, prompts
 
 
@@ -80,21 +80,21 @@ def _(mo):
 
 
 @app.cell
-def _(here, mo):
+def _(context, mo):
     fields_box = mo.ui.text_area(
-        (here.params["prompts"] / "fields.yaml").read_text(), rows=18, label="fields.yaml", full_width=True
+        (context.params["prompts"] / "fields.yaml").read_text(), rows=18, label="fields.yaml", full_width=True
     )
     examples_box = mo.ui.text_area(
-        (here.params["prompts"] / "examples.yaml").read_text(), rows=18, label="examples.yaml", full_width=True
+        (context.params["prompts"] / "examples.yaml").read_text(), rows=18, label="examples.yaml", full_width=True
     )
     mo.hstack([fields_box, examples_box], widths="equal")
     return examples_box, fields_box
 
 
 @app.cell
-def _(BadPrompts, Path, Prompts, examples_box, fields_box, here, mission, prompts, shutil, tempfile):
+def _(BadPrompts, Path, Prompts, examples_box, fields_box, context, mission, prompts, shutil, tempfile):
     with tempfile.TemporaryDirectory() as _folder:
-        shutil.copytree(here.params["prompts"], _folder, dirs_exist_ok=True)
+        shutil.copytree(context.params["prompts"], _folder, dirs_exist_ok=True)
         Path(_folder, "fields.yaml").write_text(fields_box.value)
         Path(_folder, "examples.yaml").write_text(examples_box.value)
         try:
@@ -119,9 +119,9 @@ def _(draft, mistake, mo, prompts):
 
 
 @app.cell
-def _(Dataset, here):
+def _(Dataset, context):
     SAMPLE = 40  # documents of the train split: enough to see a phrase work, few enough to answer at once
-    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
     gold = dataset.labels("train")
     sample = sorted((document for document in dataset.documents("train") if gold.get(document.sha256)), key=lambda d: d.sha256)[
         :SAMPLE

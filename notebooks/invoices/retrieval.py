@@ -6,10 +6,10 @@ app = marimo.App(width="medium", app_title="Retrieval")
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
@@ -59,9 +59,9 @@ def _(tokens_picker):
 
 
 @app.cell
-def _(Dataset, here, missions):
-    mission = missions.load(here.params["mission"])
-    dataset = Dataset.load(here.upstream["curate"]["dataset"])
+def _(Dataset, context, missions):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
     return dataset, mission
 
 
@@ -85,12 +85,12 @@ def _(MemoryRecord, dataset, mission, remembered):
 
 
 @app.cell
-def the_index(Encoder, Memory, here, records, shutil, tokens):
+def the_index(Encoder, Memory, context, records, shutil, tokens):
     encoder = Encoder.load(tokens=tokens)
-    memory = Memory.open(here.product["index"], encoder, store="")
+    memory = Memory.open(context.product["index"], encoder, store="")
     memory.add(records)
-    memory.save(here.product["index"])
-    _policy = shutil.copyfile(here.params["policy"], here.product["index"] / "policy.md")
+    memory.save(context.product["index"])
+    _policy = shutil.copyfile(context.params["policy"], context.product["index"] / "policy.md")
     return (memory,)
 
 
@@ -254,8 +254,8 @@ def _(mo):
 
 
 @app.cell
-def policy_passages(Encoder, Passages, here, mo, question_box):
-    _passages = Passages.read(here.params["policy"], Encoder.load())
+def policy_passages(Encoder, Passages, context, mo, question_box):
+    _passages = Passages.read(context.params["policy"], Encoder.load())
     _found = _passages.search(question_box.value or "policy", 3)
     mo.ui.table(
         [{"similarity": f"{likeness:.2f}", "under": passage.heading, "says": passage.text} for passage, likeness in _found],

@@ -23,15 +23,15 @@ app = marimo.App()
 
 @app.cell
 def _():
-    from proveout.bridge import context
+    from proveout.bridge import open_context
 
-    here = context(__file__)
-    return (here,)
+    context = open_context(__file__)
+    return (context,)
 
 
 @app.cell
-def _(here):
-    here.product["n"].write_text(str({value}))
+def _(context):
+    context.product["n"].write_text(str({value}))
     return
 """
 
@@ -63,9 +63,9 @@ def _noop(root: Path) -> dict[str, dict[str, object]]:
 def _trivial(root: Path) -> dict[str, dict[str, object]]:
     import papermill
 
+    from proveout.bridge.context import Context
     from proveout.bridge.execute import run_notebook
     from proveout.bridge.notebook import read
-    from proveout.bridge.task_context import Context
 
     root.mkdir()
     file, old = root / "two.py", root / "two.ipynb"
@@ -74,13 +74,13 @@ def _trivial(root: Path) -> dict[str, dict[str, object]]:
     body = [{"cell_type": "code", "source": cell, "metadata": {}, "execution_count": None, "outputs": []} for cell in cells]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     old.write_text(json.dumps({"cells": body, "metadata": kernel, "nbformat": 4, "nbformat_minor": 4}))
-    here = Context.of("two", {}, {}, {"n": root / "n.txt"})
+    context = Context.of("two", {}, {}, {"n": root / "n.txt"})
     notebook = read(file)
 
     def papermill_run() -> None:
         papermill.execute_notebook(str(old), str(root / "done.ipynb"), progress_bar=False)
 
-    runs = (lambda: run_notebook(file, here, notebook), lambda: run_notebook(file, here, notebook, root / "record.html"))
+    runs = (lambda: run_notebook(file, context, notebook), lambda: run_notebook(file, context, notebook, root / "record.html"))
     for once in (*runs, papermill_run):
         once()
     bare, recorded, peer = _medians(5, *runs, papermill_run)
@@ -97,7 +97,9 @@ def _at_size(root: Path) -> dict[str, dict[str, object]]:
         inner = f"import size{number + 1}\n" if number % 10 != 9 else ""
         (root / f"size{number}.py").write_text(inner + "\n\n".join(f"def f{k}(x):\n    return x + {k}" for k in range(20)))
     for number in range(200):
-        text = MARIMO.format(value=number).replace("    here = context", f"    import size{number % 100}\n\n    here = context")
+        text = MARIMO.format(value=number).replace(
+            "    context = context", f"    import size{number % 100}\n\n    context = context"
+        )
         (root / f"task{number}.py").write_text(text)
     tasks = "".join(f"  - {{source: task{n}.py, product: {{n: out/{n}.txt}}}}\n" for n in range(200))
     (root / "pipeline.yaml").write_text(f"tasks:\n{tasks}")

@@ -49,25 +49,25 @@ def project(empty: Project) -> Project:
             """
             import helper
 
-            numbers = [int(line) for line in here.params["data"].read_text().split()]
-            words = here.params["words"].read_text().strip()
+            numbers = [int(line) for line in context.params["data"].read_text().split()]
+            words = context.params["words"].read_text().strip()
             """,
         ),
         (
             "work",
             """
             # a comment
-            rows = [helper.scaled(number, factor) + here.params["add"] for number in numbers][:limit]
+            rows = [helper.scaled(number, factor) + context.params["add"] for number in numbers][:limit]
             print("made", len(rows), "rows")
             """,
         ),
-        ("save", 'here.product["rows"].write_text(f"{words}: " + " ".join(map(str, rows)))'),
+        ("save", 'context.product["rows"].write_text(f"{words}: " + " ".join(map(str, rows)))'),
         ("chart", "import only_shown\n\nonly_shown.bars(rows)"),
     )
     total = notebook(
         ("begin", CONTEXT),
-        ("read", 'words, _, numbers = here.upstream["rows"]["rows"].read_text().partition(": ")'),
-        ("place", 'target = here.product["total"]'),
+        ("read", 'words, _, numbers = context.upstream["rows"]["rows"].read_text().partition(": ")'),
+        ("place", 'target = context.product["total"]'),
         ("save", "target.mkdir()\n(target / 'total.txt').write_text(str(sum(map(int, numbers.split()))))"),
     )
     empty.write("notebooks/rows.py", rows)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from toy import CONTEXT, Project, notebook
 
-from proveout.bridge import Context, acting_as, context
+from proveout.bridge import Context, acting_as, open_context
 from proveout.errors import BadInput, Busy, TaskFailed
 
 NOTEBOOK = "notebooks/rows.py"
@@ -35,7 +35,7 @@ def test_the_record_shows_the_values_of_the_run_that_made_the_product(empty: Pro
     cells = (
         CONTEXT,
         ("draw", "import secrets\n\nnumber = secrets.token_hex(8)\nnumber"),
-        'here.product["it"].write_text(number)',
+        'context.product["it"].write_text(number)',
     )
     empty.write("random.py", notebook(*cells))
     empty.write("pipelines/toy/pipeline.build.yaml", 'tasks: [{source: ../../random.py, product: {it: "../../out/it.txt"}}]')
@@ -127,7 +127,7 @@ def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_there
 
 
 def test_a_step_that_forgets_its_product_fails(project: Project) -> None:
-    project.edit(NOTEBOOK, 'here.product["rows"].write', 'if False: here.product["rows"].write')
+    project.edit(NOTEBOOK, 'context.product["rows"].write', 'if False: context.product["rows"].write')
     with pytest.raises(TaskFailed, match="ended without writing its product `rows`"):
         project.build()
 
@@ -170,7 +170,7 @@ def test_a_second_build_in_the_same_place_says_that_the_first_is_under_way(proje
 
 
 def test_steps_side_by_side_share_the_cores(empty: Project) -> None:
-    cells = (CONTEXT, "import os\n\nimport threadpoolctl", 'here.product["it"].write_text(os.environ["OMP_NUM_THREADS"])')
+    cells = (CONTEXT, "import os\n\nimport threadpoolctl", 'context.product["it"].write_text(os.environ["OMP_NUM_THREADS"])')
     empty.write("one.py", notebook(*cells))
     empty.write("two.py", notebook(*cells))
     tasks = "\n".join(f'  - {{source: ../../{name}.py, product: {{it: "../../out/{name}.txt"}}}}' for name in ("one", "two"))
@@ -182,10 +182,10 @@ def test_steps_side_by_side_share_the_cores(empty: Project) -> None:
 
 
 def test_a_step_that_fails_side_by_side_lets_the_others_end_and_begins_nothing_new(empty: Project) -> None:
-    slow = (CONTEXT, "import time\n\ntime.sleep(0.5)", 'here.product["it"].write_text("done")')
+    slow = (CONTEXT, "import time\n\ntime.sleep(0.5)", 'context.product["it"].write_text("done")')
     empty.write("slow.py", notebook(*slow))
-    empty.write("fails.py", notebook(CONTEXT, ("fails", 'here.product["it"].write_text(str(1 / 0))')))
-    empty.write("after.py", notebook(CONTEXT, 'here.product["it"].write_text(here.upstream["fails"]["it"].read_text())'))
+    empty.write("fails.py", notebook(CONTEXT, ("fails", 'context.product["it"].write_text(str(1 / 0))')))
+    empty.write("after.py", notebook(CONTEXT, 'context.product["it"].write_text(context.upstream["fails"]["it"].read_text())'))
     tasks = [f'{{source: ../../{name}.py, product: {{it: "../../out/{name}.txt"}}}}' for name in ("slow", "fails", "after")]
     tasks[2] = tasks[2].replace("{source", "{upstream: [fails], source")
     empty.write("pipelines/toy/pipeline.build.yaml", "tasks:\n" + "".join(f"  - {task}\n" for task in tasks))
@@ -201,7 +201,7 @@ def test_a_worker_ends_when_its_build_is_killed(empty: Project) -> None:
         notebook(
             CONTEXT,
             f'open({str(empty.folder / "pid")!r}, "w").write(str(__import__("os").getpid()))'
-            ' and here.product["it"].write_text(str(__import__("time").sleep(600)))',
+            ' and context.product["it"].write_text(str(__import__("time").sleep(600)))',
         ),
     )
     spec = 'tasks: [{source: ../../long.py, product: {it: "../../out/it.txt"}}]'
@@ -232,7 +232,7 @@ def test_a_worker_ends_when_its_build_is_killed(empty: Project) -> None:
     ],
 )
 def test_a_worker_that_ends_badly_is_noticed_and_named(empty: Project, cell: str, timeout: int, message: str) -> None:
-    save = ("rest", f'_target = here.product["it"]\n{cell}')
+    save = ("rest", f'_target = context.product["it"]\n{cell}')
     empty.write("rest.py", notebook(CONTEXT, save))
     spec = f'tasks: [{{source: ../../rest.py, product: {{it: "../../out/it.txt"}}, timeout: {timeout}}}]'
     empty.write("pipelines/toy/pipeline.build.yaml", spec)
@@ -278,15 +278,15 @@ def test_functions_and_ipynb_and_percent_scripts_run_beside_marimo(project: Proj
 
 def test_a_notebook_sees_the_pipelines_paths_in_the_editor_and_as_a_script(project: Project) -> None:
     project.build(record=False)
-    here = context(project.folder / NOTEBOOK)
-    assert dict(here.params) == {
+    context = open_context(project.folder / NOTEBOOK)
+    assert dict(context.params) == {
         "data": project.folder / "data.txt",
         "words": project.spec.parent / "words.md",
         "add": 10,
         "factor": 3,
     }
-    assert here.product["rows"] == project.product("rows.txt")
-    assert context(project.folder / "notebooks/total.py").upstream["rows"]["rows"] == project.product("rows.txt")
+    assert context.product["rows"] == project.product("rows.txt")
+    assert open_context(project.folder / "notebooks/total.py").upstream["rows"]["rows"] == project.product("rows.txt")
     before = (project.folder / NOTEBOOK).read_bytes()
     script = (project.folder / NOTEBOOK).read_text() + '\n\nif __name__ == "__main__":\n    app.run()\n'
     (project.folder / NOTEBOOK).write_text(script)
@@ -300,30 +300,30 @@ def test_a_value_that_a_widget_took_is_offered_back_as_a_change_of_the_spec(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.folder)
-    here = context(project.folder / NOTEBOOK)
-    assert here.offer(add=10, factor=3) == ""
-    assert here.offer(add=12, factor=3) == "in pipelines/toy/pipeline.build.yaml, task `rows`: `params: {add: 12}` (now 10)"
+    context = open_context(project.folder / NOTEBOOK)
+    assert context.offer(add=10, factor=3) == ""
+    assert context.offer(add=12, factor=3) == "in pipelines/toy/pipeline.build.yaml, task `rows`: `params: {add: 12}` (now 10)"
 
 
 def test_other_data_can_be_opened_in_the_editor(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write("other.txt", "5\n")
     monkeypatch.setenv("PROVEOUT_ENV", f"{{data: {project.folder / 'other.txt'}, out: /tmp/elsewhere}}")
-    here = context(project.folder / NOTEBOOK)
-    assert here.params["data"] == project.folder / "other.txt"
-    assert str(dict(here.product)["rows"]) == "/tmp/elsewhere/rows.txt"
+    context = open_context(project.folder / NOTEBOOK)
+    assert context.params["data"] == project.folder / "other.txt"
+    assert str(dict(context.product)["rows"]) == "/tmp/elsewhere/rows.txt"
 
 
 def test_an_upstream_product_that_is_not_there_yet_names_the_command_that_builds_it(project: Project) -> None:
-    here = context(project.folder / "notebooks/total.py")
+    context = open_context(project.folder / "notebooks/total.py")
     with pytest.raises(BadInput, match="build it: proveout build --only rows"):
-        here.upstream["rows"]["rows"]
+        context.upstream["rows"]["rows"]
 
 
 def test_a_test_can_give_a_notebook_its_context(project: Project) -> None:
     given = Context.of("rows", {"add": 1}, {}, {"rows": project.folder / "mine.txt"})
     with acting_as(project.folder / NOTEBOOK, given):
-        assert context(str(project.folder / NOTEBOOK)) is given
-    assert context(project.folder / NOTEBOOK) is not given
+        assert open_context(str(project.folder / NOTEBOOK)) is given
+    assert open_context(project.folder / NOTEBOOK) is not given
 
 
 def test_the_same_build_elsewhere_is_the_same(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:

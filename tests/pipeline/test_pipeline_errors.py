@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from toy import Project
 
-from proveout.bridge import context
+from proveout.bridge import open_context
 from proveout.errors import BadSpec
 
 SPEC = "pipelines/toy/pipeline.build.yaml"
@@ -65,11 +65,11 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         r"pipeline.build.yaml:2: task `total` promises the product `plot`, and no cell of .*total.py writes it",
     ),
     "a parameter that the spec does not give": (
-        lambda p: p.edit(ROWS, 'here.params["add"]', 'here.params["ad"]'),
+        lambda p: p.edit(ROWS, 'context.params["add"]', 'context.params["ad"]'),
         r"rows.py:\d+: parameter `ad` is not in task `rows` of .*; did you mean `add`\?",
     ),
     "an upstream that the spec does not declare": (
-        lambda p: p.edit(TOTAL, 'here.upstream["rows"]', 'here.upstream["row"]'),
+        lambda p: p.edit(TOTAL, 'context.upstream["rows"]', 'context.upstream["row"]'),
         r"total.py:\d+: upstream `row` is not in task `total` of .*; did you mean `rows`\?",
     ),
     "an upstream product that does not exist": (
@@ -77,7 +77,7 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         r"total.py:\d+: product of `rows` `row` is not in .* did you mean `rows`\?",
     ),
     "a product that the spec does not promise": (
-        lambda p: p.edit(TOTAL, 'here.product["total"]', 'here.product["totals"]'),
+        lambda p: p.edit(TOTAL, 'context.product["total"]', 'context.product["totals"]'),
         r"total.py:\d+: product `totals` is not in .*; did you mean `total`\?",
     ),
     "one name defined by two cells": (
@@ -128,7 +128,7 @@ def test_an_override_of_an_unknown_placeholder_names_the_nearest(project: Projec
 def test_a_notebook_that_no_spec_names_says_what_to_add(project: Project) -> None:
     file = project.write("notebooks/alone.py", "x = 1\n")
     with pytest.raises(BadSpec, match=r"no spec names alone.py; add a task with this `source:`.*pipeline.build.yaml"):
-        context(file)
+        open_context(file)
 
 
 def test_a_notebook_that_two_specs_name_asks_which_one(project: Project) -> None:
@@ -136,7 +136,7 @@ def test_a_notebook_that_two_specs_name_asks_which_one(project: Project) -> None
         "pipelines/toy/pipeline.run.yaml", 'tasks: [{source: ../../notebooks/rows.py, product: {rows: "../../x.txt"}}]'
     )
     with pytest.raises(BadSpec, match=r"rows.py is used 2 times: .*; choose with PROVEOUT_SPEC and PROVEOUT_TASK"):
-        context(project.folder / ROWS)
+        open_context(project.folder / ROWS)
 
 
 def test_a_notebook_that_another_mission_uses_too_belongs_to_the_one_that_bears_its_folders_name(project: Project) -> None:
@@ -145,4 +145,4 @@ def test_a_notebook_that_another_mission_uses_too_belongs_to_the_one_that_bears_
     text = (project.folder / SPEC).read_text()
     project.write("pipelines/other/pipeline.build.yaml", text)
     project.write("pipelines/other/env.build.yaml", "out: ../../other\ndata: ../../data.txt\n")
-    assert context(file).product["rows"] == project.product("rows.txt")
+    assert open_context(file).product["rows"] == project.product("rows.txt")

@@ -169,7 +169,7 @@ def test_what_the_lab_gives_a_notebook_is_what_it_works_with(project: Project, l
     client.start_channels(hb=False)
     try:
         client.wait_for_ready(timeout=60)
-        asked = "from proveout.bridge import context\nprint(dict(context('old.ipynb').upstream['rows'])['rows'].name)"
+        asked = "from proveout.bridge import open_context\nprint(dict(open_context('old.ipynb').upstream['rows'])['rows'].name)"
         said: list[str] = []
         for source in [*source_of(lab.opened("old.ipynb")), asked]:
             client.execute_interactive(

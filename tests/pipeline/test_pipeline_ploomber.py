@@ -80,9 +80,10 @@ def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest
     monkeypatch.chdir(empty.folder)
     empty.write("data.txt", "5")
     empty.write(
-        "one.py", notebook(CONTEXT, 'here.product["n"].write_text(here.params["data"].read_text() * here.params["times"])')
+        "one.py",
+        notebook(CONTEXT, 'context.product["n"].write_text(context.params["data"].read_text() * context.params["times"])'),
     )
-    empty.write("two.py", notebook(CONTEXT, 'here.product["m"].write_text(here.upstream["one"]["n"].read_text() + "!")'))
+    empty.write("two.py", notebook(CONTEXT, 'context.product["m"].write_text(context.upstream["one"]["n"].read_text() + "!")'))
 
     def made(times: int) -> DAG:
         dag = DAG(executor=Side())

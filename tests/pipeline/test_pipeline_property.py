@@ -33,7 +33,7 @@ class Shape:
         return f"# {self.value('comment', number)}\ndef work(x):\n{inner}    return (x + {self.value('module', number)}) % 4\n"
 
     def notebook(self, number: int) -> str:
-        reads = [f'int(here.upstream["t{one}"]["n"].read_text())' for one in self.upstream[number]]
+        reads = [f'int(context.upstream["t{one}"]["n"].read_text())' for one in self.upstream[number]]
         works = "".join(f"\nx = mod{one}.work(x)" for one in self.uses[number])
         return notebook(
             CONTEXT,
@@ -43,9 +43,9 @@ class Shape:
             f"taken = mo.ui.slider(0, 3, value={self.value('replaced', number)})",
             "p = taken.value",
             "\n".join(["import json", *(f"import mod{one}" for one in self.uses[number])]),
-            f"x = (sum([{', '.join(reads)}]) + w + p + here.params['q'] + {self.value('cell', number)}) % 4{works}"
-            f"\nx = (x + int(here.params['data'].read_text())) % 4  # {self.value('note', number)}",
-            'here.product["n"].write_text(str(x))',
+            f"x = (sum([{', '.join(reads)}]) + w + p + context.params['q'] + {self.value('cell', number)}) % 4{works}"
+            f"\nx = (x + int(context.params['data'].read_text())) % 4  # {self.value('note', number)}",
+            'context.product["n"].write_text(str(x))',
             f"shown = x + {self.value('chart', number)}",
         )
 

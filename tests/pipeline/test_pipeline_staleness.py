@@ -115,7 +115,7 @@ def test_of_a_declared_folder_the_file_that_changed_is_named(project: Project) -
 
 def test_only_the_upstream_product_that_a_used_cell_reads_counts(project: Project) -> None:
     project.edit(SPEC, '{rows: "{{out}}/rows.txt"}', '{rows: "{{out}}/rows.txt", log: "{{out}}/log.txt"}')
-    project.edit(NOTEBOOK, "import only_shown\n", 'here.product["log"].write_text("first")\n    import only_shown\n')
+    project.edit(NOTEBOOK, "import only_shown\n", 'context.product["log"].write_text("first")\n    import only_shown\n')
     project.build(record=False)
     project.edit(NOTEBOOK, '"first"', '"second"')
     assert project.build(record=False).ran == ["rows"]

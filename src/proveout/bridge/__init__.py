@@ -1,7 +1,7 @@
 """A marimo notebook is a step of a pipeline: the same file is designed, built and recorded.
 
-In a notebook, a script or a test: `context`. From Python: `build`, `freshness`, `why`.
-Covered: everything here is imported on first use, so that a notebook pays only for `context`.
+In a notebook, a script or a test: `open_context`. From Python: `build`, `freshness`, `why`.
+Covered: everything here is imported on first use, so that a notebook pays only for `open_context`.
 Not covered: what a step does. That stands in the notebooks.
 """
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proveout.bridge.builds import Built, TaskResult, build
+    from proveout.bridge.context import Context, acting_as, open_context
     from proveout.bridge.spec import Spec, Task, load
     from proveout.bridge.staleness import freshness, why
-    from proveout.bridge.task_context import Context, acting_as, context
 
 _HOME = {
     "Built": "builds",
     "TaskResult": "builds",
     "build": "builds",
-    "Context": "here",
-    "acting_as": "here",
-    "context": "here",
+    "Context": "context",
+    "acting_as": "context",
+    "open_context": "context",
     "Spec": "spec",
     "Task": "spec",
     "load": "spec",
     "freshness": "staleness",
     "why": "staleness",
 }
-__all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build", "context", "freshness", "load", "why"]
+__all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build", "freshness", "load", "open_context", "why"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proveout.bridge import spec as specs
+from proveout.bridge.context import Context
 from proveout.bridge.lazy_imports import lighter
 from proveout.bridge.record import ipynb_of
 from proveout.bridge.spec import Spec, Task
 from proveout.bridge.staleness import BuildState, Dependencies
-from proveout.bridge.task_context import Context
 from proveout.errors import BadSpec, Busy, NoDocuments, TaskFailed
 
 Progress = Callable[["TaskResult"], None]
@@ -152,8 +152,8 @@ def run_task(ledger: BuildState, task: Task, record: bool) -> None:
     ledger.begin(task)
     with _staged(task) as staged:
         upstream = {name: ledger.spec.tasks[name].product for name in task.upstream}
-        here = Context.of(task.name, task.params, upstream, staged)
-        page = _execute(ledger, task, here, record, before)
+        context = Context.of(task.name, task.params, upstream, staged)
+        page = _execute(ledger, task, context, record, before)
         for name, path in staged.items():
             if not path.exists():
                 raise TaskFailed(f"{task.file or task.source}: task `{task.name}` ended without writing its product `{name}`")
@@ -164,17 +164,17 @@ def run_task(ledger: BuildState, task: Task, record: bool) -> None:
     ledger.note(task, before, time.perf_counter() - began)
 
 
-def _execute(ledger: BuildState, task: Task, here: Context, record: bool, parts: Dependencies) -> Path | None:
+def _execute(ledger: BuildState, task: Task, context: Context, record: bool, parts: Dependencies) -> Path | None:
     """Run what the task is. Returns where its record lies until the products are in place."""
     if task.kind == "function":
-        _call(task, here)
+        _call(task, context)
         return None
     if task.kind == "file":
         with lighter():
             from proveout.bridge.ploomber import run_script
 
         try:
-            run_script(ledger.spec, task, here)
+            run_script(ledger.spec, task, context)
         except Exception as error:
             raise TaskFailed(f"{task.file}: task `{task.name}`: {type(error).__name__}: {error}") from error
         return None
@@ -182,18 +182,18 @@ def _execute(ledger: BuildState, task: Task, here: Context, record: bool, parts:
 
     assert task.file is not None
     page = task.record.with_name(f"{task.record.stem}.failed.html") if record else None  # until the step is whole
-    run_notebook(task.file, here, ledger.notebook(task.file), page, parts.shown())
+    run_notebook(task.file, context, ledger.notebook(task.file), page, parts.shown())
     return page
 
 
-def _call(task: Task, here: Context) -> None:
+def _call(task: Task, context: Context) -> None:
     import inspect
 
     module, _, name = task.source.rpartition(".")
     function = getattr(importlib.import_module(module), name)
-    given: dict[str, Any] = {"product": here.product, **here.params}
+    given: dict[str, Any] = {"product": context.product, **context.params}
     if "upstream" in inspect.signature(function).parameters:
-        given["upstream"] = here.upstream
+        given["upstream"] = context.upstream
     try:
         function(**given)
     except (Busy, NoDocuments):  # no fault of the step's, and said in full

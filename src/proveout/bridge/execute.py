@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from proveout.bridge.context import Context, acting_as
 from proveout.bridge.notebook import Loaded, Notebook, open_app
 from proveout.bridge.record import CellRecord, RunRecord, rendered
-from proveout.bridge.task_context import Context, acting_as
 from proveout.errors import TaskFailed
 
 
@@ -56,7 +56,7 @@ class _Console(io.TextIOBase):
 
 def run_notebook(
     file: Path,
-    here: Context,
+    context: Context,
     notebook: Notebook,
     record: Path | None = None,
     facts: Mapping[str, str] | None = None,
@@ -67,19 +67,20 @@ def run_notebook(
     """
     os.environ.setdefault("MPLBACKEND", "agg")
     loaded = open_app(file)
-    used = {cell.id for cell in notebook.used(here.params)}
-    replaced = {cell.id: cell for cell in notebook.cells if notebook.replaced(cell, here.params)}
+    used = {cell.id for cell in notebook.used(context.params)}
+    replaced = {cell.id: cell for cell in notebook.cells if notebook.replaced(cell, context.params)}
     order = [str(id) for id in loaded.app._execution_order if not loaded.app._graph.is_disabled(id)]
     first = [id for id in order if id in used]
     later = [id for id in order if id not in used and id not in replaced] if record else []
-    given = {name: here.params[name] for cell in replaced.values() for name in cell.sets_from_widget}
+    given = {name: context.params[name] for cell in replaced.values() for name in cell.sets_from_widget}
     told = {
-        name: os.path.relpath(value, file.parent) if isinstance(value, Path) else value for name, value in here.params.items()
+        name: os.path.relpath(value, file.parent) if isinstance(value, Path) else value
+        for name, value in context.params.items()
     }
-    page = RunRecord(here.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), told, dict(facts or {}))
+    page = RunRecord(context.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), told, dict(facts or {}))
     shown = {str(id): _blank(loaded, str(id), used, str(id) in replaced, record is not None) for id in loaded.lines}
     began = time.perf_counter()
-    with acting_as(file, here), _at_home(file):
+    with acting_as(file, context), _at_home(file):
         failure, values = _run(loaded, [*first, *later], given, shown, record is not None)
     page.seconds = time.perf_counter() - began
     page.cells = list(shown.values())
@@ -88,7 +89,7 @@ def run_notebook(
     if failure:
         kept = f"; the record up to there: {record}" if record else ""
         what = f"{type(failure.error).__name__}: {failure.error}"
-        raise TaskFailed(f"{file}:{failure.line}: task `{here.task}`, {failure.cell}: {what}{kept}") from failure.error
+        raise TaskFailed(f"{file}:{failure.line}: task `{context.task}`, {failure.cell}: {what}{kept}") from failure.error
     return Ran(page.seconds, len(first) + len(later), values)
 
 

@@ -16,9 +16,9 @@ import nbformat
 from jupytext import TextFileContentsManager  # type: ignore[import-untyped]
 from tornado.web import HTTPError
 
+from proveout.bridge.context import place
 from proveout.bridge.record import ipynb_of
 from proveout.bridge.spec import Spec, Task, is_marimo
-from proveout.bridge.task_context import place
 from proveout.errors import ProveoutError
 
 MARK = "proveout-context"  # the tag of the cell that is not saved

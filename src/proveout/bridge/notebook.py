@@ -1,7 +1,7 @@
 """Read a marimo notebook without running it: its cells, what each needs, and which of them make products.
 
 One door: `read`. A cell that mentions a product is a sink; what leads to a sink is what the step depends on.
-Covered: cells by marimo's own graph; a sink reached through a name (`path = here.product["model"]` in one cell, `path`
+Covered: cells by marimo's own graph; a sink reached through a name (`path = context.product["model"]` in one cell, `path`
 used in another) or a function; a widget's value that a parameter replaces (`k = k_slider.value` with a parameter `k`).
 Not covered: an object of another cell that is changed in place, or that writes a product behind its back. marimo forbids
 the first, and neither leaves a trace in the graph: the cell that mentions a product is the one that writes it.
@@ -112,11 +112,11 @@ def read(file: Path) -> Notebook:
     loaded = open_app(file)
     graph = loaded.app._graph
     trees = {id: graph.cells[id].mod for id in loaded.lines if id in graph.cells}
-    here = {name for tree in trees.values() for name in _context_names(tree)}
-    sinks = _sinks(trees, here)
+    contexts = {name for tree in trees.values() for name in _context_names(tree)}
+    sinks = _sinks(trees, contexts)
     cells = []
     for id, tree in trees.items():
-        uses = list(_uses(tree, here))
+        uses = list(_uses(tree, contexts))
         code = ast.dump(tree) + ("\ndisabled" if graph.cells[id].config.disabled else "")
         cells.append(
             Cell(
@@ -201,39 +201,39 @@ def _has_no_knots(file: Path, loaded: Loaded) -> None:
 
 
 def _context_names(tree: ast.AST) -> Iterator[str]:
-    """`here` of `here = context(__file__)`."""
+    """`context` of `context = open_context(__file__)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             called = node.value.func
             name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-            if name == "context" and any(isinstance(arg, ast.Name) and arg.id == "__file__" for arg in node.value.args):
+            if name == "open_context" and any(isinstance(arg, ast.Name) and arg.id == "__file__" for arg in node.value.args):
                 yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
-def _uses(tree: ast.AST, here: set[str]) -> Iterator[tuple[str, str, str]]:
+def _uses(tree: ast.AST, contexts: set[str]) -> Iterator[tuple[str, str, str]]:
     """("params" | "upstream" | "product", key, second key); "*" stands for what cannot be seen."""
     plain: set[int] = set()  # mentions of `here` that are explained
     seen: set[int] = set()  # attributes whose key is explained
     for node in ast.walk(tree):  # outermost first
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Subscript) and id(node.value.value) not in seen:
-            what = _attribute(node.value.value, here)
+            what = _attribute(node.value.value, contexts)
             if what == "upstream":
                 seen.add(id(node.value.value))
                 yield "upstream", _key(node.value), _key(node)
-        if isinstance(node, ast.Subscript) and id(node.value) not in seen and (what := _attribute(node.value, here)):
+        if isinstance(node, ast.Subscript) and id(node.value) not in seen and (what := _attribute(node.value, contexts)):
             seen.add(id(node.value))
             yield what, _key(node), "*"
-        if (what := _attribute(node, here)) is not None:
+        if (what := _attribute(node, contexts)) is not None:
             plain.add(id(node.value))  # type: ignore[attr-defined]
             if id(node) not in seen and what:
                 yield what, "*", "*"
-        if isinstance(node, ast.Name) and node.id in here and isinstance(node.ctx, ast.Load) and id(node) not in plain:
+        if isinstance(node, ast.Name) and node.id in contexts and isinstance(node.ctx, ast.Load) and id(node) not in plain:
             yield from ((what, "*", "*") for what in ("params", "upstream", "product"))
 
 
-def _attribute(node: ast.AST, here: set[str]) -> str | None:
-    """ "product" of `here.product`; "" for an attribute that leads nowhere; None for anything else."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in here:
+def _attribute(node: ast.AST, contexts: set[str]) -> str | None:
+    """ "product" of `context.product`; "" for an attribute that leads nowhere; None for anything else."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in contexts:
         return node.attr if node.attr in ("params", "upstream", "product") else ""
     return None
 
@@ -242,7 +242,7 @@ def _key(node: ast.Subscript) -> str:
     return node.slice.value if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str) else "*"
 
 
-def _sinks(trees: Mapping[Any, ast.Module], here: set[str]) -> set[Any]:
+def _sinks(trees: Mapping[Any, ast.Module], contexts: set[str]) -> set[Any]:
     """Cells that mention a product, directly or by a name for its path, or call a function that does."""
     names: set[str] = set()  # for a product's path, or for a function that mentions one
     sinks: set[Any] = set()
@@ -251,29 +251,31 @@ def _sinks(trees: Mapping[Any, ast.Module], here: set[str]) -> set[Any]:
         before = len(names), len(sinks)
         for id, tree in trees.items():
             for statement in tree.body:
-                if _mentions(statement, here, names):
+                if _mentions(statement, contexts, names):
                     sinks.add(id)
-                    names |= {name for name in _named(statement, here, names) if not name.startswith("_")}
+                    names |= {name for name in _named(statement, contexts, names) if not name.startswith("_")}
         grows = (len(names), len(sinks)) != before
     return sinks
 
 
-def _mentions(node: ast.AST, here: set[str], names: set[str]) -> bool:
+def _mentions(node: ast.AST, contexts: set[str], names: set[str]) -> bool:
     loaded = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
-    return bool(loaded & names) or any(what == "product" for what, _, _ in _uses(node, here))
+    return bool(loaded & names) or any(what == "product" for what, _, _ in _uses(node, contexts))
 
 
-def _named(statement: ast.stmt, here: set[str], names: set[str]) -> Iterator[str]:
+def _named(statement: ast.stmt, contexts: set[str], names: set[str]) -> Iterator[str]:
     """The names that a statement gives to a product's path. What a call returns is no path: it was made, not named."""
     match statement:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name
-        case ast.Assign(targets=targets, value=value) if _is_path(value, here, names):
+        case ast.Assign(targets=targets, value=value) if _is_path(value, contexts, names):
             yield from (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if _is_path(value, here, names):
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if _is_path(value, contexts, names):
             yield name
         case ast.With(items=items):
-            held = [item.optional_vars for item in items if item.optional_vars and _mentions(item.context_expr, here, names)]
+            held = [
+                item.optional_vars for item in items if item.optional_vars and _mentions(item.context_expr, contexts, names)
+            ]
             yield from (node.id for one in held for node in ast.walk(one) if isinstance(node, ast.Name))
 
 
@@ -281,28 +283,28 @@ _PATH_CALLS = {"Path", "PurePath", "str", "fspath", "dict", "list", "tuple", "pa
 _PATH_METHODS = {"joinpath", "with_name", "with_suffix", "with_stem", "resolve", "absolute", "open", "values", "items", "get"}
 
 
-def _is_path(value: ast.expr, here: set[str], names: set[str]) -> bool:
+def _is_path(value: ast.expr, contexts: set[str], names: set[str]) -> bool:
     """Whether an expression is a product's path, a handle on it, or a collection of such."""
     match value:
         case ast.Name(id=name):
             return name in names
-        case ast.Attribute(value=inner) if isinstance(inner, ast.Name) and inner.id in here:
+        case ast.Attribute(value=inner) if isinstance(inner, ast.Name) and inner.id in contexts:
             return value.attr == "product"
         case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
-            return _is_path(inner, here, names)
+            return _is_path(inner, contexts, names)
         case ast.BinOp(left=left, op=ast.Div()):
-            return _is_path(left, here, names)
+            return _is_path(left, contexts, names)
         case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method in _PATH_METHODS:
-            return _is_path(inner, here, names)
+            return _is_path(inner, contexts, names)
         case ast.Call(func=called, args=given):
             name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-            return name in _PATH_CALLS and any(_is_path(one, here, names) for one in given)
+            return name in _PATH_CALLS and any(_is_path(one, contexts, names) for one in given)
         case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-            return any(_is_path(one, here, names) for one in elements)
+            return any(_is_path(one, contexts, names) for one in elements)
         case ast.Dict(values=elements):
-            return any(_is_path(one, here, names) for one in elements)
+            return any(_is_path(one, contexts, names) for one in elements)
         case ast.Lambda() | ast.DictComp() | ast.ListComp() | ast.IfExp():
-            return _mentions(value, here, names)
+            return _mentions(value, contexts, names)
     return False
 
 

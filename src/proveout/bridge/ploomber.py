@@ -33,8 +33,8 @@ from ploomber.tasks import NotebookRunner  # type: ignore[import-untyped]
 from ploomber.tasks.abc import Task as PloomberTask  # type: ignore[import-untyped]
 from ploomber.validators import string  # type: ignore[import-untyped]
 
+from proveout.bridge import context as contexts
 from proveout.bridge import spec as specs
-from proveout.bridge import task_context
 from proveout.bridge.spec import Spec, Task
 from proveout.bridge.staleness import BuildState
 from proveout.bridge.worker import stop_all
@@ -267,7 +267,7 @@ def dag() -> DAG:
     found = [Path(given)] if given else sorted(Path.cwd().glob("pipelines/*/pipeline.build.yaml"))
     if len(found) != 1:
         raise BadSpec(f"set PROVEOUT_SPEC to one spec; found here: {', '.join(map(str, found)) or 'none'}")
-    spec = specs.load(found[0], task_context.environment())
+    spec = specs.load(found[0], contexts.environment())
     ledger = DagBuildState(spec)
     ledger.check(list(spec.tasks.values()))
     return dag_of(ledger, list(spec.tasks.values()))
@@ -296,7 +296,7 @@ def run_dag(ledger: DagBuildState, tasks: Sequence[Task], workers: int = 1) -> N
 _QUIET = {"static_analysis": "disable", "executor_params": {"progress_bar": False}}
 
 
-def run_script(spec: Spec, task: Task, context: task_context.Context) -> None:
+def run_script(spec: Spec, task: Task, context: contexts.Context) -> None:
     """Run an .ipynb or a percent script with Ploomber's NotebookRunner; its products go where the context says."""
     made = DAG(executor=Side())
     for name in task.upstream:

@@ -349,5 +349,5 @@ def _agree(spec: Spec, task: Task, notebook: Notebook) -> None:
         raise BadSpec(
             f"{spec.path}:{task.line}: task `{task.name}` promises the product `{missing[0]}`, "
             f"and no cell of {task.file} writes it; "
-            f'write it to here.product["{missing[0]}"] in a cell, where `here = context(__file__)`'
+            f'write it to context.product["{missing[0]}"] in a cell, where `context = open_context(__file__)`'
         )

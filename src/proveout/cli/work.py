@@ -131,8 +131,8 @@ def why(space: Workspace, task: str, data: Path | None) -> str:
 
 
 def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
+    from proveout.bridge.context import variables
     from proveout.bridge.spec import sources
-    from proveout.bridge.task_context import variables
 
     specs = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in ("build", "monitor")}
     found = next((pipeline for pipeline, files in specs.items() if notebook in files), None)
@@ -145,8 +145,8 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
 
 
 def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str] = ()) -> None:
+    from proveout.bridge.context import variables
     from proveout.bridge.spec import sources
-    from proveout.bridge.task_context import variables
 
     spec = space.spec("build")
     knows = os.environ | variables(spec, "", environment(space, data))

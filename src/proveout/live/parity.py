@@ -23,8 +23,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from proveout.bridge.context import variables
 from proveout.bridge.spec import Spec, Task, load
-from proveout.bridge.task_context import variables
 from proveout.errors import BadInput, BadSpec, TaskFailed
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What labelled documents taught about places: which neighbours right answers had, and on which forms.
 
-Documents that share a form are a cluster. Evidence is averaged within a cluster and summed over clusters, so forty documents of one form
-count as one well-known form, not as forty witnesses.
+Documents that share a form are a cluster. Evidence is averaged within a cluster and summed over clusters, so forty documents
+of one form count as one well-known form, not as forty witnesses.
 A training document is asked as if it were new: without itself (a new document of a known form), or without its whole
 cluster (a new form). The ranker learns from both how far to trust this evidence.
 """

@@ -1,8 +1,8 @@
 """The server: programs hand in documents and ask for decisions, people read reports and answer. Doors: `application`, `serve`.
 
 The release that decides here is the one that decides in the pipeline and in the notebook, by the same code.
-Covered: who may do what (`guards`), documents that come in whole (`intake`), deciding in the background (`worker`), the API with
-its OpenAPI document (`api`), pages without a script of our own (`pages`), the reviewers' notebook behind the same door.
+Covered: who may do what (`guards`), documents that come in whole (`intake`), deciding in the background (`worker`), the API
+with its OpenAPI document (`api`), pages without a script of our own (`pages`), the reviewers' notebook behind the same door.
 Not covered: TLS certificates of public names, and several machines; a proxy in front does both.
 """
 

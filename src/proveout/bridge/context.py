@@ -1,4 +1,4 @@
-"""What a notebook asks for: parameters, upstream products, its own products. One door: `context(__file__)`.
+"""What a notebook asks for: parameters, upstream products, its own products. One door: `open_context(__file__)`.
 
 The same in the editor, in a build and in a test. In a build the products are written aside and moved when the step is
 whole; anywhere else they are the pipeline's real paths, found in the spec that names the notebook.
@@ -115,7 +115,7 @@ _acting: dict[Path, Context] = {}  # notebook -> the context of the run under wa
 
 @contextmanager
 def acting_as(notebook: Path | str, context: Context) -> Iterator[None]:
-    """Within the block, `context(notebook)` is this one. Builds use it, and tests that run a notebook by hand."""
+    """Within the block, `open_context(notebook)` is this one. Builds use it, and tests that run a notebook by hand."""
     file = Path(notebook).resolve()
     before = _acting.get(file)
     _acting[file] = context
@@ -128,8 +128,8 @@ def acting_as(notebook: Path | str, context: Context) -> Iterator[None]:
             _acting[file] = before
 
 
-def context(notebook: str | Path) -> Context:
-    """The parameters and paths of the pipeline's task that this notebook is; call it as `context(__file__)`.
+def open_context(notebook: str | Path) -> Context:
+    """The parameters and paths of the pipeline's task that this notebook is; call it as `open_context(__file__)`.
 
     Raises BadSpec if no spec, or more than one, names the notebook.
     """
