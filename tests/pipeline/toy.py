@@ -6,7 +6,7 @@ from pathlib import Path
 from proveout.bridge import Built, build, why
 
 HEADER = 'import marimo\n\n__generated_with = "0.10.0"\napp = marimo.App()\n'
-CONTEXT = "from proveout.bridge import open_context\nhere = open_context(__file__)"
+CONTEXT = "from proveout.bridge import open_context\ncontext = open_context(__file__)"
 
 
 def notebook(*cells: str | tuple[str, str]) -> str:

@@ -212,7 +212,7 @@ def _context_names(tree: ast.AST) -> Iterator[str]:
 
 def _uses(tree: ast.AST, contexts: set[str]) -> Iterator[tuple[str, str, str]]:
     """("params" | "upstream" | "product", key, second key); "*" stands for what cannot be seen."""
-    plain: set[int] = set()  # mentions of `here` that are explained
+    plain: set[int] = set()  # mentions of a context that are explained
     seen: set[int] = set()  # attributes whose key is explained
     for node in ast.walk(tree):  # outermost first
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Subscript) and id(node.value.value) not in seen:
