@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from proveout import mission as missions
 from proveout.agent import Agent, scenarios
 from proveout.agent.cascade import NOT_CALIBRATED, calibrate
-from proveout.corpus import Dataset, synthetic
+from proveout.corpus import Dataset, build_dataset, synthetic
 from proveout.evaluation import verdicts
 from proveout.models import Extractor, Settings
 from proveout.models.extractor import RankerTier
@@ -36,7 +36,7 @@ def dataset(tmp_path_factory) -> Dataset:
     folder = tmp_path_factory.mktemp("agent")
     off = {"new_suppliers": None, "amount_shift": None, "worse_segment": None, "new_layouts": None}
     synthetic.generate(folder / "data", documents=150, seed=11, **off)
-    return Dataset.build(folder / "data", missions.load(DESIGN / "mission.yaml"), folder / "dataset")
+    return build_dataset(folder / "data", missions.load(DESIGN / "mission.yaml"), folder / "dataset")
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_title_day_layout_and_file_name_are_no_inputs(dataset, agent, tmp_path):
         writer = csv.DictWriter(table, list(rows[0] | dict.fromkeys(mission.fields)))
         writer.writeheader()
         writer.writerows(rows)
-    other = Dataset.build(tmp_path, mission, tmp_path / "dataset")
+    other = build_dataset(tmp_path, mission, tmp_path / "dataset")
     told = [(one.split, one.case.path, one.layout, one.case.day) for data in (dataset, other) for one in data.entries]
     assert len(set(told)) > 1.9 * len(entries), "they were shuffled"
     learned = Extractor.train(

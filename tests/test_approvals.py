@@ -17,13 +17,13 @@ from program import PATIENCE
 from proveout import connectors, mission
 from proveout.agent import Agent
 from proveout.calibration import Calibrations
-from proveout.connectors.effects import UNDO
 from proveout.control import ControlPlane, StopSwitch
 from proveout.errors import BadInput, Changed
-from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING, Decided, Journal
+from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING, Journal
+from proveout.journal.intentions import UNDO
 from proveout.journal.prose import history
 from proveout.policy import Policy
-from proveout.records import Box, Case, Decision, Document, Output, Page, Person, Place, Role, Route, Source, Word
+from proveout.records import Box, Case, Decided, Decision, Document, Output, Page, Person, Place, Role, Route, Source, Word
 from proveout.retrieval import Memory
 from proveout.review import waiting
 from proveout.review.approvals import Approvals
@@ -370,7 +370,7 @@ def judged_together(world: World, meet: threading.Barrier) -> Callable:
 
 @pytest.mark.parametrize("happens", ["a label", "an effect", "an undo"])
 def test_whatever_happens_to_a_case_makes_what_was_shown_old(world: World, happens: str) -> None:
-    from proveout.journal import Answer
+    from proveout.records import Answer
 
     case = world.waits()
     if happens == "an undo":

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import expect
 
 from counterparty import Counterparty
-from proveout.cli import work
+from proveout.cli import acting, designing, releasing, watching
 from proveout.errors import BadInput
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
@@ -68,8 +68,8 @@ def space(bills, bank) -> Workspace:
     path.write_text(yaml.safe_dump(design), encoding="utf-8")
     with (made.design / "policy.cedar").open("a", encoding="utf-8") as file:
         file.write(PAYS)
-    work.build(made, None, None, force=False, record=False)
-    work.promote(made, "latest", yes=True)
+    designing.build(made, None, None, force=False, record=False)
+    releasing.promote(made, "latest", yes=True)
     (made.home / "inbox").mkdir(exist_ok=True)
     return Workspace.find("bills", start=bills)
 
@@ -115,7 +115,7 @@ Settle before    09/2{number % 10}/2026
 {"".join(f"line{number}x{at} " for at in range(30))}
 """
     (space.home / "inbox" / f"slip-{number}.txt").write_text(text)
-    work.run(space, None)
+    acting.run(space, None)
     with Journal(space.home / "journal.db") as journal:
         return next(one.case.id for one in journal.decisions() if one.case.path == f"slip-{number}.txt")
 
@@ -181,7 +181,7 @@ def test_what_needs_an_operator_is_in_the_operators_queue(client, space, bank, t
             one.case.id for one in waiting(journal, Role.REVIEWER)
         }
     capsys.readouterr()
-    work.status(space)
+    watching.status(space)
     assert "1 case waits for somebody with the role operator: proveout review" in capsys.readouterr().out
     second = client.post(f"{path}/approve", json={"digest": receipt["digest"]}, headers=tokens["ada"]).json()
     assert [one["name"] for one in second["verdicts"]] == ["pay_invoice"]
@@ -220,15 +220,15 @@ def test_undo_takes_back_from_the_command_line_says_what_came_of_it_and_again_ch
     said = {"digest": digest, "values": values(3), "document_class": "bill"}
     assert client.post(f"{path}/approve", json=said, headers=tokens["rita"]).status_code == 200
     capsys.readouterr()
-    assert work.undo(space, case[:12], "pay_invoice")
+    assert acting.undo(space, case[:12], "pay_invoice")
     assert "pay_invoice taken back" in capsys.readouterr().out and paid(bank, case) == [(21435, "taken back")]
     assert list((space.home / "effects" / "archive" / "bill").glob(f"{case}*")), "only what was named"
     with Journal(space.home / "journal.db") as journal:
         before = journal.position
-        assert work.undo(space, case, "pay_invoice") and journal.position == before
+        assert acting.undo(space, case, "pay_invoice") and journal.position == before
     with pytest.raises(BadInput, match="nothing to undo of launch"):
-        work.undo(space, case, "launch")
-    work.show(space, case, again=False)
+        acting.undo(space, case, "launch")
+    acting.show(space, case, again=False)
     out = capsys.readouterr().out
     assert "by rita, reviewer: " in out and "pay_invoice of $214.35 allowed" in out and "recall_payment done" in out
 

@@ -21,13 +21,13 @@ from sqlalchemy import event
 from counterparty import Counterparty
 from program import PATIENCE
 from proveout import connectors, mission
-from proveout.connectors import Connector, Intention, Outcome, State, carry_out, effects, undo
-from proveout.connectors.effects import ATTEMPTS, TRIED
+from proveout.connectors import Connector, Outcome, State, carry_out, effects, undo
 from proveout.connectors.fake import FakeConnector
 from proveout.connectors.files import FileDocument, PayInvoice
 from proveout.connectors.http import HttpConnector
 from proveout.errors import BadInput
 from proveout.journal import Journal
+from proveout.journal.intentions import ATTEMPTS, TRIED, Intention
 from proveout.journal.prose import dead_letters, effect, history
 from proveout.records import Action
 

@@ -12,10 +12,10 @@ from proveout import connectors, mission
 from proveout.calibration import Calibration, Calibrations
 from proveout.connectors import State
 from proveout.control import ControlPlane, StopSwitch
-from proveout.journal import Decided, Journal
+from proveout.journal import Journal
 from proveout.mission import Budget
 from proveout.policy import Policy
-from proveout.records import Action, Box, Case, Check, Decision, Output, Place, Route
+from proveout.records import Action, Box, Case, Check, Decided, Decision, Output, Place, Route
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 INVOICES = mission.load(DESIGN / "mission.yaml")
@@ -100,7 +100,7 @@ def test_what_is_allowed_under_a_stop_waits_and_happens_when_it_is_lifted(plane)
     one = decision()
     (rulings,) = control.judge([one])
     assert all(allowed for allowed, _ in said(rulings))
-    control.ledger.record([Decided(Case(one.case, ""), one, rulings)], control.run)
+    control.journal.record([Decided(Case(one.case, ""), one, rulings)], control.run)
     held = control.carry_out()
     assert {outcome.state for _, outcome in held} == {State.HELD} and "month end" in held[0][1].because
     control.stop.lift()
@@ -136,7 +136,7 @@ def test_a_run_that_is_started_again_remembers_what_it_spent(plane) -> None:
     first = plane(amount_per_run=150)
     one = decision("c1")
     (rulings,) = first.judge([one])
-    first.ledger.record([Decided(Case("c1", "c1.pdf"), one, rulings)], run=first.run)
+    first.journal.record([Decided(Case("c1", "c1.pdf"), one, rulings)], run=first.run)
     assert not plane(amount_per_run=150).judge([decision("c2")])[0][1].verdict.allowed
     assert plane(run="tomorrow", amount_per_run=150).judge([decision("c2")])[0][1].verdict.allowed
 
@@ -145,7 +145,7 @@ def test_only_what_is_allowed_happens(plane, tmp_path: Path) -> None:
     control = plane()
     good, dear = decision("c1"), decision("c2", amount="20000.00")
     rulings = control.judge([good, dear])
-    control.ledger.record([Decided(Case(d.case, ""), d, r) for d, r in zip([good, dear], rulings, strict=True)], control.run)
+    control.journal.record([Decided(Case(d.case, ""), d, r) for d, r in zip([good, dear], rulings, strict=True)], control.run)
     done = control.carry_out()
     assert sorted(intention.action.key for intention, _ in done) == ["file_document:c1", "file_document:c2", "pay_invoice:c1"]
     assert len(list((tmp_path / "effects" / "payments").iterdir())) == 1
@@ -154,7 +154,7 @@ def test_only_what_is_allowed_happens(plane, tmp_path: Path) -> None:
 def test_no_effect_follows_after_the_switch_is_thrown(plane) -> None:
     control = plane()
     many = [decision(f"c{n}") for n in range(20)]
-    control.ledger.record(
+    control.journal.record(
         [Decided(Case(d.case, ""), d, r) for d, r in zip(many, control.judge(many), strict=True)], control.run
     )
     seen = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proveout import documents, mission
-from proveout.corpus import Dataset, check_labels, read_labels
+from proveout.corpus import Dataset, build_dataset, check_labels, read_labels
 from proveout.corpus.card import crossing
 from proveout.errors import BadInput, BadLabels, NoDocuments
 from proveout.mission import FieldSpec, Mission
@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, invoices: Mission) -> Dataset
     folder = folder_of(home / "folder", rows, texts={"copy": body(1), "near": near})
     (folder / "unlabelled.txt").write_text(body(99), encoding="utf-8")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
-    return Dataset.build(folder, invoices, home / "out", cache=home / "cache")
+    return build_dataset(folder, invoices, home / "out", cache=home / "cache")
 
 
 def case_of(data: Dataset, name: str) -> str:
@@ -110,8 +110,8 @@ def test_a_near_duplicate_points_to_the_earlier_case_and_is_reported_across_spli
     assert near.near_duplicate_of == case_of(data, "a")
     assert [(one.case.path, other.case.path) for one, other in crossing(data.chosen())] == [("near.txt", "a.txt")]
     assert "| near.txt | test-seen | a.txt | train |" in data.card
-    assert [(one.case.path, other.case.path) for one, other in data.twins(0.8)] == [("near.txt", "a.txt")]
-    assert data.twins(0.999) == []
+    assert [(one.case.path, other.case.path) for one, other in data.near_duplicates(0.8)] == [("near.txt", "a.txt")]
+    assert data.near_duplicates(0.999) == []
 
 
 def test_a_file_that_nobody_can_read_is_a_refused_case(data: Dataset) -> None:
@@ -123,13 +123,13 @@ def test_a_file_that_nobody_can_read_is_a_refused_case(data: Dataset) -> None:
 
 def test_the_version_names_what_is_said_and_not_where(data: Dataset, tmp_path: Path, invoices: Mission) -> None:
     moved = shutil.copytree(data.root.parent / "folder", tmp_path / "elsewhere")
-    assert Dataset.build(moved, invoices, tmp_path / "same").version == data.version
+    assert build_dataset(moved, invoices, tmp_path / "same").version == data.version
     (moved / "d.txt").rename(moved / "renamed.txt")
     labels = (moved / "labels.csv").read_text()
     (moved / "labels.csv").write_text(labels.replace("\nd,", "\nrenamed,"))
-    assert Dataset.build(moved, invoices, tmp_path / "renamed").version == data.version
+    assert build_dataset(moved, invoices, tmp_path / "renamed").version == data.version
     (moved / "labels.csv").write_text(labels.replace("\nd,", "\nrenamed,").replace("$4.00", "$4.01"))
-    assert Dataset.build(moved, invoices, tmp_path / "other label").version != data.version
+    assert build_dataset(moved, invoices, tmp_path / "other label").version != data.version
 
 
 def test_a_data_set_is_whole_wherever_it_is_moved(data: Dataset, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_data_set_is_whole_wherever_it_is_moved(data: Dataset, tmp_path: Path)
 
 def test_splits_go_by_day_where_nobody_made_any(tmp_path: Path, invoices: Mission) -> None:
     rows = [f"d{number},2020-01-{20 - number:02}" for number in range(10)]
-    data = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,received"), invoices, tmp_path / "out")
+    data = build_dataset(folder_of(tmp_path / "f", rows, "file_id,received"), invoices, tmp_path / "out")
     days = {
         split: sorted(e.case.day.day for e in data.chosen(split) if e.case.day) for split in ("train", "calibration", "test")
     }
@@ -151,7 +151,7 @@ def test_splits_go_by_day_where_nobody_made_any(tmp_path: Path, invoices: Missio
 
 def test_the_class_comes_from_the_title_and_the_segment_from_the_layout(tmp_path: Path, invoices: Mission) -> None:
     rows = ["a,Inv 12,L1", "b,ORDER and contract,L2", "c,Contracts 2020,L1"]
-    data = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,title,layout"), invoices, tmp_path / "out")
+    data = build_dataset(folder_of(tmp_path / "f", rows, "file_id,title,layout"), invoices, tmp_path / "out")
     assert [entry.document_class for entry in data.entries] == ["invoice", "", "contract"]
     assert [entry.case.segment for entry in data.entries] == ["L1", "L2", "L1"]
     assert "guess from words of the title" in data.card
@@ -159,7 +159,7 @@ def test_the_class_comes_from_the_title_and_the_segment_from_the_layout(tmp_path
 
 def test_a_title_reaches_nothing_that_a_model_sees(tmp_path: Path, invoices: Mission) -> None:
     rows = ["a,Secret 4711,L1", "b,Hidden 4712,L2"]
-    data = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,title,layout"), invoices, tmp_path / "out")
+    data = build_dataset(folder_of(tmp_path / "f", rows, "file_id,title,layout"), invoices, tmp_path / "out")
     assert not any(b"4711" in file.read_bytes() or b"Hidden" in file.read_bytes() for file in data.root.glob("*.*"))
 
 
@@ -254,15 +254,15 @@ def test_a_file_id_with_an_ending_is_told_to_go_without(tmp_path: Path, invoices
     folder_of(tmp_path / "f", ["a"], "file_id")
     (tmp_path / "f" / "labels.csv").write_text("file_id\na.txt\n", encoding="utf-8")
     with pytest.raises(BadLabels, match=r"the first is 'a.txt' \(a file_id has no ending: 'a'\)"):
-        Dataset.build(tmp_path / "f", invoices, tmp_path / "out")
+        build_dataset(tmp_path / "f", invoices, tmp_path / "out")
 
 
 def test_the_card_says_how_cases_without_a_day_were_split(tmp_path: Path, invoices: Mission) -> None:
     rows = [f"d{number},{'2020-01-05' if number < 3 else ''}" for number in range(10)]
-    some = Dataset.build(folder_of(tmp_path / "f", rows, "file_id,day"), invoices, tmp_path / "some")
+    some = build_dataset(folder_of(tmp_path / "f", rows, "file_id,day"), invoices, tmp_path / "some")
     assert "Decided by day, oldest first; before them the 7 cases without a day, by chance." in some.card
     assert {entry.split for entry in some.chosen() if entry.case.day} == {"test"}
-    none = Dataset.build(folder_of(tmp_path / "g", [row[:2] for row in rows], "file_id"), invoices, tmp_path / "none")
+    none = build_dataset(folder_of(tmp_path / "g", [row[:2] for row in rows], "file_id"), invoices, tmp_path / "none")
     assert "Decided by chance: labels.csv has no days." in none.card
     assert [len(none.documents(split)) for split in ("train", "calibration", "test")] == [5, 2, 3]
 
@@ -294,7 +294,7 @@ def test_a_spreadsheet_s_mark_at_the_start_is_no_part_of_a_name(tmp_path: Path, 
 
 
 def test_unknown_columns_are_left_out_and_named_in_the_card(tmp_path: Path, invoices: Mission) -> None:
-    data = Dataset.build(folder_of(tmp_path / "f", ["a,blue"], "file_id,mood"), invoices, tmp_path / "out")
+    data = build_dataset(folder_of(tmp_path / "f", ["a,blue"], "file_id,mood"), invoices, tmp_path / "out")
     assert "left out: mood" in data.card
 
 
@@ -317,7 +317,7 @@ def test_unknown_columns_are_left_out_and_named_in_the_card(tmp_path: Path, invo
 def test_a_folder_that_is_no_corpus_gives_one_message(tmp_path: Path, invoices: Mission, make, error, message: str) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "f")
     with pytest.raises(error) as caught:
-        Dataset.build(tmp_path / "f", invoices, tmp_path / "out")
+        build_dataset(tmp_path / "f", invoices, tmp_path / "out")
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
@@ -333,7 +333,7 @@ def test_a_build_that_fails_leaves_the_old_data_set(
 
     monkeypatch.setattr("proveout.corpus.card.card", full)
     with pytest.raises(OSError, match="No space"):
-        Dataset.build(data.root.parent / "folder", invoices, out)
+        build_dataset(data.root.parent / "folder", invoices, out)
     assert Dataset.load(out).version == data.version
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -362,7 +362,7 @@ def test_real_invoices_have_the_splits_and_labels_of_their_file(shared_data: Pat
     (tmp_path / "pdfs").mkdir()
     for path in few:
         (tmp_path / "pdfs" / path.name).symlink_to(path)
-    data = Dataset.build(tmp_path / "few", invoices, tmp_path / "out")
+    data = build_dataset(tmp_path / "few", invoices, tmp_path / "out")
     assert len(data.documents()) == 30
     assert all(entry.case.segment == entry.layout and entry.case.day for entry in data.entries)
     assert {name for labels in data.labels().values() for name in labels} == set(invoices.fields)

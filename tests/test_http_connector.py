@@ -18,10 +18,10 @@ from counterparty import Counterparty
 from program import PATIENCE
 from proveout import connectors, mission
 from proveout.connectors import Outcome, State, carry_out, undo
-from proveout.connectors.effects import ATTEMPTS
 from proveout.connectors.http import HttpConnector
 from proveout.errors import BadMission
 from proveout.journal import Journal
+from proveout.journal.intentions import ATTEMPTS
 from proveout.records import Action
 
 DESIGN = yaml.safe_load((Path(__file__).parent.parent / "pipelines" / "invoices" / "mission.yaml").read_text())

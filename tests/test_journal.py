@@ -18,11 +18,24 @@ from hypothesis import strategies as st
 
 from proveout import mission
 from proveout.connectors import Outcome, State
-from proveout.control import Ruling
 from proveout.errors import BadInput, BadJournal
-from proveout.journal import Answer, Decided, Event, Journal
+from proveout.journal import Event, Journal
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
-from proveout.records import Action, Box, Case, Check, Decision, Output, Place, Route, SimilarCase, Verdict
+from proveout.records import (
+    Action,
+    Answer,
+    Box,
+    Case,
+    Check,
+    Decided,
+    Decision,
+    Output,
+    Place,
+    Route,
+    Ruling,
+    SimilarCase,
+    Verdict,
+)
 
 INVOICES = mission.load(Path(__file__).parent.parent / "pipelines" / "invoices" / "mission.yaml")
 PLACE = Place(0, Box(1, 2, 3.5, 4))

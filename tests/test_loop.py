@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from proveout import connectors, review
-from proveout.cli import work
-from proveout.connectors.effects import ATTEMPTS
+from proveout.cli import acting, designing, releasing, watching
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
-from proveout.journal import Decided, Journal
+from proveout.journal import Journal
+from proveout.journal.intentions import ATTEMPTS
 from proveout.live import Live, alone
-from proveout.records import Action
+from proveout.records import Action, Decided
 from proveout.release import Releases
 from proveout.serving import application
 from proveout.workspace import Workspace
@@ -66,7 +66,7 @@ def said(space: Workspace, name: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def before(space) -> str:
     name = hand_in(space, 1)
-    work.run(space, None)
+    acting.run(space, None)
     return name
 
 
@@ -126,7 +126,7 @@ def answered(space, before, chromium, serve) -> str:
 @pytest.fixture(scope="module")
 def after(space, answered) -> str:
     name = hand_in(space, 2)
-    work.run(space, None)
+    acting.run(space, None)
     return name
 
 
@@ -140,7 +140,7 @@ def test_an_answer_is_a_label_with_its_author_and_with_what_was_right(space, ans
         (answer,) = journal.answers().values()
     assert answer.by == "ada" and answer.fields == told(1)
     assert [name for name, right in answer.right.items() if not right] == ["total"]
-    work.show(space, str(space.home / "inbox" / answered), again=False)
+    acting.show(space, str(space.home / "inbox" / answered), again=False)
     assert "labelled by ada: 3 of 4 values are right" in capsys.readouterr().out
 
 
@@ -150,26 +150,26 @@ def test_it_helps_the_next_document_of_that_form_without_a_build(space, after):
 
 
 def test_the_next_build_learns_it_and_the_next_decision_shows_it(space, after, capsys):
-    assert work.why(space, "curate", None) == "`answers` changed"
-    work.build(space, None, None, force=False, record=False)
+    assert designing.why(space, "curate", None) == "`answers` changed"
+    designing.build(space, None, None, force=False, record=False)
     assert "answers    1 join the training documents; 0 are about" in capsys.readouterr().out
     dataset = Dataset.load(space.build / "curate" / "dataset")
     (entry,) = (entry for entry in dataset.chosen("train") if entry.source)
     assert (entry.labels["total"], entry.document_class, entry.source) == ("$214.35", "bill", "answered by ada")
-    work.promote(space, "latest")
+    releasing.promote(space, "latest")
     third = hand_in(space, 3)
-    assert work.run(space, None)["decided"] == 1
+    assert acting.run(space, None)["decided"] == 1
     assert said(space, third)["total"] == told(3)["total"]
 
 
 def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
     held = next(entry for entry in Dataset.load(space.build / "curate" / "dataset").chosen("test") if entry.labels)
     (space.home / "inbox" / "held.txt").write_bytes((space.design / "examples" / held.case.path).read_bytes())
-    work.run(space, None)
+    acting.run(space, None)
     with Journal(space.home / "journal.db") as journal:
         one = next(one for one in journal.decisions() if one.case.id == held.case.id)
         journal.answer([review.answer(one, space.mission, dict.fromkeys(space.mission.fields, ""), by="ada")])
-    work.build(space, None, None, force=False, record=False)
+    designing.build(space, None, None, force=False, record=False)
     out = capsys.readouterr().out
     assert "1 are about documents that calibrate or test" in out and "0 of 8 steps ran" in out
 
@@ -199,21 +199,21 @@ def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dea
     with Journal(space.home / "journal.db") as journal:
         journal.intend(case, broken, "by hand")
         hand_in(space, 4)
-        summary = work.run(space, None)
+        summary = acting.run(space, None)
         assert (summary["decided"], summary["effects"], summary["dead_letters"]) == (1, {"failed": 1}, [])
         assert not journal.pending() and "effects: 1 failed" in capsys.readouterr().out
         hands = connectors.of(space.mission, space.effects, Path)
         for _ in range(ATTEMPTS - 1):
             connectors.carry_out(journal, hands, lambda: "", keys={broken.key})
-        work.status(space)
+        watching.status(space)
         assert "dead letters: 1; try again: proveout effects --retry KEY, or all" in capsys.readouterr().out
         hand_in(space, 5)
-        assert "file_document of case" in work.run(space, None)["dead_letters"][1]
-        work.effects(space, "")
+        assert "file_document of case" in acting.run(space, None)["dead_letters"][1]
+        acting.effects(space, "")
         assert f"after 5 attempts: TypeError: expected string or bytes-like object, got 'int'\n  key {broken.key}" in (
             capsys.readouterr().out
         )
-        work.effects(space, broken.key)
+        acting.effects(space, broken.key)
         assert [intention.action.key for intention in journal.pending()] == [broken.key]
 
 
@@ -259,7 +259,7 @@ def test_a_case_waits_for_its_whole_batch(space, after, monkeypatch):
 
 
 def test_status_tells_how_the_service_levels_stand(space, after, capsys):
-    work.status(space)
+    watching.status(space)
     with Journal(space.home / "journal.db") as journal:
         cases, (wait, *_) = list(journal.decisions()), sorted((one.seconds for one in journal.decisions()), reverse=True)
     lines = capsys.readouterr().out.splitlines()

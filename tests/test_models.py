@@ -330,10 +330,10 @@ def test_a_document_teaches_itself_nothing() -> None:
     signature = ("total", "", "", "", "", "", "", "0")
     known = [Known([signature], np.array([right])) for right in (True, True, False)]
     learning = Learning(marks, {"amount": known})
-    alone, familyless = (learning.columns_without("amount", 0, new_form)[0] for new_form in (False, True))
+    alone, without_its_cluster = (learning.columns_without("amount", 0, new_form)[0] for new_form in (False, True))
     assert learning.cluster.tolist() == [0, 0, 1]
-    assert alone[0] > 0 > familyless[0]  # its twin was right; the other form was wrong
-    assert alone[-1] == 1.0 and familyless[-1] == 0.0  # how familiar the form is
+    assert alone[0] > 0 > without_its_cluster[0]  # the other document of its form was right; the other form was wrong
+    assert alone[-1] == 1.0 and without_its_cluster[-1] == 0.0  # how familiar the form is
     assert learning.columns_without("amount", 0, True, forgetting=1.0)[0, 0] == learning.rates["amount"].unknown[0]
 
 

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 import proveout
 from program import PROVEOUT
 from proveout.calibration import Calibration, Calibrations
-from proveout.cli import work
+from proveout.cli import releasing
 from proveout.errors import BadInput, BadModel, BadSpec, NoRelease, OtherCode
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
@@ -527,4 +527,4 @@ def test_where_nothing_can_be_compared_it_says_so(home, parts) -> None:
 def test_a_release_of_another_mission_is_never_promoted(bills, home) -> None:
     space = replace(Workspace.find("bills", start=bills), home=home)
     with pytest.raises(BadInput, match="decides the cases of mission `invoices`, not of `bills`"):
-        work.promote(space, "latest", yes=True)
+        releasing.promote(space, "latest", yes=True)

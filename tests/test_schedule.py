@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from program import PROVEOUT
-from proveout.cli import clock
+from proveout.cli import scheduling
 from proveout.errors import BadInput, Busy
 from proveout.schedule import Cron, History, Job, JobRun, Note, Scheduler, alive, child, zone_named
 from proveout.workspace import Workspace
@@ -201,7 +201,7 @@ def test_a_killed_scheduler_is_resumed_once_and_never_beside_what_it_left(home, 
     another.wait()
     assert [entry.state for entry in rows(home)] == ["running"]
     space = Workspace(ROOT, "invoices", home)
-    assert any(f"SCHEDULER DIED: process {another.pid}" in line for line in clock.status(space))
+    assert any(f"SCHEDULER DIED: process {another.pid}" in line for line in scheduling.status(space))
     threading.Timer(4, lambda: (home / "hold").unlink()).start()  # what it left goes on until then
     assert Scheduler(home, [job(TRACED)]).once()
     assert trace(home) == ["begins", "ends", "begins", "ends"]
@@ -272,9 +272,9 @@ def test_homes_share_a_postgresql_and_see_only_their_own(home, postgres, monkeyp
     assert not (home / "north" / "schedule.db").exists()
     monkeypatch.delenv("PROVEOUT_DATABASE", raising=False)
     north = Workspace(ROOT, "invoices", home / "north")
-    assert "the schedule's state is in postgresql://" in "".join(clock.status(north))
+    assert "the schedule's state is in postgresql://" in "".join(scheduling.status(north))
     monkeypatch.setenv("PROVEOUT_DATABASE", postgres)
-    assert "run      done" in "".join(clock.status(north))
+    assert "run      done" in "".join(scheduling.status(north))
 
 
 def test_a_database_that_is_not_there_is_named_without_its_password(home):
@@ -297,14 +297,14 @@ def test_the_command_says_when_the_next_are_and_a_signal_ends_it_well(tmp_path):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         lines = [process.stdout.readline() for _ in range(3)]
-        said = list(clock.status(Workspace(ROOT, "invoices", tmp_path)))
+        said = list(scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert process.stderr.read() == ""  # no banner, no warning
     assert "run      next at" in lines[1] and "01-01 00:00 CET  (0 0 1 1 *)" in lines[1]
     assert "monitor  next at" in lines[2] and "06:00" in lines[2]
     assert said[0].startswith(f"schedule: process {process.pid}; run next at")
-    assert any("nobody is at it since" in line for line in clock.status(Workspace(ROOT, "invoices", tmp_path)))
+    assert any("nobody is at it since" in line for line in scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
 
 
 def test_a_run_that_fails_is_told_everywhere_and_without_a_release_it_fails(tmp_path):
@@ -313,14 +313,14 @@ def test_a_run_that_fails_is_told_everywhere_and_without_a_release_it_fails(tmp_
     assert once.returncode == 1
     assert "FAILED" in once.stdout and "no release is promoted" in once.stdout
     assert "no release is promoted" in proveout("schedule", "--list", home=tmp_path).stdout
-    assert any("LAST run" in line and "FAILED" in line for line in clock.status(Workspace(ROOT, "invoices", tmp_path)))
+    assert any("LAST run" in line and "FAILED" in line for line in scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
 
 
 def test_a_scheduler_that_died_is_loud_in_the_status_with_what_was_missed(home):
     then = datetime.now(UTC) - timedelta(hours=1)
     Scheduler(home, [job(TRACED)], now=lambda: then).once()
     Note.read(home).at_work(1, then, once=False).write(home)  # type: ignore[union-attr]
-    said = list(clock.status(Workspace(ROOT, "invoices", home)))
+    said = list(scheduling.status(Workspace(ROOT, "invoices", home)))
     assert said[0].startswith("SCHEDULER DIED: process 1")
     assert any("RUN MISSED" in line for line in said), said
 

@@ -21,7 +21,7 @@ from starlette.routing import Mount
 from starlette.websockets import WebSocketDisconnect
 
 from program import PROVEOUT, free_port
-from proveout.cli import work
+from proveout.cli import acting, output, watching
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
@@ -351,7 +351,7 @@ def test_a_document_that_is_handed_in_is_decided_as_the_agent_and_extract_do(cli
     previewed = client.post("/api/v1/preview", files={"file": path.open("rb")}, headers=ada).json()
     release = Releases(space.releases).open("latest")
     (said,) = Live(release, space.home / "inbox", space.home, space.cache).agent().batch([path])
-    work.extract(space, alone_in(tmp_path, path), tmp_path / "out.json")
+    acting.extract(space, alone_in(tmp_path, path), tmp_path / "out.json")
     extracted = json.loads((tmp_path / "out.json").read_text())[path.stem]
 
     handed_in = client.post("/api/v1/cases", files={"file": path.open("rb")}, headers=ada)
@@ -375,8 +375,8 @@ def test_a_document_that_is_handed_in_is_decided_as_the_agent_and_extract_do(cli
         assert [(one["name"], one["allowed"]) for one in told["actions"]] == [("file_document", True)]
     explained = client.get(f"/api/v1/cases/{case}/explanation", headers=ada).json()
     capsys.readouterr()
-    work.show(space, case, again=False)
-    shown = capsys.readouterr().out.partition("\n\n")[2].rstrip().replace(f"{work.short(space.home)}/", "")
+    acting.show(space, case, again=False)
+    shown = capsys.readouterr().out.partition("\n\n")[2].rstrip().replace(f"{output.short(space.home)}/", "")
     assert explained["text"] == shown
     assert str(space.home) not in json.dumps(explained)
 
@@ -552,7 +552,7 @@ def test_what_is_laid_into_the_inbox_and_answered_elsewhere_is_seen(client, spac
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(row for row in rows if row["file_id"] == path.stem)
-    work.label(space, space.home / "labels.csv")
+    watching.label(space, space.home / "labels.csv")
     assert client.get(f"/api/v1/cases/{case}", headers=sign).json()["state"] == "labelled"
     assert case in {one["id"] for one in client.get("/api/v1/cases?state=labelled", headers=sign).json()["cases"]}
 

@@ -18,8 +18,8 @@ def _():
     from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
     from proveout.evaluation import verdicts
-    from proveout.journal import Decided
     from proveout.journal.log import write_log
+    from proveout.records import Decided
     from proveout.retrieval import Memory
 
     return Dataset, Decided, Memory, Parts, assemble, missions, verdicts, write_log

@@ -17,10 +17,10 @@ def _():
     from pathlib import Path
 
     from proveout import mission as missions
-    from proveout.corpus import Dataset
+    from proveout.corpus import build_dataset
     from proveout.workspace import Workspace
 
-    return Dataset, Path, Workspace, missions
+    return build_dataset, Path, Workspace, missions
 
 
 @app.cell
@@ -40,17 +40,18 @@ def _(mo):
     mo.md("""
     # The corpus, before anything learns from it
 
-    A folder of documents and a `labels.csv` become one version of a data set: words with boxes, labels, splits, twins.
+    A folder of documents and a `labels.csv` become one version of a data set:
+    words with boxes, labels, splits, near-duplicates.
     What a model will be able to learn, and what its test will be worth, is decided here.
     """)
     return
 
 
 @app.cell
-def the_data_set(Dataset, Path, Workspace, context, missions):
+def the_data_set(build_dataset, Path, Workspace, context, missions):
     mission = missions.load(context.params["mission"])
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)
-    dataset = Dataset.build(  # with the cache nothing is read twice
+    dataset = build_dataset(  # with the cache nothing is read twice
         context.params["data"], mission, context.product["dataset"], cache=_home.cache, answers=context.params["answers"]
     )
     return dataset, mission
@@ -227,8 +228,8 @@ def _(mo):
 
 
 @app.cell
-def twins(alike_picker, crossing, dataset, mo):
-    _pairs = dataset.twins(alike_picker.value)
+def near_duplicates(alike_picker, crossing, dataset, mo):
+    _pairs = dataset.near_duplicates(alike_picker.value)
     _across = [(one, other) for one, other in _pairs if one.split != other.split]
     if alike_picker.value == 0.85:
         _kept = {(one.case.id, other.case.id) for one, other in crossing(dataset.chosen())}
@@ -243,7 +244,7 @@ def twins(alike_picker, crossing, dataset, mo):
                 f"{sum(bool(entry.duplicate_of) for entry in dataset.entries)} copies by content. At {alike_picker.value:.2f}, "
                 f"{len(_pairs)} cases are nearly like another, **{len(_across)} of them across splits**."
             ),
-            mo.ui.table(_rows, selection=None, page_size=8) if _rows else mo.md("*no twins*"),
+            mo.ui.table(_rows, selection=None, page_size=8) if _rows else mo.md("*no near-duplicates*"),
         ]
     )
     return

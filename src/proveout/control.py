@@ -4,7 +4,7 @@ Budget → policy → SLO threshold, in that order; the first no is the verdict.
 is asked before each effect, and what is allowed while it is thrown waits, recorded, until it is lifted.
 What a person proposes goes the same way, without the threshold: that is for what nobody looked at.
 A budget is reserved before the later questions are asked and given back when one of them says no.
-Covered: a run that is started again (what it spent is in the ledger), a threshold that was never certified.
+Covered: a run that is started again (what it spent is in the journal), a threshold that was never certified.
 Not covered: several processes spending one run's budget at the same time; give each a run, or a share.
 """
 
@@ -17,20 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proveout.calibration import Calibrations
-from proveout.connectors import Connector, EffectLog, Intention, Outcome, carry_out
+from proveout.connectors import Connector, Outcome, carry_out
 from proveout.errors import BadInput
+from proveout.journal import Journal
+from proveout.journal.intentions import Intention
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
-from proveout.records import Action, Decision, Person, Route, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """A proposed action and what the control plane says to it."""
-
-    action: Action
-    verdict: Verdict
-    cents: int = 0  # what it would spend; reserved in the budget when the verdict is yes
+from proveout.records import Decision, Person, Route, Ruling, Verdict
 
 
 @dataclass(frozen=True)
@@ -75,13 +68,13 @@ class ControlPlane:
         policy: Policy,
         calibrations: Calibrations,
         connectors: Mapping[str, Connector],
-        ledger: EffectLog,
+        journal: Journal,
         stop: StopSwitch,
         run: str,
     ) -> None:
         self.mission, self.policy, self.calibrations = mission, policy, calibrations
-        self.connectors, self.ledger, self.stop, self.run = connectors, ledger, stop, run
-        self._effects, self._cents = ledger.spent(run)
+        self.connectors, self.journal, self.stop, self.run = connectors, journal, stop, run
+        self._effects, self._cents = journal.spent(run)
         self._reserved: set[str] = set()  # keys, so that an action that is judged twice is paid for once
 
     def judge(self, decisions: Sequence[Decision]) -> list[tuple[Ruling, ...]]:
@@ -96,11 +89,11 @@ class ControlPlane:
     def carry_out(
         self, progress: Callable[[], None] | None = None, keys: Collection[str] | None = None, seconds: float = math.inf
     ) -> list[tuple[Intention, Outcome]]:
-        """Bring every effect of the ledger that is due to its outcome, or those of these keys whether due or not.
+        """Bring every effect of the journal that is due to its outcome, or those of these keys whether due or not.
 
         No effect is begun after so many `seconds`.
         """
-        return carry_out(self.ledger, self.connectors, self.stop.stopped, progress, keys, seconds)
+        return carry_out(self.journal, self.connectors, self.stop.stopped, progress, keys, seconds)
 
     def _rule(self, proposals: Sequence[Proposal]) -> list[Ruling]:
         priced = [self._priced(proposal) for proposal in proposals]

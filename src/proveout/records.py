@@ -5,8 +5,8 @@ Not covered: a file's name, folder or day. They belong to the case, never to its
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -242,4 +242,48 @@ class Decision:
     @property
     def key(self) -> str:
         """Names the turn of the case that it decides."""
+        return turn_key(self.case, self.turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A proposed action and what the control plane says to it."""
+
+    action: Action
+    verdict: Verdict
+    cents: int = 0  # what it would spend; reserved in the budget when the verdict is yes
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A case, what was decided, and what the control plane said to each proposed action."""
+
+    case: Case
+    decision: Decision
+    rulings: tuple[Ruling, ...] = ()
+    seconds: float = 0.0  # that the case waited: from when its batch was taken up until its decision went to the journal
+    at: str = ""  # ISO 8601, UTC; set by the journal
+    position: int = 0  # of its event; set by the journal
+
+    def in_order(self, names: Iterable[str]) -> "Decided":
+        """With its fields in this order; the journal keeps them by their names."""
+        fields = {name: self.decision.fields[name] for name in names if name in self.decision.fields}
+        return replace(self, decision=replace(self.decision, fields=fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person says of a decided case. A field that is missing was not asked; "" says that the document has none."""
+
+    case: str  # its id
+    fields: Mapping[str, str]
+    by: str
+    document_class: str = ""  # "" not said
+    right: Mapping[str, bool] = field(default_factory=dict)  # which fields the decision had right
+    at: str = ""  # ISO 8601, UTC; set by the journal
+    turn: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names the turn of the case that it answers."""
         return turn_key(self.case, self.turn)

@@ -39,8 +39,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from proveout.journal import Decided
-from proveout.records import Case, Route
+from proveout.records import Case, Decided, Route
 
 OUT = Path("build/known_truth")
 MARKET = 7  # the demo's seed: whose advertisers the release knows

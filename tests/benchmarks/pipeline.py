@@ -105,15 +105,15 @@ def _at_size(root: Path) -> dict[str, dict[str, object]]:
     (root / "pipeline.yaml").write_text(f"tasks:\n{tasks}")
 
     def look() -> None:
-        ledger = BuildState(spec.load(root / "pipeline.yaml"))
-        assert not any(map(ledger.why, ledger.spec.tasks.values()))
-        ledger.save()
+        state = BuildState(spec.load(root / "pipeline.yaml"))
+        assert not any(map(state.why, state.spec.tasks.values()))
+        state.save()
 
-    ledger = BuildState(spec.load(root / "pipeline.yaml"))
-    for task in ledger.spec.tasks.values():  # as if built
+    state = BuildState(spec.load(root / "pipeline.yaml"))
+    for task in state.spec.tasks.values():  # as if built
         task.product["n"].write_text("1")
-        ledger.note(task, ledger.parts(task), 0.0)
-    ledger.save()
+        state.note(task, state.parts(task), 0.0)
+    state.save()
     look()
     (seconds,) = _medians(5, look)
     return {"staleness_200_tasks": _entry(seconds, 1.0, "the goal, 1 s")}

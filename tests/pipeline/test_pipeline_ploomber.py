@@ -9,7 +9,7 @@ from toy import CONTEXT, Project, notebook
 
 from proveout.errors import BadSpec
 
-ENTRY = "proveout.bridge.ploomber.dag"
+ENTRY = "proveout.bridge.dag.dag"
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def test_ploombers_commands_run_with_the_entry_point(
 def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from ploomber import DAG
 
-    from proveout.bridge.ploomber import MarimoNotebook, Side
+    from proveout.bridge.dag import MarimoNotebook
+    from proveout.bridge.ploomber import Side
 
     monkeypatch.chdir(empty.folder)
     empty.write("data.txt", "5")

@@ -1,19 +1,14 @@
-"""The one place that knows Ploomber.
+"""The one file that touches Ploomber's own classes and their private parts: `Step`, `Side`, `run_script`, `register`.
 
-Doors: `dag` for Ploomber's own commands, `MarimoNotebook` for pipelines in Python, `run_dag` and `run_script` for builds.
-
-    ploomber status --entry-point proveout.bridge.ploomber.dag        (build, plot, task, report alike)
-
-takes the spec from PROVEOUT_SPEC, or the one `pipelines/*/pipeline.build.yaml` there is, and PROVEOUT_ENV as overrides.
 Ploomber orders the steps and asks each product whether it is stale; the answer is the bridge's, so that `ploomber build`
 and `proveout build` agree. A marimo file is never handed to Ploomber: it would rewrite it.
+A DAG carries `_proveout`, which gives the state of its builds (`dag.DagBuildState`).
 Covered: Ploomber 0.23, its statistics and version check switched off.
 Not covered: Ploomber's clients, hooks and grids.
 """
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
@@ -33,14 +28,11 @@ from ploomber.tasks import NotebookRunner  # type: ignore[import-untyped]
 from ploomber.tasks.abc import Task as PloomberTask  # type: ignore[import-untyped]
 from ploomber.validators import string  # type: ignore[import-untyped]
 
-from proveout.bridge import context as contexts
-from proveout.bridge import spec as specs
-from proveout.bridge.spec import Spec, Task
-from proveout.bridge.staleness import BuildState
+from proveout.bridge.context import Context
+from proveout.bridge.spec import Kind, Spec, Task
 from proveout.bridge.worker import stop_all
-from proveout.errors import BadSpec
 
-Run = Callable[[Task, str], None]  # a task and why it runs
+__all__ = ["DAG", "DAGBuildError", "Side", "Step", "register", "run_script"]
 
 
 class Code(Source):  # type: ignore[misc]
@@ -90,14 +82,14 @@ class Exact(File):  # type: ignore[misc]
     """A file or folder whose step is stale exactly when the bridge says so. Ploomber writes no metadata beside it."""
 
     def fetch_metadata(self) -> dict[str, Any]:
-        noted = _ledger(self.task.dag).noted(self.task.name)
+        noted = self.task.dag._proveout().noted(self.task.name)
         return {"timestamp": noted, "stored_source_code": "as noted by the bridge" if noted else None, "params": {}}
 
     def save_metadata(self, metadata: Any) -> None:
         pass  # the bridge has noted the run
 
     def _outdated_code_dependency(self) -> bool:
-        return _ledger(self.task.dag).reason(self.task.name) is not None
+        return self.task.dag._proveout().reason(self.task.name) is not None
 
     def _outdated_data_dependencies(self) -> bool:
         return any(other.product._is_outdated() for other in self.task.upstream.values())
@@ -107,7 +99,7 @@ class Step(PloomberTask):  # type: ignore[misc]
     """A step that the bridge runs: products aside, one execution, a record."""
 
     PRODUCT_CLASSES_ALLOWED = (File,)
-    kind: specs.Kind = "function"
+    kind: Kind = "function"
 
     def __init__(
         self,
@@ -135,13 +127,13 @@ class Step(PloomberTask):  # type: ignore[misc]
         super().render(force=force, outdated_by_code=outdated_by_code, remote=remote)
 
     def run(self) -> None:
-        ledger = _ledger(self.dag)
-        task = ledger.spec.tasks[self.name]
-        why = ledger.reason(self.name) or ("asked for" if self.forced else None)
+        state = self.dag._proveout()
+        task = state.spec.tasks[self.name]
+        why = state.reason(self.name) or ("asked for" if self.forced else None)
         if why is not None:  # what upstream made may have come out the same
-            ledger.run(task, why)
+            state.run(task, why)
 
-    def as_task(self, root: Path) -> Task:
+    def as_task(self) -> Task:
         """This step in the bridge's words; for one that was made in Python."""
         primitive = self.source.primitive
         files, data, timeout = self._declared
@@ -162,58 +154,6 @@ class Step(PloomberTask):  # type: ignore[misc]
             line=1,
             record=next(iter(product.values())).parent / f"{self.name}.record.html",
         )
-
-
-class MarimoNotebook(Step):
-    """A marimo notebook as a Ploomber task.
-
-    `MarimoNotebook(Path("models.py"), {"model": "out/model"}, dag, params={"seed": 7}, data=["documents"])`
-    """
-
-    kind = "marimo"
-
-
-class Function(Step):
-    """A function, by its dotted path."""
-
-    kind = "function"
-
-
-class Script(Step):
-    """An .ipynb or a percent script; Ploomber's NotebookRunner runs it, into the staging folder."""
-
-    kind = "file"
-
-
-string._KEY2CLASS_TASKS["MarimoNotebook"] = MarimoNotebook  # `class: MarimoNotebook` in a spec that Ploomber itself reads
-string._KEY2CLASS["MarimoNotebook"] = MarimoNotebook
-_CLASSES: dict[specs.Kind, type[Step]] = {"marimo": MarimoNotebook, "function": Function, "file": Script}
-
-
-class DagBuildState(BuildState):
-    """A ledger that a DAG carries, with the way in which its steps run."""
-
-    def __init__(self, spec: Spec, run: Run | None = None, asked: Iterable[str] = ()) -> None:
-        super().__init__(spec)
-        self._run, self._asked = run, set(asked)
-
-    def reason(self, name: str) -> str | None:
-        return self.why(self.spec.tasks[name]) or ("asked for" if name in self._asked else None)
-
-    def run(self, task: Task, why: str) -> None:
-        from proveout.bridge.builds import run_task
-
-        self._asked.discard(task.name)
-        if self._run:
-            self._run(task, why)
-        else:
-            with self.alone():
-                run_task(self, task, record=True)
-
-    def noted(self, name: str) -> float | None:
-        """When the step was last built whole, seconds since 1970."""
-        note = self._note(self.spec.tasks[name])
-        return note.stat().st_mtime if note.exists() else None
 
 
 class Side(Executor):  # type: ignore[misc]
@@ -261,42 +201,10 @@ class Side(Executor):  # type: ignore[misc]
         task.exec_status = TaskStatus.Executed
 
 
-def dag() -> DAG:
-    """The DAG of a spec, for `--entry-point proveout.bridge.ploomber.dag`."""
-    given = os.environ.get("PROVEOUT_SPEC")
-    found = [Path(given)] if given else sorted(Path.cwd().glob("pipelines/*/pipeline.build.yaml"))
-    if len(found) != 1:
-        raise BadSpec(f"set PROVEOUT_SPEC to one spec; found here: {', '.join(map(str, found)) or 'none'}")
-    spec = specs.load(found[0], contexts.environment())
-    ledger = DagBuildState(spec)
-    ledger.check(list(spec.tasks.values()))
-    return dag_of(ledger, list(spec.tasks.values()))
-
-
-def dag_of(ledger: DagBuildState, tasks: Sequence[Task], workers: int = 1) -> DAG:
-    made = DAG(name=ledger.spec.path.stem, executor=Side(workers))
-    made._proveout = ledger
-    for task in tasks:
-        product = {name: str(path) for name, path in task.product.items()}
-        step = _CLASSES[task.kind](task.file or task.source, product, made, task.name, params=None)
-        for name in task.upstream:
-            step.set_upstream(made[name])
-    return made
-
-
-def run_dag(ledger: DagBuildState, tasks: Sequence[Task], workers: int = 1) -> None:
-    """Run what is stale among these tasks, in Ploomber's order. Raises what the failing step raised."""
-    made = dag_of(ledger, tasks, workers)
-    try:
-        made.build(show_progress=False)
-    except DAGBuildError as error:
-        raise made.executor.failure or error from None
-
-
 _QUIET = {"static_analysis": "disable", "executor_params": {"progress_bar": False}}
 
 
-def run_script(spec: Spec, task: Task, context: contexts.Context) -> None:
+def run_script(spec: Spec, task: Task, context: Context) -> None:
     """Run an .ipynb or a percent script with Ploomber's NotebookRunner; its products go where the context says."""
     made = DAG(executor=Side())
     for name in task.upstream:
@@ -353,17 +261,7 @@ def _without_places(product: Path, names: Mapping[str, str]) -> None:
     product.write_text(text, encoding="utf-8")
 
 
-_reading = threading.Lock()
-
-
-def _ledger(dag: Any) -> DagBuildState:
-    """The DAG's own ledger; for a DAG made in Python, one over the steps it has now."""
-    if not hasattr(dag, "_proveout"):
-        with _reading:
-            tasks = {task.name: task.as_task(Path.cwd()) for task in dag.values() if isinstance(task, Step)}
-            root = next(iter(next(iter(tasks.values())).product.values())).parent
-            spec = Spec(Path.cwd() / "dag.py", {}, tasks, root / ".proveout" / "dag")
-            dag._proveout = DagBuildState(spec)
-            dag._proveout.check(list(tasks.values()))
-    found: DagBuildState = dag._proveout
-    return found
+def register(name: str, kind: type[Step]) -> None:
+    """Let a spec that Ploomber itself reads say `class: <name>`."""
+    string._KEY2CLASS_TASKS[name] = kind
+    string._KEY2CLASS[name] = kind

@@ -63,14 +63,14 @@ def freshness(spec: Path | str, env: Mapping[str, Any] | None = None) -> dict[st
 
     A task behind a stale one is only waiting: it runs if what the other makes comes out different.
     """
-    ledger = BuildState(load(spec, env))
-    ledger.check(list(ledger.spec.tasks.values()))
+    state = BuildState(load(spec, env))
+    state.check(list(state.spec.tasks.values()))
     found: dict[str, str | None] = {}
-    for task in ledger.spec.tasks.values():
-        found[task.name] = ledger.why(task)
+    for task in state.spec.tasks.values():
+        found[task.name] = state.why(task)
         if found[task.name] is None and (stale := [name for name in task.upstream if found[name]]):
             found[task.name] = f"waits for `{stale[0]}`, which is stale"
-    ledger.save()
+    state.save()
     return found
 
 

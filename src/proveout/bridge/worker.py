@@ -12,10 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
-from typing import Any
 
 from proveout.bridge.spec import Spec, Task
 from proveout.errors import TaskFailed
@@ -30,7 +27,7 @@ def run_apart(spec: Spec, task: Task, record: bool, side_by_side: int = 1) -> No
         said = Path(folder, "said.json")
         job = {"spec": str(spec.path), "env": env, "task": task.name, "record": record, "said": str(said), "path": sys.path}
         worker = subprocess.Popen(
-            [sys.executable, "-m", "proveout.bridge.worker"],
+            [sys.executable, "-m", "proveout.bridge.worker_main"],
             stdin=subprocess.PIPE,
             env=_environment(side_by_side),
             start_new_session=True,  # so that its children can be killed with it
@@ -84,32 +81,3 @@ def _end(code: int) -> str:
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
         return f"was killed by {signal.Signals(-code).name}{hint}"
     return f"ended with exit code {code} without an answer"
-
-
-def _end_with(parent: int) -> None:
-    """A worker whose build was killed works for nobody."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os.killpg(0, signal.SIGKILL)
-
-
-def _main() -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    job: dict[str, Any] = json.load(sys.stdin)
-    sys.path[:] = job["path"]
-    from proveout.bridge.builds import run_task
-    from proveout.bridge.spec import load
-    from proveout.bridge.staleness import BuildState
-    from proveout.errors import ProveoutError
-
-    try:
-        ledger = BuildState(load(job["spec"], job["env"]))
-        run_task(ledger, ledger.spec.tasks[job["task"]], job["record"])
-        answer = {"done": job["task"]}
-    except ProveoutError as error:
-        answer = {"error": str(error)}
-    Path(job["said"]).write_text(json.dumps(answer), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    _main()

@@ -135,9 +135,9 @@ def new(
     proveout new bills             reads bills: reference, sender, total, due
     proveout new letters --flags   sorts letters: complaint, urgent, ends_contract
     """
-    from proveout.cli import work
+    from proveout.cli import designing
 
-    work.new(name, "flags" if flags else "questions")
+    designing.new(name, "flags" if flags else "questions")
 
 
 @app.command()
@@ -154,17 +154,17 @@ def build(
     A step is stale when the code on the way to its products, a module it imports, a parameter, a prompt, its data or an
     upstream product changed. A changed chart rebuilds nothing. `proveout why TASK` says what it was.
     """
-    from proveout.cli import work
+    from proveout.cli import designing
 
-    work.build(_workspace(mission, home), data, only, force, record)
+    designing.build(_workspace(mission, home), data, only, force, record)
 
 
 @app.command()
 def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home = None) -> None:
     """Say in one line what makes a task stale, or that nothing does."""
-    from proveout.cli import work
+    from proveout.cli import designing
 
-    print(work.why(_workspace(mission, home), task, data))
+    print(designing.why(_workspace(mission, home), task, data))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -179,9 +179,9 @@ def edit(
 
     Further options go to marimo: proveout edit models --headless --port 2718
     """
-    from proveout.cli import work
+    from proveout.cli import designing
 
-    work.edit(_workspace(mission, home), notebook, data, context.args)
+    designing.edit(_workspace(mission, home), notebook, data, context.args)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -202,9 +202,9 @@ def lab(
     proveout lab --no-browser --port 8888
     proveout lab --marimo --headless
     """
-    from proveout.cli import work
+    from proveout.cli import designing
 
-    work.lab(_workspace(mission, home), data, marimo, context.args)
+    designing.lab(_workspace(mission, home), data, marimo, context.args)
 
 
 @app.command()
@@ -217,9 +217,9 @@ def parity(
 
     Exit code 1 and a table of what differs, where anything does. The build's products stay as they are.
     """
-    from proveout.cli import work
+    from proveout.cli import designing
 
-    raise typer.Exit(0 if work.parity(_workspace(mission, home), tolerance) else 1)
+    raise typer.Exit(0 if designing.parity(_workspace(mission, home), tolerance) else 1)
 
 
 @app.command()
@@ -232,9 +232,9 @@ def run(
 
     The same file is the same case: running twice decides nothing twice.
     """
-    from proveout.cli import work
+    from proveout.cli import acting
 
-    work.run(_deciding(mission, home), inbox)
+    acting.run(_deciding(mission, home), inbox)
 
 
 @app.command()
@@ -245,9 +245,9 @@ def extract(
     home: Home = None,
 ) -> None:
     """Write the fields of every document of a folder by the promoted release. Nothing is journaled and nothing is done."""
-    from proveout.cli import work
+    from proveout.cli import acting
 
-    work.extract(_deciding(mission, home), folder, out)
+    acting.extract(_deciding(mission, home), folder, out)
 
 
 @app.command()
@@ -261,26 +261,26 @@ def show(
 
     A case that was decided is shown as it was; a new document is decided, nothing is written down and nothing happens.
     """
-    from proveout.cli import work
+    from proveout.cli import acting
     from proveout.cli.own_code import continue_by_own_code
 
-    work.show(_workspace(mission, home), document, again, continue_by_own_code)
+    acting.show(_workspace(mission, home), document, again, continue_by_own_code)
 
 
 @app.command()
 def monitor(mission: Mission = "invoices", home: Home = None) -> None:
     """Compare the live logs with the release's reference: drift, bias by segment, performance as labels arrive."""
-    from proveout.cli import work
+    from proveout.cli import watching
 
-    work.monitor(_workspace(mission, home))
+    watching.monitor(_workspace(mission, home))
 
 
 @app.command()
 def status(mission: Mission = "invoices", home: Home = None) -> None:
     """What is built and what is stale, which release is promoted, what the journal holds, and whether it verifies."""
-    from proveout.cli import work
+    from proveout.cli import watching
 
-    work.status(_workspace(mission, home))
+    watching.status(_workspace(mission, home))
 
 
 @app.command()
@@ -308,13 +308,15 @@ def schedule(
     proveout schedule --run "0 8-18 * * mon-fri"          on the hour, in office hours
     proveout schedule --once                              from cron or a systemd timer
     """
-    from proveout.cli import clock
+    from proveout.cli import scheduling
 
     space = _workspace(mission, home)
     if history:
-        clock.history(space, database, last)
+        scheduling.history(space, database, last)
         return
-    raise typer.Exit(0 if clock.schedule(space, {"run": run, "monitor": monitor}, timezone, database, timeout, once) else 1)
+    raise typer.Exit(
+        0 if scheduling.schedule(space, {"run": run, "monitor": monitor}, timezone, database, timeout, once) else 1
+    )
 
 
 @app.command()
@@ -328,9 +330,9 @@ def label(
 
     One by one they are given on the review page: proveout review
     """
-    from proveout.cli import work
+    from proveout.cli import watching
 
-    work.label(_workspace(mission, home), labels, until.date() if until else None)
+    watching.label(_workspace(mission, home), labels, until.date() if until else None)
 
 
 @app.command()
@@ -341,9 +343,9 @@ def score(
     mission: Mission = "invoices",
 ) -> None:
     """Precision, recall and F1 of a predictions file, of all answers and of the automated ones."""
-    from proveout.cli import work
+    from proveout.cli import watching
 
-    work.score(_workspace(mission, None), predictions, labels, split)
+    watching.score(_workspace(mission, None), predictions, labels, split)
 
 
 @app.command()
@@ -354,9 +356,9 @@ def stop(
     home: Home = None,
 ) -> None:
     """Stop every side effect at once, until `proveout stop --lift`. Deciding goes on; what it allows waits for the next run."""
-    from proveout.cli import work
+    from proveout.cli import acting
 
-    work.stop(_workspace(mission, home), because, lift)
+    acting.stop(_workspace(mission, home), because, lift)
 
 
 @app.command()
@@ -370,9 +372,9 @@ def undo(
 
     What was taken back already stays so. A payment that was executed may be beyond recall; then it says so.
     """
-    from proveout.cli import work
+    from proveout.cli import acting
 
-    raise typer.Exit(0 if work.undo(_workspace(mission, home), case, action) else 1)
+    raise typer.Exit(0 if acting.undo(_workspace(mission, home), case, action) else 1)
 
 
 @app.command()
@@ -388,9 +390,9 @@ def effects(
     An effect that failed is tried again after 1, 5, 30 and 120 minutes; then it is a dead letter and waits for --retry. Of one
     that is `unknown` no answer came: before it is sent again, its connector asks whether it happened.
     """
-    from proveout.cli import work
+    from proveout.cli import acting
 
-    work.effects(_workspace(mission, home), retry)
+    acting.effects(_workspace(mission, home), retry)
 
 
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")]
@@ -416,26 +418,26 @@ def serve(
     proveout user add ada --role operator
     proveout serve
     """
-    from proveout.cli import work
+    from proveout.cli import acting
 
     space = _deciding(mission, home)
-    work.serve(space, host, port, root_path, proxy, (ssl_keyfile, ssl_certfile))
+    acting.serve(space, host, port, root_path, proxy, (ssl_keyfile, ssl_certfile))
 
 
 @app.command()
 def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invoices", home: Home = None) -> None:
     """Serve, and open the review page in a browser. It needs an account with the role reviewer or operator."""
-    from proveout.cli import work
+    from proveout.cli import acting
 
-    work.serve(_deciding(mission, home), host, port, show="/review/")
+    acting.serve(_deciding(mission, home), host, port, show="/review/")
 
 
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
     """Every release with its day, its scores, which one is promoted, and whether something else than that is installed."""
-    from proveout.cli import work
+    from proveout.cli import releasing
 
-    work.releases(_workspace(mission, home))
+    releasing.releases(_workspace(mission, home))
 
 
 @release_app.command("show")
@@ -445,9 +447,9 @@ def release_show(
     home: Home = None,
 ) -> None:
     """One release: its parts, who promoted it when, and how what is installed here differs from what it pins."""
-    from proveout.cli import work
+    from proveout.cli import releasing
 
-    work.release(_workspace(mission, home), release)
+    releasing.release(_workspace(mission, home), release)
 
 
 @release_app.command("promote")
@@ -462,17 +464,17 @@ def release_promote(
     Where its evaluation shows less automation or less precision than the promoted release has, the difference is shown
     first, and you are asked. A program has no terminal to answer on and says --yes.
     """
-    from proveout.cli import work
+    from proveout.cli import releasing
 
-    raise typer.Exit(0 if work.promote(_workspace(mission, home), release, yes) else 1)
+    raise typer.Exit(0 if releasing.promote(_workspace(mission, home), release, yes) else 1)
 
 
 @release_app.command("rollback")
 def release_rollback(mission: Mission = "invoices", home: Home = None) -> None:
     """Return to the release that was promoted before this one."""
-    from proveout.cli import work
+    from proveout.cli import releasing
 
-    work.rollback(_workspace(mission, home))
+    releasing.rollback(_workspace(mission, home))
 
 
 Name = Annotated[str, typer.Argument(help="Up to 32 lowercase letters, digits, `.`, `_`, `-`.")]

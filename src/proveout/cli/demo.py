@@ -15,8 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from proveout.cli import work
-from proveout.cli.work import say
+from proveout.cli import acting, designing, output, releasing, watching
+from proveout.cli.output import say
 from proveout.documents.originals import link
 from proveout.live import SHEET
 from proveout.workspace import Workspace
@@ -39,18 +39,18 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     else:
         say(f"1/6  Documents: {data}")
     with _step("2/6  Build: notebooks into a release"):
-        built = work.build(space, data, None, False, True)
+        built = designing.build(space, data, None, False, True)
     with _step("3/6  Promote"):
         if built.ran or not any(one.promoted for one in Releases(space.releases).list()):
-            work.promote(space, "latest", yes=True)
+            releasing.promote(space, "latest", yes=True)
         else:
             say("  no new release: what was promoted stays, or what was rolled back to")
     with _step("4/6  Run: the release decides the live stream, in its order"):
         inbox, later = _hand_in(space)
-        work.run(space, inbox)
+        acting.run(space, inbox)
     with _step("5/6  Labels arrive late, and the log is compared with the reference"):
-        work.label(space, data, later=later)
-        work.monitor(space)
+        watching.label(space, data, later=later)
+        watching.monitor(space)
     say("6/6  Summary")
     say()
     say(summary(space))
@@ -119,7 +119,7 @@ def summary(space: Workspace) -> str:
     lines += _listed_disparities(report["worse_off"])
     lines += ["", "what waits for you", f"  {_waiting(space)}"]
     lines += ["", "where to read on"]
-    lines += [f"  {name:18} {work.short(path)}" for name, path in _places(space)]
+    lines += [f"  {name:18} {output.short(path)}" for name, path in _places(space)]
     return "\n".join(lines)
 
 
@@ -169,9 +169,9 @@ def _waiting(space: Workspace) -> str:
 
     with Journal(space.home / "journal.db") as journal:
         asked = len(waiting(journal))
-    home = f"export PROVEOUT_HOME={work.short(space.home)}"
+    home = f"export PROVEOUT_HOME={output.short(space.home)}"
     opened = f"{home}; proveout user add YOU --role operator; proveout review"
-    return f"{work.counted(asked, 'case')} to answer: {opened}" if asked else "nothing"
+    return f"{output.counted(asked, 'case')} to answer: {opened}" if asked else "nothing"
 
 
 def _places(space: Workspace) -> list[tuple[str, Path]]:

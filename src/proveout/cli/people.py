@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
-from proveout.cli.work import say, short
+from proveout.cli.output import say, short
 from proveout.errors import BadInput
 from proveout.identity import Accounts
 from proveout.records import Role

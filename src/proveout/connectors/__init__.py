@@ -8,20 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proveout import plugins
-from proveout.connectors.effects import (
-    Connector,
-    EffectLog,
-    Intention,
-    NoSettings,
-    Outcome,
-    State,
-    carry_out,
-    due,
-    undo,
-)
+from proveout.connectors.effects import Connector, NoSettings, carry_out, undo
+from proveout.journal.intentions import Outcome, State
 from proveout.mission import Mission
 
-__all__ = ["Connector", "EffectLog", "Intention", "NoSettings", "Outcome", "State", "carry_out", "due", "of", "undo"]
+__all__ = ["Connector", "NoSettings", "Outcome", "State", "carry_out", "of", "undo"]
 
 
 def of(mission: Mission, place: Path, original: Callable[[str], Path]) -> dict[str, Connector]:

@@ -1,6 +1,6 @@
 """Side effects: recorded before they happen and after, and never twice under one key.
 
-An intention is in the ledger before its effect, the outcome after it. A process that is killed in between leaves an
+An intention is in the journal before its effect, the outcome after it. A process that is killed in between leaves an
 intention without an outcome; whoever comes next asks the connector whether it happened, and only then acts.
 `carry_out` is that one way, for a first try as for a restart.
 A connector that fails, in whatever way, is an attempt: recorded, tried again after a pause, and after `ATTEMPTS` of them a
@@ -15,71 +15,18 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from proveout.errors import BadInput
+from proveout.journal import Journal
+from proveout.journal.intentions import ATTEMPTS, DOWN, FINAL, IN_A_ROW, TRIED, UNDO, Intention, Outcome, State, due
 from proveout.records import Action
 
-UNDO = "undo:"
-PAUSES = (1, 5, 30, 120)  # minutes after a failed attempt; an outage of two hours kills no effect
-ATTEMPTS = len(PAUSES) + 1
-IN_A_ROW = 3  # effects of one action that do not reach their counterparty: the others wait, and lose no attempt,
-DOWN_FOR = 5  # minutes
 LONGEST_REASON = 500  # characters; a counterparty may answer with a page
-
-
-class State(StrEnum):
-    PENDING = "pending"  # not tried yet
-    DONE = "done"
-    REFUSED = "refused"  # for good: it did not happen and never will under this key
-    HELD = "held"  # not tried now: the stop switch, a counterparty that is down, no time
-    FAILED = "failed"  # it did not happen, and is tried again
-    UNREACHABLE = "unreachable"  # so did this, and other effects of the action would fare no better
-    UNKNOWN = "unknown"  # it may have happened: sent, and no answer came
-    DEAD = "dead"  # tried often enough; of an intention, `dead` says it, and its state what the last attempt came to
-
-
-FINAL = (State.DONE, State.REFUSED)
-DOWN = (State.UNREACHABLE, State.UNKNOWN)
-TRIED = (State.FAILED, *DOWN)
-
-
-@dataclass(frozen=True, slots=True)
-class Intention:
-    """An allowed action, in the ledger, of which no outcome is known. What its attempts came to stands after the blank line."""
-
-    case: str
-    action: Action
-    run: str  # whose budget it spends
-    cents: int = 0
-
-    state: State = State.PENDING
-    attempts: int = 0
-    dead: bool = False  # tried often enough: a dead letter, which waits for a person
-    because: str = ""  # why the last attempt was none
-    attempted_at: str = ""  # ISO 8601, UTC
-
-    @property
-    def due(self) -> str:
-        """The moment from which it may be tried again; "" at once.
-
-        >>> Intention("c1", Action("pay", {}, "k"), "r", attempts=2, attempted_at="2026-03-02T10:00:00.000000+00:00").due
-        '2026-03-02T10:05:00.000000+00:00'
-        """
-        return _later(self.attempted_at, PAUSES[min(self.attempts, len(PAUSES)) - 1]) if self.attempts else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    state: State
-    because: str  # where the effect is to be found, or why there is none
 
 
 class NoSettings(BaseModel):
@@ -124,24 +71,8 @@ class Connector(ABC):
         """
 
 
-class EffectLog(Protocol):
-    """Where intentions and outcomes are written down. `journal.Journal` is one."""
-
-    def unsettled(self) -> list[Intention]:
-        """Intentions without an outcome, oldest first, dead letters too."""
-
-    def settle(self, intention: Intention, outcome: Outcome) -> bool:
-        """Record DONE or REFUSED; False when somebody else already did."""
-
-    def attempted(self, intention: Intention, outcome: Outcome, dead: bool) -> None:
-        """Record an attempt that was none; `dead`: it was the last."""
-
-    def spent(self, run: str) -> tuple[int, int]:
-        """Effects that a run intended, and their cents."""
-
-
 def carry_out(
-    ledger: EffectLog,
+    journal: Journal,
     connectors: Mapping[str, Connector],
     stopped: Callable[[], str],
     progress: Callable[[], None] | None = None,
@@ -154,7 +85,7 @@ def carry_out(
     What is to be undone and has not happened is withdrawn; its undo waits until that is known.
     """
     until = time.monotonic() + seconds
-    unsettled = {intention.action.key: intention for intention in ledger.unsettled()}
+    unsettled = {intention.action.key: intention for intention in journal.unsettled()}
     undone = {_undoes(intention) for intention in unsettled.values()} - {""}
     chosen = due(unsettled.values()) if keys is None else [unsettled[key] for key in unsettled if key in keys]
     chosen += [unsettled[key] for key in map(_undoes, chosen) if key in unsettled]
@@ -172,7 +103,7 @@ def carry_out(
         else:
             outcome = _effect(intention, connectors.get(action.name), stopped, withdrawn=action.key in undone)
         if outcome.state in FINAL:
-            ledger.settle(intention, outcome)
+            journal.settle(intention, outcome)
             in_a_row[action.name] = 0
             del unsettled[action.key]
         if outcome.state in TRIED and State.UNKNOWN in (outcome.state, intention.state):  # once in doubt, until there is a word
@@ -180,22 +111,12 @@ def carry_out(
         if outcome.state in TRIED:
             in_a_row[action.name] = in_a_row[action.name] + 1 if outcome.state in DOWN else 0
             dead = intention.attempts + 1 >= ATTEMPTS
-            ledger.attempted(intention, outcome, dead)
+            journal.attempted(intention, outcome, dead)
             outcome = Outcome(State.DEAD, outcome.because) if dead else outcome
         results.append((intention, outcome))
         if progress:
             progress()
     return results
-
-
-def due(unsettled: Iterable[Intention]) -> list[Intention]:
-    """Those that may be tried now, what was tried least first; none of an action whose counterparty was down just now."""
-    unsettled, now = list(unsettled), datetime.now(UTC).isoformat(timespec="microseconds")
-    down = Counter(
-        one.action.name for one in unsettled if one.state in DOWN and one.due > now and _later(one.attempted_at, DOWN_FOR) > now
-    )
-    ready = [one for one in _alive(unsettled) if one.due <= now and down[one.action.name] < IN_A_ROW]
-    return sorted(ready, key=lambda one: one.attempts)
 
 
 def undo(action: Action) -> Action:
@@ -222,10 +143,6 @@ def amount_in_cents(action: Action) -> int:
     if not cents.is_finite() or not 0 < cents < 10**15 or cents % 1:
         raise BadInput(f"{action.name}: `amount` is {text!r}, expected dollars and cents above 0")
     return int(cents)
-
-
-def _later(at: str, minutes: float) -> str:
-    return (datetime.fromisoformat(at) + timedelta(minutes=minutes)).isoformat(timespec="microseconds")
 
 
 def _alive(intentions: Iterable[Intention]) -> list[Intention]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 
-from proveout.connectors.effects import Connector, NoSettings, Outcome, State, amount_in_cents
+from proveout.connectors.effects import Connector, NoSettings, amount_in_cents
+from proveout.journal.intentions import Outcome, State
 from proveout.records import Action
 
 

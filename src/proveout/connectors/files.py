@@ -18,8 +18,9 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from proveout.connectors.effects import Connector, Outcome, State, amount_in_cents
+from proveout.connectors.effects import Connector, amount_in_cents
 from proveout.errors import BadInput
+from proveout.journal.intentions import Outcome, State
 from proveout.records import Action
 
 

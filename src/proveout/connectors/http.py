@@ -30,8 +30,9 @@ from urllib.parse import quote, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from proveout.connectors.effects import FINAL, Connector, Outcome, State, amount_in_cents
+from proveout.connectors.effects import Connector, amount_in_cents
 from proveout.errors import BadInput
+from proveout.journal.intentions import FINAL, Outcome, State
 from proveout.records import Action
 
 AGAIN = {408, 409, 425, 429}  # besides 5xx; 409: a request under this key is being processed

@@ -3,16 +3,11 @@
 After Gebru et al., Datasheets for Datasets (2021), with the numbers counted and none of them typed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from proveout.corpus.dataset import Dataset, LabelledDocument
 from proveout.mission import Mission
-
-if TYPE_CHECKING:
-    from proveout.corpus.dataset import Dataset, LabelledDocument
 
 SHOWN = 12  # rows of a table before the rest is only counted
 

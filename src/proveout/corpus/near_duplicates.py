@@ -2,7 +2,7 @@
 
 MinHash over runs of four words (Broder 1997), candidates by banded hashing (Leskovec, Rajaraman, Ullman: Mining of Massive
 Datasets, chapter 3), then the estimate itself. Linear in the number of documents.
-Covered: the same texts give the same answer on every machine; texts shorter than a run are twins of nothing.
+Covered: the same texts give the same answer on every machine; texts shorter than a run duplicate nothing.
 Not covered: documents that differ in a handful of words that matter. A revision of a contract is a near-duplicate of it.
 """
 
@@ -32,17 +32,17 @@ def near_duplicates(texts: Sequence[Sequence[str]], alike: float = ALIKE) -> lis
     codes = _Codes()
     signatures = [_signature(text, codes) for text in texts]
     buckets: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-    twins: list[int | None] = []
+    duplicates: list[int | None] = []
     for i, signature in enumerate(signatures):
         if signature is None:
-            twins.append(None)
+            duplicates.append(None)
             continue
         bands = [(band, signature[band : band + ROWS].tobytes()) for band in range(0, HASHES, ROWS)]
         earlier = sorted({j for band in bands for j in buckets[band]})
-        twins.append(next((j for j in earlier if similarity(signature, signatures[j]) >= alike), None))
+        duplicates.append(next((j for j in earlier if similarity(signature, signatures[j]) >= alike), None))
         for band in bands:
             buckets[band].append(i)
-    return twins
+    return duplicates
 
 
 def similarity(one: Hashes | None, other: Hashes | None) -> float:

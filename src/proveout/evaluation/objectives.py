@@ -24,7 +24,7 @@ from proveout.mission import SLO
 from proveout.records import Route
 
 if TYPE_CHECKING:
-    from proveout.journal import Answer, Decided
+    from proveout.records import Answer, Decided
 
 WINDOW = 30  # days of a recent budget
 UNLIKELY = 0.025  # a miss that is less likely than this has its target outside of a 95 % interval

@@ -10,14 +10,11 @@ Not covered: who may write, and encryption. A forger who can rewrite the whole c
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.connectors import Intention, Outcome, State, due
-from proveout.connectors.effects import UNDO
-from proveout.control import Ruling
 from proveout.errors import BadInput, BadJournal, Changed
 from proveout.journal.codec import (
     action_from_json,
@@ -27,7 +24,8 @@ from proveout.journal.codec import (
     decision_to_json,
     parse,
 )
-from proveout.records import Action, Case, Decision, Person, Verdict, turn_key
+from proveout.journal.intentions import UNDO, Intention, Outcome, State, due
+from proveout.records import Action, Answer, Case, Decided, Person, Ruling, Verdict, turn_key
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
@@ -60,41 +58,6 @@ class Event:
     at: str = ""  # ISO 8601, UTC
     previous: str = ""
     hash: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A case, what was decided, and what the control plane said to each proposed action."""
-
-    case: Case
-    decision: Decision
-    rulings: tuple[Ruling, ...] = ()
-    seconds: float = 0.0  # that the case waited: from when its batch was taken up until its decision went to the journal
-    at: str = ""  # ISO 8601, UTC; set by the journal
-    position: int = 0  # of its event; set by the journal
-
-    def in_order(self, names: Iterable[str]) -> "Decided":
-        """With its fields in this order; the journal keeps them by their names."""
-        fields = {name: self.decision.fields[name] for name in names if name in self.decision.fields}
-        return replace(self, decision=replace(self.decision, fields=fields))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a person says of a decided case. A field that is missing was not asked; "" says that the document has none."""
-
-    case: str  # its id
-    fields: Mapping[str, str]
-    by: str
-    document_class: str = ""  # "" not said
-    right: Mapping[str, bool] = field(default_factory=dict)  # which fields the decision had right
-    at: str = ""  # ISO 8601, UTC; set by the journal
-    turn: int = 0
-
-    @property
-    def key(self) -> str:
-        """Names the turn of the case that it answers."""
-        return turn_key(self.case, self.turn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
-    from proveout.journal import Decided
     from proveout.mission import Mission
+    from proveout.records import Decided
 
 DESCRIPTOR = b"descriptor"  # in the metadata of a column that monitoring compares as a number of the input
 ROWS = 10_000  # of one row group: memory does not grow with the journal

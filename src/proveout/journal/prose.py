@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from proveout.connectors import Intention
-from proveout.control import Ruling
 from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, UNDOING, Event, rulings_of
-from proveout.records import FLAGS, Decision, Output
+from proveout.journal.intentions import Intention
+from proveout.records import FLAGS, Decision, Output, Ruling
 
 DEAD_SHOWN = 5
 TICK = {True: "✓", False: "✗", None: "–"}

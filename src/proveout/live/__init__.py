@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from proveout.agent import Agent
     from proveout.cases import CaseKind
     from proveout.control import ControlPlane
-    from proveout.journal import Answer, Decided, Journal
+    from proveout.journal import Journal
+    from proveout.records import Answer, Decided
     from proveout.release import Release
     from proveout.retrieval import Memory, MemoryRecord
 
@@ -213,7 +214,7 @@ class Live:
         )
 
     def _decide(self, agent: Agent, control: ControlPlane, batch: Sequence[Case]) -> list[Decided]:
-        from proveout.journal import Decided
+        from proveout.records import Decided
 
         began = time.perf_counter()
         decisions = agent.batch([self.originals.keep(case.sha256, self.inbox / case.path) for case in batch])

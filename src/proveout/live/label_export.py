@@ -15,8 +15,9 @@ from pathlib import Path
 from proveout.corpus import Dataset
 from proveout.documents import Originals
 from proveout.documents.originals import link
-from proveout.journal import Answer, Decided, Journal
+from proveout.journal import Journal
 from proveout.mission import Mission
+from proveout.records import Answer, Decided
 from proveout.workspace import Workspace
 
 

@@ -136,8 +136,8 @@ def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide)
     """The same by whoever decides."""
     from proveout.corpus import Dataset
     from proveout.evaluation import verdicts
-    from proveout.journal import Decided
     from proveout.journal.log import write_log
+    from proveout.records import Decided
     from proveout.release import Releases
 
     id = json.loads(spec.tasks["release"].product["release"].read_text(encoding="utf-8"))["id"]

@@ -9,12 +9,11 @@ Not covered: who may answer (`identity`), and what follows from an answer: `appr
 from collections.abc import Mapping
 from itertools import islice
 
-from proveout.control import Ruling
 from proveout.errors import BadInput
 from proveout.evaluation import verdicts
-from proveout.journal import APPROVAL, Answer, Decided, Event, Journal, rulings_of
+from proveout.journal import APPROVAL, Event, Journal, rulings_of
 from proveout.mission import Mission
-from proveout.records import Role, Route, turn_key
+from proveout.records import Answer, Decided, Role, Route, Ruling, turn_key
 from proveout.values import value_of
 
 ENOUGH = 500  # waiting cases that are listed; a person answers about a hundred an hour

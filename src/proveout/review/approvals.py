@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from proveout.connectors import undo
-from proveout.connectors.effects import UNDO
-from proveout.control import ControlPlane, Ruling
+from proveout.control import ControlPlane
 from proveout.errors import BadInput, Busy, Changed
 from proveout.journal import (
     APPROVAL,
@@ -27,8 +26,6 @@ from proveout.journal import (
     SETTLED,
     TOLD,
     UNDOING,
-    Answer,
-    Decided,
     Event,
     Journal,
     answered,
@@ -37,10 +34,11 @@ from proveout.journal import (
     rulings_of,
 )
 from proveout.journal.codec import action_from_json, canonical, decision_to_json
+from proveout.journal.intentions import UNDO
 from proveout.journal.prose import ruled, told
 from proveout.mission import Mission
 from proveout.plugins import PERSON
-from proveout.records import Action, Check, Decision, Output, Person, Verdict, turn_key
+from proveout.records import Action, Answer, Check, Decided, Decision, Output, Person, Ruling, Verdict, turn_key
 from proveout.review import answer as answer_of
 from proveout.review import escalations, rejection
 from proveout.values import same, value_of
@@ -318,9 +316,9 @@ class Approvals:
         """What the control plane says to every action that follows and did not happen yet."""
         outputs = {name: self._output(shown, name, text) for name, text in said.fields.items() if text}
         decision, alike = self._checked(shown.decided, outputs, said.document_class)
-        if twin := self._acted_on(said, alike):
+        if acted_on := self._acted_on(said, alike):
             checks = [one for one in decision.checks if one.name != NOT_A_DUPLICATE]
-            decision = replace(decision, checks=(*checks, Check(NOT_A_DUPLICATE, False, twin)))
+            decision = replace(decision, checks=(*checks, Check(NOT_A_DUPLICATE, False, acted_on)))
         open_ones = tuple(one for action in decision.actions if (one := _not_done(action, shown.effects)))
         rulings = plane.judge_person(replace(decision, actions=open_ones), person)
         return tuple(_by_a_second(one, shown, person) for one in rulings)

@@ -7,11 +7,10 @@ import html
 from collections.abc import Iterable, Iterator, Sequence
 
 from proveout.agent.wording import sureness
-from proveout.control import Ruling
 from proveout.documents.marked import AUTOMATED, OPEN
 from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
 from proveout.journal.prose import ruled, told
-from proveout.records import Decision, Output
+from proveout.records import Decision, Output, Ruling
 from proveout.review.approvals import Shown
 
 STYLE = f"""<style>

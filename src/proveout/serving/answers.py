@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from proveout import records
-from proveout.control import Ruling
 from proveout.journal.prose import history, printed
-from proveout.records import Decision, Kind, Route
+from proveout.records import Decision, Kind, Route, Ruling
 from proveout.release import Release
 from proveout.review import approvals
 from proveout.serving.case_index import CaseStatus, CaseSummary

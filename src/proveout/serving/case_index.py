@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from proveout.cases import CaseKind
-from proveout.connectors.effects import UNDO
 from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
+from proveout.journal.intentions import UNDO
 from proveout.live import documents_in
 from proveout.records import Role, Route, turn_key
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from proveout.cases import kind_of
-from proveout.control import ControlPlane, Ruling, StopSwitch
+from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError
-from proveout.journal import Decided, Event, Journal
+from proveout.journal import Event, Journal
 from proveout.live import Live
-from proveout.records import Decision, Output
+from proveout.records import Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
 from proveout.serving.case_index import CaseIndex, CaseStatus

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from proveout.cli.work import say, short
+from proveout.cli.output import say, short
 from proveout.errors import BadInput
 from proveout.workspace import Workspace
 
