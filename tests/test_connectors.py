@@ -21,12 +21,12 @@ from sqlalchemy import event
 from counterparty import Counterparty
 from program import PATIENCE
 from proveout import connectors, mission
-from proveout.connectors import Connector, Outcome, State, carry_out, effects, undo
+from proveout.connectors import Connector, Outcome, State, carry_out, undo
 from proveout.connectors.fake import FakeConnector
 from proveout.connectors.files import FileDocument, PayInvoice
 from proveout.connectors.http import HttpConnector
 from proveout.errors import BadInput
-from proveout.journal import Journal
+from proveout.journal import Journal, intentions
 from proveout.journal.intentions import ATTEMPTS, TRIED, Intention
 from proveout.journal.prose import dead_letters, effect, history
 from proveout.records import Action
@@ -342,7 +342,7 @@ def test_a_failed_attempt_is_followed_by_a_pause(journal: Journal, monkeypatch: 
     connector = FakeConnector(faults=[RuntimeError("once")])
     carry_out(journal, {"pay_invoice": connector}, go)
     assert journal.pending() == [] and carry_out(journal, {"pay_invoice": connector}, go) == []
-    monkeypatch.setattr(effects, "PAUSES", (0, 5, 30, 120))
+    monkeypatch.setattr(intentions, "PAUSES", (0, 5, 30, 120))
     assert states(carry_out(journal, {"pay_invoice": connector}, go)) == ["done"]
 
 

@@ -331,7 +331,7 @@ def test_a_build_that_fails_leaves_the_old_data_set(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("proveout.corpus.card.card", full)
+    monkeypatch.setattr("proveout.corpus.building.card", full)
     with pytest.raises(OSError, match="No space"):
         build_dataset(data.root.parent / "folder", invoices, out)
     assert Dataset.load(out).version == data.version

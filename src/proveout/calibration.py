@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from proveout.errors import BadInput, BadModel
+from proveout.files import write_whole
 from proveout.mission import SLO
 
 Pair = tuple[float | None, bool]  # raw score 0..1 (None: no answer was given), and whether the answer was right
@@ -275,10 +276,7 @@ class Calibrations:
         """Write one JSON file, evidence included, whole or not at all."""
         path = Path(path)
         content = {"format": FORMAT, "tiers": {tier: each.as_plain() for tier, each in self.by_tier.items()}}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(path.name + ".part")
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        aside.replace(path)
+        write_whole(path, json.dumps(content, indent=1))
 
     @classmethod
     def load(cls, path: Path | str) -> "Calibrations":

@@ -11,7 +11,6 @@ that is replaced on disk under a running process, which has read most of it, but
 """
 
 import ast
-import fcntl
 import hashlib
 import json
 import os
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import proveout
 from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode
+from proveout.files import lock, replacing
 from proveout.journal.codec import canonical
 from proveout.mission import Mission, load
 from proveout.plugins import distributions
@@ -310,7 +310,7 @@ class Releases:
         """Alone with the history: decide and append without another in between."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "history.jsonl").open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
 
             def append(entry: Mapping[str, str]) -> None:
                 file.seek(0)
@@ -497,6 +497,5 @@ def _seed(index: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for source in sorted(index.iterdir(), key=lambda path: path.name == "records.jsonl"):
         if source.is_file():
-            aside = folder / f".{source.name}.part"
-            shutil.copyfile(source, aside)
-            aside.replace(folder / source.name)
+            with replacing(folder / source.name) as part:
+                shutil.copyfile(source, part)

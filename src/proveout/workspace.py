@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from proveout.errors import BadInput
+from proveout.files import write_whole
 from proveout.mission import Mission, load
 
 NOTE = "workspace.json"
@@ -69,10 +70,7 @@ class Workspace:
     def claim(self) -> None:
         """Note whose home this is, before the first thing is written there."""
         if not (self.home / NOTE).exists():
-            self.home.mkdir(parents=True, exist_ok=True)
-            aside = self.home / f".{NOTE}.{os.getpid()}"
-            aside.write_text(json.dumps({"mission": self.name}) + "\n", encoding="utf-8")
-            aside.replace(self.home / NOTE)
+            write_whole(self.home / NOTE, json.dumps({"mission": self.name}) + "\n")
 
     @property
     def design(self) -> Path:

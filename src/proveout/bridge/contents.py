@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proveout.files import write_whole
+
 TICK = 50_000_000  # ns; coarser than the clock of any file system in use but FAT
 PASSED_OVER = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
@@ -66,17 +68,6 @@ class Contents:
         self._known[key] = [*marks, now, digest]
         self._new = True
         return digest
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file so that a reader, and a kill, finds the old or the new one and never a part."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(file)
 
 
 def _files(folder: str, within: str) -> Iterator[tuple[str, str]]:

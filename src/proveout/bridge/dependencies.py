@@ -22,8 +22,9 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from proveout.bridge.contents import remembered, write_whole
+from proveout.bridge.contents import remembered
 from proveout.bridge.notebook import Notebook, imports
+from proveout.files import write_whole
 
 READER = 2  # raise it when the same text is read differently
 MEMORY = 4000  # readings that are kept

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import proveout
-from proveout.bridge.contents import Contents, remembered, write_whole
+from proveout.bridge.contents import Contents, remembered
 from proveout.bridge.dependencies import Code, CodeDependencies
 from proveout.bridge.notebook import Cell, Notebook
 from proveout.bridge.spec import Spec, Task, load, nearest
-from proveout.errors import BadSpec, Busy
+from proveout.errors import BadSpec
+from proveout.files import alone, write_whole
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
 FREEZE = "proveout.release.freeze"  # the step whose product holds the package's own code and pins its environment
@@ -215,10 +215,7 @@ class BuildState:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One build at a time in one place. Raises Busy at once if another one is under way."""
-        self.spec.state.mkdir(parents=True, exist_ok=True)
-        with (self.spec.state / "lock").open("a+") as stream:
-            if not _locked(stream):
-                raise Busy(f"another build is under way in {self.spec.state.parent.parent}; wait for it, or give another `out`")
+        with alone(self.spec.state / "lock", patience=0.15, busy="builds here; wait for it, or give another `out`"):
             try:
                 yield
             finally:
@@ -302,20 +299,6 @@ def _by_parameter(task: Task) -> dict[str, Path]:
     """Data under the name of the parameter that carries it, so that the same bytes elsewhere are the same data."""
     named = {path: name for name, path in task.params.items() if isinstance(path, Path)}
     return {f"`{named[path]}`" if path in named else written: path for written, path in task.data.items()}
-
-
-def _locked(stream: Any) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return True
-    for _ in range(3):
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError:
-            time.sleep(0.05)
-    return False
 
 
 def _agree(spec: Spec, task: Task, notebook: Notebook) -> None:

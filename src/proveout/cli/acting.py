@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from proveout.cli.output import counted, person, say, short
 from proveout.errors import BadInput, NoDocuments
+from proveout.files import write_whole
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ def extract(space: Workspace, folder: Path, out: Path) -> None:
             for case, decision in zip(batch, agent.batch([folder / case.path for case in batch]), strict=True):
                 predictions[Path(case.path).stem] = answers(decision)
                 step()
-    aside = out.with_name(f".{out.name}.part")
-    aside.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
-    aside.replace(out)
+    write_whole(out, json.dumps(predictions, indent=1) + "\n")
     say(f"{len(predictions)} documents in {out}; score them with: proveout score {out} LABELS.csv")
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from proveout.connectors.effects import Connector, amount_in_cents
 from proveout.errors import BadInput
+from proveout.files import sync_folder
 from proveout.journal.intentions import Outcome, State
 from proveout.records import Action
 
@@ -191,11 +192,3 @@ def _copy(source: Path, target: Path) -> str:
             digest.update(chunk)
             ours.write(chunk)
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from proveout.documents import columns
 from proveout.documents.files import sha256_of
 from proveout.documents.worker import FRAME
 from proveout.errors import UnreadableDocument
+from proveout.files import write_whole
 from proveout.records import Document
 
 READER = "2"  # raise it when the same bytes would be read differently
@@ -109,10 +109,7 @@ def _kept(entry: Path) -> bytes | None:
 
 
 def _keep(entry: Path, payload: bytes) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=entry.parent, delete=False) as file:
-        file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
-    Path(file.name).replace(entry)
+    write_whole(entry, hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
 
 
 class _Reader:

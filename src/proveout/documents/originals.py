@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from proveout.errors import BadInput
+from proveout.files import replacing
 
 
 def link(source: Path, target: Path) -> None:
@@ -32,15 +33,8 @@ class Originals:
         target = self.folder / case[:2] / f"{case}{source.suffix.lower()}"
         if (there := self._find(case)) is not None:
             return there
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            shutil.copyfile(source, aside)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        with replacing(target) as part:
+            shutil.copyfile(source, part)
         return target
 
     def path(self, case: str) -> Path:

@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proveout.files import replacing
+
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -83,16 +85,11 @@ def write_log(
 
     from proveout.cases import kind_of
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     fields, descriptors = list(mission.fields), kind_of(mission).descriptors
-    aside, schema, rest = path.with_name(f".{path.name}.part"), log_schema(fields, descriptors), iter(decided)
-    try:
-        with pq.ParquetWriter(aside, schema) as writer:
-            while rows := [log_row(one, fields, descriptors, (known or {}).get(one.case.key)) for one in islice(rest, ROWS)]:
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    schema, rest = log_schema(fields, descriptors), iter(decided)
+    with replacing(path) as part, pq.ParquetWriter(part, schema) as writer:
+        while rows := [log_row(one, fields, descriptors, (known or {}).get(one.case.key)) for one in islice(rest, ROWS)]:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return path
 
 

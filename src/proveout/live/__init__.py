@@ -12,22 +12,20 @@ Not covered: several machines at one inbox.
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout import documents
-from proveout.errors import BadInput, Busy, NoDocuments, UnreadableDocument
+from proveout import documents, files
+from proveout.errors import BadInput, NoDocuments, UnreadableDocument
 from proveout.progress import bar
 from proveout.records import Case, Content, Decision, Output, Route
 
@@ -88,20 +86,9 @@ def _sheet(path: Path) -> dict[str, tuple[date | None, str]]:
             raise BadInput(f"{path}:{rows.line_num}: {error}; a day looks like 2020-06-05") from error
 
 
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> AbstractContextManager[None]:
     """Nobody else decides or acts in this home meanwhile, in whatever process. Raises Busy, which says who does."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".live.lock").open("a+", encoding="utf-8") as file:  # released by the system however a process ends
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise Busy(f"{home}: {file.read() or 'another process'} is at work here; wait for it and try again") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC,")
-        file.flush()
-        yield
+    return files.alone(home / ".live.lock")
 
 
 @dataclass

@@ -15,6 +15,7 @@ from pathlib import Path
 from proveout.corpus import Dataset
 from proveout.documents import Originals
 from proveout.documents.originals import link
+from proveout.files import replacing
 from proveout.journal import Journal
 from proveout.mission import Mission
 from proveout.records import Answer, Decided
@@ -38,13 +39,11 @@ def write(space: Workspace) -> tuple[int, int]:
         for case in teach:
             source = originals.path(case)
             link(source, folder / "files" / source.name)
-        aside = folder / ".labels.csv.part"
-        with aside.open("w", newline="", encoding="utf-8") as file:
+        with replacing(folder / "labels.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
             columns = ["file_id", *mission.fields, "class", "day", mission.segment, "split", "source"]
             table = csv.DictWriter(file, columns, restval="")
             table.writeheader()
             table.writerows(rows)
-        aside.replace(folder / "labels.csv")
     else:
         (folder / "labels.csv").unlink(missing_ok=True)
     return len(rows), len(answers) - len(rows)

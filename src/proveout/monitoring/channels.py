@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from proveout import plugins
+from proveout.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,5 @@ def tell(alarm: Alarm, channels: Mapping[str, Mapping[str, Any]], home: Path) ->
             told[name] = alarm.key
         except Exception as error:  # whatever a channel raises, the others are still told
             failed.append(f"the alarm could not be told on the channel `{name}`: {type(error).__name__}: {error}")
-    aside = kept.with_name(f".{kept.name}.part")
-    aside.write_text(json.dumps(told), encoding="utf-8")
-    aside.replace(kept)
+    write_whole(kept, json.dumps(told))
     return failed

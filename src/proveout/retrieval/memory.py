@@ -8,7 +8,6 @@ one case a person's counts before the agent's own, then the newest; saying the s
 Not covered: which values are right. `origin` says who said so.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout.errors import StaleIndex
+from proveout.files import lock
 from proveout.records import Content, SimilarCase, Value
 from proveout.retrieval.encoder import Encoder
 from proveout.retrieval.index import BOTH, Hit, Index, IndexedText, Method
@@ -140,7 +140,7 @@ class Memory:
         """Append what is new and return the position. On disk before it can be found; safe to repeat after a crash."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "records.jsonl").open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
             self._catch_up()
             entries, lines = [], []
             for record in records:

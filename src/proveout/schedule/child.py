@@ -9,7 +9,6 @@ Not covered: what a job's grandchildren do after they left its process group.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
+
+from proveout.files import lock
 
 LOG = 5_000_000  # bytes of schedule.log; then it becomes schedule.log.1, and the one before goes
 LOOK = 0.2  # seconds between two looks at a process
@@ -40,25 +41,25 @@ def run(home: Path, name: str, command: Sequence[str], seconds: float, leave: Ca
     Waits first for a job that an earlier scheduler left behind, and ends it when it has had its own time.
     What is said goes to schedule.log, complaints while they are made.
     """
-    with (home / ".schedule.job.lock").open("a+", encoding="utf-8") as lock:
-        if not _taken(lock, seconds, leave):
+    with (home / ".schedule.job.lock").open("a+", encoding="utf-8") as held:
+        if not _taken(held, seconds, leave):
             return None
         log = _log(home)
         log.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC {name}\n".encode())
         log.flush()
         begins = log.tell()
-        lock.truncate(0)  # whose it was last is nobody's business from here on
+        held.truncate(0)  # whose it was last is nobody's business from here on
         with log, tempfile.TemporaryFile() as said:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=log,
-                pass_fds=(lock.fileno(),),  # it holds the lock too, also when we are gone
+                pass_fds=(held.fileno(),),  # it holds the lock too, also when we are gone
                 start_new_session=True,  # Ctrl-C is for the scheduler; and its children can be ended with it
             )
-            lock.write(f"{child.pid} {time.time()}")
-            lock.flush()
+            held.write(f"{child.pid} {time.time()}")
+            held.flush()
             late, left = _wait(child, seconds, leave)
             said.seek(0)
             output = said.read()
@@ -94,24 +95,16 @@ def _end(group: int, gone: Callable[[], bool]) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _taken(lock: IO[str], seconds: float, leave: Callable[[], bool]) -> bool:
+def _taken(held: IO[str], seconds: float, leave: Callable[[], bool]) -> bool:
     """Take the job lock, which says whose it was last and since when. False where we are to leave first."""
-    while not _got(lock):
+    while not lock(held, wait=False):
         if leave():
             return False
-        lock.seek(0)
-        group, _, since = lock.read().partition(" ")
+        held.seek(0)
+        group, _, since = held.read().partition(" ")
         if since and time.time() - float(since) > seconds:  # the lock is held, so this is its holder still
-            _end(int(group), lambda: _got(lock))
+            _end(int(group), lambda: lock(held, wait=False))
         time.sleep(LOOK)
-    return True
-
-
-def _got(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
     return True
 
 

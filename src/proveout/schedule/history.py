@@ -8,18 +8,17 @@ Not covered: two copies of one home at one PostgreSQL. They would take each othe
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.errors import BadInput, Busy
+from proveout.errors import BadInput
+from proveout.files import alone, lock, write_whole
 
 if TYPE_CHECKING:
     pass
@@ -189,9 +188,7 @@ class Note:
             ) from error
 
     def write(self, home: Path) -> None:
-        aside = home / ".schedule.json.part"
-        aside.write_text(json.dumps(asdict(self), indent=1, default=datetime.isoformat) + "\n", encoding="utf-8")
-        aside.replace(home / "schedule.json")
+        write_whole(home / "schedule.json", json.dumps(asdict(self), indent=1, default=datetime.isoformat) + "\n")
 
     def at_work(self, pid: int, now: datetime, **changed: Any) -> Note:
         return replace(self, pid=pid, began=now, stopped=None, **changed)
@@ -201,40 +198,18 @@ def _moment(text: str | None) -> Any:
     return text and datetime.fromisoformat(text)
 
 
-@contextmanager
-def sole(home: Path, patience: float = 2.0) -> Iterator[None]:
-    """The one scheduler of a home. Raises Busy, which says who is."""
-    import time
+LOCK = ".schedule.lock"
 
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".schedule.lock").open("a+", encoding="utf-8") as file:  # released by the system however a process ends
-        until = time.monotonic() + patience  # `proveout status` looks at the lock for an instant
-        while not _locked(file, fcntl.LOCK_EX):
-            if time.monotonic() > until:
-                file.seek(0)
-                raise Busy(
-                    f"{home}: {file.read() or 'another process'} schedules here already; stop it first, or give "
-                    "this one a home of its own with --home"
-                )
-            time.sleep(0.1)
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC,")
-        file.flush()
-        yield
+
+def sole(home: Path, patience: float = 2.0) -> AbstractContextManager[None]:
+    """The one scheduler of a home. Raises Busy, which says who is; `proveout status` takes the lock for an instant, too."""
+    busy = "schedules here already; stop it first, or give this one a home of its own with --home"
+    return alone(home / LOCK, patience, busy)
 
 
 def alive(home: Path) -> bool:
     """Whether a scheduler is at work in this home."""
-    lock = home / ".schedule.lock"
-    if not lock.exists():
+    if not (home / LOCK).exists():
         return False
-    with lock.open(encoding="utf-8") as file:
-        return not _locked(file, fcntl.LOCK_SH)
-
-
-def _locked(file: Any, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    with (home / LOCK).open(encoding="utf-8") as file:
+        return not lock(file, wait=False, shared=True)

@@ -6,9 +6,9 @@ Not covered: what the document says, and whether it can be read: a release decid
 """
 
 import csv
-import fcntl
 import hashlib
 import io
+import math
 import os
 import re
 import time
@@ -21,9 +21,9 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
-from proveout.connectors.files import sync_folder
 from proveout.documents.files import kind_of
 from proveout.errors import BadInput
+from proveout.files import alone, sync_folder, write_whole
 from proveout.live import SHEET
 
 CHUNK = 1 << 20
@@ -69,7 +69,7 @@ def aside(source: BinaryIO, folder: Path) -> Iterator[Kept]:
 def hand_in(kept: Kept, inbox: Path, name: str, day: date | None = None, segment: str = "") -> Path:
     """Move a document that lies `aside` into the inbox, under its content's id, and give where it lies now."""
     target = inbox / f"{kept.case}-{_safe(name)}{kept.path.suffix}"
-    with _alone(inbox):
+    with alone(inbox.parent / ".intake.lock", patience=math.inf):
         if there := next(inbox.glob(f"{kept.case}-*"), None):
             return there
         if day or segment:
@@ -94,12 +94,7 @@ def _note(sheet: Path, name: str, day: date | None, segment: str) -> None:
     row = io.StringIO()
     known = {"file": name, "day": day.isoformat() if day else "", "segment": segment}
     csv.DictWriter(row, head, restval="", extrasaction="ignore", lineterminator="\n").writerow(known)
-    part = sheet.with_name(f".{sheet.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        file.write(before + ("" if before.endswith("\n") else "\n") + row.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(sheet)
+    write_whole(sheet, before + ("" if before.endswith("\n") else "\n") + row.getvalue())
 
 
 def _safe(name: str) -> str:
@@ -118,10 +113,3 @@ def _ending(path: Path) -> str:
     data = path.read_bytes()
     plain = ENDINGS[kind_of(data)]
     return next((ending for head, ending in HEADS.items() if plain == ".png" and data.startswith(head)), plain)
-
-
-@contextmanager
-def _alone(inbox: Path) -> Iterator[None]:
-    with (inbox.parent / ".intake.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

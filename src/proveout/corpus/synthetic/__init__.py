@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from proveout.corpus.synthetic.layouts import KEPT_BACK, LATE, family
 from proveout.errors import BadInput
+from proveout.files import replacing
 
 if TYPE_CHECKING:
     from proveout.corpus.synthetic.business import Market
@@ -122,12 +123,10 @@ def generate(
         if progress:
             progress()
     (folder / "truth.json").write_text(truth_text)
-    aside = folder / ".labels.csv.part"
-    with aside.open("w", newline="") as file:
+    with replacing(folder / "labels.csv") as part, part.open("w", newline="") as file:  # last: a folder with labels is whole
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["file_id"])
         writer.writeheader()
         writer.writerows(rows)
-    aside.replace(folder / "labels.csv")  # last: a folder with labels is whole
     return truth
 
 
