@@ -75,6 +75,14 @@ class Remembering:
         return [self.known[self.key(one)] for one in asked]
 
 
+@dataclass
+class RememberedTier:
+    answers: Remembering
+
+    def extract(self, contents: Sequence[Any], configs: object = None) -> list[Any]:
+        return self.answers(contents)
+
+
 @dataclass(frozen=True)
 class Paper:
     """A drawn document: what the agent gets, and what only the labels know."""
@@ -113,7 +121,9 @@ def decide(opened: Any, seed: int, folder: Path) -> None:
     vectors = Remembering(encoder.encode, lambda text: text)
     encoder.encode = lambda texts: np.array(vectors(texts), dtype=np.float32).reshape(-1, WIDTH)  # type: ignore[method-assign]
     agent = opened.agent(opened.memory(None, encoder))
-    agent.extractor.extract = Remembering(agent.extractor.extract, lambda paper: paper.sha256)
+    agent.tiers = {
+        name: RememberedTier(Remembering(tier.extract, lambda paper: paper.sha256)) for name, tier in agent.tiers.items()
+    }
     market, first = Market(MARKET), int((TRAIN + CALIBRATION) * DOCUMENTS) + 1
     nothing: dict[str, date | None] = dict.fromkeys(SWITCHES)
     quiet = [Paper.of(*document(number, DOCUMENTS, seed, nothing, market)) for number in range(first, DOCUMENTS)]
