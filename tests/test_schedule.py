@@ -145,12 +145,7 @@ def test_an_unknown_zone_suggests_the_nearest_one():
 def test_every_end_of_a_job_is_in_the_history(home):
     ends = {
         "well": ("print('3 cases decided'); print('  and more')", "done", 0, "3 cases decided"),
-        "nothing": (
-            "import sys; print('proveout: no documents in it', file=sys.stderr); sys.exit(66)",
-            "nothing",
-            66,
-            "no doc",
-        ),
+        "nothing": ("import sys; print('proveout: no documents', file=sys.stderr); sys.exit(66)", "nothing", 66, "no doc"),
         "fault": ("import sys; print('reading'); sys.exit('proveout: no release')", "failed", 1, "exit code 1: no release"),
         "crash": ("import os; os.kill(os.getpid(), 9)", "failed", -9, "signal 9"),
         "hangs": ("import time; time.sleep(600)", "failed", -15, "longer than 0.0167 minutes"),

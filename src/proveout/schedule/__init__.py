@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import count
 from pathlib import Path
 
 from proveout.errors import Busy, NoDocuments
@@ -157,16 +156,16 @@ class Scheduler:
         until = self.now() + job.timeout
         self._running = job.name
         try:
-            for attempt in count():
-                ended = child.run(self.home, job.name, job.command, job.timeout.total_seconds(), self._leave.is_set)
-                if ended is None:
-                    raise _LeftForNextTime
+            waits = False
+            while ended := child.run(self.home, job.name, job.command, job.timeout.total_seconds(), self._leave.is_set):
                 if ended.code != Busy.exit_code or self.now() > until:
                     return _outcome(entry, job, ended)
-                if not attempt:
+                if not waits:
                     self.tell(f"{self._local(entry.tick)}  {job.name} waits: {_last(ended.stderr)}")
+                waits = True
                 if self._stop.wait(self.retry):
-                    raise _LeftForNextTime
+                    break
+            raise _LeftForNextTime
         finally:
             self._running = ""
 
@@ -175,9 +174,7 @@ def _outcome(entry: JobRun, job: Job, ended: child.Ended) -> JobRun:
     entry = replace(entry, code=ended.code, tail="\n".join([*ended.stderr, *ended.stdout])[-KEPT:])
     if ended.timed_out:
         limit = f"{job.timeout.total_seconds() / 60:.3g} minutes"
-        return replace(
-            entry, state="failed", result=f"it took longer than {limit} and was ended; raise the limit with --timeout"
-        )
+        return replace(entry, state="failed", result=f"it took longer than {limit} and was ended; extend it with --timeout")
     if ended.code == NoDocuments.exit_code:
         return replace(entry, state="nothing", result="nothing to do: " + _last(ended.stderr))
     if ended.code:
