@@ -119,7 +119,7 @@ class Accounts:
     # --- people ---
 
     def sign_in(self, name: str, password: str, address: str) -> str:
-        """Sign in and return the new session's key. Raises NoEntry; its `wait` is in seconds, 0 unless too many tries failed."""
+        """Sign in and return the session's key. Raises NoEntry, with `wait` in seconds (0 unless too many tries failed)."""
         name = name.strip().lower()
         subjects = {"account": f"account {name[:64]}", "address": f"address {_network(address)}"}
         self._count_try(subjects)  # before checking the password, so that parallel tries gain nothing
@@ -221,9 +221,8 @@ class Accounts:
 
     def _hash(self, password: str, name: str) -> str:
         if not SHORTEST <= len(password) <= LONGEST:
-            raise BadInput(
-                f"the password has {len(password)} characters, expected {SHORTEST} to {LONGEST}; four unrelated words make a good one"
-            )
+            fault = f"the password has {len(password)} characters, expected {SHORTEST} to {LONGEST}"
+            raise BadInput(f"{fault}; four unrelated words make a good password")
         if password.strip().lower() == name:
             raise BadInput("the password is the account's name; choose one that is hard to guess")
         with self._hashing:
