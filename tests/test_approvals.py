@@ -197,7 +197,7 @@ def test_the_budget_of_a_day_holds_for_people_too(tmp_path: Path) -> None:
     first, second = world.waits(1), world.waits(2)
     assert "done" in world.approve(first).lines[0]
     (line,) = world.approve(second, ADA).lines
-    assert "100.00 dollars are more than the 50.00 left of this run's 150" in line
+    assert "$100.00 exceeds the $50.00 left of this run's budget of $150" in line
 
 
 # --- roles -----------------------------------------------------------------------------------------------------------

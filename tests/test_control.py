@@ -45,7 +45,7 @@ def decision(case: str = "c1", amount: str = "100.00", confidence: float = 0.999
 
 @pytest.fixture
 def plane(tmp_path: Path):
-    """Makes a control plane; all of one test share a journal, a stop switch and the place of their effects."""
+    """Makes control planes; those of one test share a journal, a stop switch and the folder of their effects."""
     journal = Journal(tmp_path / "journal.db")
     switch = StopSwitch(tmp_path / "STOP")
     (tmp_path / "original").write_bytes(b"x")
@@ -60,13 +60,13 @@ def plane(tmp_path: Path):
     journal.close()
 
 
-def said(rulings) -> list[tuple[bool, str]]:
+def verdicts(rulings) -> list[tuple[bool, str]]:
     return [(ruling.verdict.allowed, ruling.verdict.because) for ruling in rulings]
 
 
 def test_what_nothing_forbids_and_something_permits_is_allowed(plane) -> None:
     (rulings,) = plane().judge([decision()])
-    assert [allowed for allowed, _ in said(rulings)] == [True, True]
+    assert [allowed for allowed, _ in verdicts(rulings)] == [True, True]
     assert [ruling.cents for ruling in rulings] == [0, 10000]
 
 
@@ -77,11 +77,11 @@ DUPLICATE = (Check("not a duplicate", False, "c0"),)
 @pytest.mark.parametrize(
     ("given", "with_", "because"),
     [
-        ({}, {"amount_per_run": 0}, "100.00 dollars are more than the 0.00 left"),
-        ({"checks": DUPLICATE}, {"amount_per_run": 0}, "dollars are more than"),
+        ({}, {"amount_per_run": 0}, "$100.00 exceeds the $0.00 left"),
+        ({"checks": DUPLICATE}, {"amount_per_run": 0}, "$100.00 exceeds"),
         ({"checks": DUPLICATE, "confidence": 0.1}, {}, "forbidden by `never pay twice`"),
-        ({"confidence": 0.1}, {}, "contract_num is 10.0% sure, the certified threshold asks for"),
-        ({"confidence": float("nan")}, {}, "contract_num is not calibrated"),
+        ({"confidence": 0.1}, {}, "the confidence of contract_num is 10.0%, below the certified threshold of"),
+        ({"confidence": float("nan")}, {}, "the confidence of contract_num is not calibrated"),
         ({"route": Route.REVIEW}, {}, "the case goes to review"),
         ({}, {"calibrations": UNCERTIFIED}, "contract_num is not certifiable: 52 calibrated values"),
     ],
@@ -90,7 +90,7 @@ DUPLICATE = (Check("not a duplicate", False, "c0"),)
 def test_the_first_no_is_the_verdict(plane, given: dict, with_: dict, because: str) -> None:
     control = plane(**with_)
     (rulings,) = control.judge([decision(**given)])
-    allowed, why = said(rulings)[1]  # of the payment
+    allowed, why = verdicts(rulings)[1]  # of the payment
     assert not allowed and because in why
 
 
@@ -99,7 +99,7 @@ def test_what_is_allowed_under_a_stop_waits_and_happens_when_it_is_lifted(plane)
     control.stop.stop("ada", "month end")
     one = decision()
     (rulings,) = control.judge([one])
-    assert all(allowed for allowed, _ in said(rulings))
+    assert all(allowed for allowed, _ in verdicts(rulings))
     control.journal.record([Decided(Case(one.case, ""), one, rulings)], control.run)
     held = control.carry_out()
     assert {outcome.state for _, outcome in held} == {State.HELD} and "month end" in held[0][1].because
@@ -112,13 +112,13 @@ def test_a_no_gives_its_budget_back(plane) -> None:
     control = plane(amount_per_run=150, effects_per_run=4)
     control.judge([decision("c1", checks=DUPLICATE)])
     (rulings,) = control.judge([decision("c2")])
-    assert [allowed for allowed, _ in said(rulings)] == [True, True]
+    assert [allowed for allowed, _ in verdicts(rulings)] == [True, True]
 
 
 def test_a_budget_is_spent_case_by_case(plane) -> None:
     rulings = plane(amount_per_run=250).judge([decision(f"c{n}") for n in range(4)])
     assert [case[1].verdict.allowed for case in rulings] == [True, True, False, False]
-    assert "50.00 left of this run's 250" in rulings[2][1].verdict.because
+    assert "$50.00 left of this run's budget of $250" in rulings[2][1].verdict.because
     assert all(case[0].verdict.allowed for case in rulings)  # filing costs nothing
 
 

@@ -1,4 +1,4 @@
-"""Accounts, sessions and tokens: who is let in, how long, and what a thief or a guesser gets."""
+"""Accounts, sessions and tokens: who gets access, for how long, and what a thief or a guesser gets."""
 
 import io
 import re
@@ -69,19 +69,19 @@ def test_the_same_password_composed_otherwise_is_the_same(accounts):
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "said"),
+    ("name", "password", "message"),
     [
         ("Ada Lovelace", PASSWORD, "lowercase letters"),
         ("../etc", PASSWORD, "lowercase letters"),
         ("", PASSWORD, "lowercase letters"),
-        ("ada", PASSWORD, "already"),
+        ("ada", PASSWORD, "account 'ada' already exists"),
         ("bob", "eleven-char", "11 characters, expected 12"),
         ("bob", "x" * 2000, "expected 12 to 1024"),
         ("long-name-of-bob", "LONG-name-of-bob", "the account's name"),
     ],
 )
-def test_what_cannot_be_an_account_is_refused(accounts, name, password, said):
-    with pytest.raises(BadInput, match=said):
+def test_what_cannot_be_an_account_is_refused(accounts, name, password, message):
+    with pytest.raises(BadInput, match=message):
         accounts.add(name, Role.READER, password)
     assert [account.name for account in accounts] == ["ada"]
 
@@ -130,8 +130,8 @@ def test_a_restart_forgives_no_failure(accounts, clock):
 
 
 def test_an_unknown_name_gets_the_same_answers_as_a_known_one(accounts):
-    told = {name: [(str(one := refused(accounts, name)), one.wait) for _ in range(7)] for name in ("ada", "eve")}
-    assert told["ada"] == told["eve"]
+    answers = {name: [(str(one := refused(accounts, name)), one.wait) for _ in range(7)] for name in ("ada", "eve")}
+    assert answers["ada"] == answers["eve"]
 
 
 def test_an_unknown_name_costs_the_same_work(tmp_path, clock):
@@ -180,7 +180,7 @@ def test_many_guesses_at_once_are_no_more_than_one_after_the_other(accounts):
 
 
 @pytest.mark.parametrize(
-    ("steps", "known"),
+    ("steps", "valid"),
     [
         ([IDLE_SESSION - 1], True),
         ([IDLE_SESSION + 1], False),
@@ -190,12 +190,12 @@ def test_many_guesses_at_once_are_no_more_than_one_after_the_other(accounts):
     ],
     ids=["idle for less", "idle for longer", "used for ten hours", "used for longer than a day's work", "left alone"],
 )
-def test_a_session_ends_by_itself(accounts, clock, steps, known):
+def test_a_session_ends_by_itself(accounts, clock, steps, valid):
     key = accounts.sign_in("ada", PASSWORD, "192.0.2.1")
     for step in steps:
         clock.now += step
-        found = accounts.session(key)
-    assert (found is not None) == known
+        account = accounts.session(key)
+    assert (account is not None) == valid
 
 
 def test_a_new_password_ends_every_session(accounts):
@@ -225,18 +225,18 @@ def test_a_token_stands_for_its_account_until_it_is_revoked(accounts):
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    ("act", "message"),
     [
         (lambda accounts: accounts.remove("eve"), "no account 'eve'; there are: ada"),
         (lambda accounts: accounts.change_password("eve", PASSWORD), "no account 'eve'"),
         (lambda accounts: accounts.new_token("eve", "robot"), "no account 'eve'"),
         (lambda accounts: accounts.new_token("ada", "\x1b[31m"), "cannot label a token"),
-        (lambda accounts: [accounts.new_token("ada", "robot") for _ in range(2)], "has a token 'robot' already"),
+        (lambda accounts: [accounts.new_token("ada", "robot") for _ in range(2)], "already has a token 'robot'"),
         (lambda accounts: accounts.revoke("ada", "robot"), "no token 'robot'; there are: none"),
     ],
 )
-def test_a_slip_is_told_with_what_there_is(accounts, act, said):
-    with pytest.raises(BadInput, match=said):
+def test_a_slip_is_answered_with_the_valid_choices(accounts, act, message):
+    with pytest.raises(BadInput, match=message):
         act(accounts)
 
 
@@ -264,11 +264,11 @@ def test_what_is_no_file_of_accounts_is_left_alone(tmp_path):
 
 @pytest.fixture
 def proveout(tmp_path, monkeypatch, capsys):
-    """The command line in this process: (exit code, what it printed, what it said of it)."""
+    """The command line in this process: (exit code, standard output, standard error)."""
 
-    def run(*words: str, said: str = "") -> tuple[object, str, str]:
+    def run(*words: str, typed: str = "") -> tuple[object, str, str]:
         monkeypatch.setattr("sys.argv", ["proveout", *words])
-        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         monkeypatch.setenv("PROVEOUT_HOME", str(tmp_path))
         with pytest.raises(SystemExit) as ended:
             main()
@@ -278,7 +278,7 @@ def proveout(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_line_keeps_accounts(proveout, tmp_path):
-    code, *_ = proveout("user", "add", "ada", "--role", "operator", "--password-stdin", said=f"{PASSWORD}\n")
+    code, *_ = proveout("user", "add", "ada", "--role", "operator", "--password-stdin", typed=f"{PASSWORD}\n")
     assert code == 0
     token = proveout("user", "token", "ada", "robot")[1].strip()
     with Accounts(tmp_path / "accounts.db") as accounts:
@@ -289,7 +289,7 @@ def test_the_command_line_keeps_accounts(proveout, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "typed", "said"),
+    ("words", "typed", "message"),
     [
         (("add", "ada", "--role", "king", "--password-stdin"), PASSWORD, "there are: reader, reviewer, operator"),
         (("add", "ada", "--role", "reader", "--password-stdin"), "short", "5 characters, expected 12"),
@@ -297,7 +297,7 @@ def test_the_command_line_keeps_accounts(proveout, tmp_path):
         (("remove", "ada"), "", "no account 'ada'; there are: none"),
     ],
 )
-def test_a_slip_on_the_command_line_makes_no_account(proveout, words, typed, said):
-    code, _, told = proveout("user", *words, said=typed)
-    assert code == 1 and said in told
+def test_a_slip_on_the_command_line_makes_no_account(proveout, words, typed, message):
+    code, _, errors = proveout("user", *words, typed=typed)
+    assert code == 1 and message in errors
     assert "no account" in proveout("user", "list")[1]

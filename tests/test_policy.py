@@ -76,8 +76,8 @@ FAILED = (*decided().checks, Check("gross_amount adds up", False, "no amounts ma
         pytest.param(decided(checks=DUPLICATE), PAY, 123456, False, "forbidden by `never pay twice`", id="a duplicate"),
         pytest.param(decided(**without("gross_amount")), PAY, 123456, False, "no policy permits", id="no amount was seen"),
         pytest.param(decided(), UNDO, 0, False, "no policy permits", id="a release undoes nothing"),
-        pytest.param(decided(), Action("delete_archive", {}, "k"), 0, False, "could not be asked", id="an unknown action"),
-        pytest.param(decided("1e30"), PAY, 10**32, False, "could not be asked", id="an amount beyond 64 bits"),
+        pytest.param(decided(), Action("delete_archive", {}, "k"), 0, False, "cannot be evaluated", id="an unknown action"),
+        pytest.param(decided("1e30"), PAY, 10**32, False, "cannot be evaluated", id="an amount beyond 64 bits"),
     ],
 )  # fmt: skip
 def test_an_action_needs_a_permit(policy: Policy, decision, action, cents: int, allowed: bool, because: str) -> None:
@@ -106,7 +106,7 @@ RON, RITA, ADA = (Person(name, Role(role)) for name, role in (("ron", "reader"),
     ids=["file", "file what is uncertain", "pay", "exactly 10,000 dollars", "a cent more", "a check that failed",
          "a duplicate", "nobody looked for duplicates", "an order", "another amount", "undo"],
 )  # fmt: skip
-def test_what_a_person_may_depends_on_the_role_and_a_no_names_the_role_that_may(
+def test_what_a_person_may_depends_on_the_role_and_a_denial_names_the_role_that_may(
     policy: Policy, decision, action, cents: int, may: list[Person], sends_to: dict
 ) -> None:
     for person in (RON, RITA, ADA, None):
@@ -116,11 +116,12 @@ def test_what_a_person_may_depends_on_the_role_and_a_no_names_the_role_that_may(
         assert verdict.escalate_to == ("" if verdict.allowed else sends_to.get(person, "")), verdict
 
 
-def test_a_permit_for_one_person_by_name_is_nobody_elses_and_sends_nobody_to_a_role() -> None:
+def test_a_permit_for_one_named_person_is_for_no_other_and_suggests_no_role() -> None:
     only_ada = Policy('permit (principal == Person::"ada", action == Action::"pay_invoice", resource);', INVOICES)
     assert only_ada.judge([Proposal(decided(), PAY, 5, ADA)])[0].allowed
     (verdict,) = only_ada.judge([Proposal(decided(), PAY, 5, RITA)])
     assert (verdict.allowed, verdict.escalate_to) == (False, "")
+    assert verdict.because == "no policy permits pay_invoice for this invoice to a person with the role reviewer"
 
 
 def test_one_bad_fact_denies_only_its_own_case(policy: Policy) -> None:
@@ -136,8 +137,8 @@ def test_a_forbid_that_fails_is_a_no() -> None:
     permit (principal, action, resource) when { resource.known.passed.contains("not a duplicate") };
     forbid (principal, action, resource) when { context.cents + 1 < 0 };
     """
-    asked = Policy(text, INVOICES).judge([Proposal(decided(), PAY, 5), Proposal(decided(), PAY, 2**63 - 1)])
-    assert [verdict.allowed for verdict in asked] == [True, False]  # the second sum leaves 64 bits
+    verdicts = Policy(text, INVOICES).judge([Proposal(decided(), PAY, 5), Proposal(decided(), PAY, 2**63 - 1)])
+    assert [verdict.allowed for verdict in verdicts] == [True, False]  # the second sum leaves 64 bits
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_a_forbid_that_fails_is_a_no() -> None:
         ('permit (principal, action == Action::"pay_invoices", resource);', "pay_invoices"),
         ('permit (principal, action, resource) when { resource.known.route == 5 };', "route|type"),
         ('@id("gullible") permit (principal, action, resource) when { resource.seen.document_class == "invoice" };',
-         "`gullible` asks for nothing in `resource.known`"),
+         "`gullible` uses nothing from `resource.known`"),
     ],
 )  # fmt: skip
 def test_a_policy_that_cannot_mean_what_it_says_does_not_load(text: str, message: str) -> None:
@@ -178,5 +179,5 @@ def test_a_policy_may_forbid_by_a_flag_and_an_answer_that_is_none_is_missing():
         forbid (principal, action, resource) unless { resource.seen has complaint };""",
         letters,
     )
-    said = [decided(fields={"complaint": value(answer)}) for answer in ("no", "yes", "perhaps")]
-    assert [verdict.allowed for verdict in policy.judge([Proposal(one, FILE) for one in said])] == [True, False, False]
+    proposals = [Proposal(decided(fields={"complaint": value(answer)}), FILE) for answer in ("no", "yes", "perhaps")]
+    assert [verdict.allowed for verdict in policy.judge(proposals)] == [True, False, False]

@@ -157,10 +157,10 @@ def test_promoting_and_rolling_back_is_remembered_for_ever(releases: Releases, p
     releases.promote(second, by="ada")
     assert releases.current() == second
     assert releases.rollback(by="bob") == first == releases.current()
-    with pytest.raises(NoRelease, match="nothing to roll back to"):
+    with pytest.raises(NoRelease, match=f"no release was promoted before {first[:12]}; there is nothing to roll back to"):
         releases.rollback(by="bob")
-    told = [(entry["what"], entry["by"], entry["release"]) for entry in releases.history()]
-    assert told == [("promote", "ada", first), ("promote", "ada", second), ("rollback", "bob", first)]
+    entries = [(entry["what"], entry["by"], entry["release"]) for entry in releases.history()]
+    assert entries == [("promote", "ada", first), ("promote", "ada", second), ("rollback", "bob", first)]
     assert [(one.id, one.promoted) for one in releases.list() if one.promoted] == [(first, True)]
 
 
@@ -255,8 +255,8 @@ def test_the_build_ends_in_a_release(releases: Releases, parts, tmp_path: Path) 
     }
     evidence = {"reference": "agent.reference", "metrics": "evaluate.metrics"}
     freeze({"release": product}, upstream, named, evidence, parts["mission"], parts["policy"], releases.root)
-    said = json.loads(product.read_text())
-    assert said["id"] == releases.find("latest") == Releases(releases.root).freeze(parts)
+    written = json.loads(product.read_text())
+    assert written["id"] == releases.find("latest") == Releases(releases.root).freeze(parts)
     assert "micro-F1 0.91" in str(releases.list()[0])
 
 
@@ -341,9 +341,9 @@ def older(bills, tmp_path_factory) -> Release:
     source.write_text(source.read_text().replace(SENTENCE, "THE OLDER AGENT MAY ACT."))
     command, path = [sys.executable, "-c", FREEZE], os.environ | {"PYTHONPATH": str(folder)}
     id = subprocess.run(command, cwd=bills, env=path, capture_output=True, text=True, check=True).stdout.strip()
-    known = Releases(bills / "work" / "bills" / "releases")
-    known.promote(id, by="ada")
-    return known.open(id)
+    releases = Releases(bills / "work" / "bills" / "releases")
+    releases.promote(id, by="ada")
+    return releases.open(id)
 
 
 def command(project: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -362,9 +362,9 @@ def test_a_release_of_other_code_decides_nothing_in_this_process(older: Release,
 
 
 def test_the_command_decides_by_the_releases_own_code_whatever_is_installed(bills, older: Release) -> None:
-    shown = command(bills, "show", EXAMPLE)
-    assert "THE OLDER AGENT MAY ACT." in shown.stdout and f"release {older.id[:12]}" in shown.stdout
-    assert f"release {older.id[:12]} runs its own frozen code" in shown.stderr and older.other_code[0] in shown.stderr
+    result = command(bills, "show", EXAMPLE)
+    assert "THE OLDER AGENT MAY ACT." in result.stdout and f"release {older.id[:12]}" in result.stdout
+    assert f"release {older.id[:12]} runs its own frozen code" in result.stderr and older.other_code[0] in result.stderr
     inbox = bills / "work" / "bills" / "inbox"
     inbox.mkdir()
     shutil.copy(bills / EXAMPLE, inbox)
@@ -378,15 +378,15 @@ def test_the_command_decides_by_the_releases_own_code_whatever_is_installed(bill
 def test_what_is_installed_decides_as_soon_as_its_release_is_promoted(bills, older: Release) -> None:
     built = json.loads((bills / "work" / "bills" / "build" / "release" / "release.json").read_text())["id"]
     command(bills, "release", "promote", built, "--yes")
-    shown = command(bills, "show", EXAMPLE, "--again")
-    assert SENTENCE in shown.stdout and f"release {built[:12]}" in shown.stdout and shown.stderr == ""
+    result = command(bills, "show", EXAMPLE, "--again")
+    assert SENTENCE in result.stdout and f"release {built[:12]}" in result.stdout and result.stderr == ""
     back = command(bills, "release", "rollback")
     assert f"back to release {older.id[:12]}" in back.stdout and "it runs its own frozen code" in back.stdout
 
 
 @pytest.mark.parametrize("words", [("status",), ("release", "list"), ("release", "show", "latest")], ids=" ".join)
 def test_what_differs_is_said_where_a_person_looks(bills, older: Release, words) -> None:
-    assert older.other_code[0] in (said := command(bills, *words)).stdout, said.stderr
+    assert older.other_code[0] in (result := command(bills, *words)).stdout, result.stderr
 
 
 def test_a_path_on_which_other_code_stays_first_is_an_error_and_no_loop(bills, older: Release) -> None:
@@ -424,7 +424,7 @@ def test_any_file_of_the_package_makes_a_new_release(bills, tmp_path) -> None:
     """Code is a part of a release, also what no step imports."""
     style = package(tmp_path) / "serving" / "style.css"
     style.write_text(style.read_text() + "\n")
-    assert "nothing changed" in (said := command(bills, "why", "release")).stdout, said.stderr
+    assert "nothing changed" in (result := command(bills, "why", "release")).stdout, result.stderr
     assert command(bills, "why", "release", PYTHONPATH=str(tmp_path)).stdout == "proveout/serving/style.css changed\n"
     before = {one.id for one in Releases(bills / "work" / "bills" / "releases").list()}
     assert "1 of 8 steps ran" in (built := command(bills, "build", PYTHONPATH=str(tmp_path))).stdout, built.stderr
@@ -435,7 +435,7 @@ def test_any_file_of_the_package_makes_a_new_release(bills, tmp_path) -> None:
 def test_the_version_of_any_library_that_the_package_imports_makes_a_new_release(bills, tmp_path) -> None:
     installed(tmp_path, "argon2_cffi", "99.1")
     path = os.pathsep.join([str(tmp_path), str(Path(proveout.__file__).parents[1])])
-    assert " → 99.1" in (said := command(bills, "why", "release", PYTHONPATH=path)).stdout, said.stderr
+    assert " → 99.1" in (result := command(bills, "why", "release", PYTHONPATH=path)).stdout, result.stderr
 
 
 # --- promoting something worse ---
@@ -458,8 +458,8 @@ def fields(precision: float | None, coverage: float) -> dict[str, object]:
 def home(tmp_path, parts) -> Path:
     """A workspace of invoices with one promoted release."""
     folder = tmp_path / "home"
-    known = Releases(folder / "releases")
-    known.promote(evaluated(parts, known, "good"), by="ada")
+    releases = Releases(folder / "releases")
+    releases.promote(evaluated(parts, releases, "good"), by="ada")
     return folder
 
 
@@ -487,22 +487,22 @@ WORSE = {
 
 @pytest.mark.parametrize(("metrics", "line"), WORSE.values(), ids=WORSE)
 def test_what_a_promotion_loses_is_shown_and_a_program_has_to_say_yes(home, parts, metrics, line) -> None:
-    known = Releases(home / "releases")
-    good, worse = known.current(), evaluated(parts, known, "worse", **metrics)
-    said = promote(home, worse)
-    assert said.returncode == 1 and re.search(line, said.stdout), said.stdout
-    assert "no terminal to ask on" in said.stderr and "--yes" in said.stderr
-    assert known.current() == good
-    assert promote(home, worse, "--yes").returncode == 0 and known.current() == worse
+    releases = Releases(home / "releases")
+    good, worse = releases.current(), evaluated(parts, releases, "worse", **metrics)
+    result = promote(home, worse)
+    assert result.returncode == 1 and re.search(line, result.stdout), result.stdout
+    assert "no terminal to ask on" in result.stderr and "--yes" in result.stderr
+    assert releases.current() == good
+    assert promote(home, worse, "--yes").returncode == 0 and releases.current() == worse
 
 
 @pytest.mark.parametrize(("answer", "agrees"), [("y\n", True), ("n\n", False), ("\n", False), ("\x04", False)])
 def test_at_a_terminal_a_person_is_asked(home, parts, answer, agrees) -> None:
-    known = Releases(home / "releases")
-    worse = evaluated(parts, known, "worse", no_person_touches=0.1)
-    said = promote(home, worse, answer=answer)
-    assert "promote it all the same? [y/N]" in said.stdout
-    assert (said.returncode == 0) == (known.current() == worse) == agrees
+    releases = Releases(home / "releases")
+    worse = evaluated(parts, releases, "worse", no_person_touches=0.1)
+    result = promote(home, worse, answer=answer)
+    assert "promote it all the same? [y/N]" in result.stdout
+    assert (result.returncode == 0) == (releases.current() == worse) == agrees
 
 
 @pytest.mark.parametrize(
@@ -511,17 +511,17 @@ def test_at_a_terminal_a_person_is_asked(home, parts, answer, agrees) -> None:
     ids=["the same", "better", "the same as far as it is shown", "nothing to be right about"],
 )
 def test_what_loses_nothing_is_promoted_without_a_question(home, parts, metrics) -> None:
-    known = Releases(home / "releases")
-    better = evaluated(parts, known, "better", **metrics)
+    releases = Releases(home / "releases")
+    better = evaluated(parts, releases, "better", **metrics)
     assert promote(home, better).returncode == 0
-    assert known.current() == better
+    assert releases.current() == better
 
 
 def test_where_nothing_can_be_compared_it_says_so(home, parts) -> None:
-    known = Releases(home / "releases")
-    other = known.freeze(retrained(parts, "never evaluated"))
-    said = promote(home, other)
-    assert known.current() == other and "nothing is compared" in said.stdout, said.stderr
+    releases = Releases(home / "releases")
+    other = releases.freeze(retrained(parts, "never evaluated"))
+    result = promote(home, other)
+    assert releases.current() == other and "nothing is compared" in result.stdout, result.stderr
 
 
 def test_a_release_of_another_mission_is_never_promoted(bills, home) -> None:

@@ -1,4 +1,4 @@
-"""Jobs by the clock: each when it is due, alone, once, whoever is killed meanwhile; and a history that says so."""
+"""Each job runs when it is due, alone and once, even if a process is killed meanwhile; the history shows it."""
 
 import fcntl
 import os
@@ -69,7 +69,7 @@ def trace(home: Path) -> list[str]:
 
 @pytest.fixture
 def another(home: Path) -> Iterator[subprocess.Popen[str]]:
-    """A scheduler in a process of its own that runs a job which holds on until the file `hold` is gone."""
+    """A scheduler in its own process, with a job that waits until the file `hold` is gone."""
     (home / "hold").touch()
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -116,25 +116,25 @@ def test_the_night_that_has_an_hour_twice_has_its_ticks_twice_and_the_one_withou
 
 
 @pytest.mark.parametrize(
-    ("cron", "found"),
+    ("cron", "fault"),
     [
         ("61 * * * *", "out of range"),
         ("a b c d e", "not acceptable"),
-        ("* * *", "not five fields but 3"),
-        ("", "not five fields but 0"),
-        ("* * * * * *", "not five fields but 6"),
+        ("* * *", "it has 3 fields"),
+        ("", "it has 0 fields"),
+        ("* * * * * *", "it has 6 fields"),
         ("0 0 31 2 *", "failed to find next date"),
     ],
 )
-def test_a_bad_time_table_is_named_with_what_was_expected_and_an_example(cron, found):
+def test_a_bad_cron_expression_is_named_with_what_was_expected_and_an_example(cron, fault):
     with pytest.raises(BadInput) as caught:
         Cron.of(cron, UTC, "--monitor")
     assert f'--monitor "{cron}"' in str(caught.value)
-    assert found in str(caught.value)
+    assert fault in str(caught.value)
     assert '"0 6 * * *" (every day at 06:00)' in str(caught.value)
 
 
-def test_a_zone_that_is_none_is_answered_with_the_nearest():
+def test_an_unknown_zone_suggests_the_nearest_one():
     with pytest.raises(BadInput, match="did you mean `Europe/Berlin`"):
         zone_named("Europe/Berln")
 
@@ -145,22 +145,22 @@ def test_a_zone_that_is_none_is_answered_with_the_nearest():
 def test_every_end_of_a_job_is_in_the_history(home):
     ends = {
         "well": ("print('3 cases decided'); print('  and more')", "done", 0, "3 cases decided"),
-        "nothing": ("import sys; print('proveout: no document in it', file=sys.stderr); sys.exit(66)", "nothing", 66, "no doc"),
+        "nothing": ("import sys; print('proveout: no documents', file=sys.stderr); sys.exit(66)", "nothing", 66, "no doc"),
         "fault": ("import sys; print('reading'); sys.exit('proveout: no release')", "failed", 1, "exit code 1: no release"),
         "crash": ("import os; os.kill(os.getpid(), 9)", "failed", -9, "signal 9"),
         "hangs": ("import time; time.sleep(600)", "failed", -15, "longer than 0.0167 minutes"),
     }
-    told: list[str] = []
+    lines: list[str] = []
     jobs = [
         job(code, name, NEVER_NOW, timeout=timedelta(seconds=1 if name == "hangs" else 60)) for name, (code, *_) in ends.items()
     ]
-    assert not Scheduler(home, jobs, tell=told.append).once(always=list(ends))
+    assert not Scheduler(home, jobs, tell=lines.append).once(always=list(ends))
     for entry in rows(home):
-        _, state, code, said = ends[entry.job]
+        _, state, code, result = ends[entry.job]
         assert (entry.state, entry.code) == (state, code)
-        assert said in entry.said
-        assert sum(f" {entry.job} " in line and said in line for line in told) == 1, told
-    assert sum("FAILED" in line for line in told) == 3
+        assert result in entry.result
+        assert sum(f" {entry.job} " in line and result in line for line in lines) == 1, lines
+    assert sum("FAILED" in line for line in lines) == 3
     assert len(rows(home)) == 5
     assert "  and more" in (home / "schedule.log").read_text()
 
@@ -175,22 +175,22 @@ def test_what_was_missed_is_made_up_once(home):
     assert [(entry.missed, entry.state) for entry in rows(home)] == [(11, "done")]  # 15:00 itself is on time
 
 
-def test_another_time_table_makes_nothing_up(home):
+def test_a_new_cron_expression_makes_nothing_up(home):
     Scheduler(home, [job(TRACED, cron=NEVER_NOW)], now=lambda: NOON).once()
     assert Scheduler(home, [job(TRACED, cron=QUARTER)], now=lambda: NOON + timedelta(hours=3)).once()
     assert trace(home) == []
 
 
-def test_a_job_waits_while_somebody_else_is_at_work_and_says_so(home):
+def test_a_job_waits_while_another_process_is_at_work_and_says_so(home):
     busy = (
         "import sys; from pathlib import Path\n"
         "if not Path('somebody').exists(): sys.exit(print('decided'))\n"
         "Path('somebody').unlink(); print('proveout: process 7 is at work here', file=sys.stderr); sys.exit(75)"
     )
     (home / "somebody").touch()
-    told: list[str] = []
-    assert Scheduler(home, [job(busy)], tell=told.append, again=0.1).once(["run"])
-    assert ["run waits: process 7 is at work here" in told[0], "done" in told[1], len(told)] == [True, True, 2]
+    lines: list[str] = []
+    assert Scheduler(home, [job(busy)], tell=lines.append, retry=0.1).once(["run"])
+    assert ["run waits: process 7 is at work here" in lines[0], "done" in lines[1], len(lines)] == [True, True, 2]
     assert [entry.state for entry in rows(home)] == ["done"]
 
 
@@ -212,7 +212,7 @@ def test_a_killed_scheduler_is_resumed_once_and_never_beside_what_it_left(home, 
 
 def test_a_second_scheduler_of_a_home_is_refused_while_the_first_is_at_work(home, another):
     wait_for(lambda: trace(home))
-    with pytest.raises(Busy, match=f"process {another.pid}, since .* schedules here already"):
+    with pytest.raises(Busy, match=f"process {another.pid}, since .* already schedules jobs here"):
         Scheduler(home, [job(TRACED)]).once()
     (home / "hold").unlink()
     assert another.wait(60) == 0
@@ -220,7 +220,7 @@ def test_a_second_scheduler_of_a_home_is_refused_while_the_first_is_at_work(home
 
 
 @pytest.mark.parametrize(("times", "state"), [(1, "done"), (2, "running")])
-def test_told_to_stop_it_lets_the_job_end_and_told_twice_leaves_it_to_the_next(home, times, state):
+def test_one_stop_lets_the_job_end_and_a_second_leaves_it_to_the_next_start(home, times, state):
     (home / "hold").touch()
     scheduler = Scheduler(home, [job(TRACED)], now=Clock(NOON + timedelta(minutes=14, seconds=29)))
     serving = threading.Thread(target=scheduler.serve)
@@ -237,18 +237,18 @@ def test_told_to_stop_it_lets_the_job_end_and_told_twice_leaves_it_to_the_next(h
     assert [(entry.state, entry.resumed) for entry in rows(home)] == [("done", times - 1)]
 
 
-def test_what_a_killed_scheduler_left_is_ended_when_it_has_had_its_own_time(home):
+def test_a_job_that_a_killed_scheduler_left_is_ended_after_its_own_timeout(home):
     with (home / ".schedule.job.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
         left = subprocess.Popen(sleeper, pass_fds=(lock.fileno(),), start_new_session=True)
         lock.write(f"{left.pid} {time.time() - 100}")
     ended = child.run(home, "run", [sys.executable, "-c", "print('mine')"], 50, lambda: False)
-    assert ended and list(ended.said) == ["mine"]
+    assert ended and list(ended.stdout) == ["mine"]
     assert left.wait() == -signal.SIGTERM
 
 
-def test_a_log_that_grew_is_begun_anew(home):
+def test_a_log_that_grew_too_large_is_rotated(home):
     (home / "schedule.log").write_bytes(b"x" * (child.LOG + 1))
     child.run(home, "run", [sys.executable, "-c", "print('mine')"], 60, lambda: False)
     assert (home / "schedule.log.1").stat().st_size == child.LOG + 1
@@ -256,7 +256,7 @@ def test_a_log_that_grew_is_begun_anew(home):
 
 
 class Clock:
-    """Begins when it is told, and goes on from there."""
+    """A clock that starts at a given time."""
 
     def __init__(self, at: datetime) -> None:
         self.ahead = at - datetime.now(UTC)
@@ -268,7 +268,7 @@ class Clock:
 def test_homes_share_a_postgresql_and_see_only_their_own(home, postgres, monkeypatch):
     for name in ("north", "south"):
         assert Scheduler(home / name, [job(f"print('{name}')")], postgres).once(["run"])
-        assert [entry.said for entry in rows(home / name, postgres)] == [name]
+        assert [entry.result for entry in rows(home / name, postgres)] == [name]
     assert not (home / "north" / "schedule.db").exists()
     monkeypatch.delenv("PROVEOUT_DATABASE", raising=False)
     north = Workspace(ROOT, "invoices", home / "north")
@@ -292,22 +292,22 @@ def proveout(*words: object, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*PROVEOUT, *map(str, words)], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_the_command_says_when_the_next_are_and_a_signal_ends_it_well(tmp_path):
+def test_the_command_shows_the_next_runs_and_exits_cleanly_on_a_signal(tmp_path):
     command = [*PROVEOUT, "schedule", "--home", tmp_path, "--timezone", "Europe/Berlin", "--run", "0 0 1 1 *"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         lines = [process.stdout.readline() for _ in range(3)]
-        said = list(scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
+        status = list(scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert process.stderr.read() == ""  # no banner, no warning
     assert "run      next at" in lines[1] and "01-01 00:00 CET  (0 0 1 1 *)" in lines[1]
     assert "monitor  next at" in lines[2] and "06:00" in lines[2]
-    assert said[0].startswith(f"schedule: process {process.pid}; run next at")
+    assert status[0].startswith(f"schedule: process {process.pid}; run next at")
     assert any("nobody is at it since" in line for line in scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
 
 
-def test_a_run_that_fails_is_told_everywhere_and_without_a_release_it_fails(tmp_path):
+def test_a_failed_run_shows_everywhere_and_a_run_without_a_release_fails(tmp_path):
     (tmp_path / "inbox").mkdir()
     once = proveout("schedule", "--once", home=tmp_path)
     assert once.returncode == 1
@@ -320,24 +320,24 @@ def test_a_scheduler_that_died_is_loud_in_the_status_with_what_was_missed(home):
     then = datetime.now(UTC) - timedelta(hours=1)
     Scheduler(home, [job(TRACED)], now=lambda: then).once()
     Note.read(home).at_work(1, then, once=False).write(home)  # type: ignore[union-attr]
-    said = list(scheduling.status(Workspace(ROOT, "invoices", home)))
-    assert said[0].startswith("SCHEDULER DIED: process 1")
-    assert any("RUN MISSED" in line for line in said), said
+    status = list(scheduling.status(Workspace(ROOT, "invoices", home)))
+    assert status[0].startswith("SCHEDULER DIED: process 1")
+    assert any("RUN MISSED" in line for line in status), status
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["--run", "* *"], '--run "* *": not a time table'),
+        (["--run", "* *"], '--run "* *": not a cron expression'),
         (["--timezone", "Mars"], "--timezone Mars: no such time zone"),
         (["--run", "never", "--monitor", "never"], "there is nothing to schedule"),
         (["--database", "mysql://x/y"], "expected a file, sqlite:///<file> or postgresql://"),
     ],
 )
-def test_a_bad_option_is_one_message(tmp_path, words, said):
+def test_a_bad_option_is_one_message(tmp_path, words, message):
     run = proveout("schedule", "--once", *words, home=tmp_path)
     assert run.returncode == 1
-    assert said in run.stderr and "Traceback" not in run.stderr
+    assert message in run.stderr and "Traceback" not in run.stderr
 
 
 # --- what docs/schedule.md says ---

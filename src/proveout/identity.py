@@ -1,11 +1,11 @@
-"""Who may come in: local accounts with a role, sessions of people, tokens of programs.
+"""Authentication: local accounts with a role, sessions for people, tokens for programs.
 
-One door: `Accounts(path)`, an SQLite file that only its owner may read. No account and no password is there by itself.
-Kept are hashes alone: of passwords (argon2id), of session keys and tokens (SHA-256 of 256 random bits).
-Covered: guessing (a growing wait for the account and for the address, stored, so that a restart forgives nothing), asking
-which names exist (an unknown one costs the same work and gets the same answer), stolen files, sessions that outlive a
-password or an account.
-Not covered: accounts of a company's directory, second factors, forgotten passwords (an operator sets a new one).
+Entry point: `Accounts(path)`, an SQLite file that only its owner may read. There are no default accounts or passwords.
+It stores only hashes: of passwords (argon2id), of session keys and tokens (SHA-256 of 256 random bits).
+Covered: guessing passwords (a growing wait per account and per address, stored, so that a restart does not reset it), probing
+for names (an unknown name costs the same work and gets the same answer), stolen files, sessions that outlive a password or
+an account.
+Not covered: a company's directory, second factors, forgotten passwords (an operator sets a new one).
 """
 
 from __future__ import annotations
@@ -34,16 +34,18 @@ SHORTEST, LONGEST = 12, 1024  # characters of a password; NIST SP 800-63B asks f
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 WHOLE_SESSION, IDLE_SESSION = 12 * 3600.0, 3600.0  # seconds: a working day, and a meeting
-SEEN_EVERY = 60.0  # seconds between two notes that a session is used, so that reading a page writes nothing
+SEEN_EVERY = 60.0  # seconds between two updates of a session's last use, so that most requests write nothing
 FREE_TRIES = {"account": 5, "address": 20}  # an address may be a whole office
 FIRST_WAIT, LONGEST_WAIT = 15.0, 900.0  # seconds; doubles with every further failure
 FORGIVEN = 3600.0  # seconds after the last failure, beyond the wait
-TOKEN = "pvo_"  # so that a token is known for one where it should not be
-AT_ONCE = 2  # passwords hashed at the same time, 64 MiB each: signing in cannot use up the memory
+TOKEN = "pvo_"  # prefix, so that a leaked token is recognized as one
+AT_ONCE = 2  # passwords hashed at the same time, 64 MiB each, so that signing in cannot exhaust the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """A person's account, or the one that a program's token belongs to."""
+
     name: str
     role: Role
     since: float  # seconds since 1970
@@ -51,14 +53,14 @@ class Account:
 
 
 class Accounts:
-    """The accounts of one workspace. Safe in threads and in several processes."""
+    """The accounts of one workspace. Safe to use from several threads and processes."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, hasher: PasswordHasher | None = None) -> None:
-        """Opens the file, or makes an empty one. `hasher`: argon2id with other parameters than the library's own."""
+        """Open the file, or create an empty one. `hasher`: argon2id with other parameters. Raises BadInput for another file."""
         from argon2 import PasswordHasher
 
         self.path, self._clock, self._hasher = path, clock, hasher or PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_hex())  # checked in place of an unknown name's
+        self._decoy = self._hasher.hash(secrets.token_hex())  # checked when a name is unknown
         self._hashing = threading.BoundedSemaphore(AT_ONCE)
         self._engine = _connect(path)
 
@@ -86,35 +88,30 @@ class Accounts:
             yield Account(name, Role(role), since, tuple(label for account, label in tokens if account == name))
 
     def add(self, name: str, role: Role, password: str) -> Account:
-        """Raises BadInput for a name that is taken or none, and for a password that is too short."""
+        """Create an account. Raises BadInput for a name that is taken or not valid, and for an unsuitable password."""
         if not NAME.fullmatch(name):
-            raise BadInput(f"{name!r} is no account name; expected up to 32 lowercase letters, digits, `.`, `_`, `-`")
+            raise BadInput(f"{name!r} is not an account name; expected up to 32 lowercase letters, digits, `.`, `_`, `-`")
         hashed, now = self._hash(password, name), self._clock()
         with self._writing() as ask:
             if ask("SELECT 1 FROM accounts WHERE name = :name", name=name).first():
-                raise BadInput(f"there is an account {name!r} already; choose another name, or: proveout user password {name}")
-            ask(
-                "INSERT INTO accounts (name, role, password, since) VALUES (:name, :role, :password, :since)",
-                name=name,
-                role=role.value,
-                password=hashed,
-                since=now,
-            )
+                raise BadInput(f"account {name!r} already exists; choose another name, or: proveout user password {name}")
+            insert = "INSERT INTO accounts (name, role, password, since) VALUES (:name, :role, :password, :since)"
+            ask(insert, name=name, role=role.value, password=hashed, since=now)
         return Account(name, role, now)
 
     def remove(self, name: str) -> None:
-        """With its sessions and tokens. Raises BadInput where there is no such account."""
+        """Delete an account with its sessions and tokens. Raises BadInput if it does not exist."""
         with self._writing() as ask:
-            self._known(ask, name)
+            self._require(ask, name)
             for table in ("sessions", "tokens"):
                 ask(f"DELETE FROM {table} WHERE account = :name", name=name)
             ask("DELETE FROM accounts WHERE name = :name", name=name)
 
     def change_password(self, name: str, password: str) -> None:
-        """Ends every session of the account. Its tokens stay: they are revoked one by one."""
+        """Set a new password and end every session of the account. Its tokens stay valid; revoke them one by one."""
         hashed = self._hash(password, name)
         with self._writing() as ask:
-            self._known(ask, name)
+            self._require(ask, name)
             ask("UPDATE accounts SET password = :password WHERE name = :name", name=name, password=hashed)
             ask("DELETE FROM sessions WHERE account = :name", name=name)
             ask("DELETE FROM attempts WHERE subject = :subject", subject=f"account {name}")
@@ -122,14 +119,14 @@ class Accounts:
     # --- people ---
 
     def sign_in(self, name: str, password: str, address: str) -> str:
-        """A new session's key. Raises NoEntry: with `wait` in seconds when there were too many failures, 0 otherwise."""
+        """Sign in and return the session's key. Raises NoEntry, with `wait` in seconds (0 unless too many tries failed)."""
         name = name.strip().lower()
         subjects = {"account": f"account {name[:64]}", "address": f"address {_network(address)}"}
-        self._count_try(subjects)  # before the password is looked at, so that many at once gain nothing
+        self._count_try(subjects)  # before checking the password, so that parallel tries gain nothing
         with self._reading() as ask:
             row = ask("SELECT password FROM accounts WHERE name = :name", name=name).first()
-        if not self._fits(row[0] if row else self._nobody, password) or row is None:
-            raise NoEntry("name or password is wrong; try again, or ask an operator for: proveout user password NAME")
+        if not self._fits(row[0] if row else self._decoy, password) or row is None:
+            raise NoEntry("wrong name or password; try again, or ask an operator to run: proveout user password NAME")
         key, now = secrets.token_urlsafe(32), self._clock()
         renewed = self._hash(password, name) if self._hasher.check_needs_rehash(row[0]) else row[0]
         with self._writing() as ask:
@@ -140,18 +137,14 @@ class Accounts:
             ask("DELETE FROM attempts WHERE subject = :subject", subject=subjects["account"])
             ask("UPDATE attempts SET failures = failures - 1 WHERE subject = :subject", subject=subjects["address"])
             ask("DELETE FROM sessions WHERE made < :old OR seen < :idle", old=now - WHOLE_SESSION, idle=now - IDLE_SESSION)
-            ask(
-                "INSERT INTO sessions (id, account, made, seen) VALUES (:id, :name, :now, :now)",
-                id=_digest(key),
-                name=name,
-                now=now,
-            )
+            insert = "INSERT INTO sessions (id, account, made, seen) VALUES (:id, :name, :now, :now)"
+            ask(insert, id=_digest(key), name=name, now=now)
         return key
 
     def session(self, key: str, using: bool = True) -> Account | None:
-        """Whose session this is; None when it never was one, is too old, was idle too long, or was ended.
+        """The account of a session; None if the key is unknown, too old, idle for too long, or signed out.
 
-        `using`: this keeps it from being idle.
+        `using`: count this as use, which keeps the session from becoming idle.
         """
         now = self._clock()
         with self._reading() as ask:
@@ -170,49 +163,47 @@ class Accounts:
         return Account(row[0], Role(row[1]), row[2])
 
     def sign_out(self, key: str) -> None:
+        """End a session. An unknown key changes nothing."""
         with self._writing() as ask:
             ask("DELETE FROM sessions WHERE id = :id", id=_digest(key))
 
     # --- programs ---
 
     def new_token(self, name: str, label: str) -> str:
-        """A token that stands for the account until it is revoked. It is shown here and never again."""
+        """Create a token for the account, valid until it is revoked. It is not stored, so this is the only copy.
+
+        Raises BadInput for an unknown account, and for a label that is taken or not valid.
+        """
         if not LABEL.fullmatch(label):
             raise BadInput(f"{label!r} cannot label a token; expected up to 64 letters, digits, spaces, `.`, `_`, `-`")
         token = TOKEN + secrets.token_urlsafe(32)
         with self._writing() as ask:
-            self._known(ask, name)
+            self._require(ask, name)
             if ask("SELECT 1 FROM tokens WHERE account = :name AND label = :label", name=name, label=label).first():
-                raise BadInput(f"{name} has a token {label!r} already; revoke it first: proveout user revoke {name} {label!r}")
-            ask(
-                "INSERT INTO tokens (id, account, label, made) VALUES (:id, :name, :label, :now)",
-                id=_digest(token),
-                name=name,
-                label=label,
-                now=self._clock(),
-            )
+                raise BadInput(f"{name} already has a token {label!r}; revoke it first: proveout user revoke {name} {label!r}")
+            insert = "INSERT INTO tokens (id, account, label, made) VALUES (:id, :name, :label, :now)"
+            ask(insert, id=_digest(token), name=name, label=label, now=self._clock())
         return token
 
     def revoke(self, name: str, label: str) -> None:
+        """Revoke a token immediately. Raises BadInput if the account or the token does not exist."""
         with self._writing() as ask:
-            self._known(ask, name)
+            self._require(ask, name)
             if not ask("DELETE FROM tokens WHERE account = :name AND label = :label", name=name, label=label).rowcount:
                 labels = ask("SELECT label FROM tokens WHERE account = :name ORDER BY made", name=name).scalars().all()
                 raise BadInput(f"{name} has no token {label!r}; there are: {', '.join(labels) or 'none'}")
 
     def by_token(self, token: str) -> Account | None:
-        """Whose token this is; None when it never was one, or was revoked."""
+        """The account of a token; None if the token is unknown or revoked."""
         with self._reading() as ask:
-            row = ask(
-                "SELECT a.name, a.role, a.since FROM tokens t JOIN accounts a ON a.name = t.account WHERE t.id = :id",
-                id=_digest(token),
-            ).first()
+            query = "SELECT a.name, a.role, a.since FROM tokens t JOIN accounts a ON a.name = t.account WHERE t.id = :id"
+            row = ask(query, id=_digest(token)).first()
         return Account(row[0], Role(row[1]), row[2]) if row else None
 
-    # --- behind the door ---
+    # --- internals ---
 
     def _count_try(self, subjects: dict[str, str]) -> None:
-        """Write down a try as failed, until it turns out well. Raises NoEntry where it comes too early."""
+        """Record a try as failed before its outcome is known. Raises NoEntry if it comes too early."""
         now = self._clock()
         with self._writing() as ask:
             ask("DELETE FROM attempts WHERE last < :old", old=now - FORGIVEN - LONGEST_WAIT)
@@ -230,12 +221,10 @@ class Accounts:
 
     def _hash(self, password: str, name: str) -> str:
         if not SHORTEST <= len(password) <= LONGEST:
-            raise BadInput(
-                f"the password has {len(password)} characters, expected {SHORTEST} to {LONGEST}; "
-                "four words that nobody else would put together are a good one"
-            )
+            fault = f"the password has {len(password)} characters, expected {SHORTEST} to {LONGEST}"
+            raise BadInput(f"{fault}; four unrelated words make a good password")
         if password.strip().lower() == name:
-            raise BadInput("the password is the account's name; choose one that nobody can guess")
+            raise BadInput("the password is the account's name; choose one that is hard to guess")
         with self._hashing:
             return self._hasher.hash(_normal(password))
 
@@ -248,7 +237,7 @@ class Accounts:
         except (VerificationError, InvalidHashError):
             return False
 
-    def _known(self, ask: Callable[..., Any], name: str) -> None:
+    def _require(self, ask: Callable[..., Any], name: str) -> None:
         if not ask("SELECT 1 FROM accounts WHERE name = :name", name=name).first():
             names = ask("SELECT name FROM accounts ORDER BY name").scalars().all()
             raise BadInput(f"no account {name!r}; there are: {', '.join(names) or 'none'}")
@@ -281,13 +270,13 @@ TABLES = (
 
 
 def _connect(path: Path) -> Any:
-    """An engine for the accounts' file, which is made where it is missing; for the owner's eyes only in either case."""
+    """An engine for the accounts' file, which is created if it is missing, and readable only by its owner in either case."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.exc import DatabaseError
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.chmod(0o600)  # SQLite's files beside it take the same
+    path.chmod(0o600)  # SQLite creates its other files with the same mode
     engine = create_engine(f"sqlite:///{path}")
 
     def prepare(connection: Any, _record: Any) -> None:
@@ -302,16 +291,16 @@ def _connect(path: Path) -> Any:
     event.listen(engine, "begin", begin)
     try:
         with engine.execution_options(writes=True).begin() as connection:
-            found = connection.exec_driver_sql("PRAGMA user_version").scalar()
-            if found not in (0, SCHEMA):
-                raise BadInput(f"{path}: accounts of schema {found}, this version knows {SCHEMA}; update proveout")
-            if not found:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            if version not in (0, SCHEMA):
+                raise BadInput(f"{path}: accounts of schema {version}, but this version expects {SCHEMA}; update proveout")
+            if not version:
                 for table in TABLES:
                     connection.exec_driver_sql(table)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
     except DatabaseError as error:
         engine.dispose()
-        raise BadInput(f"{path}: cannot be opened as accounts ({error.orig}); restore it, or move it away") from error
+        raise BadInput(f"{path}: cannot be opened as accounts ({error.orig}); restore the file, or move it away") from error
     return engine
 
 
@@ -320,25 +309,25 @@ def _digest(secret: str) -> str:
 
 
 def _normal(password: str) -> bytes:
-    """The same password, whichever keyboard composed its letters (NIST SP 800-63B, 3.1.1.2)."""
+    """Normalize a password, so that it does not depend on how a keyboard composes letters (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password).encode("utf-8", "replace")
 
 
 def _network(address: str) -> str:
-    """What one visitor can call his own: an IPv4 address, or the 2^64 of an IPv6 subnet.
+    """The addresses that one visitor controls: an IPv4 address, or the 2^64 of an IPv6 subnet.
 
     >>> _network("192.0.2.7"), _network("2001:db8:0:1:2:3:4:5"), _network("a pipe")
     ('192.0.2.7', '2001:db8:0:1::/64', 'elsewhere')
     """
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return "elsewhere"
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
 
 
 def _pause(failures: int) -> float:
-    """Seconds to wait after so many failures beyond the free ones.
+    """Seconds to wait after this many failures beyond the free ones.
 
     >>> [_pause(failures) for failures in (-1, 0, 1, 2, 99)]
     [0.0, 15.0, 30.0, 60.0, 900.0]

@@ -1,12 +1,12 @@
 """Whether an action may happen, by the mission's Cedar policies. Silence means no, and so does every error.
 
-One door: `Policy.load(...).judge`. The schema comes from the mission: a policy that misspells a field does not load.
-Every fact carries its origin in its name. `resource.seen` is what a model read in a document, which anybody may have written;
-`resource.known` is what the release worked out about it (which fields are certified, which checks passed);
-`context.cents` is what the action would spend, as the connector that would spend it says. What was seen is data, never
-authority: a permit that asks for nothing known does not load, unless it is for people alone.
-A person asks with a role, `principal.role`. A no that a higher role would not get names that role: `Verdict.escalate_to`.
-Not covered: budgets, thresholds and the stop switch. `control` asks those.
+Entry point: `Policy.load(...).judge`. The schema comes from the mission: a policy that misspells a field does not load.
+The name of a fact tells its origin. `resource.seen` is what a model read in a document, which anybody may have written;
+`resource.known` is what the release computed about it (which fields are automated, which checks passed);
+`context.cents` is what the action would spend, according to its connector. What was seen is data, never authority: a permit
+that uses nothing from `resource.known` does not load, unless it is only for people.
+A person's role is `principal.role`. A denial names the lowest role that would be allowed: `Verdict.escalate_to`.
+Not covered: budgets, thresholds and the stop switch; see `control`.
 """
 
 import json
@@ -25,25 +25,25 @@ from proveout.records import Action, Decision, Kind, Output, Person, Role, Verdi
 
 LONG = 2**63 - 1  # Cedar's only number is a signed 64-bit integer
 EPOCH = date(1970, 1, 1)
-ANYBODY = ""  # no account's name: a policy that names a person is not meant
+ANYBODY = ""  # not an account's name, so that no policy for a named person applies
 SEEN_AS: dict[Kind, str] = {"amount": "Amount", "date": "Day", "number": "Text", "name": "Text", "flag": "Flag"}
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One action that somebody wants, with the decision that it follows from."""
+    """One proposed action, with the decision that it follows from."""
 
     decision: Decision
     action: Action
     cents: int = 0  # what it would spend
-    person: Person | None = None  # who asks; None when the release itself does
+    person: Person | None = None  # who proposes it; None: the release
 
 
 class Policy:
     """The policies of one mission, parsed once."""
 
     def __init__(self, text: str, mission: Mission, source: str = "policy.cedar") -> None:
-        """Raises BadInput for text that is not Cedar, names that the schema lacks, and a permit that rests on what was seen."""
+        """Raises BadInput for text that is not Cedar, unknown names, and a permit that rests only on what was seen."""
         import cedarpy
 
         self.mission, self.text, self.schema = mission, text, schema(mission)
@@ -56,38 +56,39 @@ class Policy:
         checked = cedarpy.validate_policies(text, self._schema)
         if not checked.validation_passed:
             faults = "\n".join(f"{source}: {fault}" for fault in checked.errors)
-            raise BadInput(f"{faults}\nknown here:\n{self.schema}")
+            raise BadInput(f"{faults}\nThe mission's schema:\n{self.schema}")
         self._notes = {key: policy.get("annotations") or {} for key, policy in static.items()}
         for key, policy in static.items():
             principal = policy["principal"]  # `is Person`, or `== Person::"ada"`
             by_person = "Person" in (principal.get("entity_type"), principal.get("entity", {}).get("type"))
             if policy["effect"] == "permit" and not by_person and not _asks(policy["conditions"], "known"):
                 raise BadInput(
-                    f"{source}: the permit {self._name(key)} asks for nothing in `resource.known`; what a document says gives "
-                    "no authority. Require for example `resource.known.automated.containsAll(resource.known.required)`"
+                    f"{source}: the permit {self._name(key)} uses nothing from `resource.known`; a document's content gives no "
+                    "authority. Require, for example, `resource.known.automated.containsAll(resource.known.required)`"
                 )
 
     @classmethod
     def load(cls, path: Path | str, mission: Mission) -> "Policy":
+        """Read a policy file. Raises BadInput for one that is missing or not valid."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            expected = "a mission's policies live beside it in policy.cedar"
-            raise BadInput(f"{path}: cannot be read ({error}); {expected}, and without them nothing is allowed") from error
+            expected = "expected the mission's policies in policy.cedar beside mission.yaml"
+            raise BadInput(f"{path}: cannot be read ({error}); {expected}; without them nothing is allowed") from error
         return cls(text, mission, str(path))
 
     def judge(self, proposals: Sequence[Proposal]) -> list[Verdict]:
-        """One verdict for each proposal, in their order."""
+        """One verdict for each proposal, in the same order."""
         verdicts = self._verdicts(proposals)
-        refused = [place for place, verdict in enumerate(verdicts) if not verdict.allowed]
-        for role in (Role.REVIEWER, Role.OPERATOR):  # the lowest that may, of those above whoever asked
-            above = [place for place in refused if _is_below(role, proposals[place].person)]
-            asked = [replace(proposals[place], person=Person(ANYBODY, role)) for place in above]
-            for place, verdict in zip(above, self._verdicts(asked), strict=True):
+        denied = [index for index, verdict in enumerate(verdicts) if not verdict.allowed]
+        for role in (Role.REVIEWER, Role.OPERATOR):  # ascending, so that the lowest role that may is named
+            above = [index for index in denied if _is_below(role, proposals[index].person)]
+            raised = [replace(proposals[index], person=Person(ANYBODY, role)) for index in above]
+            for index, verdict in zip(above, self._verdicts(raised), strict=True):
                 if verdict.allowed:
-                    verdicts[place] = replace(verdicts[place], escalate_to=role.value)
-                    refused.remove(place)
+                    verdicts[index] = replace(verdicts[index], escalate_to=role.value)
+                    denied.remove(index)
         return verdicts
 
     def _verdicts(self, proposals: Sequence[Proposal]) -> list[Verdict]:
@@ -99,30 +100,28 @@ class Policy:
         numbers = {key: number for number, key in enumerate(decisions)}
         requests = [self._request(numbers[id(proposal.decision)], proposal) for proposal in proposals]
         people = {proposal.person for proposal in proposals if proposal.person}
-        entities = json.dumps(
-            [self._entity(numbers[key], decision) for key, decision in decisions.items()] + [*map(_person, people)]
-        )
+        facts = [self._entity(numbers[key], decision) for key, decision in decisions.items()] + [*map(_person, people)]
         try:
-            known = cedarpy.Entities.from_json_str(entities, self._schema)
-            answers = cedarpy.is_authorized_batch(requests, self._policies, known, self._schema)
+            entities = cedarpy.Entities.from_json_str(json.dumps(facts), self._schema)
+            answers = cedarpy.is_authorized_batch(requests, self._policies, entities, self._schema)
         except ValueError as error:
             if len(proposals) == 1:
-                return [Verdict(False, f"the policy could not be asked about {proposals[0].action.name}: {_short(str(error))}")]
-            one_by_one = [self._verdicts([proposal]) for proposal in proposals]  # one bad fact denies only its own
-            return [verdict for verdicts in one_by_one for verdict in verdicts]
+                return [_failed(proposals[0], str(error))]
+            one_by_one = (self._verdicts([proposal]) for proposal in proposals)  # one bad fact denies only its own
+            return [verdict for (verdict,) in one_by_one]
         return [self._verdict(proposal, answer) for proposal, answer in zip(proposals, answers, strict=True)]
 
     def _verdict(self, proposal: Proposal, answer: Any) -> Verdict:
         name, diagnostics = proposal.action.name, answer.diagnostics
-        if diagnostics.errors:  # Cedar skips a policy that fails, a forbid too: an error is therefore a no
-            return Verdict(False, f"the policy could not be asked about {name}: {_short(diagnostics.errors[0])}")
+        if diagnostics.errors:  # Cedar skips a policy that fails, even a forbid: an error is therefore a no
+            return _failed(proposal, diagnostics.errors[0])
         reasons = " and ".join(self._reason(key) for key in sorted(diagnostics.reasons))
         if answer.allowed:
             return Verdict(True, f"{name} is permitted by {reasons}")
         if reasons:
             return Verdict(False, f"{name} is forbidden by {reasons}")
         what = proposal.decision.document_class or "document that could not be read"
-        whom = f" to a person who is {proposal.person.role}" if proposal.person else ""
+        whom = f" to a person with the role {proposal.person.role}" if proposal.person else ""
         return Verdict(False, f"no policy permits {name} for this {what}{whom}")
 
     def _reason(self, key: str) -> str:
@@ -150,7 +149,7 @@ class Policy:
             fact = _seen(kind, decision.fields[name]) if name in decision.fields else None
             if fact is not None:
                 seen[name] = fact
-        known = {
+        computed = {
             "id": decision.case,
             "route": decision.route.value,
             "required": [name for name, spec in self.mission.fields.items() if spec.required],
@@ -158,11 +157,11 @@ class Policy:
             "passed": [check.name for check in decision.checks if check.passed is True],
             "failed": [check.name for check in decision.checks if check.passed is False],
         }
-        return {"uid": {"type": "Case", "id": str(number)}, "attrs": {"seen": seen, "known": known}, "parents": []}
+        return {"uid": {"type": "Case", "id": str(number)}, "attrs": {"seen": seen, "known": computed}, "parents": []}
 
 
 def schema(mission: Mission) -> str:
-    """What a policy of this mission may ask, as a Cedar schema. Money is in cents, confidence in 1/10,000, a day since 1970."""
+    """The Cedar schema for this mission's policies. Money is in cents, confidence in 1/10,000, a date in days since 1970."""
     fields = "".join(f"  {json.dumps(name)}?: {SEEN_AS[kind]},\n" for name, kind in mission.kinds.items())
     undone = {spec.undone_by: None for spec in mission.actions.values() if spec.undone_by}
     actions = "".join(
@@ -183,8 +182,15 @@ def schema(mission: Mission) -> str:
 
 
 def _is_below(role: Role, person: Person | None) -> bool:
-    """Whether who asks, a release or a person, may less than that role."""
+    """Whether a release (None) or a person has fewer rights than `role`."""
     return person is None or not person.role.includes(role)
+
+
+def _failed(proposal: Proposal, error: str) -> Verdict:
+    """A no, because the policy cannot be evaluated; with the end of Cedar's last line."""
+    line = error.strip().splitlines()[-1]
+    reason = line if len(line) <= 300 else "..." + line[-300:]
+    return Verdict(False, f"the policy cannot be evaluated for {proposal.action.name}: {reason}")
 
 
 def _person(person: Person) -> dict[str, Any]:
@@ -193,7 +199,7 @@ def _person(person: Person) -> dict[str, Any]:
 
 
 def _seen(kind: Kind, field: Output) -> dict[str, Any] | None:
-    """A field as Cedar data; None, so that it is missing there, where the value is not of its kind or beyond a Long."""
+    """A field as Cedar data; None, so that Cedar sees no field, for a value of another kind or too large for a Long."""
     confidence = _permyriad(field.confidence)
     match kind, field.value:
         case "amount", Decimal() as amount if amount.is_finite() and abs(amount) * 100 <= LONG and amount * 100 % 1 == 0:
@@ -222,11 +228,6 @@ def _asks(node: Any, attribute: str) -> bool:
 
 
 def _place(text: str, message: str) -> str:
-    """The line of the token that Cedar's message quotes, when it occurs once."""
+    """The line number of the token that Cedar's message quotes, if the token occurs once."""
     token = re.search(r"`([^`]+)`", message)
     return f" (line {text[: text.index(token[1])].count(chr(10)) + 1})" if token and text.count(token[1]) == 1 else ""
-
-
-def _short(message: str) -> str:
-    last = message.strip().splitlines()[-1]
-    return last if len(last) <= 300 else "..." + last[-300:]

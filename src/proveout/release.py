@@ -1,13 +1,13 @@
 """Releases: everything that decides, frozen under one content id; promoted, rolled back, opened again years later.
 
 `freeze` puts code, prompts, model, index, policy, mission, calibration and the environment's versions under one SHA-256 and
-copies them to `<root>/<id>/`. The same parts are the same release, whoever freezes them and when.
-`Releases(root)` lists, promotes, rolls back and opens; who promoted what and when is in `history.jsonl`, append-only.
+copies them to `<root>/<id>/`. The same parts give the same release, whenever and wherever they are frozen.
+`Releases(root)` lists, promotes, rolls back and opens; `history.jsonl`, append-only, records who promoted what and when.
 `<root>/<id>/code` is an import root. A release decides only in a process that runs exactly this code with exactly the pinned
 versions; anywhere else it raises OtherCode, so that an id never stands for other code than was frozen under it.
-Covered: a full disk or a kill while freezing (written aside, named at the end), a file that changed since (`open` says which).
-Not covered: who may promote, and the memory: it stands outside the release, which holds only what it began with; a package
-that is replaced on disk under a running process, which has read most of it, but not all.
+Covered: a full disk or a kill while freezing (written aside, renamed at the end), a file that changed since (`open` names it).
+Not covered: who may promote; the memory, which is outside the release (it holds only the initial records); a package that is
+replaced on disk under a running process, which has read most of it, but not all.
 """
 
 import ast
@@ -44,22 +44,23 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # 2: the code is an import root
 MANIFEST = "release.json"
-DERIVED = {"index": frozenset({"vectors.npy", "chroma"})}  # rebuilt from the rest of the part, so they do not count for its id
+PACKAGE = Path(proveout.__file__).parent
+DERIVED = {"index": frozenset({"vectors.npy", "chroma"})}  # rebuilt from the rest of the part, so not part of its id
 SHORT = 12  # hex digits shown to people
-NAMED = 3  # files or versions that a message names; the rest is counted
+NAMED = 3  # files or versions that a message names; the rest are counted
 ANEW = "make a new release: proveout build, then proveout release promote"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One release as people see it in a list."""
+class Summary:
+    """One release as a line in a list."""
 
     id: str
     mission: str
     frozen: str  # ISO 8601, UTC
     parts: Mapping[str, str]  # name to content id
     promoted: bool
-    headline: str  # what its evaluation says, in one line
+    headline: str  # its evaluation in one line; for a release that cannot be opened, the reason
 
     def __str__(self) -> str:
         mark = "*" if self.promoted else " "
@@ -75,15 +76,18 @@ class Release:
     manifest: Mapping[str, Any]
 
     def path(self, part: str) -> Path:
-        """Where a part lies: `code`, `prompts`, `model`, `index`, `mission`, `policy`, `calibration`, or `evidence/<name>`."""
-        found = self.folder / part
-        if not found.exists():
-            found = next(iter(sorted(self.folder.glob(f"{part}.*"))), found)
-        if not found.exists():
+        """The path of `code`, `prompts`, `model`, `index`, `mission`, `policy`, `calibration`, or `evidence/<name>`.
+
+        Raises BadModel if the release has no such part.
+        """
+        path = self.folder / part
+        if not path.exists():
+            path = next(iter(sorted(self.folder.glob(f"{part}.*"))), path)
+        if not path.exists():
             raise BadModel(
                 f"release {self.id[:SHORT]} has no part {part!r}; it has {', '.join(self.manifest['content']['parts'])}"
             )
-        return found
+        return path
 
     @cached_property
     def mission(self) -> Mission:
@@ -102,7 +106,7 @@ class Release:
         return Calibrations.load(self.path("calibration"))
 
     def memory(self, folder: Path | str | None = None, encoder: "Encoder | None" = None) -> "Memory":
-        """The live memory in `folder`, with what this release knew from its build; without a folder, that alone."""
+        """The live memory in `folder`, which also gets the release's own records; without a folder, only those records."""
         from proveout.retrieval import Memory
 
         if folder is None:
@@ -112,17 +116,17 @@ class Release:
             _seed(self.path("index"), folder)
             return Memory.open(folder, encoder)
         memory = Memory.open(folder, encoder)
-        memory.add(Memory.open(self.path("index"), encoder, store="").records())  # only what it does not know yet
+        memory.add(Memory.open(self.path("index"), encoder, store="").records())  # skips those that it has already
         return memory
 
     @cached_property
     def learned(self) -> frozenset[str]:
-        """The cases whose answers it learned from."""
+        """The cases whose labels the release learned from."""
         with (self.path("index") / "records.jsonl").open(encoding="utf-8") as file:
             return frozenset(json.loads(line)["case"] for line in file)
 
     def agent(self, memory: "Memory", cache: Path | None = None, corrected: "Sequence[Correction]" = ()) -> "Agent":
-        """This release at work over a memory. `corrected`: what people put right since it was built."""
+        """The release's agent with a memory. `corrected`: people's corrections since the build. Raises OtherCode."""
         from proveout.agent import Parts, assemble
 
         self.require_own_code()
@@ -130,19 +134,16 @@ class Release:
         return assemble(parts, memory, self.id, cache, corrected)
 
     def control(self, home: Path, journal: "Journal", original: Callable[[str], Path], run: str) -> "ControlPlane":
-        """What judges this release's proposals in a home, and carries them out. `original`: where the file of a case lies."""
+        """The control plane for this release in a home. `original` maps a case id to its file. Raises OtherCode."""
         from proveout import connectors
         from proveout.control import ControlPlane, StopSwitch
 
         self.require_own_code()
-        hands = connectors.of(self.mission, home / "effects", original)
-        return ControlPlane(self.mission, self.policy, self.calibrations, hands, journal, StopSwitch(home / "STOP"), run)
+        by_action = connectors.of(self.mission, home / "effects", original)
+        return ControlPlane(self.mission, self.policy, self.calibrations, by_action, journal, StopSwitch(home / "STOP"), run)
 
     def require_own_code(self) -> None:
-        """Raises OtherCode unless this process runs the code and the versions that the release pins.
-
-        Whatever executes a release calls it first.
-        """
+        """Raise OtherCode unless this process runs the pinned code and versions. Call it before executing a release."""
         if self.other_code:
             raise OtherCode(
                 f"release {self.id[:SHORT]} was frozen with other code than this process runs ({few(self.other_code)}); "
@@ -155,7 +156,7 @@ class Release:
 
     @cached_property
     def other_code(self) -> tuple[str, ...]:
-        """Files of the package that differ between this release and this process."""
+        """Files of the package that differ between this release and this process, without the prefix `code/`."""
         files: Mapping[str, str] = self.manifest["files"]
         frozen = {place: digest for place, digest in files.items() if place.startswith("code/")}
         running = _running()
@@ -164,13 +165,13 @@ class Release:
 
     @cached_property
     def other_versions(self) -> tuple[str, ...]:
-        """Pinned versions that are not the ones here, each with both."""
+        """Pinned versions that differ from the installed ones, with both versions of each."""
         pinned: Mapping[str, str] = self.manifest["content"]["environment"]
         versions = {name: (then, _version(name)) for name, then in sorted(pinned.items())}
         return tuple(f"{name} {then} then, {now} now" for name, (then, now) in versions.items() if then != now)
 
     def differences(self) -> list[str]:
-        """How what runs here differs from what this release pins, in words: versions, then code. Empty: not at all."""
+        """How this process differs from what the release pins, in words: versions, then code. Empty if it does not."""
         return [*self.other_versions, *([f"the code of {few(self.other_code)}"] if self.other_code else [])]
 
 
@@ -181,17 +182,17 @@ class Releases:
         self.root = Path(root)
 
     def freeze(self, parts: Mapping[str, Path], evidence: Mapping[str, Path] | None = None, headline: str = "") -> str:
-        """Freeze parts, each a file or a folder, and give the id. Evidence is kept beside them and does not count for the id.
+        """Freeze parts, each a file or a folder, and return the id. Evidence is kept beside them and does not affect the id.
 
-        Raises BadModel when a part is missing. What is frozen already is left as it is, unless it is damaged.
+        Raises BadModel if a part is missing. An existing release is left as it is, unless it is damaged.
         """
-        sources = {"code": _sources()} | {name: _files(name, Path(path)) for name, path in parts.items()}
-        kept = {f"evidence/{name}": _files(f"evidence/{name}", Path(path)) for name, path in (evidence or {}).items()}
+        sources = {"code": _files("code/proveout", PACKAGE)} | {name: _files(name, Path(path)) for name, path in parts.items()}
+        extra = {f"evidence/{name}": _files(f"evidence/{name}", Path(path)) for name, path in (evidence or {}).items()}
         mission = load(parts["mission"])
         content = {
             "mission": mission.mission,
             "parts": {name: _part_id(name, _hashes(files)) for name, files in sources.items()},
-            "environment": _environment(_package(), distributions(mission.plugin_names)),
+            "environment": _environment(distributions(mission.plugin_names)),
         }
         id = hashlib.sha256(canonical(content).encode()).hexdigest()
         target, aside = self.root / id, self.root / f".{id[:SHORT]}-{uuid.uuid4().hex[:8]}.part"
@@ -202,7 +203,7 @@ class Releases:
             pass
         except BadModel:
             target.rename(self.root / f".{id[:SHORT]}-{uuid.uuid4().hex[:8]}.damaged")
-        files = {place: path for each in (sources | kept).values() for place, path in each.items()}
+        files = {place: path for part in (sources | extra).values() for place, path in part.items()}
         try:
             for place, path in files.items():
                 (aside / place).parent.mkdir(parents=True, exist_ok=True)
@@ -210,55 +211,55 @@ class Releases:
                 (aside / place).chmod(0o444)
             hashes = {place: _sha256(aside / place) for place in files}  # of the copies: what is frozen is what was read back
             frozen = datetime.now(UTC).isoformat(timespec="seconds")
-            about = {"format": FORMAT, "id": id, "content": content, "files": hashes, "frozen": frozen, "headline": headline}
-            (aside / MANIFEST).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            _check(about, aside)
+            manifest = {"format": FORMAT, "id": id, "content": content, "files": hashes, "frozen": frozen, "headline": headline}
+            (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            _check(manifest, aside)
             aside.rename(target)
         except FileExistsError:
-            pass  # somebody froze the same at the same time
+            pass  # another process froze the same release at the same time
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return id
 
-    def list(self) -> list[Listed]:
-        """Every release, the newest first."""
+    def list(self) -> list[Summary]:
+        """Every release, the newest first, including those that cannot be opened."""
         promoted = self._promoted()[-1:]
-        found = [self._listed(id, promoted == (id,)) for id in self._ids()]
-        return sorted(found, key=lambda one: (one.frozen, one.id), reverse=True)
+        summaries = [self._summary(id, promoted == (id,)) for id in self._ids()]
+        return sorted(summaries, key=lambda summary: (summary.frozen, summary.id), reverse=True)
 
-    def _listed(self, id: str, promoted: bool) -> Listed:
+    def _summary(self, id: str, promoted: bool) -> Summary:
         try:
-            about = _read_manifest(self.root / id / MANIFEST)
+            manifest = _read_manifest(self.root / id / MANIFEST)
         except OtherCode as error:
-            return Listed(id, "", "", {}, promoted, str(error))
+            return Summary(id, "", "", {}, promoted, str(error))
         except BadModel as error:
-            return Listed(id, "", "", {}, promoted, f"DAMAGED: {error}")
-        content = about["content"]
-        return Listed(id, content["mission"], about["frozen"], content["parts"], promoted, about["headline"])
+            return Summary(id, "", "", {}, promoted, f"DAMAGED: {error}")
+        content = manifest["content"]
+        return Summary(id, content["mission"], manifest["frozen"], content["parts"], promoted, manifest["headline"])
 
     def _ids(self) -> tuple[str, ...]:
         return tuple(sorted(path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{64}", path.name)))
 
     def find(self, release: str) -> str:
-        """The id that starts with `release`; `latest` is the newest. Raises NoRelease."""
-        known = self._ids()
-        if not known:
+        """The id that starts with `release`, or the newest for `latest`. Raises NoRelease."""
+        ids = self._ids()
+        if not ids:
             raise NoRelease(f"no release in {self.root}; make one: proveout build")
         if release == "latest":
             return self.list()[0].id
-        found = [id for id in known if release and id.startswith(release.lower())]
-        if len(found) != 1:
-            what = f"{len(found)} releases start with {release!r}" if found else f"no release {release!r}"
-            raise NoRelease(f"{what}; there are: {', '.join(id[:SHORT] for id in known)}")
-        return found[0]
+        matches = [id for id in ids if release and id.startswith(release.lower())]
+        if len(matches) != 1:
+            fault = f"{len(matches)} releases start with {release!r}" if matches else f"no release {release!r}"
+            raise NoRelease(f"{fault}; there are: {', '.join(id[:SHORT] for id in ids)}")
+        return matches[0]
 
     def open(self, release: str) -> Release:
-        """Open a release by its id, the start of it, or `latest`. Raises NoRelease, and BadModel naming what changed."""
+        """Open a release by its id, the start of it, or `latest`. Raises NoRelease, or BadModel, which names what changed."""
         id = self.find(release)
         return Release(id, self.root / id, self._checked(self.root / id))
 
     def promote(self, release: str, by: str) -> str:
-        """Let a release decide the next cases, and give its id. Promoting what is promoted changes nothing."""
+        """Let a release decide the next cases, and return its id. Promoting the current release changes nothing."""
         id = self.open(release).id
         with self._history() as append:
             if self._promoted()[-1:] != (id,):
@@ -266,18 +267,18 @@ class Releases:
         return id
 
     def rollback(self, by: str) -> str:
-        """Return to the release that was promoted before the current one, and give its id."""
+        """Return to the release that was promoted before the current one, and return its id. Raises NoRelease without one."""
         with self._history() as append:
             stack = self._promoted()
             if len(stack) < 2:
-                now = f"{stack[0][:SHORT]} is the only one ever promoted" if stack else "nothing is promoted"
-                raise NoRelease(f"{now}; there is nothing to roll back to. See: proveout release list")
+                state = f"no release was promoted before {stack[0][:SHORT]}" if stack else "no release is promoted"
+                raise NoRelease(f"{state}; there is nothing to roll back to. See: proveout release list")
             before = self.open(stack[-2]).id
             append({"what": "rollback", "release": before, "by": by})
         return before
 
     def current(self) -> str:
-        """The id of the promoted release."""
+        """The id of the promoted release. Raises NoRelease."""
         stack = self._promoted()
         if not stack:
             raise NoRelease(f"no release is promoted in {self.root}; promote the newest: proveout release promote latest")
@@ -288,18 +289,18 @@ class Releases:
         return self.open(self.current())
 
     def history(self) -> Sequence[Mapping[str, str]]:
-        """Who promoted and rolled back what, oldest first: `at`, `by`, `what`, `release`."""
+        """Promotions and rollbacks, oldest first: `at`, `by`, `what`, `release`. Raises NoRelease if the file is damaged."""
         path = self.root / "history.jsonl"
         if not path.exists():
             return []
-        lines = path.read_bytes().split(b"\n")[:-1]  # what a crash tore off has no line end and never happened
+        lines = path.read_bytes().split(b"\n")[:-1]  # ignore an entry that a crash cut off, which has no line end
         try:
             return [json.loads(line) for line in lines]
         except ValueError as error:
-            raise NoRelease(f"{path}: a line is damaged ({error}); restore the file before anything is promoted") from error
+            raise NoRelease(f"{path}: a line is damaged ({error}); restore the file before you promote a release") from error
 
     def _promoted(self) -> tuple[str, ...]:
-        """Releases in the order of their promotion, the current one last; a rollback takes the last one off."""
+        """Releases in the order of their promotion, the current one last; a rollback removes the last one."""
         stack: tuple[str, ...] = ()
         for entry in self.history():
             stack = (*stack, entry["release"]) if entry["what"] == "promote" else stack[:-1]
@@ -307,7 +308,7 @@ class Releases:
 
     @contextmanager
     def _history(self) -> Iterator[Any]:
-        """Alone with the history: decide and append without another in between."""
+        """Lock the history, so that no other process writes between reading and appending."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "history.jsonl").open("a+b") as file:
             lock(file)
@@ -326,11 +327,11 @@ class Releases:
     def _checked(self, folder: Path) -> Mapping[str, Any]:
         if not folder.exists():
             raise NoRelease(f"no release {folder.name[:SHORT]} in {self.root}")
-        about = _read_manifest(folder / MANIFEST)
-        _check(about, folder)
-        if about["id"] != folder.name:
-            raise BadModel(f"{folder}: holds release {about['id'][:SHORT]}; a release's folder bears its id")
-        return about
+        manifest = _read_manifest(folder / MANIFEST)
+        _check(manifest, folder)
+        if manifest["id"] != folder.name:
+            raise BadModel(f"{folder}: contains release {manifest['id'][:SHORT]}; expected a folder named by its release's id")
+        return manifest
 
 
 def freeze(
@@ -342,17 +343,17 @@ def freeze(
     policy: Path,
     releases: Path | str,
 ) -> None:
-    """The last step of the build pipeline: products of other steps and the mission's files become a release.
+    """The last step of the build pipeline: freeze products of other steps and the mission's files as a release.
 
-    `parts` and `evidence` name each product as `step.product`. Writes the id and where it is to `product["release"]`.
-    The headline of the evidence `metrics`, if there is one, is shown in lists.
+    `parts` and `evidence` name each product as `step.product`. Writes the id and content (JSON) to `product["release"]`.
+    Lists show the `headline` of the evidence `metrics`, if there is one. Raises BadSpec for an unknown product.
     """
-    named = {name: _product(upstream, place) for name, place in parts.items()}
-    kept = {name: _product(upstream, place) for name, place in evidence.items()}
-    metrics = json.loads(kept["metrics"].read_text(encoding="utf-8")) if "metrics" in kept else {}
+    files = {name: _product(upstream, place) for name, place in parts.items()}
+    extra = {name: _product(upstream, place) for name, place in evidence.items()}
+    metrics = json.loads(extra["metrics"].read_text(encoding="utf-8")) if "metrics" in extra else {}
     root = Releases(releases)
-    files = {**named, "mission": Path(mission), "policy": Path(policy)}
-    id = root.freeze(files, kept, str(metrics.get("headline", "")) if isinstance(metrics, dict) else "")
+    files |= {"mission": Path(mission), "policy": Path(policy)}
+    id = root.freeze(files, extra, str(metrics.get("headline", "")) if isinstance(metrics, dict) else "")
     content = root.open(id).manifest["content"]
     product["release"].write_text(json.dumps({"id": id, **content}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -362,27 +363,19 @@ def _product(upstream: Mapping[str, Mapping[str, Path]], place: str) -> Path:
     try:
         return upstream[step][name]
     except KeyError:
-        known = ", ".join(f"{step}.{name}" for step, products in upstream.items() for name in products)
-        raise BadSpec(f"no product `{place}` comes before the release; there are: {known}") from None
-
-
-def _package() -> Path:
-    return Path(proveout.__file__).parent
-
-
-def _sources() -> dict[str, Path]:
-    """The package's own files, as `code/proveout/...`."""
-    return _files("code/proveout", _package())
+        products = ", ".join(f"{step}.{name}" for step, products in upstream.items() for name in products)
+        raise BadSpec(f"no product `{place}` comes before the release; there are: {products}") from None
 
 
 @cache
 def _running() -> Mapping[str, str]:
-    """The digests of this process's code, read once: what is installed under it later is not what it runs."""
-    return _hashes(_sources())
+    """The digests of this process's code, read once: the process does not run what is installed later."""
+    return _hashes(_files("code/proveout", PACKAGE))
 
 
 def few(names: Sequence[str]) -> str:
-    """
+    """The first names, and the number of the others.
+
     >>> few(["a.py", "b.py"]), few(["a.py", "b.py", "c.py", "d.py", "e.py"])
     ('a.py, b.py', 'a.py, b.py, c.py and 2 more')
     """
@@ -391,17 +384,17 @@ def few(names: Sequence[str]) -> str:
 
 
 def _files(name: str, path: Path) -> dict[str, Path]:
-    """Place in the release to file: `name/...` for a folder, `name.suffix` for a file."""
+    """Each file by its place in the release: `name/...` for a folder, `name.suffix` for a file."""
     if path.is_file():
         return {f"{name}{path.suffix}": path}
-    found = {
+    files = {
         f"{name}/{file.relative_to(path).as_posix()}": file
         for file in sorted(path.rglob("*"))
         if file.is_file() and "__pycache__" not in file.parts
     }
-    if not found:
+    if not files:
         raise BadModel(f"{path}: the part {name!r} of a release is missing or empty; build it again: proveout build")
-    return found
+    return files
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
@@ -409,7 +402,7 @@ def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _part_id(name: str, hashes: Mapping[str, str]) -> str:
-    """One id over a part's files, those that are derived from the others left out."""
+    """One id over a part's files, without those that are derived from the others."""
     derived = DERIVED.get(name, frozenset())
     counted = {place: digest for place, digest in hashes.items() if derived.isdisjoint(place.split("/"))}
     return hashlib.sha256(canonical(counted).encode()).hexdigest()
@@ -420,16 +413,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _environment(package: Path, plugins: Iterable[str] = ()) -> dict[str, str]:
-    """Python's version, those of the distributions that the package's sources import, and those that bring plug-ins."""
-    imported = {name for source in package.rglob("*.py") for name in _imports(source.read_bytes())}
-    known = _distributions()
-    imports = sorted({known[name][0] for name in imported & known.keys() if name != "proveout"})
+def _environment(plugins: Iterable[str]) -> dict[str, str]:
+    """The versions of Python, of the distributions that the package's sources import, and of those that bring plug-ins."""
+    imported = {name for source in PACKAGE.rglob("*.py") for name in _imports(source.read_bytes())}
+    installed = _distributions()
+    imports = sorted({installed[name][0] for name in imported & installed.keys() if name != "proveout"})
     return {name: _version(name) for name in ("python", *imports, *sorted(plugins))}
 
 
 def _version(name: str) -> str:
-    """Of Python, or of an installed distribution."""
+    """The version of Python or of an installed distribution."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -440,7 +433,7 @@ def _version(name: str) -> str:
 
 @cache
 def _distributions() -> Mapping[str, Sequence[str]]:
-    """Importable name to the distributions that bring it."""
+    """The distributions that provide each importable name."""
     from importlib.metadata import packages_distributions
 
     return packages_distributions()
@@ -448,7 +441,7 @@ def _distributions() -> Mapping[str, Sequence[str]]:
 
 @cache
 def _imports(source: bytes) -> frozenset[str]:
-    """Top-level names that a source imports, at its head or inside its functions."""
+    """Top-level names that a source imports, anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -461,39 +454,40 @@ def _imports(source: bytes) -> frozenset[str]:
 def _read_manifest(path: Path) -> dict[str, Any]:
     name = path.parent.name[:SHORT]
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        if about["format"] > FORMAT:
-            raise OtherCode(f"release {name} was frozen by a later version, in format {about['format']}; update proveout")
-        if about["format"] < FORMAT:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["format"] > FORMAT:
+            raise OtherCode(f"release {name} was frozen by a later version, in format {manifest['format']}; update proveout")
+        if manifest["format"] < FORMAT:
             raise OtherCode(f"release {name} was frozen by an earlier version, without code that can be run; {ANEW}")
-        about["content"]["parts"], about["content"]["environment"], about["files"], about["frozen"], about["headline"]
+        manifest["content"]["parts"], manifest["content"]["environment"]  # raise KeyError for a manifest without them
+        manifest["files"], manifest["frozen"], manifest["headline"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{path}: not a release ({type(error).__name__}: {error}); freeze it again: proveout build") from error
-    return dict(about)
+    return dict(manifest)
 
 
-def _check(about: Mapping[str, Any], folder: Path) -> None:
-    """Raises BadModel unless every file is there as it was frozen, and the parts and the id follow from them."""
-    again = "restore it, or freeze it again: proveout build --force"
-    files: Mapping[str, str] = about["files"]
+def _check(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Raise BadModel unless every file is as it was frozen, and the part ids and the release id match the files."""
+    id, again = manifest["id"][:SHORT], "restore it, or freeze it again: proveout build --force"
+    files: Mapping[str, str] = manifest["files"]
     for place, digest in files.items():
         if not (folder / place).is_file():
-            raise BadModel(f"{folder / place}: missing from release {about['id'][:SHORT]}; {again}")
+            raise BadModel(f"{folder / place}: missing from release {id}; {again}")
         if _sha256(folder / place) != digest:
-            raise BadModel(f"{folder / place}: changed since release {about['id'][:SHORT]} was frozen; {again}")
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if strange := sorted(there - files.keys() - {MANIFEST}):
-        raise BadModel(f"{folder / strange[0]}: does not belong to release {about['id'][:SHORT]}; remove it")
-    for name, id in about["content"]["parts"].items():
-        mine = {place: digest for place, digest in files.items() if place.startswith((f"{name}/", f"{name}."))}
-        if _part_id(name, mine) != id:
-            raise BadModel(f"{folder}: the part {name!r} is not the one that release {about['id'][:SHORT]} names; {again}")
-    if hashlib.sha256(canonical(about["content"]).encode()).hexdigest() != about["id"]:
-        raise BadModel(f"{folder / MANIFEST}: changed since release {about['id'][:SHORT]} was frozen; {again}")
+            raise BadModel(f"{folder / place}: changed since release {id} was frozen; {again}")
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if extra := sorted(present - files.keys() - {MANIFEST}):
+        raise BadModel(f"{folder / extra[0]}: does not belong to release {id}; remove it")
+    for name, part_id in manifest["content"]["parts"].items():
+        part = {place: digest for place, digest in files.items() if place.startswith((f"{name}/", f"{name}."))}
+        if _part_id(name, part) != part_id:
+            raise BadModel(f"{folder}: the part {name!r} differs from the one that release {id} names; {again}")
+    if hashlib.sha256(canonical(manifest["content"]).encode()).hexdigest() != manifest["id"]:
+        raise BadModel(f"{folder / MANIFEST}: changed since release {id} was frozen; {again}")
 
 
 def _seed(index: Path, folder: Path) -> None:
-    """Begin a memory with a release's records; the file that makes it one is named last."""
+    """Begin a memory with a release's records. `records.jsonl`, which makes the folder a memory, is copied last."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in sorted(index.iterdir(), key=lambda path: path.name == "records.jsonl"):
         if source.is_file():

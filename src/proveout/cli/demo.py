@@ -18,7 +18,7 @@ from typing import Any
 from proveout.cli import acting, designing, output, releasing, watching
 from proveout.cli.output import say
 from proveout.documents.originals import link
-from proveout.live import SHEET
+from proveout.live import INBOX_CSV
 from proveout.workspace import Workspace
 
 UNANSWERED = timedelta(days=10)  # at the end of the stream nobody has said yet what was right: those cases wait for review
@@ -90,7 +90,7 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
         source = dataset.path_of(entry.case.id)
         link(source, inbox / source.name)
         rows.append((source.name, entry.case.day or "", entry.case.segment))
-    with (inbox / SHEET).open("w", newline="", encoding="utf-8") as file:
+    with (inbox / INBOX_CSV).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "day", "segment"), *rows])
     days = [entry.case.day for entry in stream if entry.case.day]
     if days:

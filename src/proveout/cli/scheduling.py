@@ -42,7 +42,7 @@ def schedule(
 
 def history(space: Workspace, database: str, last: int) -> None:
     """The newest jobs, oldest of them first; of a failed one, the last lines that it printed."""
-    from proveout.schedule import History, Note, clock, told, zone_named
+    from proveout.schedule import History, Note, local, zone_named
 
     note = Note.read(space.home)
     if note is None:
@@ -50,7 +50,7 @@ def history(space: Workspace, database: str, last: int) -> None:
         return
     with History(_database(space, note.database, database), note.id) as rows:
         for entry in reversed(rows.last(last)):
-            say(f"{clock(entry.began or entry.tick, zone_named(note.zone))}  {told(entry)}")
+            say(f"{local(entry.began or entry.tick, zone_named(note.zone))}  {entry}")
             for line in entry.tail.splitlines()[-5:] if entry.state == "failed" else ():
                 say(f"    {line}")
 
@@ -66,7 +66,7 @@ def _database(space: Workspace, noted: str, given: str) -> str:
 
 def status(space: Workspace) -> Iterator[str]:
     """What is scheduled, what ran last, and loudly what did not. Nothing where nobody ever scheduled."""
-    from proveout.schedule import Cron, History, Note, alive, clock, told, zone_named
+    from proveout.schedule import Cron, History, Note, alive, local, zone_named
 
     note = Note.read(space.home)
     if note is None:
@@ -75,12 +75,12 @@ def status(space: Workspace) -> Iterator[str]:
     crons = {name: (Cron(job.cron, zone), job.since) for name, job in note.jobs.items()}
     if at_work and not note.once:
         yield f"schedule: process {note.pid}; " + ", ".join(
-            f"{name} next at {clock(cron.next(now), zone)}" for name, (cron, _) in crons.items()
+            f"{name} next at {local(cron.next(now), zone)}" for name, (cron, _) in crons.items()
         )
     elif not at_work and not note.stopped:
-        yield f"SCHEDULER DIED: process {note.pid}, since {clock(note.began or now, zone)}; begin it again: proveout schedule"
+        yield f"SCHEDULER DIED: process {note.pid}, since {local(note.began or now, zone)}; begin it again: proveout schedule"
     elif not note.once:
-        yield f"schedule: nobody is at it since {clock(note.stopped or now, zone)}; begin again with: proveout schedule"
+        yield f"schedule: nobody is at it since {local(note.stopped or now, zone)}; begin again with: proveout schedule"
     try:
         database = _database(space, note.database, os.environ.get("PROVEOUT_DATABASE", ""))
     except BadInput as error:
@@ -90,7 +90,7 @@ def status(space: Workspace) -> Iterator[str]:
         for name, (cron, since) in crons.items():
             entry = next(iter(rows.last(1, name)), None)
             if entry:
-                yield f"  {'LAST ' if entry.state == 'failed' else ''}{told(entry)} ({clock(entry.began or entry.tick, zone)})"
+                yield f"  {'LAST ' if entry.state == 'failed' else ''}{entry} ({local(entry.began or entry.tick, zone)})"
             missed = cron.due(max(since, entry.tick) if entry else since, now)
             if missed and missed.missed and not note.once and not rows.open(name):
-                yield f"  {missed.missed} {name.upper()} MISSED, the last at {clock(missed.tick, zone)}"
+                yield f"  {missed.missed} {name.upper()} MISSED, the last at {local(missed.tick, zone)}"

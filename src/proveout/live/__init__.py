@@ -1,12 +1,12 @@
-"""A release over an inbox: every new case is decided, and what is allowed is carried out.
+"""Run a release over an inbox: decide every new case, then carry out the actions that are allowed.
 
-Cases go through in the order of their days, a batch at a time: kept, decided, judged, journaled together, carried out,
-remembered. A run that is killed at any point is continued by the next one: what is journaled is never decided again,
-an intended effect is asked for before it is tried, and the memory is filled up from the journal.
-An effect that fails or takes long keeps no case from being decided.
-What people answered goes into the memory first, and what they corrected is taught to the extractor: it works at once.
-Covered: a second process at the same home; it raises Busy and changes nothing.
-Not covered: several machines at one inbox.
+Cases go through by date, in batches. For each batch: keep the files, decide, judge the actions, journal everything
+together, carry out the effects, update the memory. The next run continues a killed one: journaled cases are not decided
+again, a connector is asked whether an intended effect has happened before it tries, and the memory catches up from the journal.
+An effect that fails or is slow does not keep other cases from being decided.
+People's answers enter the memory first, and their corrections are taught to the extractor, so both take effect at once.
+Covered: a second process in the same home; it raises Busy and changes nothing.
+Not covered: several machines with one inbox.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ if TYPE_CHECKING:
     from proveout.release import Release
     from proveout.retrieval import Memory, MemoryRecord
 
-BATCH = 64  # cases a commit: the journal's cost a case is flat from here on, and a kill loses little
-PATIENCE = 10  # seconds that a batch waits for effects; the others happen when everything is decided
-TAUGHT = 200  # corrections, the newest; reading one takes 30 ms, and a build makes of older ones what can be learned
-SHEET = "inbox.csv"  # file, day, segment: what is known of a case beside its bytes
+BATCH = 64  # cases per commit: from this size on the journal's cost per case is flat, and a kill loses little
+PATIENCE = 10  # seconds of effects per batch; the rest are carried out when every case is decided
+MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns what it can from older ones
+INBOX_CSV = "inbox.csv"  # file, day, segment: what the bytes of a case do not say
 
 
 def inbox_cases(inbox: Path, kind: CaseKind) -> list[Case]:
-    """The inbox's cases of a kind, oldest first. A file that lies there twice is one case.
+    """The inbox's cases of one kind, oldest first. Two copies of a file are one case.
 
-    `inbox.csv` beside the files may say each one's day and segment; without it the day is the file's own.
-    Raises NoDocuments for a folder in which no document lies.
+    `inbox.csv` in the inbox may give the day and segment of each file; the default day is the file's modification date.
+    Raises NoDocuments for a folder that is missing or has no documents, BadInput for an `inbox.csv` that cannot be used.
     """
     if not inbox.is_dir():
         raise NoDocuments(f"{inbox}: no such folder; put documents there, or name another with --inbox")
-    files = documents_in(inbox)
-    if not files:
-        raise NoDocuments(f"{inbox}: no document in it; expected are PDFs, scans (PNG, JPEG, TIFF) or plain texts")
-    known = _sheet(inbox / SHEET)
+    paths = documents_in(inbox)
+    if not paths:
+        raise NoDocuments(f"{inbox}: no documents in it; expected PDFs, scans (PNG, JPEG, TIFF) or plain text files")
+    details = _read_inbox_csv(inbox / INBOX_CSV)
     cases: dict[str, Case] = {}
-    for path in files:
+    for path in paths:
         name = path.relative_to(inbox).as_posix()
-        day, segment = known.get(name, (date.fromtimestamp(path.stat().st_mtime), ""))
+        day, segment = details.get(name, (date.fromtimestamp(path.stat().st_mtime), ""))
         (id, turn), content = kind.identify(path), documents.sha256_of(path)
         case = Case(id, name, day, segment, turn, content if content != id else "")
         cases.setdefault(case.key, case)
@@ -67,27 +67,27 @@ def inbox_cases(inbox: Path, kind: CaseKind) -> list[Case]:
 
 
 def documents_in(inbox: Path) -> list[Path]:
-    """Every file that is not hidden and not a sheet beside the documents. What cannot be read becomes a refused case."""
-    beside = {SHEET, "labels.csv", "truth.json"}
-    found = (path for path in sorted(inbox.rglob("*")) if not path.name.startswith(".") and path.name not in beside)
-    return [path for path in found if path.is_file()]
+    """Every file that is not hidden and not a table beside the documents. An unreadable one becomes a refused case."""
+    tables = {INBOX_CSV, "labels.csv", "truth.json"}
+    paths = (path for path in sorted(inbox.rglob("*")) if not path.name.startswith(".") and path.name not in tables)
+    return [path for path in paths if path.is_file()]
 
 
-def _sheet(path: Path) -> dict[str, tuple[date | None, str]]:
+def _read_inbox_csv(path: Path) -> dict[str, tuple[date | None, str]]:
     if not path.exists():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if missing := {"file", "day", "segment"} - set(rows.fieldnames or ()):
-            raise BadInput(f"{path}: no column {', '.join(sorted(missing))}; expected are file, day, segment")
+            raise BadInput(f"{path}: missing column {', '.join(sorted(missing))}; expected file, day, segment")
         try:
             return {row["file"]: (date.fromisoformat(row["day"]) if row["day"] else None, row["segment"]) for row in rows}
         except ValueError as error:
-            raise BadInput(f"{path}:{rows.line_num}: {error}; a day looks like 2020-06-05") from error
+            raise BadInput(f"{path}:{rows.line_num}: {error}; expected a day such as 2020-06-05") from error
 
 
 def alone(home: Path) -> AbstractContextManager[None]:
-    """Nobody else decides or acts in this home meanwhile, in whatever process. Raises Busy, which says who does."""
+    """Hold the home's lock: no other process decides or acts in it meanwhile. Raises Busy, which names the holder."""
     return files.alone(home / ".live.lock")
 
 
@@ -95,21 +95,21 @@ def alone(home: Path) -> AbstractContextManager[None]:
 class Live:
     """A release at work in one home, for one run or for as long as a server lives.
 
-    Live state stays in `home`: journal.db, originals/, memory/, effects/, and logs/ (Parquet, one row a case, for monitoring).
+    `home` holds the live state: journal.db, originals/, memory/, effects/, logs/ (Parquet, one row per case, for monitoring).
     """
 
     release: Release
     inbox: Path
     home: Path
     cache: Path | None = None  # of the reader
-    _seen: int = field(default=0, init=False)  # position of the journal up to which the memory has taken it in
+    _position: int = field(default=0, init=False)  # the memory is up to date with the journal up to here
     _contents: dict[str, str] = field(default_factory=dict, init=False)  # `Case.key` to the SHA-256 of its file
-    _taught: tuple[object, Agent] | None = field(default=None, init=False)  # what the agent was taught, and the agent
+    _agent: tuple[object, Agent] | None = field(default=None, init=False)  # the corrections it was taught, and the agent
 
     def run(self) -> dict[str, Any]:
-        """Decide what is new in the inbox, carry out what is allowed, and say what came of it.
+        """Decide the new cases in the inbox, carry out the allowed actions, and summarize: counts, routes, effects, refusals.
 
-        Raises Busy where another process is at work, NoDocuments for an inbox in which nothing lies.
+        Raises Busy if another process is at work in the home, NoDocuments for an inbox without documents.
         """
         from proveout.journal import Journal
         from proveout.journal.prose import dead_letters
@@ -117,7 +117,7 @@ class Live:
         with alone(self.home), Journal(self.home / "journal.db") as journal:
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             control = self.release.control(self.home, journal, self.originals.path, f"{self.release.id[:12]} {started}")
-            effects = _carried_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
+            effects = _carry_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
             cases = inbox_cases(self.inbox, self.kind)
             done = journal.decided(case.key for case in cases)
             new = [case for case in cases if case.key not in done]
@@ -129,13 +129,13 @@ class Live:
                 for first in range(0, len(new), BATCH):
                     batch = new[first : first + BATCH]
                     recorded += journal.record(self._decide(agent, control, batch), control.run)
-                    effects |= _carried_out(control, PATIENCE)
+                    effects |= _carry_out(control, PATIENCE)
                     self._catch_up(journal)
                     for _ in batch:
                         step()
-            effects |= _carried_out(control)
+            effects |= _carry_out(control)
             journal.to_parquet(self.home / "logs", self.release.mission)
-            routes = Counter(one.decision.route.value for one in recorded)
+            routes = Counter(decided.decision.route.value for decided in recorded)
             return {
                 "release": self.release.id,
                 "started": started,
@@ -145,7 +145,7 @@ class Live:
                 "effects": dict(Counter(effects.values())),
                 "dead_letters": dead_letters(journal.unsettled()),
                 "stopped": control.stop.stopped(),
-                "refused": {one.case.path: one.decision.because[1] for one in recorded if one.decision.route is Route.REFUSE},
+                "refused": {row.case.path: row.decision.because[1] for row in recorded if row.decision.route is Route.REFUSE},
             }
 
     @cached_property
@@ -163,35 +163,35 @@ class Live:
         return self.release.memory(self.home / "memory")
 
     def agent(self) -> Agent:
-        """The release's agent over the live memory, taught what people corrected; made anew when that has changed."""
+        """The release's agent over the live memory, taught people's corrections; rebuilt when those have changed."""
         from proveout.models import Correction
 
-        new = [each for each in self.memory.corrections() if each[0].case not in self.release.learned]
-        kept = [each for each in new if each[0].document in self.originals][-TAUGHT:]
-        if self._taught and self._taught[0] == kept:
-            return self._taught[1]
-        read = self.kind.read([self.originals.path(answer.document) for answer, _ in kept], self.cache)
-        corrected = [
+        new = [pair for pair in self.memory.corrections() if pair[0].case not in self.release.learned]
+        kept = [pair for pair in new if pair[0].document in self.originals][-MAX_CORRECTIONS:]
+        if self._agent and self._agent[0] == kept:
+            return self._agent[1]
+        contents = self.kind.read([self.originals.path(answer.document) for answer, _ in kept], self.cache)
+        corrections = [
             Correction(content, answer.fields, wrong)
-            for (answer, wrong), content in zip(kept, read, strict=True)
+            for (answer, wrong), content in zip(kept, contents, strict=True)
             if not isinstance(content, UnreadableDocument)
         ]
-        agent = self.release.agent(self.memory, self.cache, corrected)
-        self._taught = kept, agent
+        agent = self.release.agent(self.memory, self.cache, corrections)
+        self._agent = kept, agent
         return agent
 
     def checked(self, decided: Decided, fields: Mapping[str, Output], document_class: str) -> tuple[Decision, tuple[str, ...]]:
-        """A decided case as a person would have it, checked anew and with the actions that follow.
+        """A decided case with a person's values and class: checked again, with the actions that follow.
 
-        Also the cases that the memory holds with the same values of `duplicate_on`, those that came later included.
-        Raises BadInput where its file is not kept, or cannot be read.
+        Also returns the cases in memory with the same values of `duplicate_on`, including later ones.
+        Raises BadInput if the case's file is missing or cannot be read.
         """
         case = decided.case
         if case.sha256 not in self.originals:
-            raise BadInput(f"the file of case {case.id[:12]} is not kept here, so nothing can follow from it; hand it in again")
+            raise BadInput(f"the file of case {case.id[:12]} is not kept here, so no action can follow; submit it again")
         (content,) = self.kind.read([self.originals.path(case.sha256)], self.cache)
         if isinstance(content, UnreadableDocument):
-            raise BadInput(f"{case.path} cannot be read, so no action can follow from it: {content}; reject it")
+            raise BadInput(f"{case.path} cannot be read, so no action can follow from it: {content}; reject the case")
         on = self.release.mission.checks.get("duplicate_on", ())
         values = {name: fields[name].value for name in on if name in fields}
         alike = self.memory.agreeing(values) if on and len(values) == len(on) else ()
@@ -207,45 +207,45 @@ class Live:
         decisions = agent.batch([self.originals.keep(case.sha256, self.inbox / case.path) for case in batch])
         rulings = control.judge(decisions)
         seconds = time.perf_counter() - began  # of the whole batch: each of its cases waits for the last one
-        return [Decided(case, said, ruled, seconds) for case, said, ruled in zip(batch, decisions, rulings, strict=True)]
+        return [Decided(*row, seconds) for row in zip(batch, decisions, rulings, strict=True)]
 
     def _catch_up(self, journal: Journal) -> None:
-        """Take into the memory what was decided and answered since it was last done. Again after a kill, it changes nothing."""
-        position = journal.position
-        decided = {one.case.key: one for one in journal.decisions(after=self._seen) if one.decision.route is not Route.REFUSE}
-        self._contents |= {key: one.case.sha256 for key, one in decided.items()}
-        answered = journal.answers() if journal.answers(after=self._seen) else {}
-        keys = [key for key in dict.fromkeys([*decided, *answered]) if self._contents.get(key, "") in self.originals]
-        read = self.kind.read([self.originals.path(self._contents[key]) for key in keys], self.cache)
+        """Add new decisions and answers of the journal to the memory. Doing so again, after a kill, changes nothing."""
+        position, after = journal.position, self._position
+        decided = {row.case.key: row for row in journal.decisions(after=after) if row.decision.route is not Route.REFUSE}
+        self._contents |= {key: row.case.sha256 for key, row in decided.items()}
+        answers = journal.answers() if journal.answers(after=after) else {}
+        keys = [key for key in dict.fromkeys([*decided, *answers]) if self._contents.get(key, "") in self.originals]
+        contents = self.kind.read([self.originals.path(self._contents[key]) for key in keys], self.cache)
         self.memory.add(
             record
-            for key, content in zip(keys, read, strict=True)
+            for key, content in zip(keys, contents, strict=True)
             if not isinstance(content, UnreadableDocument)
-            for record in self._records(key, content, decided.get(key), answered.get(key))
+            for record in self._records(key, content, decided.get(key), answers.get(key))
         )
-        self._seen = position
+        self._position = position
 
     def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[MemoryRecord]:
-        """What the memory keeps of a case: what the agent decided, and what a person answered."""
+        """What the memory keeps of a case: the agent's decision and a person's answer."""
         from proveout.retrieval import MemoryRecord
         from proveout.values import remembered, written
 
         if decided:
-            said = {name: written(value.value) for name, value in decided.decision.fields.items()}
-            yield MemoryRecord(key, content.text, said, decided.decision.document_class, "decision", content.id)
+            values = {name: written(output.value) for name, output in decided.decision.fields.items()}
+            yield MemoryRecord(key, content.text, values, decided.decision.document_class, "decision", content.id)
         if answer:
             kinds = self.release.mission.kinds
-            told = {name: remembered(kinds[name], text) for name, text in answer.fields.items() if text and name in kinds}
-            yield MemoryRecord(key, content.text, told, answer.document_class, "label", content.id)
+            values = {name: remembered(kinds[name], text) for name, text in answer.fields.items() if text and name in kinds}
+            yield MemoryRecord(key, content.text, values, answer.document_class, "label", content.id)
 
 
-def _carried_out(control: ControlPlane, seconds: float = math.inf) -> dict[str, str]:
-    """The newest state of every effect that was due, by its key. None is begun after so many seconds."""
+def _carry_out(control: ControlPlane, seconds: float = math.inf) -> dict[str, str]:
+    """Carry out the effects that are due, beginning none after `seconds`; the newest state of each by its key."""
     return {intention.action.key: outcome.state.value for intention, outcome in control.carry_out(seconds=seconds)}
 
 
 def run(product: Mapping[str, Path], inbox: Path, release: str, releases: Path, home: Path, cache: Path) -> None:
-    """The run pipeline's one step: decide what is new in `inbox` by `release`, and write a summary of this run (JSON)."""
+    """The only step of the run pipeline: decide new cases in `inbox` by `release` and write this run's summary (JSON)."""
     from proveout.release import Releases
 
     summary = Live(Releases(Path(releases)).open(release), Path(inbox), Path(home), Path(cache)).run()

@@ -1,12 +1,12 @@
-"""What people answered about live cases, as a folder that the next build learns from. One door: `write`.
+"""Export people's answers about live cases as a folder that the next build learns from. Entry point: `write`.
 
-    labels.csv          file_id (the case's id), the mission's fields, class, day, segment, source (who answered)
+    labels.csv          file_id (the case id), the mission's fields, class, day, segment, source (who answered)
     files/<id>.<ending> links to the originals
 
-Answers go to the training split and to no other: people are asked about the cases that the agent was unsure of, and a
-threshold that is certified on those would speak of them alone. What a build holds back to judge by is left out.
-Covered: nothing new leaves the folder as it is, byte for byte; a kill on the way leaves the old one.
-Not covered: "the document has none" cannot be said in a labels.csv; such an answer counts in the reports only.
+Answers join only the training split: people answer the cases that the agent was unsure of, and a threshold certified on
+those would hold for them alone. Answers about cases that the last build calibrates or tests with are left out.
+Covered: without new answers the folder stays the same, byte for byte; a kill leaves the old labels.csv intact.
+Not covered: a labels.csv cannot say "the document has no such value"; such an answer counts only in the reports.
 """
 
 import csv
@@ -23,7 +23,7 @@ from proveout.workspace import Workspace
 
 
 def write(space: Workspace) -> tuple[int, int]:
-    """Make `space.answers` say what the journal says now. Gives how many answered cases teach, and how many only judge."""
+    """Bring `space.answers` up to date with the journal. Returns how many answered cases are exported and how many are not."""
     folder, originals = space.answers, Originals(space.originals)
     folder.mkdir(parents=True, exist_ok=True)
     if not (space.home / "journal.db").exists():
@@ -32,11 +32,11 @@ def write(space: Workspace) -> tuple[int, int]:
     with Journal(space.home / "journal.db") as journal:
         answers = journal.answers()
         held = _held_back(space.build / "curate" / "dataset") if answers else frozenset()
-        teach = {case: one for case, one in answers.items() if case not in held and case in originals}
-        rows = [_row(one, next(journal.decisions(case=case)), mission) for case, one in sorted(teach.items())]
+        exported = {case: answer for case, answer in answers.items() if case not in held and case in originals}
+        rows = [_row(answer, next(journal.decisions(case=case)), mission) for case, answer in sorted(exported.items())]
     if rows:
         (folder / "files").mkdir(exist_ok=True)
-        for case in teach:
+        for case in exported:
             source = originals.path(case)
             link(source, folder / "files" / source.name)
         with replacing(folder / "labels.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -50,7 +50,7 @@ def write(space: Workspace) -> tuple[int, int]:
 
 
 def _held_back(dataset: Path) -> frozenset[str]:
-    """The cases by which the last build judges itself."""
+    """The cases that the last build calibrates or tests with."""
     if not (dataset / "dataset.json").exists():
         return frozenset()
     return frozenset(entry.case.id for entry in Dataset.load(dataset).entries if entry.split not in ("train", "stream"))

@@ -1,15 +1,15 @@
-"""One step run in several ways: do the notebook, the pipeline and the release decide the same? Doors: `parity`, `compare`.
+"""Check that the notebook, the pipeline and the release decide the same. Entry points: `parity`, `compare`.
 
     notebook   the file in marimo's own kernel, as the editor runs it, on the pipeline's inputs
     pipeline   the product that the build left
     release    a plain call of the frozen release on the cases' files, with the memory that it was frozen with
-    others     whoever decides by that release and is handed to `parity`, such as the server
+    others     anything else that decides by that release and is passed to `parity`, such as the server
 
-Each way gives a log of decisions (`journal.log`). Every column is compared, exactly or, for numbers with a fraction, within
-a tolerance; left out are who decided and when. A value is compared as printed, and by whether a person says it is right.
-Covered: a case that one way lacks, a value that one way leaves empty; the build's own products are read and never written.
-Not covered: steps whose product is no log of decisions; evidence and wording, which a log does not hold. A release of other
-code than runs here is no way to decide here: it raises OtherCode.
+Each way yields a log of decisions (`journal.log`). Every column is compared, except who decided and when: numbers with a
+fraction within a tolerance, all else exactly. A value is compared as printed, and by whether a person says it is right.
+Covered: a case missing from one log, a value that one way leaves empty; the build's own products are only read.
+Not covered: steps whose product is not a log of decisions; evidence and wording, which a log does not hold; a release of
+other code than this process runs, which raises OtherCode.
 """
 
 import json
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 
 Decide = Callable[["Release", Sequence[Path]], "Sequence[Decision]"]
 
-TOLERANCE = 1e-9  # of a confidence: the same numbers in another order of adding; far below what any threshold sees
-ASIDE = frozenset({"release", "seconds", "decided_at"})  # columns that say who decided and when
-SHOWN = 40  # differences in the table; beyond that the cause is not a single case
+TOLERANCE = 1e-9  # of a confidence: the same numbers added in another order; far below what any threshold can see
+IGNORED = frozenset({"release", "seconds", "decided_at"})  # columns that say who decided and when
+MAX_ROWS = 40  # differences in the table; beyond that the cause is not a single case
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that is not the same everywhere."""
+    """One value that the ways do not agree on."""
 
     case: str
     what: str  # a column of the log, such as `route`, `advertiser` or `advertiser.confidence`; `case`: it is missing
-    said: Mapping[str, Any]  # way -> value; None: it says nothing
+    values: Mapping[str, Any]  # by way; None: no value
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     ways: tuple[str, ...]
     cases: int
@@ -62,17 +62,17 @@ class Parity:
         return not self.differences
 
     def __str__(self) -> str:
-        """One line where all agree, and a table of what differs where they do not."""
+        """One line if all ways agree, otherwise a table of the differences."""
         ways = f"{', '.join(self.ways[:-1])} and {self.ways[-1]}"
         counted = f"{self.cases} cases, {len(self.fields)} fields: {ways}"
         if self.agrees:
             return f"{counted} agree; largest difference in confidence {self.largest:g}"
-        cases = len({one.case for one in self.differences})
+        cases, listed = len({difference.case for difference in self.differences}), self.differences[:MAX_ROWS]
         rows = [("case", "what", *self.ways)]
-        rows += [(one.case[:12], one.what, *(_shown(one.said[way]) for way in self.ways)) for one in self.differences[:SHOWN]]
+        rows += [(entry.case[:12], entry.what, *(_format(entry.values[way]) for way in self.ways)) for entry in listed]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        more = [f"and {len(self.differences) - SHOWN} more"] if len(self.differences) > SHOWN else []
+        more = [f"and {len(self.differences) - MAX_ROWS} more"] if len(self.differences) > MAX_ROWS else []
         return "\n".join([f"{counted} differ in {len(self.differences)} values of {cases} cases", *lines, *more])
 
 
@@ -86,9 +86,9 @@ def parity(
     cache: Path | None = None,
     others: Mapping[str, Decide] = MappingProxyType({}),
 ) -> Parity:
-    """Run a step of a whole build as a notebook and as a plain call of the build's release, and compare with its product.
+    """Run a step of a complete build as a notebook and as a plain call of the build's release; compare both with its product.
 
-    Raises BadInput where the build is not up to date, and TaskFailed where the notebook fails in marimo's kernel.
+    Raises BadInput if the build is stale, TaskFailed if the notebook fails in marimo's kernel.
     """
     loaded = load(spec, env)
     _is_fresh(loaded, env, task)
@@ -105,35 +105,36 @@ def parity(
 
 
 def as_notebook(spec: Spec, env: Mapping[str, Any], task: str, scratch: Path) -> Mapping[str, Path]:
-    """Run a task's notebook in marimo's kernel, as the editor does, and give its products.
+    """Run a task's notebook in marimo's kernel, as the editor does, and return its products.
 
-    They are written into `scratch`: there, `out` is another folder, in which the upstream products are links.
+    They are written to `scratch`, which takes the place of `out` and holds links to the upstream products.
+    Raises BadSpec for a product outside `out`, TaskFailed if the notebook fails.
     """
     env = {**env, "out": scratch.resolve()}
-    there = load(spec.path, env)
-    for name, path in there.tasks[task].product.items():
+    copy = load(spec.path, env)
+    for name, path in copy.tasks[task].product.items():
         if path == spec.tasks[task].product[name]:
             raise BadSpec(
                 f"{spec.path}: product `{name}` of `{task}` is not under {{{{out}}}}, so a second run would replace it"
             )
-    for upstream in there.tasks[task].upstream:
-        for name, link in there.tasks[upstream].product.items():
+    for upstream in copy.tasks[task].upstream:
+        for name, link in copy.tasks[upstream].product.items():
             if link != (real := spec.tasks[upstream].product[name]):
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(real)
-    _run_in_kernel(spec, there.tasks[task], env, scratch)
-    return there.tasks[task].product
+    _run_in_kernel(spec, copy.tasks[task], env, scratch)
+    return copy.tasks[task].product
 
 
 def as_release(spec: Spec, releases: Path, log: Path, out: Path, cache: Path | None = None) -> Path:
-    """Let the build's release decide the cases of a log from their files, in the log's order, and write the log of that."""
+    """Let the build's release decide the cases of a log from their files, in the log's order; write its log to `out`."""
     return as_decided(
         spec, releases, log, out, lambda release, paths: release.agent(release.memory(), cache=cache).batch(paths)
     )
 
 
 def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide) -> Path:
-    """The same by whoever decides."""
+    """Like `as_release`, with `decide` in place of the plain call."""
     from proveout.corpus import Dataset
     from proveout.evaluation import verdicts
     from proveout.journal.log import write_log
@@ -147,40 +148,40 @@ def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide)
     decisions = decide(release, [dataset.path_of(case) for case in cases])
     entries = [dataset.entry(case) for case in cases]
     kinds = release.mission.kinds
-    known = {
+    truth = {
         entry.case.id: {"labels": entry.labels, "right": verdicts(entry.labels, decision, kinds)}
         for entry, decision in zip(entries, decisions, strict=True)
     }
     decided = [Decided(entry.case, decision) for entry, decision in zip(entries, decisions, strict=True)]
-    return write_log(decided, out, release.mission, known)
+    return write_log(decided, out, release.mission, truth)
 
 
 def compare(logs: Mapping[str, Path], tolerance: float = TOLERANCE) -> Parity:
-    """Compare logs of the same cases, each under the name of the way in which it came about."""
+    """Compare Parquet logs of the same cases. `logs`: by the name of the way that produced them."""
     rows = {way: _rows(path) for way, path in logs.items()}
-    columns = dict.fromkeys(column for log in rows.values() for row in log.values() for column in row if column not in ASIDE)
+    columns = dict.fromkeys(column for log in rows.values() for row in log.values() for column in row if column not in IGNORED)
     cases = dict.fromkeys(case for log in rows.values() for case in log)
     differences, largest = [], 0.0
     for case in cases:
         if not all(case in log for log in rows.values()):
-            said = {way: "there" if case in log else None for way, log in rows.items()}
-            differences.append(Difference(case, "case", said))
+            values = {way: "there" if case in log else None for way, log in rows.items()}
+            differences.append(Difference(case, "case", values))
             continue
         for column in columns:
-            said = {way: log[case].get(column) for way, log in rows.items()}
-            apart = _apart(list(said.values()))
+            values = {way: log[case].get(column) for way, log in rows.items()}
+            spread = _spread(list(values.values()))
             if column.endswith("confidence"):
-                largest = max(largest, apart)
-            if not apart <= tolerance:
-                differences.append(Difference(case, column, said))
+                largest = max(largest, spread)
+            if not spread <= tolerance:
+                differences.append(Difference(case, column, values))
     fields = tuple(name.removesuffix(".confidence") for name in columns if name.endswith(".confidence"))
     return Parity(tuple(logs), len(cases), fields, tuple(differences), largest)
 
 
-def _apart(values: list[Any]) -> float:
-    """How far values lie apart: numbers by their distance; anything else is the same, or infinitely far.
+def _spread(values: list[Any]) -> float:
+    """The range of numbers with a fraction; for anything else 0 if all are equal, otherwise infinity.
 
-    >>> _apart([0.5, 0.75, 0.5]), _apart(["Ada", "Ada"]), _apart(["Ada", None]), _apart([None, 0.5]), _apart([1, 2])
+    >>> _spread([0.5, 0.75, 0.5]), _spread(["Ada", "Ada"]), _spread(["Ada", None]), _spread([None, 0.5]), _spread([1, 2])
     (0.25, 0.0, inf, inf, inf)
     """
     if all(value == values[0] for value in values):
@@ -188,12 +189,12 @@ def _apart(values: list[Any]) -> float:
     return max(values) - min(values) if all(isinstance(value, float) for value in values) else float("inf")
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return "nothing" if value is None else repr(value) if isinstance(value, str | float) else str(value)
 
 
 def _rows(log: Path) -> dict[str, dict[str, Any]]:
-    """Case to its row, in the order of the log."""
+    """Each row by its case, in the order of the log."""
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 
     return {row["case"]: row for row in parquet.read_table(log).to_pylist()}
@@ -209,10 +210,11 @@ def _is_fresh(spec: Spec, env: Mapping[str, Any], task: str) -> None:
 
 def _run_in_kernel(spec: Spec, task: Task, env: Mapping[str, Any], scratch: Path) -> None:
     """`marimo export` opens a session in edit mode, with the editor's kernel, and waits until every cell has run."""
-    command = [sys.executable, "-m", "marimo", "export", "html", str(task.file), "--no-sandbox", "-f"]
-    knows = os.environ | variables(spec.path, task.name, env)
+    page = str(scratch / "page.html")
+    command = [sys.executable, "-m", "marimo", "export", "html", str(task.file), "--no-sandbox", "-f", "-o", page]
+    environment = os.environ | variables(spec.path, task.name, env)
     scratch.mkdir(parents=True, exist_ok=True)
-    run = subprocess.run([*command, "-o", str(scratch / "page.html")], env=knows, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     missing = [name for name, path in task.product.items() if not path.exists()]
     if run.returncode or missing:
         what = run.stderr.strip()[-2000:] or f"it ended without writing {', '.join(missing)}"

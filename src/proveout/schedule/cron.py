@@ -1,7 +1,7 @@
 """When a job is due: five cron fields in a time zone.
 
-One question: `due`. However many ticks have passed, it answers with one, because one run takes everything that lies there.
-Covered: clocks that are put forward or back, expressions that never come true, the system's own zone by its name.
+Entry point: `Cron.due`. However many ticks have passed, one is due, because one run takes everything in the inbox.
+Covered: changes to and from summer time, expressions that never match, the system's own zone by its name.
 Not covered: seconds. A tick is a minute.
 """
 
@@ -21,24 +21,28 @@ EXPECTED = (
     'expected five fields (minute hour day month weekday), such as "*/15 * * * *" (every 15 minutes), '
     '"0 6 * * *" (every day at 06:00) or "30 8 * * mon-fri" (08:30 on workdays)'
 )
-LATE = timedelta(minutes=1)  # cron's own grain: a tick that waited longer was missed
-COUNTED = 1000  # missed ticks, at most: counting a year of quarter hours would take seconds
+LATE = timedelta(minutes=1)  # cron's own resolution: a tick that waited longer was missed
+MAX_COUNT = 1000  # missed ticks: counting a year of quarter hours would take seconds
 
 
 @dataclass(frozen=True)
 class Due:
+    """A tick for which a job should run now."""
+
     tick: datetime  # the newest that has passed, UTC
-    missed: int  # ticks, this one among them, for which nothing ran within a minute
+    missed: int  # ticks, this one included, for which nothing ran within a minute
 
 
 @dataclass(frozen=True)
 class Cron:
+    """A cron expression of five fields, in a time zone."""
+
     text: str
     zone: tzinfo = UTC
 
     @classmethod
-    def of(cls, text: str, zone: tzinfo, said: str = "") -> Cron:
-        """Raises BadInput, which names the option `said`, for what is no cron expression or never comes true.
+    def of(cls, text: str, zone: tzinfo, option: str = "") -> Cron:
+        """A checked expression. Raises BadInput, which names `option`, if it is not a cron expression or never matches.
 
         >>> Cron.of("*/15 * * * *", UTC).next(datetime(2026, 11, 22, 10, 15, tzinfo=UTC)).isoformat()
         '2026-11-22T10:30:00+00:00'
@@ -46,10 +50,10 @@ class Cron:
         cron = cls(text, zone)
         try:
             if len(text.split()) != 5:
-                raise ValueError(f"not five fields but {len(text.split())}")
+                raise ValueError(f"it has {len(text.split())} fields")
             cron.next(datetime.now(UTC))
         except (ValueError, KeyError) as error:  # croniter's own errors are ValueErrors
-            raise BadInput(f'{said} "{text}": not a time table ({error}); {EXPECTED}'.strip()) from error
+            raise BadInput(f'{option} "{text}": not a cron expression ({error}); {EXPECTED}'.strip()) from error
         return cron
 
     def next(self, moment: datetime) -> datetime:
@@ -57,7 +61,7 @@ class Cron:
         return self._from(moment).get_next(datetime).astimezone(UTC)  # type: ignore[no-any-return]
 
     def due(self, since: datetime, now: datetime) -> Due | None:
-        """The newest tick in (since, now], and how many of them were missed; None when there is none.
+        """The newest tick in (since, now], and how many were missed (`MAX_COUNT` at most); None if there is none.
 
         >>> quarter = Cron("*/15 * * * *")
         >>> ten = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -66,7 +70,7 @@ class Cron:
         >>> quarter.due(since=ten, now=ten + timedelta(minutes=15, seconds=1)).missed
         0
         """
-        passed = list(islice(self._back(since, now), COUNTED))
+        passed = list(islice(self._back(since, now), MAX_COUNT))
         if not passed:
             return None
         return Due(passed[0], sum(now - tick > LATE for tick in passed))
@@ -74,7 +78,7 @@ class Cron:
     def _back(self, since: datetime, now: datetime) -> Iterator[datetime]:
         """Ticks from `now` back to `since`, newest first."""
         ticks = self._from(now.replace(microsecond=0) + timedelta(seconds=1))
-        while (tick := ticks.get_prev(datetime).astimezone(UTC)) > since:  # in UTC: within a zone Python compares wall clocks
+        while (tick := ticks.get_prev(datetime).astimezone(UTC)) > since:  # UTC: within a zone Python compares local times
             yield tick
 
     def _from(self, moment: datetime) -> Any:
@@ -84,7 +88,7 @@ class Cron:
 
 
 def zone_named(name: str | None) -> tzinfo:
-    """The zone of that name, the system's own without one. Raises BadInput for a name that no zone has."""
+    """The zone with this name, or the system's own without a name. Raises BadInput for an unknown name."""
     import difflib
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -94,12 +98,12 @@ def zone_named(name: str | None) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         near = difflib.get_close_matches(name, available_timezones(), n=1, cutoff=0.4)
-        hint = f"did you mean `{near[0]}`?" if near else "expected one such as `Europe/Berlin` or `UTC`"
+        hint = f"did you mean `{near[0]}`?" if near else "expected a name such as `Europe/Berlin` or `UTC`"
         raise BadInput(f"--timezone {name}: no such time zone; {hint}") from error
 
 
 def _local() -> tzinfo:
-    """By its name, so that summer time is known; where the system does not tell one, by its distance from UTC today."""
+    """The system's zone by name, which includes summer time; if the system has no name for it, today's offset from UTC."""
     from zoneinfo import ZoneInfo
 
     name = os.environ.get("TZ", "").removeprefix(":") or str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
@@ -110,4 +114,5 @@ def _local() -> tzinfo:
 
 
 def zone_name(zone: tzinfo) -> str:
+    """A name that `zone_named` takes, if the zone has one."""
     return str(getattr(zone, "key", zone))

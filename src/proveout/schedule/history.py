@@ -1,9 +1,9 @@
-"""What the scheduler of a home did: one row a job, written before it begins and when it ends.
+"""What a home's scheduler did: one row per job, written before it begins and when it ends.
 
-Two places: the rows (`History`, a table in the schedule's database, SQLite or PostgreSQL) and a note in the home
-(`Note`, schedule.json) of what is scheduled there and whether somebody is at it. Reading both is cheap: no DBOS.
-Covered: homes that share a database; each has an id of its own, which moves with its folder.
-Not covered: two copies of one home at one PostgreSQL. They would take each other's rows for their own.
+Entry points: `History`, the rows, a table in the schedule's database (SQLite or PostgreSQL); and `Note`, schedule.json in the
+home, which says what is scheduled and whether a scheduler is running. Reading both is cheap and does not need DBOS.
+Covered: homes that share a database; each has its own id, which moves with its folder.
+Not covered: two copies of one home with one PostgreSQL. Each would take the other's rows for its own.
 """
 
 from __future__ import annotations
@@ -15,48 +15,50 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proveout.errors import BadInput
 from proveout.files import alone, lock, write_whole
 
-if TYPE_CHECKING:
-    pass
-
 OPEN = ("queued", "running")  # the other states: done, nothing, failed
+TIMES = ("tick", "began", "ended")
 KEPT = 2000  # characters of a job's last output
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """A job that was due once."""
+    """One run of a job."""
 
-    id: str  # home, job and tick: the same tick is the same job, whoever asks
+    id: str  # home, job and tick: unique for each tick of a job
     job: str  # `run`, `monitor`
     tick: datetime  # when it was due
     missed: int = 0  # ticks that it makes up for
-    state: str = "queued"  # then running; in the end done, nothing or failed
+    state: str = "queued"  # then running; finally done, nothing (to do) or failed
     began: datetime | None = None
     ended: datetime | None = None
-    resumed: int = 0  # times that it was begun again after its scheduler was killed
+    resumed: int = 0  # restarts after its scheduler was killed
     code: int | None = None  # exit code of its last process
-    said: str = ""  # its result in one line
+    result: str = ""  # in one line
     tail: str = ""  # the end of its output
 
-    @property
-    def seconds(self) -> float | None:
-        return (self.ended - self.began).total_seconds() if self.began and self.ended else None
+    def __str__(self) -> str:
+        """One line: job, state, duration, result, and what it makes up for."""
+        took = f" in {(self.ended - self.began).total_seconds():.0f} s" if self.began and self.ended else ""
+        state = {"failed": "FAILED", "nothing": "done"}.get(self.state, self.state)
+        made_up = f"; made up for {self.missed} missed" if self.missed else ""
+        resumed = "; resumed after its scheduler ended" if self.resumed else ""
+        return f"{self.job:8} {state}{took}{': ' if self.result else ''}{self.result}{made_up}{resumed}"
 
 
 class History:
-    """Every job of one home, oldest first."""
+    """Every job of one home."""
 
     def __init__(self, database: str | Path, home: str) -> None:
-        """Opens or makes the table. Raises BadInput for a database that cannot be reached."""
+        """Open the table, or create it. Raises BadInput for a database that cannot be opened."""
         from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine
         from sqlalchemy.exc import DBAPIError
 
-        url = place(database)
+        url = sqlalchemy_url(database)
         self.home, self._engine = home, create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
         self._table = Table(
             "proveout_schedule",
@@ -64,14 +66,14 @@ class History:
             Column("id", String, primary_key=True),
             Column("home", String, nullable=False, index=True),
             Column("job", String, nullable=False),
-            Column("tick", Float, nullable=False),  # seconds since 1970, as every time here
+            Column("tick", Float, nullable=False),  # seconds since 1970, like every time in this table
             Column("missed", Integer, nullable=False),
             Column("state", String, nullable=False),
             Column("began", Float),
             Column("ended", Float),
             Column("resumed", Integer, nullable=False),
             Column("code", Integer),
-            Column("said", Text, nullable=False),
+            Column("said", Text, key="result", nullable=False),
             Column("tail", Text, nullable=False),
         )
         try:
@@ -79,8 +81,8 @@ class History:
         except DBAPIError as error:
             self._engine.dispose()
             raise BadInput(
-                f"{shown(database)}: cannot be opened ({str(error.orig).strip()}); expected a file or "
-                "postgresql://user@host/database of a server that runs; name it with --database or PROVEOUT_DATABASE"
+                f"{redacted(database)}: cannot be opened ({str(error.orig).strip()}); expected a file, or "
+                "postgresql://user@host/database of a running server; set it with --database or PROVEOUT_DATABASE"
             ) from error
 
     def close(self) -> None:
@@ -93,22 +95,23 @@ class History:
         self.close()
 
     def write(self, entry: JobRun) -> None:
-        """Put a row, or what is new of it. Writing the same twice changes nothing."""
+        """Insert or update the entry's row. Writing the same entry twice changes nothing."""
         row = {**asdict(entry), "home": self.home}
-        row |= {name: at.timestamp() if (at := row[name]) else None for name in ("tick", "began", "ended")}
+        row |= {name: at.timestamp() if (at := row[name]) else None for name in TIMES}
         with self._engine.begin() as connection:
             same = self._table.c.id == entry.id
             if not connection.execute(self._table.update().where(same).values(row)).rowcount:
                 connection.execute(self._table.insert().values(row))
 
     def one(self, id: str) -> JobRun:
+        """The entry with this id, which must exist."""
         (entry,) = self._read(self._table.c.id == id)
         return entry
 
     def open(self, job: str | None = None) -> list[JobRun]:
-        """Jobs that wait or run, oldest first."""
-        asked = self._table.c.state.in_(OPEN)
-        return self._read(asked if job is None else asked & (self._table.c.job == job))[::-1]
+        """Queued and running jobs, oldest first."""
+        unfinished = self._table.c.state.in_(OPEN)
+        return self._read(unfinished if job is None else unfinished & (self._table.c.job == job))[::-1]
 
     def last(self, count: int = 1, job: str | None = None) -> list[JobRun]:
         """The newest jobs, newest first."""
@@ -124,24 +127,24 @@ class History:
 
 def _entry(row: Mapping[Any, Any]) -> JobRun:
     values = {name: row[name] for name in JobRun.__dataclass_fields__}
-    for name in ("tick", "began", "ended"):
+    for name in TIMES:
         values[name] = None if values[name] is None else datetime.fromtimestamp(values[name], UTC)
     return JobRun(**values)
 
 
-def place(database: str | Path) -> str:
-    """The URL as SQLAlchemy takes it: a path means SQLite, `postgresql://` means psycopg. Raises BadInput for others."""
+def sqlalchemy_url(database: str | Path) -> str:
+    """A path means SQLite, `postgresql://` means psycopg. Raises BadInput for anything else."""
     text = str(database)
     if "://" not in text:
         return f"sqlite:///{Path(text).resolve()}"
     kind, _, rest = text.partition("://")
     if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
-        raise BadInput(f"--database {shown(text)}: expected a file, sqlite:///<file> or postgresql://user@host/database")
+        raise BadInput(f"--database {redacted(text)}: expected a file, sqlite:///<file> or postgresql://user@host/database")
     return f"postgresql+psycopg://{rest}" if kind == "postgresql" else text
 
 
-def shown(database: str | Path) -> str:
-    """Without its password."""
+def redacted(database: str | Path) -> str:
+    """The path, or the URL without its password."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -153,45 +156,48 @@ def shown(database: str | Path) -> str:
 
 @dataclass(frozen=True)
 class Planned:
-    """A job as it is scheduled: its cron fields, and since when they are these."""
+    """A scheduled job."""
 
     cron: str
-    since: datetime
+    since: datetime  # when it was first scheduled with these cron fields
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is scheduled in a home. schedule.json holds it."""
+    """What is scheduled in a home, as schedule.json holds it."""
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     zone: str = "UTC"
     database: str = ""  # "" for schedule.db in the home; never with a password
     jobs: Mapping[str, Planned] = field(default_factory=dict)
-    once: bool = False  # somebody else's clock calls `proveout schedule --once`
+    once: bool = False  # an external timer calls `proveout schedule --once`
     pid: int = 0  # of the last scheduler
     began: datetime | None = None
-    stopped: datetime | None = None  # None while it is at work, and for ever when it was killed
+    stopped: datetime | None = None  # None while it is at work, and after it was killed
 
     @classmethod
     def read(cls, home: Path) -> Note | None:
+        """The home's note; None if nothing was scheduled yet. Raises BadInput for a file that is damaged."""
         file = home / "schedule.json"
         if not file.exists():
             return None
         try:
-            said = json.loads(file.read_text(encoding="utf-8"))
-            said["jobs"] = {name: Planned(job["cron"], _moment(job["since"])) for name, job in said["jobs"].items()}
-            return cls(**{**said, "began": _moment(said["began"]), "stopped": _moment(said["stopped"])})
+            note = json.loads(file.read_text(encoding="utf-8"))
+            note["jobs"] = {name: Planned(job["cron"], _moment(job["since"])) for name, job in note["jobs"].items()}
+            return cls(**{**note, "began": _moment(note["began"]), "stopped": _moment(note["stopped"])})
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(
-                f"{file}: not what `proveout schedule` writes ({error}); delete it, and the schedule begins anew; "
-                "what was decided is safe in the journal"
+                f"{file}: not a file that `proveout schedule` wrote ({error}); delete it to start a new schedule; "
+                "all decisions are safe in the journal"
             ) from error
 
     def write(self, home: Path) -> None:
+        """Replace the home's note."""
         write_whole(home / "schedule.json", json.dumps(asdict(self), indent=1, default=datetime.isoformat) + "\n")
 
-    def at_work(self, pid: int, now: datetime, **changed: Any) -> Note:
-        return replace(self, pid=pid, began=now, stopped=None, **changed)
+    def at_work(self, pid: int, now: datetime, **changes: Any) -> Note:
+        """The note of a scheduler that begins now."""
+        return replace(self, pid=pid, began=now, stopped=None, **changes)
 
 
 def _moment(text: str | None) -> Any:
@@ -201,10 +207,9 @@ def _moment(text: str | None) -> Any:
 LOCK = ".schedule.lock"
 
 
-def sole(home: Path, patience: float = 2.0) -> AbstractContextManager[None]:
-    """The one scheduler of a home. Raises Busy, which says who is; `proveout status` takes the lock for an instant, too."""
-    busy = "schedules here already; stop it first, or give this one a home of its own with --home"
-    return alone(home / LOCK, patience, busy)
+def scheduler_lock(home: Path, patience: float = 2.0) -> AbstractContextManager[None]:
+    """Allow one scheduler per home. Waits `patience` seconds, as `proveout status` takes the lock briefly; then raises Busy."""
+    return alone(home / LOCK, patience, "already schedules jobs here; stop it first, or choose another home with --home")
 
 
 def alive(home: Path) -> bool:

@@ -24,7 +24,7 @@ from typing import BinaryIO
 from proveout.documents.files import kind_of
 from proveout.errors import BadInput
 from proveout.files import alone, sync_folder, write_whole
-from proveout.live import SHEET
+from proveout.live import INBOX_CSV
 
 CHUNK = 1 << 20
 LEFT = 86_400.0  # seconds after which nobody is still at work on a file
@@ -73,7 +73,7 @@ def hand_in(kept: Kept, inbox: Path, name: str, day: date | None = None, segment
         if there := next(inbox.glob(f"{kept.case}-*"), None):
             return there
         if day or segment:
-            _note(inbox / SHEET, target.name, day, segment)
+            _note(inbox / INBOX_CSV, target.name, day, segment)
         kept.path.replace(target)
     sync_folder(inbox)
     return target
