@@ -91,10 +91,10 @@ class Mission(_Strict):
         if self.tiers[-1:] != (plugins.PERSON,) or len(set(self.tiers)) != len(self.tiers) or len(self.tiers) < 2:
             expected = f"different tiers from cheap to expensive, the last one `{plugins.PERSON}`"
             yield f"tiers: expected {expected}; found {list(self.tiers)}"
-        for name in set(self.tiers) - {plugins.PERSON, *plugins.known("tiers")}:
-            yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.known('tiers'), plugins.PERSON))}"
-        if self.case not in plugins.known("cases"):
-            yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.known('cases'))}"
+        for name in set(self.tiers) - {plugins.PERSON, *plugins.names("tiers")}:
+            yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.names('tiers'), plugins.PERSON))}"
+        if self.case not in plugins.names("cases"):
+            yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.names('cases'))}"
         for name, settings in self.checks.items():
             try:
                 plugins.find("checks", name)(settings, self.kinds)
@@ -136,9 +136,9 @@ class Mission(_Strict):
         return {**plugins.find("connectors", spec.connector or action).defaults, **spec.arguments}
 
     @property
-    def plugin_names(self) -> list[tuple[plugins.Family, str]]:
+    def plugin_names(self) -> list[tuple[plugins.Group, str]]:
         """Every name that stands for a class, with its family."""
-        named: list[tuple[plugins.Family, str]] = [("cases", self.case)]
+        named: list[tuple[plugins.Group, str]] = [("cases", self.case)]
         named += [("tiers", name) for name in self.tiers if name != plugins.PERSON]
         named += [("checks", name) for name in self.checks]
         return [*named, *(("connectors", spec.connector or name) for name, spec in self.actions.items())]

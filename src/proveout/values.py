@@ -153,10 +153,10 @@ def remembered(kind: Kind, text: str) -> str:
         return text.strip()
 
 
-def says(kind: Kind, text: str, day_first: bool = False) -> bool:
+def has_value(kind: Kind, text: str, day_first: bool = False) -> bool:
     """Whether a label says what would be right: a date that a calendar has, a flag that is yes or no, anything but nothing.
 
-    >>> says("date", "02/235/20"), says("flag", "maybe"), says("name", " "), says("name", "Ada")
+    >>> has_value("date", "02/235/20"), has_value("flag", "maybe"), has_value("name", " "), has_value("name", "Ada")
     (False, False, False, True)
     """
     if kind == "date":

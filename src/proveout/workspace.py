@@ -62,7 +62,7 @@ class Workspace:
         return space
 
     @classmethod
-    def here(cls) -> Workspace:
+    def from_environment(cls) -> Workspace:
         """The one that PROVEOUT_MISSION and PROVEOUT_HOME name, as the server sets them for its pages."""
         home = os.environ.get("PROVEOUT_HOME")
         return cls.find(os.environ.get("PROVEOUT_MISSION", "invoices"), Path(home) if home else None)

@@ -20,7 +20,7 @@ from langchain_core.runnables.config import patch_config, run_in_executor
 
 from proveout import plugins
 from proveout.agent import wording
-from proveout.agent.cascade import Held, held, merge
+from proveout.agent.cascade import FieldState, field_state, merge
 from proveout.cases import CaseKind, kind_of
 from proveout.checks import Rule, Subject
 from proveout.errors import UnreadableDocument
@@ -82,7 +82,7 @@ class Draft:
     similar: tuple[SimilarCase, ...] = ()
     document_class: str = ""
     class_confidence: float = 0.0
-    held: dict[str, Held] = field(default_factory=dict)
+    held: dict[str, FieldState] = field(default_factory=dict)
     descriptors: dict[str, float] = field(default_factory=dict)
     dollars: float = 0.0
     checks: tuple[Check, ...] = ()
@@ -175,7 +175,7 @@ class Agent(Runnable[CaseInput, Decision]):
         Its route stays; whether an action may happen is judged as the person's own.
         """
         draft = Draft(content, decision.case, decision.turn, decision.memory_position, decision.similar, document_class)
-        draft.held = {name: Held(output, automated=False) for name, output in fields.items()}
+        draft.held = {name: FieldState(output, automated=False) for name, output in fields.items()}
         self._check([draft])
         return replace(
             decision,
@@ -262,7 +262,7 @@ class Agent(Runnable[CaseInput, Decision]):
             draft.descriptors |= extraction.descriptors
             draft.dollars += extraction.dollars
             for name, value in extraction.fields.items():
-                draft.held[name] = merge(draft.held.get(name), held(tier, name, value, self.calibrations))
+                draft.held[name] = merge(draft.held.get(name), field_state(tier, name, value, self.calibrations))
 
     def _check(self, drafts: list[Draft]) -> None:
         batch: dict[tuple[Value, ...], str] = {}  # the memory does not hold this batch yet

@@ -13,28 +13,28 @@ from proveout.calibration import Calibration, Calibrations, Pair
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue, Tier
 from proveout.records import Content, Output
-from proveout.values import same, says
+from proveout.values import same, has_value
 
 NOT_CALIBRATED = "nothing calibrated this tier's word"
 
 
 @dataclass(frozen=True)
-class Held:
+class FieldState:
     """What a field holds at one point of the cascade."""
 
     output: Output
     automated: bool
 
 
-def held(tier: str, field: str, value: ScoredValue, calibrations: Calibrations) -> Held:
+def field_state(tier: str, field: str, value: ScoredValue, calibrations: Calibrations) -> FieldState:
     """What a tier says of a field, with what its score is worth."""
     confidence = calibrations.confidence(tier, field, value.score)
     doubts = (NOT_CALIBRATED,) if math.isnan(confidence) else ()
     output = Output(value.text, value.value, confidence, value.place, tier, value.speaks_for, (*doubts, *value.speaks_against))
-    return Held(output, calibrations.automates(tier, field, value.score))
+    return FieldState(output, calibrations.automates(tier, field, value.score))
 
 
-def merge(before: Held | None, new: Held) -> Held:
+def merge(before: FieldState | None, new: FieldState) -> FieldState:
     """What a field holds after one more tier.
 
     The same value again is evidence for it, and it is automated if either tier may answer alone. Of two values, the one that
@@ -52,7 +52,7 @@ def merge(before: Held | None, new: Held) -> Held:
     goes = before if stays is new else new
     rival = f"the {_words(goes.output.tier)} reads {goes.output.text!r}"
     output = replace(stays.output, speaks_against=(rival, *stays.output.speaks_against))
-    return Held(output, stays.automated and not goes.automated)
+    return FieldState(output, stays.automated and not goes.automated)
 
 
 def calibrate(
@@ -75,7 +75,7 @@ def calibrate(
             field: [
                 _pair(extractions[at], field, labels.get(contents[at].id, {}).get(field, ""), mission)
                 for at in reached[field]
-                if at in extractions and says(mission.kinds[field], labels.get(contents[at].id, {}).get(field, ""))
+                if at in extractions and has_value(mission.kinds[field], labels.get(contents[at].id, {}).get(field, ""))
             ]
             for field in mission.fields
         }
@@ -98,7 +98,7 @@ def _automated(calibration: Calibration, extraction: Extraction, field: str) -> 
     return value is not None and calibration.automates(field, value.score)
 
 
-def _rank(held: Held) -> float:
+def _rank(held: FieldState) -> float:
     return held.output.confidence if held.output.calibrated else -1.0
 
 

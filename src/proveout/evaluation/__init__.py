@@ -3,7 +3,7 @@
 Pure functions; `nan` where undefined.
 """
 
-from proveout.evaluation.objectives import Measurement, Objective, Service, at_most, measurements, service
+from proveout.evaluation.objectives import Measurement, Objective, Service, binomial_cdf, measurements, service
 from proveout.evaluation.scores import (
     Counts,
     Labels,
@@ -16,7 +16,7 @@ from proveout.evaluation.scores import (
     f1_by_class,
     interval,
     macro_f1,
-    of_yes,
+    count_yes,
     risk_coverage,
     score,
     verdicts,
@@ -31,7 +31,7 @@ __all__ = [
     "Score",
     "Service",
     "answers",
-    "at_most",
+    "binomial_cdf",
     "automation_rate",
     "calibration_error",
     "commonest",
@@ -39,7 +39,7 @@ __all__ = [
     "interval",
     "macro_f1",
     "measurements",
-    "of_yes",
+    "count_yes",
     "risk_coverage",
     "score",
     "service",

@@ -105,12 +105,12 @@ class Objective:
         >>> Objective("latency p99", "seconds", target=10, measured=12.5, cases=40).bound
         '≤ 10 s'
         """
-        return "" if math.isnan(self.target) else f"{'≥' if self.unit == 'share' else '≤'} {self.shown(self.target)}"
+        return "" if math.isnan(self.target) else f"{'≥' if self.unit == 'share' else '≤'} {self.format(self.target)}"
 
-    def shown(self, amount: float) -> str:
+    def format(self, amount: float) -> str:
         """An amount in the objective's unit.
 
-        >>> Objective("cost per case", "dollars", 0.01, 0.0042, 9).shown(0.0042)
+        >>> Objective("cost per case", "dollars", 0.01, 0.0042, 9).format(0.0042)
         '$0.0042'
         """
         if math.isnan(amount):
@@ -150,7 +150,7 @@ def service(cases: Iterable[Measurement], slo: SLO, fields: Sequence[str], days:
     >>> seen = [Measurement(True, 0.2, 0.0, {"total": n > 0}, date(2026, 9, 1 + n)) for n in range(15)]
     >>> lately, always = service(seen, SLO(precision=0.9, confidence=0.95), ["total"])
     >>> for one in lately.objectives:
-    ...     print(f"{one.name}: {one.shown(one.measured)} of {one.cases}, spent {one.spent:.2f}, burn {one.burn:.2f}")
+    ...     print(f"{one.name}: {one.format(one.measured)} of {one.cases}, spent {one.spent:.2f}, burn {one.burn:.2f}")
     automation rate: 100.0% of 15, spent 0.00, burn 0.00
     precision of total: 93.3% of 15, spent 0.33, burn 0.67
     latency p50: 0.2 s of 15, spent nan, burn nan
@@ -173,10 +173,10 @@ def service(cases: Iterable[Measurement], slo: SLO, fields: Sequence[str], days:
     )
 
 
-def at_most(right: int, of: int, rate: float) -> float:
+def binomial_cdf(right: int, of: int, rate: float) -> float:
     """Probability of at most `right` successes among `of` when each has probability `rate`. Without cases: `nan`.
 
-    >>> round(at_most(95, 100, 0.98), 4), at_most(3, 3, 1.0), at_most(2, 3, 1.0), at_most(0, 0, 0.5)
+    >>> round(binomial_cdf(95, 100, 0.98), 4), binomial_cdf(3, 3, 1.0), binomial_cdf(2, 3, 1.0), binomial_cdf(0, 0, 0.5)
     (0.0508, 1.0, 0.0, nan)
     """
     if not of:
@@ -221,7 +221,7 @@ def _share(name: str, good: Sequence[bool], target: float, gone: float) -> Objec
         budget=1 - target,
         spent=burn * gone,
         burn=burn,
-        chance=at_most(sum(good), len(good), target),
+        chance=binomial_cdf(sum(good), len(good), target),
     )
 
 

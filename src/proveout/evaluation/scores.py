@@ -15,7 +15,7 @@ from functools import reduce
 from typing import Any
 
 from proveout.records import Decision, Kind, Route
-from proveout.values import flag_of, same, says
+from proveout.values import flag_of, same, has_value
 
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
 
@@ -99,20 +99,20 @@ def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first:
     return Score(len(labels), whole, counts)
 
 
-def of_yes(labels: Labels, answers: Labels, kinds: Mapping[str, Kind]) -> dict[str, Counts]:
+def count_yes(labels: Labels, answers: Labels, kinds: Mapping[str, Kind]) -> dict[str, Counts]:
     """For each flag that was labelled, its yes alone: `answered` counts every yes said, `labelled` every yes of a person.
 
     Where yes is rare, answering no to everything is right nearly always and finds nothing. Here that has a recall of 0.
 
     >>> gold = {"a": {"urgent": "yes"}, "b": {"urgent": "no"}, "c": {"urgent": "yes"}}
-    >>> of_yes(gold, {"a": {"urgent": "yes"}, "b": {"urgent": "yes"}}, {"urgent": "flag"})
+    >>> count_yes(gold, {"a": {"urgent": "yes"}, "b": {"urgent": "yes"}}, {"urgent": "flag"})
     {'urgent': Counts(right=1, answered=2, labelled=2)}
     """
     found: dict[str, Counts] = {}
     for document, gold in labels.items():
         given = answers.get(document) or {}
         for name, wanted in gold.items():
-            if kinds.get(name) == "flag" and says("flag", wanted or ""):
+            if kinds.get(name) == "flag" and has_value("flag", wanted or ""):
                 is_yes, said = flag_of(wanted or "") == "yes", flag_of(given.get(name) or "") == "yes"
                 found[name] = found.get(name, Counts()) + Counts(is_yes and said, said, is_yes)
     return found
@@ -130,7 +130,7 @@ def commonest(labels: Sequence[str]) -> tuple[str, float]:
 
 def _count(kind: Kind, gold: object, given: object, day_first: bool) -> Counts:
     wanted, answer = str(gold or "").strip(), str(given or "").strip()
-    if not says(kind, wanted, day_first):
+    if not has_value(kind, wanted, day_first):
         return Counts()
     return Counts(bool(answer) and same(kind, wanted, answer, day_first), bool(answer), 1)
 

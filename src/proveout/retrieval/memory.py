@@ -53,10 +53,10 @@ def without_numbers(text: str) -> str:
     return " ".join(word for word in text.split() if not any(character.isdigit() for character in word))
 
 
-def alikeness(a: str, b: str) -> float:
+def word_overlap(a: str, b: str) -> float:
     """Share of the words of two texts that both have, repeated words counted; 0..1.
 
-    >>> alikeness("pay 5 to A", "pay 5 to B")
+    >>> word_overlap("pay 5 to A", "pay 5 to B")
     0.6
     """
     x, y = Counter(a.casefold().split()), Counter(b.casefold().split())
@@ -197,7 +197,7 @@ class Memory:
             return ""
         for hit in self._index.rank(self._vectors_of([_query(text)])[0], "", 20, allowed, ["vectors"]):
             past = self._records[hit.row]
-            if (share := alikeness(printed, past.text)) >= NEARLY:
+            if (share := word_overlap(printed, past.text)) >= NEARLY:
                 return f"case {past.case[:12]} has nearly the same text ({share:.0%} of the words)"
         return ""
 
