@@ -29,7 +29,7 @@ from proveout.models.text_segments import TextSegments
 from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Place
-from proveout.values import same, has_value, value_of
+from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 2
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))  # how a training document is shown: form known, form new, words new too
