@@ -475,23 +475,23 @@ def _learn_then_test(
 
     steps = _steps(answered)
     carried, passed = 0.0, []
-    for place, budget in _grid([n for _, n, _ in steps], precision, 1 - confidence):
+    for index, budget in _grid([n for _, n, _ in steps], precision, 1 - confidence):
         level = carried + budget
-        _, n, errors = steps[place]
+        _, n, errors = steps[index]
         carried = level if bdtr(errors, n, 1 - precision) <= level * (1 + 1e-12) else 0.0
-        passed += [place] if carried else []
-    above = [place for place, (score, _, _) in enumerate(steps) if score >= least_score]
+        passed += [index] if carried else []
+    above = [index for index, (score, _, _) in enumerate(steps) if score >= least_score]
     if passed and above and above[-1] < passed[-1]:
         _, n, errors = steps[above[-1]]
         if bdtr(errors, n, 1 - precision) <= (1 - confidence) * (1 + 1e-12):
             return _statement(least_score, n, errors, cases, confidence)
-    passed = [place for place in passed if place in above]
+    passed = [index for index in passed if index in above]
     if not passed:
         return None
-    place = passed[-1]
+    index = passed[-1]
     # One float above the next lower score; if every score is in the set, its lowest, as lower ones were never observed.
-    threshold = math.nextafter(steps[place + 1][0], math.inf) if place + 1 < len(steps) else steps[place][0]
-    _, n, errors = steps[place]
+    threshold = math.nextafter(steps[index + 1][0], math.inf) if index + 1 < len(steps) else steps[index][0]
+    _, n, errors = steps[index]
     return _statement(max(threshold, least_score), n, errors, cases, confidence)
 
 
@@ -503,13 +503,13 @@ def _grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[in
     """
     total = sizes[-1] if sizes else 0
     starts = 4 if total >= 3 * fewest_values(precision, 1 - alpha) else 1
-    places = sorted({bisect_left(sizes, size) for size in _sizes_that_allow_one_more(total, precision, alpha / starts)})
-    if not places:
+    indices = sorted({bisect_left(sizes, size) for size in _sizes_that_allow_one_more(total, precision, alpha / starts)})
+    if not indices:
         return []
-    first = sizes[places[0]]
+    first = sizes[indices[0]]
     targets = [first * (total / first) ** (k / max(starts - 1, 1)) for k in range(starts)]
-    entering = [min(places, key=lambda place: abs(sizes[place] - target)) for target in targets]
-    return [(place, alpha * entering.count(place) / starts) for place in places]
+    entering = [min(indices, key=lambda index: abs(sizes[index] - target)) for target in targets]
+    return [(index, alpha * entering.count(index) / starts) for index in indices]
 
 
 @cache

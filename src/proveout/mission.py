@@ -92,9 +92,9 @@ class Mission(_Strict):
     def _class_problems(self) -> Iterator[str]:
         named = {"never_act_on": self.never_act_on}
         named |= {f"actions.{name}.for_classes": spec.for_classes for name, spec in self.actions.items()}
-        for place, classes in named.items():
+        for path, classes in named.items():
             yield from (
-                f"{place}: unknown class `{name}`; {hint(name, self.classes)}" for name in classes if name not in self.classes
+                f"{path}: unknown class `{name}`; {hint(name, self.classes)}" for name in classes if name not in self.classes
             )
 
     def _plugin_problems(self) -> Iterator[str]:
@@ -128,17 +128,17 @@ class Mission(_Strict):
             yield from self._argument_problems(name, connector.takes, connector.may_take)
 
     def _argument_problems(self, action: str, takes: Mapping[str, str], may_take: Mapping[str, str]) -> Iterator[str]:
-        place, arguments, sources = f"actions.{action}.arguments", self.arguments(action), [*self.fields, "class", "case"]
+        path, arguments, sources = f"actions.{action}.arguments", self.arguments(action), [*self.fields, "class", "case"]
         for argument, expected in {**may_take, **takes}.items():
             source = arguments.get(argument)
             if source is None and argument in takes:
                 fields = [name for name, kind in self.kinds.items() if kind == expected] or list(self.fields)
-                yield f"{place}: `{argument}` is missing; name a field, such as {argument}: {fields[0]}"
+                yield f"{path}: `{argument}` is missing; name a field, such as {argument}: {fields[0]}"
             elif source in self.kinds and expected not in ("text", self.kinds[source]):
-                yield f"{place}.{argument}: expected a field of kind {expected}; {source} is of kind {self.kinds[source]}"
+                yield f"{path}.{argument}: expected a field of kind {expected}; {source} is of kind {self.kinds[source]}"
         for argument, source in arguments.items():
             if source not in sources:
-                yield f"{place}.{argument}: unknown field `{source}`; {hint(source, sources)}"
+                yield f"{path}.{argument}: unknown field `{source}`; {hint(source, sources)}"
 
     def arguments(self, action: str) -> dict[str, str]:
         """Argument of an action to its source: as the mission says, else the connector's default."""
@@ -195,15 +195,15 @@ MISSING = {"never_act_on": "list the classes whose cases always go to a person, 
 
 
 def _explain(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
+    path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         *parents, key = fault["loc"]
-        return f"unknown key `{place}`; {hint(str(key), _keys_at(parents))}"
+        return f"unknown key `{path}`; {hint(str(key), _keys_at(parents))}"
     if fault["type"] == "missing":
-        return f"`{place}` is missing; {MISSING.get(place, 'add it')}"
-    if not place:
+        return f"`{path}` is missing; {MISSING.get(path, 'add it')}"
+    if not path:
         return str(fault["msg"].removeprefix("Value error, "))
-    return f"`{place}`: {fault['msg'].lower()}; found {fault['input']!r}"
+    return f"`{path}`: {fault['msg'].lower()}; found {fault['input']!r}"
 
 
 def _keys_at(parents: list[Any]) -> list[str]:

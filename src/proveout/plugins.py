@@ -57,14 +57,14 @@ def find(group: Group, name: str) -> Any:
     kind = _SINGULAR[group]
     if name not in names(group):
         raise BadInput(f"unknown {kind} `{name}`; {hint(name, names(group))}")
-    place = BUILT_IN[group].get(name) or _points(group)[name].value
-    module, _, attribute = place.partition(":")
+    target = BUILT_IN[group].get(name) or _points(group)[name].value
+    module, _, attribute = target.partition(":")
     try:
         plugin = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise BadInput(f"the {kind} `{name}` is {place}, which cannot be imported: {error}") from error
+        raise BadInput(f"the {kind} `{name}` is {target}, which cannot be imported: {error}") from error
     if missing := [member for member in _MEMBERS[group] if not hasattr(plugin, member)]:
-        raise BadInput(f"the {kind} `{name}` is {place}, which has no {', '.join(missing)}; see `{_CONTRACT[group]}`")
+        raise BadInput(f"the {kind} `{name}` is {target}, which has no {', '.join(missing)}; see `{_CONTRACT[group]}`")
     return plugin
 
 

@@ -221,7 +221,8 @@ class Agent(Runnable[CaseInput, Decision]):
         for run, draft in zip(runs, drafts, strict=True):
             if run:
                 fields = {
-                    name: {"value": written(each.value), "confidence": each.confidence} for name, each in draft.fields.items()
+                    name: {"value": written(output.value), "confidence": output.confidence}
+                    for name, output in draft.fields.items()
                 }
                 run.on_chain_end({"route": draft.route.value, "fields": fields})
 
