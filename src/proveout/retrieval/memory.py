@@ -109,9 +109,8 @@ class Memory:
     def require(self, id: str, position: int) -> None:
         """Raises StaleIndex unless the records before the position have this id."""
         if position > self.position:
-            raise StaleIndex(
-                f"{self.folder}: has {self.position} records, expected {position} or more; restore its records.jsonl"
-            )
+            shortfall = f"has {self.position} records, expected at least {position}"
+            raise StaleIndex(f"{self.folder}: {shortfall}; restore its records.jsonl")
         if self.id(position) != id:
             mismatch = f"its first {position} records have id {self.id(position)}, expected {id}"
             raise StaleIndex(f"{self.folder}: {mismatch}; restore the matching records.jsonl")
