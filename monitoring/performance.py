@@ -64,7 +64,7 @@ def the_objectives(found, mo):
         {
             "objective": one.name,
             "target": one.bound,
-            "measured": one.shown(one.measured),
+            "measured": one.format(one.measured),
             "cases": one.cases,
             "budget left": "" if one.left != one.left else f"{one.left:.0%}",
             "burn rate": "" if one.burn != one.burn else f"{one.burn:.2f}",

@@ -32,7 +32,7 @@ def who_answers_where(Worker, Person, Role, Workspace, documents, mo, os):
         _name, _role = os.environ.get("USER", "somebody"), Role.OPERATOR.value
     mo.stop(not (_name and _role), mo.md("Nobody is signed in. Open this page with `proveout review`."))
     person = Person(_name, Role(_role))
-    space = Workspace.here()
+    space = Workspace.from_environment()
     mission = space.mission
     worker = Worker.at(space)
     originals = documents.Originals(space.originals)

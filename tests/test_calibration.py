@@ -71,7 +71,7 @@ def test_fewer_values_than_the_statement_needs_are_not_certifiable_and_say_so() 
     assert (certificate.threshold, certificate.n, certificate.errors) == (None, 52, 0)
     assert certificate.because == (
         "not certifiable: 52 calibrated values, at least 149 are needed even without an error; "
-        "best statement the data allow: 94.4 % of all answers at 95 % confidence"
+        "the most they can certify: 94.4 % of all answers at 95 % confidence"
     )
     best = fitted.best_statement("advertiser")
     assert best is not None and (best.lower, best.coverage) == (0.944, 1.0)

@@ -10,7 +10,7 @@ import pytest
 
 from proveout import mission as missions
 from proveout.agent import Agent
-from proveout.agent.cascade import Held, calibrate, merge
+from proveout.agent.cascade import FieldState, calibrate, merge
 from proveout.calibration import Calibration, Calibrations
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue
@@ -31,8 +31,8 @@ ONE_FIELD = Mission.model_validate(
 )
 
 
-def held(value: str, confidence: float, automated: bool, tier: str) -> Held:
-    return Held(Output(value, value, confidence, tier=tier), automated)
+def held(value: str, confidence: float, automated: bool, tier: str) -> FieldState:
+    return FieldState(Output(value, value, confidence, tier=tier), automated)
 
 
 @pytest.mark.parametrize(

@@ -482,7 +482,8 @@ def test_a_package_brings_a_connector_by_an_entry_point(tmp_path: Path) -> None:
     assert "unknown setting `queu`; did you mean `queue`?" in run(settings={"queu": "worker"}).stderr
     assert "the connector `ticket` cannot take back what it did" in run(undone_by="close_ticket").stderr
     assert (
-        "subject: expected a field of kind name; gross_amount is a amount" in run(arguments={"subject": "gross_amount"}).stderr
+        "subject: expected a field of kind name; gross_amount is of kind amount"
+        in run(arguments={"subject": "gross_amount"}).stderr
     )
 
 

@@ -267,7 +267,7 @@ def test_the_chance_of_a_miss_is_scipys() -> None:
     from scipy.stats import binom
 
     for right, of, rate in ((95, 100, 0.98), (0, 7, 0.65), (6_400, 10_000, 0.65), (9_000, 10_000, 0.98), (30, 30, 0.5)):
-        assert evaluation.at_most(right, of, rate) == pytest.approx(binom.cdf(right, of, rate), rel=1e-9, abs=1e-300)
+        assert evaluation.binomial_cdf(right, of, rate) == pytest.approx(binom.cdf(right, of, rate), rel=1e-9, abs=1e-300)
 
 
 def test_objectives_without_cases_are_undefined() -> None:

@@ -218,7 +218,7 @@ def test_settings_that_could_harm_are_refused_with_the_mission(tmp_path: Path, s
 def test_two_actions_are_not_undone_under_one_name(tmp_path: Path) -> None:
     one = {"connector": "http", "settings": {"url": URL, "undo": {"url": f"{URL}/{{key}}"}}, "undone_by": "cancel"}
     (tmp_path / "mission.yaml").write_text(yaml.safe_dump({**DESIGN, "actions": {"order": one, "book": one}}))
-    with pytest.raises(BadMission, match=r"actions\.order\.undone_by: `cancel` names two actions"):
+    with pytest.raises(BadMission, match=r"actions\.order\.undone_by: the name `cancel` is used more than once"):
         mission.load(tmp_path / "mission.yaml")
 
 

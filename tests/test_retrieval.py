@@ -151,7 +151,7 @@ def test_many_vectors_are_searched_by_their_signs_and_ordered_by_their_cosines(e
     vectors = on_grid(_unit(rng.normal(size=(60, 384))[rng.integers(60, size=count)] + rng.normal(size=(count, 384))))
     questions = on_grid(_unit(vectors[::300] + 0.02 * rng.normal(size=(len(vectors[::300]), 384))))
     index = Index(encoder)
-    index.fill([IndexedText("", "", str(row), {}) for row in range(count)], known=vectors)
+    index.fill([IndexedText("", "", str(row), {}) for row in range(count)], saved=vectors)
     found = 0
     for question in questions:
         hits = index.rank(question, "", 10, np.ones(count, dtype=bool), ["vectors"])
@@ -317,7 +317,7 @@ def test_a_memory_of_other_records_is_refused(plain: Memory):
     plain.require(plain.id(3), 3)
     with pytest.raises(StaleIndex, match="first 3 records have id"):
         plain.require("0" * 16, 3)
-    with pytest.raises(StaleIndex, match="99 are needed"):
+    with pytest.raises(StaleIndex, match="expected at least 99"):
         plain.require(plain.id(), 99)
     with pytest.raises(StaleIndex, match="position 99"):
         plain.search("x", position=99)

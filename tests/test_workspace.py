@@ -72,7 +72,7 @@ def test_the_first_command_that_writes_makes_it_the_missions_own(root, tmp_path,
     assert owner(home) == "bills"
     said = command(root, *words, PROVEOUT_HOME=str(home))
     assert said.returncode == 1
-    assert "workspace of mission `bills`, not of `invoices`; unset PROVEOUT_HOME, or name another" in said.stderr
+    assert "workspace of mission `bills`, not of `invoices`; unset PROVEOUT_HOME, or choose another home" in said.stderr
 
 
 def test_a_command_that_only_looks_claims_nothing(root, tmp_path) -> None:

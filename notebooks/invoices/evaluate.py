@@ -90,7 +90,7 @@ def the_metrics(dataset, decisions, evaluation, context, json, mission, predicti
     }
     for _split in splits:
         _given = evaluation.answers(predictions)
-        if _yes := evaluation.of_yes(dataset.labels(_split), _given, mission.kinds):
+        if _yes := evaluation.yes_only(dataset.labels(_split), _given, mission.kinds):
             metrics[_split]["yes"] = {name: counts.as_plain() for name, counts in _yes.items()}
 
     def _headline(split):

@@ -1,8 +1,8 @@
-"""Kinds of case: what a unit of live work is, where the core does not need to know. One protocol: `CaseKind`.
+"""Kinds of case, such as documents or conversations. Protocol: `CaseKind`.
 
-A mission names its kind (`case: document`). The rest of Proveout sees a case through this protocol alone: what is read of it,
-which numbers monitoring compares, and how it is shown to a person. Tiers of a mission expect content of its kind.
-To add one: a class with these methods, and its name in the table of `plugins`.
+A mission names its kind (`case: document`). The rest of Proveout sees a case only through this protocol: how it is read,
+which numbers monitoring compares, and how it is displayed. The tiers of a mission expect content of its kind.
+To add one, write a class with these methods and list it in `plugins`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,24 @@ from proveout.records import Content, Decision
 
 
 class CaseKind(Protocol):
+    """What Proveout needs to know of a kind of case."""
+
     descriptors: ClassVar[Mapping[str, type[int] | type[float]]]  # numbers of the input that monitoring compares
 
     def identify(self, path: Path) -> tuple[str, int]:
-        """The case and the turn that a file of the inbox holds: 64 hexadecimal digits, and from 0."""
+        """The case (64 hexadecimal digits) and the turn (from 0) that a file of the inbox holds."""
 
     def read(self, paths: Sequence[Path], cache: Path | None = None) -> list[Content | UnreadableDocument]:
-        """What each file says, in their order. One that cannot be read says why and never stops the others."""
+        """The content of each file, in order; UnreadableDocument with the reason for one that cannot be read."""
 
     def describe(self, content: Content) -> dict[str, float]:
-        """The descriptors of one case, as far as its content tells them; tiers may add others."""
+        """The descriptors that follow from the content alone; tiers may add others."""
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
-        """The case as a person sees it, with what was found marked in it: HTML that needs nothing from elsewhere."""
+        """The case for a person, with the decision's values marked: self-contained HTML."""
 
 
 def kind_of(mission: Mission) -> CaseKind:
+    """The mission's kind of case. Raises BadInput for an unknown one."""
     kind: CaseKind = plugins.find("cases", mission.case)()
     return kind

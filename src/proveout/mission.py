@@ -1,8 +1,8 @@
-"""A mission: what comes in, which fields go out, who may do what, and what was promised. One door: `load`.
+"""A mission: what comes in, which fields go out, which actions are allowed, and the SLOs. Entry point: `load`.
 
-Covered: unknown keys, tiers, checks, connectors and settings (the nearest known one is named), values out of range, a field of
-an unknown kind, a check or an argument of another.
-Not covered: the policy and the prompts beside it. `policy` and `prompts` read those.
+Covered: unknown keys, tiers, checks, connectors and settings (the error suggests the nearest one), values out of range,
+unknown kinds of field, checks and arguments that name a field of the wrong kind.
+Not covered: the policy and the prompts beside it; `policy` and `prompts` read those.
 """
 
 from collections import Counter
@@ -23,34 +23,44 @@ class _Strict(BaseModel):
 
 
 class FieldSpec(_Strict):
+    """A field of the mission, under `fields`."""
+
     kind: Kind
     required: bool = True  # a case acts only if every required field is automated
-    deductions: tuple[float, ...] = ()  # shares of this amount that are printed as taken off beside it, such as a commission
+    deductions: tuple[float, ...] = ()  # shares of this amount printed beside it as deductions, such as a commission
 
 
 class SLO(_Strict):
-    precision: float = Field(gt=0.5, lt=1)  # among automated fields, each field by itself
-    confidence: float = Field(gt=0.5, lt=1)  # of that statement
-    lowest_confidence: float = Field(default=0.8, ge=0, lt=1)  # that one automated value may have; a good average hides none
+    """What the mission promises, under `slo`."""
+
+    precision: float = Field(gt=0.5, lt=1)  # of the automated values, for each field separately
+    confidence: float = Field(gt=0.5, lt=1)  # in that precision
+    lowest_confidence: float = Field(default=0.8, ge=0, lt=1)  # of any automated value, so that a good average hides none
     automation_rate: float = Field(default=0.65, ge=0, le=1)
     latency_p99_seconds: float = Field(default=10, gt=0)
     cost_per_case: float = Field(default=0.01, ge=0)  # dollars
 
 
 class ActionSpec(_Strict):
-    connector: str = ""  # what performs it; "" the connector of the action's own name
+    """An action that the agent may propose, under `actions`."""
+
+    connector: str = ""  # that performs it; "": the connector with the action's own name
     settings: dict[str, Any] = Field(default_factory=dict)  # of that connector
     arguments: dict[str, str] = Field(default_factory=dict)  # argument to a field of the mission, or `class` or `case`
-    for_classes: tuple[str, ...] = ()  # classes for which it is proposed; empty: every class that is acted on
-    undone_by: str | None = None  # the name under which policy and journal know the action that takes it back
+    for_classes: tuple[str, ...] = ()  # classes for which it is proposed; empty: every class outside `never_act_on`
+    undone_by: str | None = None  # name of the compensating action in policy and journal
 
 
 class Budget(_Strict):
+    """Limits of one run, under `budget`."""
+
     effects_per_run: int = Field(default=10_000, ge=0)
     amount_per_run: int = Field(default=1_000_000, ge=0)  # dollars
 
 
 class Mission(_Strict):
+    """The content of a `mission.yaml`."""
+
     mission: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     purpose: str
     case: str = "document"  # the kind of case
@@ -60,20 +70,20 @@ class Mission(_Strict):
     slo: SLO
     tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
     actions: dict[str, ActionSpec] = Field(default_factory=dict)
-    checks: dict[str, Any] = Field(default_factory=dict)  # what has to hold before a case may act: check to its settings
+    checks: dict[str, Any] = Field(default_factory=dict)  # that must hold before the agent acts: check to its settings
     budget: Budget = Budget()
     segment: str = "segment"
-    largest_document: int = Field(default=20_000_000, gt=0)  # bytes that the server takes; 100 scanned pages have 15 MB
+    largest_document: int = Field(default=20_000_000, gt=0)  # bytes that the server accepts; 100 scanned pages have 15 MB
 
     @model_validator(mode="after")
     def _something_is_required(self) -> "Mission":
         if not any(spec.required for spec in self.fields.values()):
-            raise ValueError("no field is required, so a case would be acted on without any evidence; require one at least")
+            raise ValueError("no field is required, so cases would be acted on without any evidence; require at least one")
         return self
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Mission":
-        """Every problem of a name at once."""
+        """Reports all unknown or wrong names at once."""
         problems = [*self._class_problems(), *self._plugin_problems(), *self._action_problems()]
         if problems:
             raise ValueError("; ".join(problems))
@@ -82,19 +92,19 @@ class Mission(_Strict):
     def _class_problems(self) -> Iterator[str]:
         named = {"never_act_on": self.never_act_on}
         named |= {f"actions.{name}.for_classes": spec.for_classes for name, spec in self.actions.items()}
-        for place, classes in named.items():
+        for path, classes in named.items():
             yield from (
-                f"{place}: unknown class `{name}`; {hint(name, self.classes)}" for name in classes if name not in self.classes
+                f"{path}: unknown class `{name}`; {hint(name, self.classes)}" for name in classes if name not in self.classes
             )
 
     def _plugin_problems(self) -> Iterator[str]:
         if self.tiers[-1:] != (plugins.PERSON,) or len(set(self.tiers)) != len(self.tiers) or len(self.tiers) < 2:
-            expected = f"different tiers from cheap to expensive, the last one `{plugins.PERSON}`"
+            expected = f"two or more distinct tiers from cheap to expensive, the last one `{plugins.PERSON}`"
             yield f"tiers: expected {expected}; found {list(self.tiers)}"
-        for name in set(self.tiers) - {plugins.PERSON, *plugins.known("tiers")}:
-            yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.known('tiers'), plugins.PERSON))}"
-        if self.case not in plugins.known("cases"):
-            yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.known('cases'))}"
+        for name in set(self.tiers) - {plugins.PERSON, *plugins.names("tiers")}:
+            yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.names('tiers'), plugins.PERSON))}"
+        if self.case not in plugins.names("cases"):
+            yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.names('cases'))}"
         for name, settings in self.checks.items():
             try:
                 plugins.find("checks", name)(settings, self.kinds)
@@ -105,7 +115,7 @@ class Mission(_Strict):
         names = Counter([*self.actions, *(spec.undone_by for spec in self.actions.values() if spec.undone_by)])
         for name, spec in self.actions.items():
             if spec.undone_by and names[spec.undone_by] > 1:
-                yield f"actions.{name}.undone_by: `{spec.undone_by}` names two actions; expected a name of its own"
+                yield f"actions.{name}.undone_by: the name `{spec.undone_by}` is used more than once; choose a unique one"
             try:
                 connector = plugins.find("connectors", spec.connector or name)
             except BadInput as error:
@@ -118,30 +128,32 @@ class Mission(_Strict):
             yield from self._argument_problems(name, connector.takes, connector.may_take)
 
     def _argument_problems(self, action: str, takes: Mapping[str, str], may_take: Mapping[str, str]) -> Iterator[str]:
-        place, arguments, known = f"actions.{action}.arguments", self.arguments(action), [*self.fields, "class", "case"]
-        for argument, wanted in {**may_take, **takes}.items():
+        path, arguments, sources = f"actions.{action}.arguments", self.arguments(action), [*self.fields, "class", "case"]
+        for argument, expected in {**may_take, **takes}.items():
             source = arguments.get(argument)
             if source is None and argument in takes:
-                fields = [name for name, kind in self.kinds.items() if kind == wanted] or list(self.fields)
-                yield f"{place}: `{argument}` is missing; name a field, as {argument}: {fields[0]}"
-            elif source in self.kinds and wanted not in ("text", self.kinds[source]):
-                yield f"{place}.{argument}: expected a field of kind {wanted}; {source} is a {self.kinds[source]}"
+                fields = [name for name, kind in self.kinds.items() if kind == expected] or list(self.fields)
+                yield f"{path}: `{argument}` is missing; name a field, such as {argument}: {fields[0]}"
+            elif source in self.kinds and expected not in ("text", self.kinds[source]):
+                yield f"{path}.{argument}: expected a field of kind {expected}; {source} is of kind {self.kinds[source]}"
         for argument, source in arguments.items():
-            if source not in known:
-                yield f"{place}.{argument}: unknown field `{source}`; {hint(source, known)}"
+            if source not in sources:
+                yield f"{path}.{argument}: unknown field `{source}`; {hint(source, sources)}"
 
     def arguments(self, action: str) -> dict[str, str]:
-        """Where an action's arguments come from; what the mission leaves out, as the connector has it by default."""
+        """Argument of an action to its source: as the mission says, else the connector's default."""
         spec = self.actions[action]
         return {**plugins.find("connectors", spec.connector or action).defaults, **spec.arguments}
 
     @property
-    def plugin_names(self) -> list[tuple[plugins.Family, str]]:
-        """Every name that stands for a class, with its family."""
-        named: list[tuple[plugins.Family, str]] = [("cases", self.case)]
-        named += [("tiers", name) for name in self.tiers if name != plugins.PERSON]
-        named += [("checks", name) for name in self.checks]
-        return [*named, *(("connectors", spec.connector or name) for name, spec in self.actions.items())]
+    def plugin_names(self) -> list[tuple[plugins.Group, str]]:
+        """Every plugin that the mission names, with its group."""
+        return [
+            ("cases", self.case),
+            *(("tiers", name) for name in self.tiers if name != plugins.PERSON),
+            *(("checks", name) for name in self.checks),
+            *(("connectors", spec.connector or name) for name, spec in self.actions.items()),
+        ]
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -150,30 +162,27 @@ class Mission(_Strict):
 
     @property
     def required(self) -> frozenset[str]:
-        """The fields that have to be automated before a case is acted on."""
+        """The fields that must be automated before a case is acted on."""
         return frozenset(name for name, spec in self.fields.items() if spec.required)
 
     @property
     def date_ranges(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of fields, the first and the last day of something."""
+        """Pairs of date fields: the first and the last day of a period."""
         return tuple((first, last) for first, last in self.checks.get("date_order", ()))
 
 
 def load(path: Path | str) -> Mission:
-    """Read a `mission.yaml`.
-
-    Raises BadMission with the file, the key, and what would have been accepted.
-    """
+    """Read a `mission.yaml`. Raises BadMission with the file, the key and what is expected there."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        expected = "a mission lives in pipelines/<name>/mission.yaml"
+        expected = "expected a file such as pipelines/<name>/mission.yaml"
         raise BadMission(f"{path}: cannot be read ({error.strerror}); {expected}") from error
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadMission(f"{path}: not YAML: {error}") from error
+        raise BadMission(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise BadMission(f"{path}: expected keys and values such as `mission: invoices`, found {type(raw).__name__}")
     try:
@@ -182,19 +191,19 @@ def load(path: Path | str) -> Mission:
         raise BadMission("\n".join(f"{path}: {_explain(fault)}" for fault in error.errors())) from error
 
 
-MISSING = {"never_act_on": "name the classes whose cases always go to a person, as [other], or [] where there is none"}
+MISSING = {"never_act_on": "list the classes whose cases always go to a person, such as [other], or [] for none"}
 
 
 def _explain(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
+    path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         *parents, key = fault["loc"]
-        return f"unknown key `{place}`; {hint(str(key), _keys_at(parents))}"
+        return f"unknown key `{path}`; {hint(str(key), _keys_at(parents))}"
     if fault["type"] == "missing":
-        return f"`{place}` is missing; {MISSING.get(place, 'add it')}"
-    if not place:
+        return f"`{path}` is missing; {MISSING.get(path, 'add it')}"
+    if not path:
         return str(fault["msg"].removeprefix("Value error, "))
-    return f"`{place}`: {fault['msg'].lower()}; found {fault['input']!r}"
+    return f"`{path}`: {fault['msg'].lower()}; found {fault['input']!r}"
 
 
 def _keys_at(parents: list[Any]) -> list[str]:
@@ -203,7 +212,7 @@ def _keys_at(parents: list[Any]) -> list[str]:
 
 
 def _faults(model: type[BaseModel], settings: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a connector's settings."""
+    """Problems of a connector's settings."""
     try:
         model.model_validate(settings)
     except ValidationError as error:
@@ -213,7 +222,7 @@ def _faults(model: type[BaseModel], settings: Mapping[str, Any]) -> Iterator[str
                 yield f"unknown setting `{name}`; {hint(name, model.model_fields)}"
             elif fault["type"] == "missing":
                 yield f"`{name}` is missing"
-            elif fault["type"] == "value_error":  # says itself what it found, and keeps a secret to itself
+            elif fault["type"] == "value_error":  # its message must not repeat the input, which may be a secret
                 yield f"`{name}`: {fault['ctx']['error']}" if name else str(fault["ctx"]["error"])
             else:
                 yield f"`{name}`: {fault['msg'].lower()}; found {fault['input']!r}"

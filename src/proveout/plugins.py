@@ -1,14 +1,14 @@
-"""What a mission may name: kinds of case, tiers, checks, connectors and alert channels. One door: `find`.
+"""What a mission may name: kinds of case, tiers, checks, connectors and alert channels. Entry point: `find`.
 
-Each is a name and a class. The built-in ones stand in the table below; a package brings its own by an entry point of the
-group `proveout.<family>`, and a mission then names it like any other:
+Each is a name and a class. The table below lists the built-in ones; a package adds its own by an entry point of the
+group `proveout.<group>`, and a mission then names it like any other:
 
     [project.entry-points."proveout.connectors"]
     ticket = "acme_proveout:Ticket"
 
-Covered: an unknown name (the nearest known one is named); a class that cannot be imported, or lacks a member of its contract.
-Not covered: whether it keeps the contract. `cases.CaseKind`, `models.tiers.Tier`, `checks.Rule`, `connectors.Connector` and
-`monitoring.channels.Channel` say what is expected.
+Covered: an unknown name (the error suggests the nearest one); a class that cannot be imported or lacks a member.
+Not covered: whether the class behaves as its contract requires. The contracts are `cases.CaseKind`, `models.tiers.Tier`,
+`checks.Rule`, `connectors.Connector` and `monitoring.channels.Channel`.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 from proveout.errors import BadInput, hint
 
-Family = Literal["cases", "tiers", "checks", "connectors", "channels"]
-PERSON = "person"  # the tier that ends every cascade; people are asked, not called
+Group = Literal["cases", "tiers", "checks", "connectors", "channels"]
+PERSON = "person"  # the last tier of every cascade; it has no class
 
-BUILT_IN: dict[Family, dict[str, str]] = {
+BUILT_IN: dict[Group, dict[str, str]] = {
     "cases": {
         "document": "proveout.documents.case:DocumentCase",
     },
@@ -47,60 +47,55 @@ BUILT_IN: dict[Family, dict[str, str]] = {
 }
 
 
-def known(family: Family) -> tuple[str, ...]:
-    """Every name of a family, the built-in ones first."""
-    return (*BUILT_IN[family], *_brought(family))
+def names(group: Group) -> tuple[str, ...]:
+    """Every name of a group, the built-in ones first."""
+    return (*BUILT_IN[group], *_points(group))
 
 
-def find(family: Family, name: str) -> Any:
-    """The class behind a name. Raises BadInput for an unknown name, and for a class that cannot be imported."""
-    if name not in known(family):
-        raise BadInput(f"unknown {_SINGULAR[family]} `{name}`; {hint(name, known(family))}")
-    place = BUILT_IN[family].get(name) or _brought(family)[name]
-    module, _, attribute = place.partition(":")
+def find(group: Group, name: str) -> Any:
+    """The class of a name. Raises BadInput for an unknown name, and for a class that cannot be imported or lacks a member."""
+    kind = _SINGULAR[group]
+    if name not in names(group):
+        raise BadInput(f"unknown {kind} `{name}`; {hint(name, names(group))}")
+    target = BUILT_IN[group].get(name) or _points(group)[name].value
+    module, _, attribute = target.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        plugin = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise BadInput(f"the {_SINGULAR[family]} `{name}` is {place}, which cannot be imported: {error}") from error
-    if missing := [member for member in _MEMBERS[family] if not hasattr(found, member)]:
-        raise BadInput(
-            f"the {_SINGULAR[family]} `{name}` is {place}, which has no {', '.join(missing)}; see `{_CONTRACT[family]}`"
-        )
-    return found
+        raise BadInput(f"the {kind} `{name}` is {target}, which cannot be imported: {error}") from error
+    if missing := [member for member in _MEMBERS[group] if not hasattr(plugin, member)]:
+        raise BadInput(f"the {kind} `{name}` is {target}, which has no {', '.join(missing)}; see `{_CONTRACT[group]}`")
+    return plugin
 
 
-def distributions(names: Iterable[tuple[Family, str]]) -> set[str]:
-    """The installed distributions that bring these names; Proveout itself is left out."""
-    points = {(family, name): _points(family).get(name) for family, name in names}
-    return {point.dist.name for point in points.values() if point and point.dist}
-
-
-def _brought(family: Family) -> dict[str, str]:
-    return {name: point.value for name, point in _points(family).items()}
+def distributions(names: Iterable[tuple[Group, str]]) -> set[str]:
+    """The installed distributions that provide these names, without Proveout itself."""
+    points = [_points(group).get(name) for group, name in names]
+    return {point.dist.name for point in points if point and point.dist}
 
 
 @cache
-def _points(family: Family) -> dict[str, EntryPoint]:
-    """What installed packages bring. A built-in name is never replaced."""
-    found = entry_points(group=f"proveout.{family}")
-    return {point.name: point for point in found if point.name not in BUILT_IN[family]}
+def _points(group: Group) -> dict[str, EntryPoint]:
+    """The entry points of installed packages. A built-in name is never replaced."""
+    points = entry_points(group=f"proveout.{group}")
+    return {point.name: point for point in points if point.name not in BUILT_IN[group]}
 
 
-_SINGULAR: dict[Family, str] = {
+_SINGULAR: dict[Group, str] = {
     "cases": "kind of case",
     "tiers": "tier",
     "checks": "check",
     "connectors": "connector",
     "channels": "alert channel",
 }
-_CONTRACT: dict[Family, str] = {
+_CONTRACT: dict[Group, str] = {
     "cases": "proveout.cases.CaseKind",
     "tiers": "proveout.models.tiers.Tier",
     "checks": "proveout.checks.Rule",
     "connectors": "proveout.connectors.Connector",
     "channels": "proveout.monitoring.channels.Channel",
 }
-_MEMBERS: dict[Family, tuple[str, ...]] = {
+_MEMBERS: dict[Group, tuple[str, ...]] = {
     "cases": ("descriptors", "identify", "read", "describe", "show"),
     "tiers": ("load", "extract"),
     "checks": (),  # every class can be called

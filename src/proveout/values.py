@@ -1,7 +1,7 @@
 """Printed values: what they mean, and when two of them are the same.
 
-Doors: `value_of` reads a text into a date, an amount or a plain string, `same` compares two texts by kind, and `says`
-tells whether a label can be compared with at all.
+Entry points: `value_of` parses a text into a date, an amount or a plain string, `same` compares two texts by kind, and
+`has_value` decides whether a label can be compared at all.
 The comparison follows the match functions of VRDU (arXiv:2211.15421): same day, same cents, same letters and digits,
 and for names a similarity of at least 0.9 without brackets and company forms. A flag is yes or no, however it is written.
 Covered: ISO, American and worded dates; `1.880,00`; `($76.50)`, which is negative as a value and the same as 76.50.
@@ -32,15 +32,15 @@ _COMPANY_FORM = re.compile(r"\b(inc|llc|ltd|corp|co|committee|sdn bhd)\b\.?", re
 
 
 def day_of(text: str, day_first: bool = False) -> date | None:
-    """The first calendar day in a text, or None. Where month and day cannot be what they seem, they change places.
+    """The first calendar day in a text, or None. Month and day are swapped where only that gives a date.
 
     >>> day_of("Flight: 1/27/20 - 2/04/20"), day_of("2020-02-04"), day_of("Mar 3, '20"), day_of("27/01/2020")
     (datetime.date(2020, 1, 27), datetime.date(2020, 2, 4), datetime.date(2020, 3, 3), datetime.date(2020, 1, 27))
     >>> day_of("02/235/20") is None
     True
     """
-    if found := _ISO.search(text):
-        return _calendar(*(int(part) for part in found.groups()))
+    if match := _ISO.search(text):
+        return _calendar(*(int(part) for part in match.groups()))
     numbers = _day_month_year(text, day_first)
     if numbers is None:
         return None
@@ -50,15 +50,13 @@ def day_of(text: str, day_first: bool = False) -> date | None:
 
 
 def _day_month_year(text: str, day_first: bool) -> tuple[int, int, int] | None:
-    if found := _NUMERIC.search(text):
-        first, second, year = (int(part) for part in found.groups())
+    if match := _NUMERIC.search(text):
+        first, second, year = (int(part) for part in match.groups())
         return (first, second, year) if day_first else (second, first, year)
-    found = _MONTH_FIRST.search(text)
-    if found and found[1].lower() in _MONTHS:
-        return int(found[2]), _MONTHS[found[1].lower()], int(found[3])
-    found = _DAY_FIRST.search(text)
-    if found and found[2].lower() in _MONTHS:
-        return int(found[1]), _MONTHS[found[2].lower()], int(found[3])
+    for pattern, month, day in ((_MONTH_FIRST, 1, 2), (_DAY_FIRST, 2, 1)):
+        match = pattern.search(text)
+        if match and match[month].lower() in _MONTHS:
+            return int(match[day]), _MONTHS[match[month].lower()], int(match[3])
     return None
 
 
@@ -70,22 +68,22 @@ def _calendar(year: int, month: int, day: int) -> date | None:
 
 
 def cents_of(text: str) -> int | None:
-    """The first amount in a text in cents, without its sign, or None.
+    """The first amount in a text, in cents and without its sign, or None.
 
     >>> cents_of("$1,880.00"), cents_of("1.880,00"), cents_of("($76.5)"), cents_of("free")
     (188000, 188000, 7650, None)
     """
-    found = _DIGITS.search(text)
-    if not found:
+    match = _DIGITS.search(text)
+    if not match:
         return None
-    digits = re.sub(r"\s", "", found[0]).rstrip(".,")
+    digits = re.sub(r"\s", "", match[0]).rstrip(".,")
     cents = _CENTS.search(digits)
     whole = re.sub(r"\D", "", digits[: cents.start()] if cents else digits) or "0"
     return int(whole) * 100 + int(cents[1].ljust(2, "0") if cents else 0)
 
 
 def plain(text: str) -> str:
-    """Letters a to z and digits alone, in lower case.
+    """Only the letters a to z and digits, in lower case.
 
     >>> plain("PQ-152 3915/a")
     'pq1523915a'
@@ -94,7 +92,7 @@ def plain(text: str) -> str:
 
 
 def plain_name(text: str) -> str:
-    """A name without brackets and company form, as names are compared; of a name that is nothing else, all of it.
+    """A name as it is compared: without brackets and company form, unless nothing else is left.
 
     >>> plain_name("Mike Bloomberg 2020, Inc. (33528)"), plain_name("(A)")
     ('mikebloomberg2020', 'a')
@@ -103,7 +101,7 @@ def plain_name(text: str) -> str:
 
 
 def flag_of(text: str) -> str | None:
-    """yes or no, however a person writes it; None for anything else.
+    """`yes` or `no` in any of the usual spellings; None for anything else.
 
     >>> flag_of(" TRUE"), flag_of("0"), flag_of("maybe")
     ('yes', 'no', None)
@@ -142,7 +140,7 @@ def same(kind: Kind, a: str, b: str, day_first: bool = False) -> bool:
 
 
 def remembered(kind: Kind, text: str) -> str:
-    """A label as the memory keeps and compares values; text that is none of its kind stays as a person wrote it.
+    """A label as the memory stores it: normalised by kind; text that cannot be parsed stays as written.
 
     >>> remembered("amount", "$1,500"), remembered("date", "3/2/20"), remembered("date", "02/235/20")
     ('1500.00', '2020-03-02', '02/235/20')
@@ -153,10 +151,10 @@ def remembered(kind: Kind, text: str) -> str:
         return text.strip()
 
 
-def says(kind: Kind, text: str, day_first: bool = False) -> bool:
-    """Whether a label says what would be right: a date that a calendar has, a flag that is yes or no, anything but nothing.
+def has_value(kind: Kind, text: str, day_first: bool = False) -> bool:
+    """Whether a label can be compared: a date in the calendar, a flag that is yes or no, any text that is not empty.
 
-    >>> says("date", "02/235/20"), says("flag", "maybe"), says("name", " "), says("name", "Ada")
+    >>> has_value("date", "02/235/20"), has_value("flag", "maybe"), has_value("name", " "), has_value("name", "Ada")
     (False, False, False, True)
     """
     if kind == "date":
@@ -165,9 +163,9 @@ def says(kind: Kind, text: str, day_first: bool = False) -> bool:
 
 
 def value_of(kind: Kind, text: str) -> Value:
-    """What a printed text means: a date, a Decimal, `yes` or `no`, or the text with its spaces put right.
+    """The value of a printed text: a date, a Decimal, `yes` or `no`, or the text with its spaces normalised.
 
-    Raises ValueError where a date, an amount or a flag cannot be read in it.
+    Raises ValueError if it contains no date, amount or flag.
 
     >>> value_of("amount", "($1,076.50)"), value_of("name", "  One   Nation ")
     (Decimal('-1076.50'), 'One Nation')
@@ -188,7 +186,7 @@ def value_of(kind: Kind, text: str) -> Value:
 
 
 def written(value: Value) -> str:
-    """A value as text that compares: amounts with two decimals, days as ISO 8601.
+    """A value as text in a canonical form: amounts with two decimals, days as ISO 8601.
 
     >>> written(Decimal("1500")), written(date(2020, 3, 2)), written(" PQ 17 ")
     ('1500.00', '2020-03-02', 'PQ 17')

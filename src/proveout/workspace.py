@@ -1,16 +1,15 @@
-"""Where a mission's things live: its design in the project, its products and its live state in one folder of work.
+"""Where a mission keeps its files: the design in the project, products and live state in one home folder.
 
 pipelines/<mission>/   mission.yaml  policy.cedar  prompts/  pipeline.*.yaml      (kept in git)
-work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/  effects/  reports/   (made by commands)
+work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/  effects/  reports/   (written by commands)
 
 A home belongs to one mission: the first command that writes there notes it in `workspace.json`, and `find` refuses any other.
-Covered: a home without that note, by the releases in it.
-Not covered: a home without a note and without a release; whoever builds there first has it.
+Covered: a home without that note belongs to the mission of its oldest release.
+Not covered: a home without note or release; the first mission that writes there gets it.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from proveout.errors import BadInput
+from proveout.errors import BadInput, hint
 from proveout.files import write_whole
 from proveout.mission import Mission, load
 
@@ -32,43 +31,42 @@ def project_root(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "pipelines").is_dir():
             return folder
-    raise BadInput(f"{start}: not inside a Proveout project (no folder `pipelines/` here or above); go to one with `cd`")
+    raise BadInput(f"{start}: not inside a Proveout project (no folder `pipelines/` here or above); `cd` into one")
 
 
 @dataclass(frozen=True)
 class Workspace:
     root: Path  # the project
     name: str  # the mission
-    home: Path  # what commands make
+    home: Path  # what commands write
 
     @classmethod
     def find(cls, name: str = "invoices", home: Path | None = None, start: Path | None = None) -> Workspace:
+        """The workspace of a mission. Raises BadInput outside a project, and for an unknown mission or another one's home."""
         root = project_root(start)
-        known = sorted(path.parent.name for path in (root / "pipelines").glob("*/mission.yaml"))
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known) or 'none'}"
-            raise BadInput(f"no mission `{name}` in {root / 'pipelines'}; {hint}")
+        missions = sorted(path.parent.name for path in (root / "pipelines").glob("*/mission.yaml"))
+        if name not in missions:
+            raise BadInput(f"no mission `{name}` in {root / 'pipelines'}; {hint(name, missions)}")
         is_exported = home is not None and str(home) == os.environ.get("PROVEOUT_HOME")
         if home and not home.is_absolute() and not home.exists() and (root / home).exists():
-            home = root / home  # PROVEOUT_HOME=work/demo means the same in every folder of the project
+            home = root / home  # so that PROVEOUT_HOME=work/demo means the same in every folder of the project
         space = cls(root, name, (home or root / "work" / name).resolve())
-        if (theirs := owner(space.home)) not in ("", name):
+        if (other := owner(space.home)) not in ("", name):
             unset = "unset PROVEOUT_HOME, or " if is_exported else ""
             raise BadInput(
-                f"{space.home} is the workspace of mission `{theirs}`, not of `{name}`; "
-                f"{unset}name another: --home {root / 'work' / name}"
+                f"{space.home} is the workspace of mission `{other}`, not of `{name}`; "
+                f"{unset}choose another home: --home {root / 'work' / name}"
             )
         return space
 
     @classmethod
-    def here(cls) -> Workspace:
-        """The one that PROVEOUT_MISSION and PROVEOUT_HOME name, as the server sets them for its pages."""
+    def from_environment(cls) -> Workspace:
+        """The workspace that PROVEOUT_MISSION and PROVEOUT_HOME name; the server sets both for its pages."""
         home = os.environ.get("PROVEOUT_HOME")
         return cls.find(os.environ.get("PROVEOUT_MISSION", "invoices"), Path(home) if home else None)
 
     def claim(self) -> None:
-        """Note whose home this is, before the first thing is written there."""
+        """Note which mission this home belongs to, before anything else is written there."""
         if not (self.home / NOTE).exists():
             write_whole(self.home / NOTE, json.dumps({"mission": self.name}) + "\n")
 
@@ -81,7 +79,7 @@ class Workspace:
         return load(self.design / "mission.yaml")
 
     def spec(self, pipeline: str) -> Path:
-        """The file of the pipeline `build`, `run` or `monitor`."""
+        """The pipeline file of `build`, `run` or `monitor`."""
         return self.design / f"pipeline.{pipeline}.yaml"
 
     @property
@@ -94,12 +92,12 @@ class Workspace:
 
     @property
     def originals(self) -> Path:
-        """A file for every decided case, named by its id, so that a decision outlives the inbox."""
+        """One file for each decided case, named by its id, so that a decision outlives the inbox."""
         return self.home / "originals"
 
     @property
     def answers(self) -> Path:
-        """What people answered about live cases, as a build reads it."""
+        """People's answers about live cases, in the form that a build reads."""
         return self.home / "answers"
 
     @property
@@ -124,23 +122,23 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """What was read from documents, by their bytes: shared by every mission and home, safe to delete."""
+        """The text of documents, keyed by their bytes: shared by all missions and homes, safe to delete."""
         return self.root / "work" / "cache"
 
 
 def owner(home: Path) -> str:
-    """The mission whose workspace a folder is; "" where nothing says it. Without a note, the oldest release does."""
+    """The mission that a folder belongs to, by its note, else by its oldest release; "" without either."""
     if noted := _read(home / NOTE).get("mission"):
         return str(noted)
     manifests = [_read(path) for path in home.glob("releases/*/release.json")]
-    frozen = [(str(about.get("frozen")), about["content"]) for about in manifests if isinstance(about.get("content"), dict)]
+    frozen = [(str(item.get("frozen")), item["content"]) for item in manifests if isinstance(item.get("content"), dict)]
     return str(min(frozen, key=itemgetter(0))[1].get("mission", "")) if frozen else ""
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What cannot be read says nothing; a damaged release is named by whoever opens it."""
+    """A JSON object, empty where the file cannot be read; opening a damaged release reports it."""
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return about if isinstance(about, dict) else {}
+    return content if isinstance(content, dict) else {}

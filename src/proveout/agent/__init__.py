@@ -1,9 +1,9 @@
-"""The agent: from cases to decisions, as a LangChain `Runnable`. One factory: `assemble`.
+"""The agent: from cases to decisions, as a LangChain `Runnable`. Entry point: `assemble`.
 
 read → recall → each tier of the mission in turn → check → route → propose. Each step takes a batch of drafts, so that models
 see many cases at once; a case that cannot be read is refused and the others go on.
-`invoke` is a batch of one; `trace` shows a draft after each step, and LangChain's callbacks see each step as a run of its own.
-Not covered: whether a proposed action may happen (`control`), and remembering what was decided (`live`).
+`invoke` is a batch of one; `trace` yields the draft after each step; LangChain's callbacks see each step as a separate run.
+Not covered: whether a proposed action may happen (`control`), and storing decisions (`live`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from langchain_core.runnables.config import patch_config, run_in_executor
 
 from proveout import plugins
 from proveout.agent import wording
-from proveout.agent.cascade import Held, held, merge
+from proveout.agent.cascade import FieldState, field_state, merge
 from proveout.cases import CaseKind, kind_of
 from proveout.checks import Rule, Subject
 from proveout.errors import UnreadableDocument
@@ -41,7 +41,7 @@ SIMILAR = 5  # notebooks/invoices/retrieval.py: recall of layout and advertiser 
 
 @dataclass(frozen=True)
 class Parts:
-    """The files that an agent is made of, as the build leaves them and as a release froze them. The memory stands outside."""
+    """The files of an agent, either of a build or of a frozen release. The memory is separate."""
 
     mission: Path  # mission.yaml
     prompts: Path  # a folder
@@ -56,10 +56,10 @@ def assemble(
     cache: Path | None = None,
     corrections: Sequence[Correction] = (),
 ) -> Agent:
-    """The one way to make an agent: for notebooks, the pipeline, a release and the server alike.
+    """Make an agent: the only way to, for notebooks, the pipeline, a release and the server.
 
-    `cache`: of what was read from files; `corrections`: what people put right since the model was made.
-    Raises BadMission, BadPrompts and BadModel for parts that do not fit together.
+    `cache`: a folder for the text of documents; `corrections`: people's corrections since the model was trained.
+    Raises BadMission, BadPrompts or BadModel for parts that do not fit together.
     """
     from proveout import mission as missions
     from proveout.calibration import Calibrations
@@ -73,7 +73,7 @@ def assemble(
 
 @dataclass
 class Draft:
-    """A decision in the making, of a case that could be read. Each step fills its part."""
+    """The unfinished decision of a readable case. Each step fills in its part."""
 
     content: Content
     case: str
@@ -82,7 +82,7 @@ class Draft:
     similar: tuple[SimilarCase, ...] = ()
     document_class: str = ""
     class_confidence: float = 0.0
-    held: dict[str, Held] = field(default_factory=dict)
+    states: dict[str, FieldState] = field(default_factory=dict)
     descriptors: dict[str, float] = field(default_factory=dict)
     dollars: float = 0.0
     checks: tuple[Check, ...] = ()
@@ -92,20 +92,20 @@ class Draft:
 
     @property
     def fields(self) -> dict[str, Output]:
-        return {name: each.output for name, each in self.held.items()}
+        return {name: state.output for name, state in self.states.items()}
 
     @property
     def automated(self) -> frozenset[str]:
-        return frozenset(name for name, each in self.held.items() if each.automated)
+        return frozenset(name for name, state in self.states.items() if state.automated)
 
     @property
     def values(self) -> dict[str, Value]:
-        return {name: each.output.value for name, each in self.held.items()}
+        return {name: state.output.value for name, state in self.states.items()}
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A case in which nothing can be read: which one, and why."""
+    """A case that cannot be read, with the reason."""
 
     case: str
     because: str
@@ -113,7 +113,7 @@ class Refused:
 
 
 class Agent(Runnable[CaseInput, Decision]):
-    """One release at work. It proposes; it never acts."""
+    """Decides cases with the parts of one release. It proposes actions and never performs them."""
 
     def __init__(
         self,
@@ -127,15 +127,14 @@ class Agent(Runnable[CaseInput, Decision]):
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache = memory, release, cache
         self.kind: CaseKind = kind_of(mission)
-        # Every mission looks for duplicates, by its text where it names no fields.
-        settings = {"duplicate_on": (), **mission.checks}
-        self.rules: list[Rule] = [plugins.find("checks", name)(each, mission.kinds) for name, each in settings.items()]
+        checks = {"duplicate_on": (), **mission.checks}  # every mission checks for duplicates, by text if it names no fields
+        self.rules: list[Rule] = [plugins.find("checks", name)(settings, mission.kinds) for name, settings in checks.items()]
         self.steps = ("recall", *self.tiers, "check", "route", "propose")
 
     def invoke(self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any) -> Decision:
         return self.batch([input], config, **kwargs)[0]
 
-    def batch(  # one vectorised pass; LangChain's own starts a thread a case
+    def batch(  # one vectorised pass; LangChain's own starts a thread for each case
         self,
         inputs: Sequence[CaseInput],
         config: RunnableConfig | list[RunnableConfig] | None = None,
@@ -143,7 +142,7 @@ class Agent(Runnable[CaseInput, Decision]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[Decision]:
-        """A decision for every input, in their order. Cases that cannot be read are refused; the others go on."""
+        """One decision for each input, in order. A case that cannot be read is refused; the others go on."""
         decide = cast("Any", self._decide)
         return self._batch_with_config(decide, list(inputs), config, return_exceptions=return_exceptions, **kwargs)
 
@@ -160,22 +159,22 @@ class Agent(Runnable[CaseInput, Decision]):
         return await run_in_executor(cast("RunnableConfig | None", first or None), run)
 
     def trace(self, input: CaseInput) -> Iterator[tuple[str, Draft | Refused | Decision]]:
-        """Decide one case, and show after each step its name and the draft so far; at the end ("decision", the decision)."""
+        """Decide one case; yield the name of each step with the draft after it, and at the end ("decision", the decision)."""
         (draft,) = self._read([input])
         yield "read", draft
         if isinstance(draft, Draft):
             for name in self.steps:
                 self._step(name, [draft])
-                yield name, replace(draft, held=dict(draft.held))
+                yield name, replace(draft, states=dict(draft.states))
         yield "decision", self._decision(draft)
 
     def approve(self, content: Content, decision: Decision, fields: Mapping[str, Output], document_class: str) -> Decision:
-        """The decision as a person would have it, with those fields and that class: checked anew, with the actions that follow.
+        """The decision with a person's fields and class, its checks run again and the actions that follow.
 
-        Its route stays; whether an action may happen is judged as the person's own.
+        The route stays; policy judges the actions as that person's own.
         """
         draft = Draft(content, decision.case, decision.turn, decision.memory_position, decision.similar, document_class)
-        draft.held = {name: Held(output, automated=False) for name, output in fields.items()}
+        draft.states = {name: FieldState(output, automated=False) for name, output in fields.items()}
         self._check([draft])
         return replace(
             decision,
@@ -202,7 +201,7 @@ class Agent(Runnable[CaseInput, Decision]):
         return [self._decision(draft) for draft in read]
 
     def _step(self, name: str, drafts: list[Draft]) -> None:
-        """One step of a batch; whoever traces a case sees it as a run below that of the case."""
+        """Run one step on a batch. Tracers see it as a child run of each case."""
         parents: list[Any] = [draft.config.get("callbacks") for draft in drafts]
         runs = [
             parent.on_chain_start({"name": name}, {"case": draft.case}, name=name)
@@ -222,15 +221,16 @@ class Agent(Runnable[CaseInput, Decision]):
         for run, draft in zip(runs, drafts, strict=True):
             if run:
                 fields = {
-                    name: {"value": written(each.value), "confidence": each.confidence} for name, each in draft.fields.items()
+                    name: {"value": written(output.value), "confidence": output.confidence}
+                    for name, output in draft.fields.items()
                 }
                 run.on_chain_end({"route": draft.route.value, "fields": fields})
 
     def _read(self, inputs: Sequence[CaseInput]) -> list[Draft | Refused]:
         paths = [Path(item) for item in inputs if isinstance(item, Path | str)]
-        found = zip(paths, self.kind.read(paths, self.cache), strict=True)
+        files = zip(paths, self.kind.read(paths, self.cache), strict=True)
         return [
-            self._from_file(*next(found)) if isinstance(item, Path | str) else self._draft(item, item.id, 0) for item in inputs
+            self._from_file(*next(files)) if isinstance(item, Path | str) else self._draft(item, item.id, 0) for item in inputs
         ]
 
     def _from_file(self, path: Path, content: Content | UnreadableDocument) -> Draft | Refused:
@@ -241,31 +241,31 @@ class Agent(Runnable[CaseInput, Decision]):
 
     def _draft(self, content: Content, case: str, turn: int) -> Draft | Refused:
         if not content.text:
-            return Refused(case, "no word can be read in it", turn)
+            return Refused(case, "it contains no readable text", turn)
         return Draft(content, case, turn, descriptors=self.kind.describe(content))
 
     def _recall(self, drafts: list[Draft]) -> None:
         position = self.memory.position
-        found = self.memory.search_many([draft.content for draft in drafts], k=SIMILAR, position=position)
-        for draft, similar in zip(drafts, found, strict=True):
+        results = self.memory.search_many([draft.content for draft in drafts], k=SIMILAR, position=position)
+        for draft, similar in zip(drafts, results, strict=True):
             draft.memory_position, draft.similar = position, similar
 
     def _consult(self, tier: str, drafts: list[Draft], children: Sequence[Any]) -> None:
-        """Ask one tier about the cases that are still open."""
-        still_open = [not self.mission.required <= draft.automated for draft in drafts]
-        asked = list(compress(zip(drafts, children, strict=True), still_open))
-        configs = [patch_config(draft.config, callbacks=child) if child else draft.config for draft, child in asked]
-        extractions = self.tiers[tier].extract([draft.content for draft, _ in asked], configs) if asked else []
-        for (draft, _), extraction in zip(asked, extractions, strict=True):
+        """Run one tier on the cases that are still open."""
+        is_open = [not self.mission.required <= draft.automated for draft in drafts]
+        pending = list(compress(zip(drafts, children, strict=True), is_open))
+        configs = [patch_config(draft.config, callbacks=child) if child else draft.config for draft, child in pending]
+        extractions = self.tiers[tier].extract([draft.content for draft, _ in pending], configs) if pending else []
+        for (draft, _), extraction in zip(pending, extractions, strict=True):
             if not draft.document_class:
                 draft.document_class, draft.class_confidence = extraction.document_class, extraction.class_confidence
             draft.descriptors |= extraction.descriptors
             draft.dollars += extraction.dollars
             for name, value in extraction.fields.items():
-                draft.held[name] = merge(draft.held.get(name), held(tier, name, value, self.calibrations))
+                draft.states[name] = merge(draft.states.get(name), field_state(tier, name, value, self.calibrations))
 
     def _check(self, drafts: list[Draft]) -> None:
-        batch: dict[tuple[Value, ...], str] = {}  # the memory does not hold this batch yet
+        batch: dict[tuple[Value, ...], str] = {}  # this batch is not in the memory yet
         for draft in drafts:
 
             def duplicate(on: Sequence[str], draft: Draft = draft) -> str:
@@ -274,17 +274,15 @@ class Agent(Runnable[CaseInput, Decision]):
                 if not on or any(name not in values for name in on):
                     return past
                 first = batch.setdefault(tuple(values[name] for name in on), draft.case)
-                beside = f"case {first[:12]}, handed in with it, has the same values" if first != draft.case else ""
-                return past or beside
+                return past or (f"case {first[:12]} of the same batch has the same values" if first != draft.case else "")
 
             subject = Subject(draft.content, draft.values, draft.similar, duplicate)
             draft.checks = tuple(check for rule in self.rules for check in rule(subject))
 
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:
-            sure = self.mission.required <= draft.automated and all(check.passed is not False for check in draft.checks)
-            acted_on = draft.document_class not in ("", *self.mission.never_act_on)
-            draft.route = Route.ACT if sure and acted_on else Route.REVIEW
+            certain = self.mission.required <= draft.automated and all(check.passed is not False for check in draft.checks)
+            draft.route = Route.ACT if certain and self._is_acted_on(draft.document_class) else Route.REVIEW
 
     def _propose(self, drafts: list[Draft]) -> None:
         for draft in drafts:
@@ -292,21 +290,24 @@ class Agent(Runnable[CaseInput, Decision]):
                 draft.actions = self._actions(draft)
 
     def _actions(self, draft: Draft) -> tuple[Action, ...]:
-        """Every action of the mission that is for this class, with the arguments that the mission chose."""
-        if draft.document_class in ("", *self.mission.never_act_on):
+        """Every action that the mission has for this class, with its arguments."""
+        if not self._is_acted_on(draft.document_class):
             return ()
-        known = {name: written(value) for name, value in draft.values.items()}
-        known |= {"class": draft.document_class, "case": draft.case}
+        sources = {name: written(value) for name, value in draft.values.items()}
+        sources |= {"class": draft.document_class, "case": draft.case}
         return tuple(
             Action(
                 name,
-                {argument: known[source] for argument, source in self.mission.arguments(name).items() if source in known},
+                {argument: sources[source] for argument, source in self.mission.arguments(name).items() if source in sources},
                 key=f"{self.mission.mission}:{name}:{turn_key(draft.case, draft.turn)}",
                 compensation=spec.undone_by,
             )
             for name, spec in self.mission.actions.items()
             if not spec.for_classes or draft.document_class in spec.for_classes
         )
+
+    def _is_acted_on(self, document_class: str) -> bool:
+        return document_class not in ("", *self.mission.never_act_on)
 
     def _decision(self, draft: Draft | Refused) -> Decision:
         if isinstance(draft, Refused):
@@ -323,14 +324,13 @@ class Agent(Runnable[CaseInput, Decision]):
                 route=Route.REFUSE,
                 because=wording.refusal(draft.because),
             )
-        order = [*(name for name in self.mission.fields if name in draft.held)]
         return Decision(
             case=draft.case,
             turn=draft.turn,
             release=self.release,
             document_class=draft.document_class,
             class_confidence=draft.class_confidence,
-            fields={name: draft.held[name].output for name in order},
+            fields={name: draft.states[name].output for name in self.mission.fields if name in draft.states},
             automated=draft.automated,
             checks=draft.checks,
             similar=draft.similar,

@@ -1,8 +1,8 @@
-"""The cascade: the mission's tiers, asked in order, each about the cases that the ones before it left open.
+"""The cascade: the mission's tiers run in order, each on the cases that the earlier ones left open.
 
-A case is open while a required field is not automated. `merge` says what a field holds after two tiers spoke of it.
-`calibrate` learns what each tier's scores are worth, from the cases that reach it.
-Not covered: what happens to a case that stays open. It goes to a person.
+A case is open while a required field is not automated. `merge` combines what two tiers read for a field;
+`calibrate` calibrates each tier on the cases that reach it.
+Not covered: cases that stay open; those go to a person.
 """
 
 import math
@@ -13,33 +13,33 @@ from proveout.calibration import Calibration, Calibrations, Pair
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue, Tier
 from proveout.records import Content, Output
-from proveout.values import same, says
+from proveout.values import has_value, same
 
-NOT_CALIBRATED = "nothing calibrated this tier's word"
+NOT_CALIBRATED = "this tier is not calibrated for this field"
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a field holds at one point of the cascade."""
+class FieldState:
+    """The output of a field at one point of the cascade, and whether it needs no person."""
 
     output: Output
     automated: bool
 
 
-def held(tier: str, field: str, value: ScoredValue, calibrations: Calibrations) -> Held:
-    """What a tier says of a field, with what its score is worth."""
+def field_state(tier: str, field: str, value: ScoredValue, calibrations: Calibrations) -> FieldState:
+    """The value that a tier read for a field, with its calibrated confidence."""
     confidence = calibrations.confidence(tier, field, value.score)
     doubts = (NOT_CALIBRATED,) if math.isnan(confidence) else ()
     output = Output(value.text, value.value, confidence, value.place, tier, value.speaks_for, (*doubts, *value.speaks_against))
-    return Held(output, calibrations.automates(tier, field, value.score))
+    return FieldState(output, calibrations.automates(tier, field, value.score))
 
 
-def merge(before: Held | None, new: Held) -> Held:
-    """What a field holds after one more tier.
+def merge(before: FieldState | None, new: FieldState) -> FieldState:
+    """The state of a field after one more tier.
 
-    The same value again is evidence for it, and it is automated if either tier may answer alone. Of two values, the one that
-    is automated stays, else the more confident; the other speaks against it. Two automated values that contradict each other
-    are a reason for a person to look: neither is automated any more.
+    The same value again is evidence for it; it is automated if either tier automates it. Of two different values, the
+    automated one is kept, else the more confident; the other is evidence against it. If both are automated, neither is
+    any longer: a person decides.
     """
     if before is None:
         return new
@@ -48,34 +48,35 @@ def merge(before: Held | None, new: Held) -> Held:
         other = new if first is before else before
         agrees = f"the {_words(other.output.tier)} reads the same"
         return replace(first, output=replace(first.output, speaks_for=(*first.output.speaks_for, agrees)))
-    stays = new if (new.automated, _rank(new)) > (before.automated, _rank(before)) else before
-    goes = before if stays is new else new
-    rival = f"the {_words(goes.output.tier)} reads {goes.output.text!r}"
-    output = replace(stays.output, speaks_against=(rival, *stays.output.speaks_against))
-    return Held(output, stays.automated and not goes.automated)
+    kept = new if (new.automated, _rank(new)) > (before.automated, _rank(before)) else before
+    rival = before if kept is new else new
+    against = f"the {_words(rival.output.tier)} reads {rival.output.text!r}"
+    output = replace(kept.output, speaks_against=(against, *kept.output.speaks_against))
+    return FieldState(output, kept.automated and not rival.automated)
 
 
 def calibrate(
     tiers: Mapping[str, Tier], contents: Sequence[Content], labels: Mapping[str, Mapping[str, str]], mission: Mission
 ) -> Calibrations:
-    """Calibrate each tier by itself, on the labelled cases that reach it: those whose field no tier before it automates.
+    """Calibrate each tier separately, on the labelled values that reach it: those that no earlier tier automates.
 
-    `labels`: id of the content to field to text. The SLO's error budget is shared equally by the tiers, and a later tier's
-    share by the thresholds that the ones before it could have had, because those decide which cases reach it; so the promise
-    holds for every tier at once. With one tier, that tier has all of it.
+    `labels`: id of the content to field to text. The tiers share the SLO's error budget equally. A later tier's share is
+    divided by the number of thresholds that the earlier tiers could have had, because those decide which cases reach it;
+    so the promise holds for all tiers jointly. A single tier gets the whole budget.
     """
     share = (1 - mission.slo.confidence) / max(1, len(tiers))
     reached = {field: list(range(len(contents))) for field in mission.fields}
     budgets = dict.fromkeys(mission.fields, share)
     fitted: dict[str, Calibration] = {}
     for name, tier in tiers.items():
-        asked = sorted({at for field in mission.required for at in reached[field]})
-        extractions = dict(zip(asked, tier.extract([contents[at] for at in asked]), strict=True))
+        open_cases = sorted({at for field in mission.required for at in reached[field]})
+        extractions = dict(zip(open_cases, tier.extract([contents[at] for at in open_cases]), strict=True))
         pairs = {
             field: [
-                _pair(extractions[at], field, labels.get(contents[at].id, {}).get(field, ""), mission)
+                _pair(extractions[at], field, label, mission)
                 for at in reached[field]
-                if at in extractions and says(mission.kinds[field], labels.get(contents[at].id, {}).get(field, ""))
+                if at in extractions
+                and has_value(mission.kinds[field], label := labels.get(contents[at].id, {}).get(field, ""))
             ]
             for field in mission.fields
         }
@@ -98,8 +99,8 @@ def _automated(calibration: Calibration, extraction: Extraction, field: str) -> 
     return value is not None and calibration.automates(field, value.score)
 
 
-def _rank(held: Held) -> float:
-    return held.output.confidence if held.output.calibrated else -1.0
+def _rank(state: FieldState) -> float:
+    return state.output.confidence if state.output.calibrated else -1.0
 
 
 def _words(tier: str) -> str:

@@ -1,4 +1,4 @@
-"""Two sentences in plain language: where a case goes and because of what, and what the weakest evidence was."""
+"""A decision in two sentences: where the case goes and why, and which value is the weakest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def refusal(reason: str) -> tuple[str, str]:
+    """The two sentences for a case that cannot be read."""
     return f"Refused: {reason}.", "Nothing was extracted and no action is proposed; a person has to look at the file."
 
 
@@ -26,13 +27,13 @@ def sentences(
     mission: Mission,
     calibrations: Calibrations,
 ) -> tuple[str, str]:
-    """The route with its reason, then the weakest field with what speaks against it."""
-    promise = f"{mission.slo.precision:.0%} precision"
+    """The route with its reason, then the weakest value with the evidence against it."""
     if route is Route.ACT:
-        first = f"Every required field of this {document_class} is certified at {promise}, no check failed: the agent may act."
+        certified = f"is certified at {mission.slo.precision:.0%} precision"
+        first = f"Every required field of this {document_class} {certified} and no check failed: the agent may act."
     else:
         noun = document_class if document_class not in ("", *mission.never_act_on) else "case"
-        first = f"A person sees this {noun}: {_obstacle(document_class, fields, automated, checks, mission, calibrations)}."
+        first = f"This {noun} goes to a person: {_obstacle(document_class, fields, automated, checks, mission, calibrations)}."
     return first, _weakest(fields)
 
 
@@ -44,7 +45,7 @@ def _obstacle(
     mission: Mission,
     calibrations: Calibrations,
 ) -> str:
-    """The first thing that stands in the way, in the order in which a person would fix it."""
+    """The first obstacle to acting, in the order in which a person would fix them."""
     required = [name for name, spec in mission.fields.items() if spec.required]
     uncertifiable = [name for name in required if not calibrations.certified(name)]
     missing = [name for name in required if name not in fields]
@@ -53,7 +54,7 @@ def _obstacle(
     if failed:
         return f"the check “{failed[0].name}” failed ({failed[0].because})"
     if missing:
-        return f"nothing plausible was found for {_and(missing)}"
+        return f"no plausible value for {_and(missing)}"
     if unsure:
         values = (f"{name} ({sureness(fields[name])})" for name in unsure)
         return f"below the certified threshold: {_and(list(values))}"
@@ -64,7 +65,7 @@ def _obstacle(
 
 def _weakest(fields: Mapping[str, Output]) -> str:
     if not fields:
-        return "No field was found in it."
+        return "No field has a value."
     name, value = min(fields.items(), key=lambda item: item[1].confidence if item[1].calibrated else -1.0)
     against = f"; {value.speaks_against[0]}" if value.speaks_against else ""
     place = f" on page {value.place.page + 1}" if value.place else ""
@@ -72,7 +73,7 @@ def _weakest(fields: Mapping[str, Output]) -> str:
 
 
 def sureness(value: Output) -> str:
-    """How sure a value is, in words."""
+    """The confidence of a value in words."""
     return f"{value.confidence:.0%} sure" if value.calibrated else "not calibrated"
 
 

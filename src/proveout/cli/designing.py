@@ -98,18 +98,18 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
 def unlabelled(space: Workspace) -> list[str]:
     """What the last build could not learn or certify because nobody labelled it, a line for each such field."""
     from proveout.corpus import Dataset
-    from proveout.values import says
+    from proveout.values import has_value
 
     if not (space.build / "curate" / "dataset").exists():
         return []
     data, lines = Dataset.load(space.build / "curate" / "dataset"), []
     for name, kind in space.mission.kinds.items():
         labelled = {
-            split: sum(says(kind, labels.get(name, "")) for labels in data.labels(split).values())
+            split: sum(has_value(kind, labels.get(name, "")) for labels in data.labels(split).values())
             for split in ("train", "calibration")
         }
         nothing = f"{name}: no labelled value"
-        if not any(says(kind, entry.labels.get(name, "")) for entry in data.chosen()):
+        if not any(has_value(kind, entry.labels.get(name, "")) for entry in data.chosen()):
             lines.append(f"{nothing}, so it is never extracted or automated; label some in labels.csv")
         elif not labelled["train"]:
             lines.append(f"{nothing} to train on, so it is never extracted or automated; label some of the split train")

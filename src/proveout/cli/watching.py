@@ -101,8 +101,8 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
         burn = f"{one.burn:.1f}" if isfinite(one.burn) else "–"
         verdict = one.verdict(surely(mission, Alerts()))
         lines.append(
-            f"  {one.name:{width}}{one.bound:>10}{one.shown(one.measured):>10}{one.cases:>8}{left:>13}{burn:>7}"
-            f"{ever.shown(ever.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()
+            f"  {one.name:{width}}{one.bound:>10}{one.format(one.measured):>10}{one.cases:>8}{left:>13}{burn:>7}"
+            f"{ever.format(ever.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()
         )
     return lines
 
@@ -174,7 +174,7 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
         for name, counts in [*result.fields.items(), ("micro", result.micro)]:
             rates = (counts.precision, counts.recall, counts.f1, counts.coverage)
             say(f"{name:14}" + "".join(f"{rate:10.3f}" for rate in rates) + f"{counts.labelled:10}")
-        for name, counts in evaluation.of_yes(chosen, evaluation.answers(given, automated_only), space.mission.kinds).items():
+        for name, counts in evaluation.yes_only(chosen, evaluation.answers(given, automated_only), space.mission.kinds).items():
             shown = f"{counts.precision:10.3f}{counts.recall:10.3f}{counts.f1:10.3f}"
             say(f"{f'{name} yes':14}{shown}{'':10}{counts.labelled:10}")
         say()

@@ -1,9 +1,9 @@
-"""What is measured: how good answers are (`scores`), and whether a mission's service-level objectives are met (`objectives`).
+"""Measurements: how good answers are (`scores`), and whether a mission meets its service-level objectives (`objectives`).
 
 Pure functions; `nan` where undefined.
 """
 
-from proveout.evaluation.objectives import Measurement, Objective, Service, at_most, measurements, service
+from proveout.evaluation.objectives import Measurement, Objective, Service, binomial_cdf, measurements, service
 from proveout.evaluation.scores import (
     Counts,
     Labels,
@@ -16,10 +16,10 @@ from proveout.evaluation.scores import (
     f1_by_class,
     interval,
     macro_f1,
-    of_yes,
     risk_coverage,
     score,
     verdicts,
+    yes_only,
 )
 
 __all__ = [
@@ -31,17 +31,17 @@ __all__ = [
     "Score",
     "Service",
     "answers",
-    "at_most",
     "automation_rate",
+    "binomial_cdf",
     "calibration_error",
     "commonest",
     "f1_by_class",
     "interval",
     "macro_f1",
     "measurements",
-    "of_yes",
     "risk_coverage",
     "score",
     "service",
     "verdicts",
+    "yes_only",
 ]

@@ -1,16 +1,16 @@
 """Service-level objectives: what a mission promised, what was measured, and how much of the error budget is spent.
 
-One door: `service`, over one `Measurement` a case (`measurements` takes them from the journal).
+Entry point: `service`, with one `Measurement` for each case (`measurements` takes them from the journal).
     automation rate   share of the cases that no person touched
     precision of F    share of right values among the automated ones of F that a person has labelled (Wilson's interval)
-    latency p99, p50  seconds that a case waits, by nearest rank; p50 is shown beside, nothing is promised of it
-    cost per case     dollars of language models, mean
+    latency p99, p50  seconds that a case waits, by nearest rank; p50 has no target
+    cost per case     dollars for language models, mean
 
 After Beyer et al., The Site Reliability Workbook (2018), chapters 2 and 5. The error budget is the share of cases that may miss
 an objective, such as 2 % for a precision of 98 %. The burn rate is the share that misses it, divided by that budget: at 1 the
-budget of a window is used up exactly when the window ends. Spent, of a window's budget, is the burn rate times the share of
-the window that has gone by. Of a mean there is no share that misses: the budget of the cost is the dollars that were promised.
-Not covered: why. A share can miss its objective by chance; `chance` says how likely that is, of this one number alone.
+budget of a window is used up exactly when the window ends. The share of a window's budget that is spent is the burn rate times
+the elapsed share of the window. No share of cases misses a mean, so the budget of the cost is the promised dollars.
+Not covered: why an objective is missed. A share can miss by chance; `chance` is that probability, for each number separately.
 """
 
 import math
@@ -26,38 +26,38 @@ from proveout.records import Route
 if TYPE_CHECKING:
     from proveout.records import Answer, Decided
 
-WINDOW = 30  # days of a recent budget
-UNLIKELY = 0.025  # a miss that is less likely than this has its target outside of a 95 % interval
+WINDOW = 30  # days, of the recent error budget
+UNLIKELY = 0.025  # for a less likely miss, the target is outside the 95 % interval
 
 Unit = Literal["share", "seconds", "dollars"]
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured of one case. `nan`: not known."""
+    """Measurements of one case. `nan`: not known."""
 
     acted: bool  # no person touched it
-    seconds: float  # that it waited, from when its batch was taken up until its decision went to the journal
+    seconds: float  # from the start of its batch until its decision is in the journal
     dollars: float = math.nan  # for language models
-    right: Mapping[str, bool] = field(default_factory=dict)  # of the automated fields that a person has labelled
+    right: Mapping[str, bool] = field(default_factory=dict)  # automated field with a label to whether it is right
     received: date | None = None
     decided: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One objective over a stretch of cases. `nan` where nothing was counted, or nothing was promised."""
+    """One objective over a set of cases. `nan` without cases or without a promise."""
 
     name: str
     unit: Unit
     target: float
     measured: float  # in the unit of the target
-    cases: int  # behind it
-    interval: tuple[float, float] = (math.nan, math.nan)  # 95 %, where it is a share
-    budget: float = math.nan  # share of the cases that may miss it; of the cost, dollars
+    cases: int  # that were measured
+    interval: tuple[float, float] = (math.nan, math.nan)  # 95 %, for a share
+    budget: float = math.nan  # share of the cases that may miss it; for the cost, dollars
     spent: float = math.nan  # share of the window's budget; above 1 it is overspent
     burn: float = math.nan
-    chance: float = math.nan  # probability of so many misses where the objective is only just met
+    chance: float = math.nan  # probability of at least as many misses if the objective is only just met
 
     @property
     def missed(self) -> bool:
@@ -69,7 +69,7 @@ class Objective:
         return 1 - self.spent
 
     def verdict(self, level: float = UNLIKELY) -> str:
-        """In words; `level`: a miss that is less likely by chance counts as sure.
+        """In words; `level`: a miss with a smaller `chance` is reported as beyond chance.
 
         >>> Objective("automation rate", "share", target=0.65, measured=0.593, cases=90, chance=0.15).verdict()
         'missed by 5.7 points; it may be chance'
@@ -88,29 +88,28 @@ class Objective:
             return ""
         if not self.missed:
             return "met"
-        by = abs(self.measured - self.target)
-        size = {"share": f"{100 * by:.1f} points", "seconds": f"{by:.2g} s", "dollars": f"${by:.2g}"}[self.unit]
+        gap = abs(self.measured - self.target)
+        size = {"share": f"{100 * gap:.1f} points", "seconds": f"{gap:.2g} s", "dollars": f"${gap:.2g}"}[self.unit]
         if math.isnan(self.chance):
             return f"missed by {size}"
         if self.chance <= level:
             return f"missed by {size}, beyond chance"
-        return f"missed by {size}; " + (
-            "it may be chance" if self.chance > UNLIKELY else f"unlikely to be chance (p = {self.chance:.1g})"
-        )
+        may_be = "it may be chance" if self.chance > UNLIKELY else f"unlikely to be chance (p = {self.chance:.1g})"
+        return f"missed by {size}; {may_be}"
 
     @property
     def bound(self) -> str:
-        """The target with its side.
+        """The target as a bound, with its unit.
 
         >>> Objective("latency p99", "seconds", target=10, measured=12.5, cases=40).bound
         '≤ 10 s'
         """
-        return "" if math.isnan(self.target) else f"{'≥' if self.unit == 'share' else '≤'} {self.shown(self.target)}"
+        return "" if math.isnan(self.target) else f"{'≥' if self.unit == 'share' else '≤'} {self.format(self.target)}"
 
-    def shown(self, amount: float) -> str:
+    def format(self, amount: float) -> str:
         """An amount in the objective's unit.
 
-        >>> Objective("cost per case", "dollars", 0.01, 0.0042, 9).shown(0.0042)
+        >>> Objective("cost per case", "dollars", 0.01, 0.0042, 9).format(0.0042)
         '$0.0042'
         """
         if math.isnan(amount):
@@ -120,94 +119,94 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The objectives over a stretch of time."""
+    """All objectives over one period."""
 
-    days: int | None  # length of the window that the budgets are for; None: all that there is
+    days: int | None  # length of the window of the budgets; None: all cases
     span: tuple[date | None, date | None]  # first and last day with a case
     cases: int
     objectives: tuple[Objective, ...]
 
 
 def measurements(decisions: "Iterable[Decided]", answers: "Mapping[str, Answer]") -> Iterator[Measurement]:
-    """One for every decided case, with what people have said of it since."""
-    for one in decisions:
-        answer = answers.get(one.case.key)
+    """One for every decided case; `right` comes from people's answers."""
+    for decided in decisions:
+        answer = answers.get(decided.case.key)
         yield Measurement(
-            acted=one.decision.route is Route.ACT,
-            seconds=one.seconds,
-            dollars=one.decision.dollars,
-            right={name: right for name, right in answer.right.items() if name in one.decision.automated} if answer else {},
-            received=one.case.day,
-            decided=datetime.fromisoformat(one.at).date() if one.at else None,
+            acted=decided.decision.route is Route.ACT,
+            seconds=decided.seconds,
+            dollars=decided.decision.dollars,
+            right={name: right for name, right in answer.right.items() if name in decided.decision.automated} if answer else {},
+            received=decided.case.day,
+            decided=datetime.fromisoformat(decided.at).date() if decided.at else None,
         )
 
 
 def service(cases: Iterable[Measurement], slo: SLO, fields: Sequence[str], days: int = WINDOW) -> tuple[Service, Service]:
-    """The objectives over the last `days`, and over everything.
+    """The objectives over the last `days`, and over all cases.
 
-    A case counts on the day it was received; where fewer than half have such a day, on the day it was decided.
+    A case counts on the day it was received; if fewer than half of the cases have such a day, on the day it was decided.
 
-    >>> seen = [Measurement(True, 0.2, 0.0, {"total": n > 0}, date(2026, 9, 1 + n)) for n in range(15)]
-    >>> lately, always = service(seen, SLO(precision=0.9, confidence=0.95), ["total"])
-    >>> for one in lately.objectives:
-    ...     print(f"{one.name}: {one.shown(one.measured)} of {one.cases}, spent {one.spent:.2f}, burn {one.burn:.2f}")
+    >>> cases = [Measurement(True, 0.2, 0.0, {"total": n > 0}, date(2026, 9, 1 + n)) for n in range(15)]
+    >>> recent, overall = service(cases, SLO(precision=0.9, confidence=0.95), ["total"])
+    >>> for row in recent.objectives:
+    ...     print(f"{row.name}: {row.format(row.measured)} of {row.cases}, spent {row.spent:.2f}, burn {row.burn:.2f}")
     automation rate: 100.0% of 15, spent 0.00, burn 0.00
     precision of total: 93.3% of 15, spent 0.33, burn 0.67
     latency p50: 0.2 s of 15, spent nan, burn nan
     latency p99: 0.2 s of 15, spent 0.00, burn 0.00
     cost per case: $0.0000 of 15, spent 0.00, burn 0.00
-    >>> [round(one.spent, 2) for one in always.objectives if one.name == "precision of total"]
+    >>> [round(row.spent, 2) for row in overall.objectives if row.name == "precision of total"]
     [0.67]
     """
     cases = list(cases)
-    by_decision = 2 * sum(one.received is not None for one in cases) < len(cases)
-    dated = [(day, one) for one in cases if (day := one.decided if by_decision else one.received)]
+    by_decision = 2 * sum(case.received is not None for case in cases) < len(cases)
+    dated = [(day, case) for case in cases if (day := case.decided if by_decision else case.received)]
     first, last = min((day for day, _ in dated), default=None), max((day for day, _ in dated), default=None)
-    lately, begin, gone = [one for day, one in dated if last and (last - day).days < days], None, math.nan
+    recent, begin, elapsed = [case for day, case in dated if last and (last - day).days < days], None, math.nan
     if first and last:
         begin = min(day for day, _ in dated if (last - day).days < days)
-        gone = min(1.0, ((last - first).days + 1) / days)
+        elapsed = min(1.0, ((last - first).days + 1) / days)
     return (
-        Service(days, (begin, last), len(lately), tuple(_objectives(lately, slo, fields, gone))),
+        Service(days, (begin, last), len(recent), tuple(_objectives(recent, slo, fields, elapsed))),
         Service(None, (first, last), len(cases), tuple(_objectives(cases, slo, fields, 1.0))),
     )
 
 
-def at_most(right: int, of: int, rate: float) -> float:
-    """Probability of at most `right` successes among `of` when each has probability `rate`. Without cases: `nan`.
+def binomial_cdf(successes: int, trials: int, rate: float) -> float:
+    """Probability of at most `successes` among `trials` when each has probability `rate`; `nan` without trials.
 
-    >>> round(at_most(95, 100, 0.98), 4), at_most(3, 3, 1.0), at_most(2, 3, 1.0), at_most(0, 0, 0.5)
+    >>> round(binomial_cdf(95, 100, 0.98), 4), binomial_cdf(3, 3, 1.0), binomial_cdf(2, 3, 1.0), binomial_cdf(0, 0, 0.5)
     (0.0508, 1.0, 0.0, nan)
     """
-    if not of:
+    if not trials:
         return math.nan
-    if right >= of or rate <= 0:
+    if successes >= trials or rate <= 0:
         return 1.0
     if rate >= 1:
         return 0.0
-    total, scale = 0.0, math.lgamma(of + 1)
-    for k in range(right, -1, -1):  # downwards: past the peak each term is smaller than the one before
-        log_choose = scale - math.lgamma(k + 1) - math.lgamma(of - k + 1)
-        term = math.exp(log_choose + k * math.log(rate) + (of - k) * math.log1p(-rate))
+    total, scale = 0.0, math.lgamma(trials + 1)
+    for k in range(successes, -1, -1):  # downwards: past the peak each term is smaller than the one before
+        log_choose = scale - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        term = math.exp(log_choose + k * math.log(rate) + (trials - k) * math.log1p(-rate))
         total += term
-        if k < of * rate and term < 1e-17 * total:
+        if k < trials * rate and term < 1e-17 * total:
             break
     return min(1.0, total)
 
 
-def _objectives(cases: Sequence[Measurement], slo: SLO, fields: Sequence[str], gone: float) -> Iterator[Objective]:
-    yield _share("automation rate", [one.acted for one in cases], slo.automation_rate, gone)
+def _objectives(cases: Sequence[Measurement], slo: SLO, fields: Sequence[str], elapsed: float) -> Iterator[Objective]:
+    yield _share("automation rate", [case.acted for case in cases], slo.automation_rate, elapsed)
     for name in fields:
-        yield _share(f"precision of {name}", [one.right[name] for one in cases if name in one.right], slo.precision, gone)
-    seconds = sorted(one.seconds for one in cases if one.seconds == one.seconds)
+        yield _share(f"precision of {name}", [case.right[name] for case in cases if name in case.right], slo.precision, elapsed)
+    seconds = sorted(case.seconds for case in cases if not math.isnan(case.seconds))
     yield Objective("latency p50", "seconds", math.nan, _rank(seconds, 0.50), len(seconds))
-    in_time = _share("latency p99", [one <= slo.latency_p99_seconds for one in seconds], 0.99, gone)
-    nothing = (math.nan, math.nan)
-    yield replace(in_time, unit="seconds", target=slo.latency_p99_seconds, measured=_rank(seconds, 0.99), interval=nothing)
-    yield _cost([one.dollars for one in cases if one.dollars == one.dollars], slo.cost_per_case, gone)
+    in_time = _share("latency p99", [wait <= slo.latency_p99_seconds for wait in seconds], 0.99, elapsed)
+    none = (math.nan, math.nan)
+    yield replace(in_time, unit="seconds", target=slo.latency_p99_seconds, measured=_rank(seconds, 0.99), interval=none)
+    yield _cost([case.dollars for case in cases if not math.isnan(case.dollars)], slo.cost_per_case, elapsed)
 
 
-def _share(name: str, good: Sequence[bool], target: float, gone: float) -> Objective:
+def _share(name: str, good: Sequence[bool], target: float, elapsed: float) -> Objective:
     if not good:
         return Objective(name, "share", target, math.nan, 0, budget=1 - target)
     burn = _burn(good.count(False) / len(good), 1 - target)
@@ -219,16 +218,16 @@ def _share(name: str, good: Sequence[bool], target: float, gone: float) -> Objec
         cases=len(good),
         interval=interval(sum(good), len(good)),
         budget=1 - target,
-        spent=burn * gone,
+        spent=burn * elapsed,
         burn=burn,
-        chance=at_most(sum(good), len(good), target),
+        chance=binomial_cdf(sum(good), len(good), target),
     )
 
 
-def _cost(dollars: Sequence[float], target: float, gone: float) -> Objective:
+def _cost(dollars: Sequence[float], target: float, elapsed: float) -> Objective:
     mean = sum(dollars) / len(dollars) if dollars else math.nan
     cost = Objective("cost per case", "dollars", target, mean, len(dollars), budget=target * len(dollars))
-    return replace(cost, spent=_burn(mean, target) * gone, burn=_burn(mean, target)) if dollars else cost
+    return replace(cost, spent=_burn(mean, target) * elapsed, burn=_burn(mean, target)) if dollars else cost
 
 
 def _burn(used: float, budget: float) -> float:
@@ -240,7 +239,7 @@ def _burn(used: float, budget: float) -> float:
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:
-    """Nearest rank: the least value that this share of them does not exceed.
+    """Nearest-rank percentile of sorted values: the least that at least this share does not exceed.
 
     >>> _rank([1.0, 2.0, 3.0, 4.0], 0.5), _rank([1.0, 2.0], 0.99), _rank([], 0.5)
     (2.0, 2.0, nan)

@@ -1,10 +1,9 @@
 """How good answers are, as numbers. Pure functions over labels, answers, scores and routes; `nan` where undefined.
 
 Precision: right / answered. Recall: right / labelled. F1: their harmonic mean; `micro` pools the fields.
-A field without a gold label (or with a date that no calendar has, or a flag that is neither yes nor no) counts nowhere;
-an answer there is ignored.
-What counts as the same value is said in `models.values`.
-Not covered: confidence and thresholds. `calibration` learns those; here they are only measured.
+A field without a usable gold label (`values.has_value`) counts nowhere, whatever the answer. `values.same` decides which
+values are the same.
+Not covered: fitting confidences and thresholds (`calibration`); they are only measured.
 """
 
 import math
@@ -15,13 +14,15 @@ from functools import reduce
 from typing import Any
 
 from proveout.records import Decision, Kind, Route
-from proveout.values import flag_of, same, says
+from proveout.values import flag_of, has_value, same
 
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
 
 
 @dataclass(frozen=True)
 class Counts:
+    """Values of one field, or of several pooled, and the rates that follow."""
+
     right: int = 0
     answered: int = 0
     labelled: int = 0
@@ -53,15 +54,17 @@ class Counts:
         return self.answered / self.labelled if self.labelled else math.nan
 
     def as_plain(self) -> dict[str, float | None]:
-        """The four rates as JSON has them: None where undefined."""
+        """The four rates for JSON: None where undefined."""
         rates = {"precision": self.precision, "recall": self.recall, "f1": self.f1, "coverage": self.coverage}
         return {name: None if math.isnan(rate) else rate for name, rate in rates.items()}
 
 
 @dataclass(frozen=True)
 class Score:
+    """Counts over a set of documents."""
+
     documents: int
-    whole_documents: int  # every labelled field right
+    whole_documents: int  # with every labelled field right
     fields: Mapping[str, Counts]
 
     @property
@@ -73,7 +76,7 @@ class Score:
         return self.whole_documents / self.documents if self.documents else math.nan
 
     def as_plain(self) -> dict[str, Any]:
-        """Documents, the share of them with every field right, and the rates of each field and of `micro`, as JSON has them."""
+        """Documents, the share of them with every field right, and the rates of each field and of `micro`, for JSON."""
         fields = {name: counts.as_plain() for name, counts in [*self.fields.items(), ("micro", self.micro)]}
         whole = self.whole_document_right if self.documents else None
         return {"documents": self.documents, "whole_document_right": whole, "fields": fields}
@@ -99,65 +102,67 @@ def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first:
     return Score(len(labels), whole, counts)
 
 
-def of_yes(labels: Labels, answers: Labels, kinds: Mapping[str, Kind]) -> dict[str, Counts]:
-    """For each flag that was labelled, its yes alone: `answered` counts every yes said, `labelled` every yes of a person.
+def yes_only(labels: Labels, answers: Labels, kinds: Mapping[str, Kind]) -> dict[str, Counts]:
+    """Counts of yes alone, for each labelled flag: `answered` counts the answers yes, `labelled` the labels yes.
 
-    Where yes is rare, answering no to everything is right nearly always and finds nothing. Here that has a recall of 0.
+    Where yes is rare, answering no to everything is nearly always right but finds nothing; here its recall is 0.
 
     >>> gold = {"a": {"urgent": "yes"}, "b": {"urgent": "no"}, "c": {"urgent": "yes"}}
-    >>> of_yes(gold, {"a": {"urgent": "yes"}, "b": {"urgent": "yes"}}, {"urgent": "flag"})
+    >>> yes_only(gold, {"a": {"urgent": "yes"}, "b": {"urgent": "yes"}}, {"urgent": "flag"})
     {'urgent': Counts(right=1, answered=2, labelled=2)}
     """
-    found: dict[str, Counts] = {}
+    counts: dict[str, Counts] = {}
     for document, gold in labels.items():
         given = answers.get(document) or {}
-        for name, wanted in gold.items():
-            if kinds.get(name) == "flag" and says("flag", wanted or ""):
-                is_yes, said = flag_of(wanted or "") == "yes", flag_of(given.get(name) or "") == "yes"
-                found[name] = found.get(name, Counts()) + Counts(is_yes and said, said, is_yes)
-    return found
+        for name, label in gold.items():
+            if kinds.get(name) == "flag" and has_value("flag", label or ""):
+                labelled, answered = flag_of(label or "") == "yes", flag_of(given.get(name) or "") == "yes"
+                counts[name] = counts.get(name, Counts()) + Counts(labelled and answered, answered, labelled)
+    return counts
 
 
 def commonest(labels: Sequence[str]) -> tuple[str, float]:
-    """The answer that is given most often, and its share: what somebody reaches who never looks. ("", `nan`) without labels.
+    """The most frequent label and its share, the accuracy of a constant answer; ("", `nan`) without labels.
 
     >>> commonest(["no", "yes", "no", "no"])
     ('no', 0.75)
     """
-    counted = Counter(labels).most_common(1)
-    return (counted[0][0], counted[0][1] / len(labels)) if counted else ("", math.nan)
+    if not labels:
+        return "", math.nan
+    label, count = Counter(labels).most_common(1)[0]
+    return label, count / len(labels)
 
 
 def _count(kind: Kind, gold: object, given: object, day_first: bool) -> Counts:
-    wanted, answer = str(gold or "").strip(), str(given or "").strip()
-    if not says(kind, wanted, day_first):
+    label, answer = str(gold or "").strip(), str(given or "").strip()
+    if not has_value(kind, label, day_first):
         return Counts()
-    return Counts(bool(answer) and same(kind, wanted, answer, day_first), bool(answer), 1)
+    return Counts(bool(answer) and same(kind, label, answer, day_first), bool(answer), 1)
 
 
 def answers(predictions: Mapping[str, Mapping[str, Any]], automated_only: bool = False) -> dict[str, dict[str, str | None]]:
-    """The plain answers of predictions in the scorer's file format, of all values or of the automated ones alone.
+    """The plain answers of predictions in the scorer's file format: all values, or only the automated ones.
 
     >>> given = {"a": {"total": {"value": "5", "confidence": 0.99, "automated": True}, "name": "One Nation"}}
     >>> answers(given), answers(given, automated_only=True)
     ({'a': {'total': '5', 'name': 'One Nation'}}, {'a': {'total': '5', 'name': None}})
     """
     return {
-        document: {name: _answer(cell, automated_only) for name, cell in fields.items()}
+        document: {name: _answer(prediction, automated_only) for name, prediction in fields.items()}
         for document, fields in predictions.items()
     }
 
 
-def _answer(cell: Any, automated_only: bool) -> str | None:
-    if not isinstance(cell, Mapping):
-        return None if automated_only else cell
-    value: str | None = cell.get("value")
-    return value if cell.get("automated") or not automated_only else None
+def _answer(prediction: Any, automated_only: bool) -> str | None:
+    if not isinstance(prediction, Mapping):
+        return None if automated_only else prediction
+    value: str | None = prediction.get("value")
+    return value if prediction.get("automated") or not automated_only else None
 
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What happens as the threshold falls: one point for every distinct score, the strictest first."""
+    """Risk and coverage as the threshold falls: one point for each distinct score, the strictest first."""
 
     thresholds: tuple[float, ...]  # answer where score >= threshold
     coverage: tuple[float, ...]  # share answered
@@ -165,7 +170,7 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """Mean risk over the coverages, 0 is best: the area under the curve as steps.
+        """The area under the step curve, that is the mean risk over all coverages; 0 is best.
 
         >>> risk_coverage([0.9, 0.8, 0.1, 0.1], [True, True, True, False]).area
         0.125
@@ -176,9 +181,9 @@ class RiskCoverage:
         return sum(width * risk for width, risk in zip(widths, self.risk, strict=True))
 
     def coverage_at(self, precision: float) -> float:
-        """The largest coverage at which at least this precision holds, with the threshold chosen on the same data.
+        """The largest coverage with at least this precision; 0 if no threshold gives it.
 
-        An oracle's number: nobody knows that threshold beforehand. 0 where no threshold reaches it.
+        An oracle's number: the threshold is chosen on the same data.
 
         >>> risk_coverage([0.9, 0.8, 0.1], [True, True, False]).coverage_at(0.98)
         0.6666666666666666
@@ -189,7 +194,7 @@ class RiskCoverage:
 
 
 def risk_coverage(scores: Sequence[float], right: Sequence[bool]) -> RiskCoverage:
-    """The risk-coverage curve (El-Yaniv and Wiener 2010). Equal scores are one point: no threshold can part them.
+    """The risk-coverage curve (El-Yaniv and Wiener 2010). Equal scores are one point: no threshold separates them.
 
     >>> risk_coverage([0.9, 0.2, 0.9], [True, False, True])
     RiskCoverage(thresholds=(0.9, 0.2), coverage=(0.6666666666666666, 1.0), risk=(0.0, 0.3333333333333333))
@@ -205,7 +210,7 @@ def risk_coverage(scores: Sequence[float], right: Sequence[bool]) -> RiskCoverag
 
 
 def f1_by_class(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> dict[Hashable, float]:
-    """F1 of each class that occurs in the gold.
+    """F1 of each class that occurs in the gold labels.
 
     >>> f1_by_class(["order", "order", "invoice"], ["order", "invoice", "invoice"])
     {'order': 0.6666666666666666, 'invoice': 0.6666666666666666}
@@ -218,7 +223,7 @@ def f1_by_class(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> dict
 
 
 def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
-    """Mean of the classes' F1, each class with the same weight however rare; over the classes in the gold.
+    """Unweighted mean F1 of the classes that occur in the gold labels.
 
     >>> macro_f1(["order", "order", "invoice"], ["order", "order", "order"])
     0.4
@@ -228,9 +233,7 @@ def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
 
 
 def automation_rate(routes: Sequence[Route]) -> float:
-    """Share of cases that no person touched.
-
-    Without cases there is no share to take: `nan`.
+    """Share of cases that no person touched; `nan` without cases.
 
     >>> automation_rate([Route.ACT, Route.REVIEW])
     0.5
@@ -239,7 +242,7 @@ def automation_rate(routes: Sequence[Route]) -> float:
 
 
 def interval(right: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share; (0, 1) where nothing was counted.
+    """Wilson's score interval of the share `right / of` (Wilson 1927); (0, 1) if `of` is 0.
 
     >>> tuple(round(end, 3) for end in interval(95, 100))
     (0.888, 0.978)
@@ -270,7 +273,7 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def verdicts(labels: Mapping[str, str], decision: Decision, kinds: Mapping[str, Kind]) -> dict[str, bool]:
-    """Which of a decision's fields are right, for those that a person labelled; "" says that the document has none."""
+    """Labelled field to whether the decision has it right; a label "" means that the document has no such value."""
     given = {name: value.text for name, value in decision.fields.items()}
     scored = score({"": labels}, {"": given}, kinds)
     right = {name: bool(counts.right) for name, counts in scored.fields.items() if counts.labelled}

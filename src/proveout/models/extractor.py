@@ -29,7 +29,7 @@ from proveout.models.text_segments import TextSegments
 from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Place
-from proveout.values import same, says, value_of
+from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 2
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))  # how a training document is shown: form known, form new, words new too
@@ -90,7 +90,7 @@ class Extractor:
         for name, kind in _printed(kinds).items():
             groups, inputs, right = reader.groups[name], [], []
             for at, reading in enumerate(readings):
-                if not says(kind, told[at].get(name, "")):
+                if not has_value(kind, told[at].get(name, "")):
                     continue
                 for new_form, forgetting in AS_IF_NEW:
                     learned = learning.columns_without(name, at, new_form, forgetting)
@@ -331,7 +331,7 @@ def _learn_flags(
     """Each flag that somebody answered, from the documents for which it was."""
     learned = {}
     for name in (name for name, kind in kinds.items() if kind == "flag"):
-        answers = [str(value_of("flag", row[name])) if says("flag", row.get(name, "")) else "" for row in told]
+        answers = [str(value_of("flag", row[name])) if has_value("flag", row.get(name, "")) else "" for row in told]
         if any(answers):
             known = [(reading.segments, said) for reading, said in zip(readings, answers, strict=True) if said]
             flag = _flag(prompts["fields"][name])
@@ -368,7 +368,7 @@ def _learn(readings: Sequence[DocumentFeatures], told: Sequence[Mapping[str, str
 
 
 def _right(kind: Kind, evidence: CandidateFeatures, gold: str) -> npt.NDArray[np.bool_]:
-    if not says(kind, gold):
+    if not has_value(kind, gold):
         return np.zeros(len(evidence.candidates), dtype=bool)
     texts = {candidate.text for candidate in evidence.candidates}
     right = {text for text in texts if same(kind, gold, text)}

@@ -169,7 +169,7 @@ def _objectives(found: Findings) -> dict[str, dict[str, Any]]:
 
 def _in_words(row: Objective, sure_below: float) -> dict[str, Any]:
     interval = "" if math.isnan(row.interval[0]) else f"{row.interval[0]:.1%} to {row.interval[1]:.1%}"
-    shown = {"target": row.bound, "measured": row.shown(row.measured), "interval": interval}
+    shown = {"target": row.bound, "measured": row.format(row.measured), "interval": interval}
     return {"left": row.left, "missed": row.missed, "verdict": row.verdict(sure_below), "shown": shown}
 
 

@@ -33,7 +33,7 @@ def performance(log: "DataFrame", mission: Mission, windows: Sequence[slice], al
         right = rightness(log, name, mission).to_numpy()
         automated = log[f"{name}.automated"].fillna(False).astype(bool).to_numpy()
         whole = _measure(name, None, right, automated)
-        p = min(1.0, evaluation.at_most(whole.right, whole.labelled, mission.slo.precision) * looks)
+        p = min(1.0, evaluation.binomial_cdf(whole.right, whole.labelled, mission.slo.precision) * looks)
         found.append(replace(whole, p=p, broken=p <= alerts.performance.false_alarm_rate))
         found += [_measure(name, i, right[window], automated[window]) for i, window in enumerate(windows)]
     return tuple(found)

@@ -1,7 +1,7 @@
-"""What is like this case, and what the policy says of it.
+"""Search: cases similar to this one, and the policy's passages about a question.
 
-`Memory` holds past cases (append-only, with a position), `Passages` the mission's policy; `retrievers` shows both as
-LangChain's `BaseRetriever`. Texts become vectors by `Encoder`, live in Chroma, and are ranked by meaning and by words.
+`Memory` holds past cases (append-only, with a position), `Passages` the mission's policy; `retrievers` offers both as
+LangChain's `BaseRetriever`. `Encoder` turns texts into vectors, Chroma stores them, and search ranks by meaning and by words.
 """
 
 from proveout.retrieval.encoder import Encoder

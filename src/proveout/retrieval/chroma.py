@@ -1,9 +1,9 @@
-"""The Chroma collection that holds vectors: in a folder, or on a server at a URL.
+"""The Chroma collection that holds vectors: in a folder, or on a server at a URL. Entry point: `Collection`.
 
-A collection is derived: entry i carries the i-th item of a chain of hashes, so that one look at the last entry tells
-whether the collection is a beginning of what it should be. What is missing is appended; anything else is built anew.
-Anybody may open it with Chroma or LangChain: documents, cosine space and our embedding function are in it.
-Not covered: several processes that write one folder. Chroma's folder is for one process; give the others a server.
+A collection is derived data: entry i carries the i-th hash of a chain, so the last entry alone shows whether the collection
+is a prefix of what it should be. Missing entries are appended; any other collection is rebuilt.
+Chroma and LangChain can open it: it contains the documents, the cosine space and our embedding function.
+Not covered: several processes that write to one folder. Chroma supports one process for each folder; use a server for more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ BATCH = 1000  # entries a call; a server takes some thousands
 
 @register_embedding_function
 class MiniLM(EmbeddingFunction[Documents]):
-    """Our encoder as Chroma names, stores and rebuilds it. Without it a reopened collection would try to download one."""
+    """Our encoder as a registered embedding function. Without it, Chroma would download one for a reopened collection."""
 
     def __init__(self, tokens: int = 128) -> None:
         self.tokens = tokens
@@ -52,7 +52,7 @@ def _encoder(tokens: int) -> Encoder:
 
 
 class Collection:
-    """One collection: vectors in order, each with the hash of everything up to it."""
+    """Vectors in order, each with the hash of all entries up to it. Raises StaleIndex if no server answers at a URL."""
 
     def __init__(self, place: Path | str, name: str, encoder: Encoder) -> None:
         self._client = _client(place)
@@ -70,38 +70,37 @@ class Collection:
         )
 
     def read(self, chain: Sequence[str]) -> Vectors:
-        """(count, 384) vectors of the first items of the chain; a collection of anything else is emptied and gives none."""
-        if not self._is_beginning_of(chain):
+        """(count, 384) vectors of the first `count` entries of the chain. A collection of another chain is emptied."""
+        if not self._is_prefix_of(chain):
             self._client.delete_collection(self._name)
             self._collection = self._open()
         count = self._collection.count()
         vectors = np.empty((count, WIDTH), dtype=np.float32)
         for start in range(0, count, BATCH):
             ids = [str(number) for number in range(start, min(count, start + BATCH))]
-            found = self._collection.get(ids=ids, include=["embeddings"])
-            for number, vector in zip(found["ids"], found["embeddings"], strict=True):
+            batch = self._collection.get(ids=ids, include=["embeddings"])
+            for number, vector in zip(batch["ids"], batch["embeddings"], strict=True):
                 vectors[int(number)] = vector
         return on_grid(vectors)
 
-    def _is_beginning_of(self, chain: Sequence[str]) -> bool:
+    def _is_prefix_of(self, chain: Sequence[str]) -> bool:
         count = self._collection.count()
-        if count == 0:
-            return bool(self._collection.metadata.get("encoder") == self._encoder_id)
-        last = self._collection.get(ids=[str(count - 1)], include=["metadatas"])["metadatas"]
-        same_encoder = self._collection.metadata.get("encoder") == self._encoder_id
-        return bool(same_encoder and count <= len(chain) and last and last[0].get("chain") == chain[count - 1])
+        if self._collection.metadata.get("encoder") != self._encoder_id or count > len(chain):
+            return False
+        last = self._collection.get(ids=[str(count - 1)], include=["metadatas"])["metadatas"] if count else []
+        return not count or bool(last and last[0].get("chain") == chain[count - 1])
 
     def append(
-        self, start: int, vectors: Vectors, texts: Sequence[str], chain: Sequence[str], said: Sequence[Mapping[str, str]]
+        self, start: int, vectors: Vectors, texts: Sequence[str], chain: Sequence[str], metadata: Sequence[Mapping[str, str]]
     ) -> None:
-        """Entries `start`, `start + 1`, ...; saying the same again changes nothing."""
+        """Write the entries `start`, `start + 1`, ...; repeating it changes nothing."""
         for at in range(0, len(texts), BATCH):
             rows = range(at, min(len(texts), at + BATCH))
             self._collection.upsert(
                 ids=[str(start + row) for row in rows],
                 embeddings=vectors[rows.start : rows.stop],
                 documents=[texts[row] for row in rows],
-                metadatas=[{**said[row], "chain": chain[row], "position": start + row} for row in rows],
+                metadatas=[{**metadata[row], "chain": chain[row], "position": start + row} for row in rows],
             )
 
 

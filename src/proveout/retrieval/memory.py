@@ -1,11 +1,11 @@
-"""The memory: past cases, found again by how their documents look and what they say. One door: `Memory.open`.
+"""The memory: past cases, searched by the form and the words of their documents. Entry point: `Memory.open`.
 
-`records.jsonl` is the truth: append-only, one record a line, its position is its line. The id of a memory at a position is a
-hash over the records before it, in order; never over a store's files. Vectors are derived: a Chroma collection that
-disagrees with the records is built anew.
-Covered: a search sees only records before its position and gives the same answer whatever was added since; of the records of
-one case a person's counts before the agent's own, then the newest; saying the same twice adds nothing; a torn last line.
-Not covered: which values are right. `origin` says who said so.
+`records.jsonl` is authoritative: append-only, one record on each line; the line is its position. The id of a memory at a
+position is a hash over the records before it, in order, never over a store's files. Vectors are derived data: a Chroma
+collection that disagrees with the records is rebuilt.
+Covered: a search sees only records before its position and returns the same whatever was added since; for each case, a
+person's record takes precedence over the agent's, then the newest; a repeated record is not added; a torn last line.
+Not covered: which values are right. `origin` tells a person's label from the agent's decision.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ from proveout.retrieval.encoder import Encoder
 from proveout.retrieval.index import BOTH, Hit, Index, IndexedText, Method
 from proveout.values import written
 
-NEARLY = 0.97  # share of words two texts have in common when they are one document; next month's order has up to 0.93
-KEPT = 4096  # vectors of recent queries, 6 MB: a batch is searched for similar cases, then for duplicates
+NEARLY = 0.97  # share of common words above which two texts are one document; next month's order has up to 0.93
+CACHED = 4096  # vectors of recent queries, 6 MB: each batch is searched for similar cases, then for duplicates
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryRecord:
-    """What was said of a case, by a person (a label) or by the agent (a decision)."""
+    """The fields and class of a case, from a person (a label) or from the agent (a decision)."""
 
     case: str
-    text: str  # of its content
+    text: str  # of the case's content
     fields: Mapping[str, str] = field(default_factory=dict)  # as `written`
     document_class: str = ""
     origin: Literal["label", "decision"] = "decision"
@@ -45,7 +45,7 @@ class MemoryRecord:
 
 
 def without_numbers(text: str) -> str:
-    """The words without a digit: they say which form it is, the others which copy.
+    """The words without a digit, which identify the form; the others identify the copy.
 
     >>> without_numbers("Invoice # 17 Flight 01/02/20 to 2/3/20 KXQ2-TV")
     'Invoice # Flight to'
@@ -53,10 +53,10 @@ def without_numbers(text: str) -> str:
     return " ".join(word for word in text.split() if not any(character.isdigit() for character in word))
 
 
-def alikeness(a: str, b: str) -> float:
-    """Share of the words of two texts that both have, repeated words counted; 0..1.
+def word_overlap(a: str, b: str) -> float:
+    """Share of words that two texts have in common, 0..1: the Jaccard index, repeated words counted.
 
-    >>> alikeness("pay 5 to A", "pay 5 to B")
+    >>> word_overlap("pay 5 to A", "pay 5 to B")
     0.6
     """
     x, y = Counter(a.casefold().split()), Counter(b.casefold().split())
@@ -64,37 +64,36 @@ def alikeness(a: str, b: str) -> float:
 
 
 class Memory:
-    """Append-only records with a position; see the module."""
+    """Append-only records with a position, and searches as of any position; see the module."""
 
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder = folder
         self._index = index
         self._records: list[MemoryRecord] = []
         self._chain: list[str] = []
-        self._valid_to = array("q")  # record i is its case's answer for positions i + 1 .. valid_to[i]
-        self._answer: dict[str, int] = {}  # case: the record that counts now
+        self._valid_to = array("q")  # record i is the answer of its case for positions i + 1 .. valid_to[i]
+        self._answer: dict[str, int] = {}  # case: its current answer
         self._latest: dict[tuple[str, str], int] = {}  # (case, origin): the newest record
-        self._bytes = 0  # of records.jsonl that were read or written
-        self._with: dict[tuple[str, str], list[int]] = {}  # (field, plain value): records
+        self._bytes = 0  # of records.jsonl, read or written so far
+        self._rows: dict[tuple[str, str], list[int]] = {}  # (field, plain value), ("", case) or ("", document): records
         self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     @classmethod
     def open(
         cls, folder: Path | str, encoder: Encoder | None = None, store: Path | str | None = None, name: str = "past-cases"
     ) -> "Memory":
-        """Open or begin a memory.
+        """Open a memory, new if the folder has none. Raises StaleIndex if a line is not a record or no server answers.
 
-        encoder: by default the one that the folder's snapshot was made with, else the usual one.
-        store: where Chroma keeps the vectors; by default `folder/chroma`, a folder, or a server at http://host:port;
-        "" keeps none and writes nothing (for a snapshot that `save` made). name: the collection; a server that several
-        missions share needs one for each.
+        encoder: by default that of the folder's snapshot, else `Encoder.load()`.
+        store: where Chroma keeps the vectors: a folder, by default `folder/chroma`, or a server at http://host:port;
+        "" keeps them only in this process (for a snapshot that `save` made).
+        name: of the collection; missions that share a server need different ones.
         """
         folder = Path(folder)
         place = folder / "chroma" if store is None else store
         memory = cls(folder, Index(encoder or _encoder_of(folder), place, name))
-        records = memory._read()
-        entries = [memory._note(record) for record in records]
-        memory._index.fill(entries, known=memory._saved_vectors())
+        entries = [memory._register(record) for record in memory._read()]
+        memory._index.fill(entries, saved=memory._saved_vectors())
         return memory
 
     @property
@@ -108,46 +107,47 @@ class Memory:
         return self._chain[position - 1][:16] if position else "0" * 16
 
     def require(self, id: str, position: int) -> None:
-        """Raises StaleIndex unless the records before the position are those that had this id."""
+        """Raises StaleIndex unless the records before the position have this id."""
         if position > self.position:
-            raise StaleIndex(f"{self.folder}: has {self.position} records, {position} are needed; restore its records.jsonl")
+            shortfall = f"has {self.position} records, expected at least {position}"
+            raise StaleIndex(f"{self.folder}: {shortfall}; restore its records.jsonl")
         if self.id(position) != id:
-            said = f"its first {position} records have id {self.id(position)}, expected {id}"
-            raise StaleIndex(f"{self.folder}: {said}; restore the records.jsonl that belongs to it")
+            mismatch = f"its first {position} records have id {self.id(position)}, expected {id}"
+            raise StaleIndex(f"{self.folder}: {mismatch}; restore the matching records.jsonl")
 
     def records(self, position: int | None = None) -> tuple[MemoryRecord, ...]:
         """Every record before the position, in order."""
         return tuple(self._records[: self.position if position is None else position])
 
     def answer(self, case: str, position: int | None = None) -> MemoryRecord | None:
-        """What counts of a case at a position."""
+        """The record of a case that takes precedence at a position."""
         allowed = self._allowed(position)
-        found = [row for row in self._with.get(("", case), ()) if row < len(allowed) and allowed[row]]
-        return self._records[found[-1]] if found else None
+        rows = [row for row in self._rows.get(("", case), ()) if row < len(allowed) and allowed[row]]
+        return self._records[rows[-1]] if rows else None
 
     def corrections(self, position: int | None = None) -> list[tuple[MemoryRecord, frozenset[str]]]:
-        """What people answered otherwise than the agent had decided before, with the fields that differ, oldest first."""
-        found = []
+        """Labels that differ from the agent's earlier decision, each with the fields that differ, oldest first."""
+        corrections = []
         for row in np.flatnonzero(self._allowed(position)).tolist():
-            answer, decided = self._records[row], self._latest.get((self._records[row].case, "decision"), row)
-            said = self._records[decided].fields
-            wrong = frozenset(name for name, text in answer.fields.items() if _plain(said.get(name, "")) != _plain(text))
-            if answer.origin == "label" and decided < row and wrong:
-                found.append((answer, wrong))
-        return found
+            answer, decision = self._records[row], self._latest.get((self._records[row].case, "decision"), row)
+            fields = self._records[decision].fields
+            wrong = frozenset(name for name, text in answer.fields.items() if _plain(fields.get(name, "")) != _plain(text))
+            if answer.origin == "label" and decision < row and wrong:
+                corrections.append((answer, wrong))
+        return corrections
 
     def add(self, records: Iterable[MemoryRecord]) -> int:
-        """Append what is new and return the position. On disk before it can be found; safe to repeat after a crash."""
+        """Append new records, on disk before a search sees them; return the position. Safe to repeat after a crash."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "records.jsonl").open("a+b") as file:
             lock(file)
             self._catch_up()
             entries, lines = [], []
             for record in records:
-                before = self._latest.get((record.case, record.origin))
-                if before is None or self._records[before] != record:
+                previous = self._latest.get((record.case, record.origin))
+                if previous is None or self._records[previous] != record:
                     lines.append(_line(record))
-                    entries.append(self._note(record))
+                    entries.append(self._register(record))
             if lines:
                 os.ftruncate(file.fileno(), self._bytes)  # a line torn by a crash was never a record
                 self._bytes += file.write(b"".join(line + b"\n" for line in lines))
@@ -159,7 +159,7 @@ class Memory:
     def search(
         self, text: str | Content, k: int = 5, position: int | None = None, ways: Sequence[Method] = BOTH
     ) -> tuple[SimilarCase, ...]:
-        """The k most similar past cases, best first; a document is never similar to itself."""
+        """The k most similar past cases, best first. A document's own records are left out."""
         return self.search_many([text], k, position, ways)[0]
 
     def search_many(
@@ -169,71 +169,68 @@ class Memory:
         position: int | None = None,
         ways: Sequence[Method] = BOTH,
     ) -> list[tuple[SimilarCase, ...]]:
-        """`search` for each text; an answer does not depend on the others."""
+        """`search` for each text; a result does not depend on the other texts."""
         allowed = self._allowed(position)
-        said = [_query(text) for text in texts]
-        found = []
-        for text, words, vector in zip(texts, said, self._vectors_of(said), strict=True):
-            mine = self._without(text, allowed)
-            hits = self._index.rank(vector, words, k, mine, ways) if mine.any() else []
-            found.append(tuple(self._similar(hit) for hit in hits))
-        return found
+        queries = [_query(text) for text in texts]
+        results = []
+        for text, query, vector in zip(texts, queries, self._vectors_of(queries), strict=True):
+            others = self._others(text, allowed)
+            hits = self._index.rank(vector, query, k, others, ways) if others.any() else []
+            results.append(tuple(self._similar(hit) for hit in hits))
+        return results
 
     def duplicate(
         self, text: str | Content, values: Mapping[str, Value], on: Sequence[str], position: int | None = None
     ) -> str:
-        """Which past case is the same business and why, as a sentence; "" when none is.
+        """Which past case this one duplicates and why, in words; "" if none.
 
-        It agrees on all of the fields `on`, or its text is nearly the same.
+        A duplicate has the same values in all fields `on`, or nearly the same text.
         """
-        allowed = self._without(text, self._allowed(position))
+        allowed = self._others(text, self._allowed(position))
         if on and all(values.get(name) not in (None, "") for name in on):
-            said = {name: written(values[name]) for name in on}
-            if rows := self._rows_with(said, allowed):
-                agreed = ", ".join(f"{name} {value}" for name, value in said.items())
+            texts = {name: written(values[name]) for name in on}
+            if rows := self._rows_with(texts, allowed):
+                agreed = ", ".join(f"{name} {value}" for name, value in texts.items())
                 return f"case {self._records[rows[0]].case[:12]} has the same {agreed}"
         printed = text if isinstance(text, str) else text.text
         if not printed.strip() or not allowed.any():
             return ""
         for hit in self._index.rank(self._vectors_of([_query(text)])[0], "", 20, allowed, ["vectors"]):
             past = self._records[hit.row]
-            if (share := alikeness(printed, past.text)) >= NEARLY:
+            if (share := word_overlap(printed, past.text)) >= NEARLY:
                 return f"case {past.case[:12]} has nearly the same text ({share:.0%} of the words)"
         return ""
 
     def agreeing(self, values: Mapping[str, Value], position: int | None = None) -> tuple[MemoryRecord, ...]:
-        """Past cases that have all of these values, letters and digits compared, oldest first."""
+        """Past cases with all of these values, oldest first; only letters and digits are compared."""
         rows = self._rows_with({name: written(value) for name, value in values.items()}, self._allowed(position))
         return tuple(self._records[row] for row in rows)
 
     def save(self, folder: Path | str) -> None:
-        """A snapshot: the records and their vectors, the same bytes for the same records."""
+        """Write a snapshot of the records and their vectors: the same bytes for the same records."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "records.jsonl").write_bytes(b"".join(_line(record) + b"\n" for record in self._records))
         np.save(folder / "vectors.npy", self._index.vectors)
         encoder = self._index.encoder
-        about = {"id": self.id(), "position": self.position, "encoder": encoder.id, "tokens": encoder.tokens}
-        (folder / "index.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        header = {"id": self.id(), "position": self.position, "encoder": encoder.id, "tokens": encoder.tokens}
+        (folder / "index.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
 
-    def _rows_with(self, said: Mapping[str, str], allowed: NDArray[np.bool_]) -> list[int]:
-        lists = [self._with.get((name, _plain(value)), []) for name, value in said.items()]
+    def _rows_with(self, texts: Mapping[str, str], allowed: NDArray[np.bool_]) -> list[int]:
+        lists = [self._rows.get((name, _plain(value)), []) for name, value in texts.items()]
         rows = set(lists[0]).intersection(*lists[1:]) if lists else set()
         return sorted(row for row in rows if row < len(allowed) and allowed[row])
 
     def _allowed(self, position: int | None) -> NDArray[np.bool_]:
-        """(position,) which records are their case's answer at that position."""
+        """(position,) which records take precedence in their case at that position."""
         position = self.position if position is None else position
         if not 0 <= position <= self.position:
-            raise StaleIndex(f"{self.folder}: position {position} is asked for, the memory has {self.position} records")
+            raise StaleIndex(f"{self.folder}: there is no position {position}; the memory has {self.position} records")
         return np.array(self._valid_to[:position], dtype=np.int64) >= position
 
-    def _without(self, text: str | Content, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        if isinstance(text, str):
-            return allowed
-        own = [row for row in self._with.get(("", text.id), ()) if row < len(allowed)]
-        if not own:
-            return allowed
+    def _others(self, text: str | Content, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The allowed records without those of the content itself."""
+        own = [] if isinstance(text, str) else [row for row in self._rows.get(("", text.id), ()) if row < len(allowed)]
         others = allowed.copy()
         others[own] = False
         return others
@@ -242,37 +239,37 @@ class Memory:
         record = self._records[hit.row]
         return SimilarCase(record.case, hit.similarity, dict(record.fields))
 
-    def _vectors_of(self, said: Sequence[str]) -> list[NDArray[np.float32]]:
-        new = [text for text in dict.fromkeys(said) if text not in self._recent]
+    def _vectors_of(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        new = [text for text in dict.fromkeys(texts) if text not in self._recent]
         self._recent.update(zip(new, self._index.encoder.encode(new), strict=True))
-        vectors = [self._recent[text] for text in said]
-        while len(self._recent) > KEPT:
+        vectors = [self._recent[text] for text in texts]
+        while len(self._recent) > CACHED:
             self._recent.popitem(last=False)
         return vectors
 
-    def _note(self, record: MemoryRecord) -> IndexedText:
-        """Take a record into the books; what an index has to know of it comes back."""
+    def _register(self, record: MemoryRecord) -> IndexedText:
+        """Append a record in memory, and return its entry for the index."""
         row = len(self._records)
-        before = self._answer.get(record.case)
-        outranked = before is not None and self._records[before].origin == "label" and record.origin == "decision"
+        current = self._answer.get(record.case)
+        outranked = current is not None and self._records[current].origin == "label" and record.origin == "decision"
         self._valid_to.append(row if outranked else np.iinfo(np.int64).max)
         if not outranked:
-            if before is not None:
-                self._valid_to[before] = row
+            if current is not None:
+                self._valid_to[current] = row
             self._answer[record.case] = row
         for key in {("", record.case), ("", record.document), *((n, _plain(v)) for n, v in record.fields.items())}:
-            self._with.setdefault(key, []).append(row)
+            self._rows.setdefault(key, []).append(row)
         previous = self._chain[-1] if self._chain else ""
         self._chain.append(hashlib.sha256(previous.encode() + _line(record)).hexdigest())
         self._latest[record.case, record.origin] = row
         self._records.append(record)
-        said = {"case": record.case, "document_class": record.document_class, "origin": record.origin}
-        fields = json.dumps(dict(record.fields), ensure_ascii=False)
+        metadata = {"case": record.case, "document_class": record.document_class, "origin": record.origin}
+        metadata["fields"] = json.dumps(dict(record.fields), ensure_ascii=False)
         words = " ".join([record.text, *record.fields.values()])
-        return IndexedText(without_numbers(record.text), words, self._chain[-1], {**said, "fields": fields})
+        return IndexedText(without_numbers(record.text), words, self._chain[-1], metadata)
 
     def _read(self) -> list[MemoryRecord]:
-        """The records of the file that were not read yet, whole lines only."""
+        """The records of the file that were not read yet; whole lines only."""
         path = self.folder / "records.jsonl"
         if not path.exists():
             return []
@@ -286,28 +283,28 @@ class Memory:
             raise StaleIndex(f"{path}: a line is not a record ({error}); restore the file") from error
 
     def _catch_up(self) -> None:
-        """Take in what another process appended."""
-        entries = [self._note(record) for record in self._read()]
+        """Read what another process appended."""
+        entries = [self._register(record) for record in self._read()]
         if entries:
             self._index.add(entries)
 
     def _saved_vectors(self) -> NDArray[np.float32] | None:
-        """Vectors of a snapshot, if they belong to a beginning of these records and to this encoder."""
+        """Vectors of a snapshot, if they belong to the first of these records and to this encoder."""
         if not (self.folder / "vectors.npy").exists():
             return None
-        about = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-        position = about["position"]
-        fits = about["encoder"] == self._index.encoder.id and position <= self.position and self.id(position) == about["id"]
+        header = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
+        position = header["position"]
+        fits = header["encoder"] == self._index.encoder.id and position <= self.position and self.id(position) == header["id"]
         return np.load(self.folder / "vectors.npy") if fits else None
 
 
 def _encoder_of(folder: Path) -> Encoder:
-    about = folder / "index.json"
-    return Encoder.load(tokens=json.loads(about.read_text(encoding="utf-8"))["tokens"]) if about.exists() else Encoder.load()
+    header = folder / "index.json"
+    return Encoder.load(tokens=json.loads(header.read_text(encoding="utf-8"))["tokens"]) if header.exists() else Encoder.load()
 
 
 def _query(text: str | Content) -> str:
-    """What is searched for: a person's words as they stand, a document by its words without numbers."""
+    """The text to search for: a person's words unchanged, a document's without numbers."""
     return text if isinstance(text, str) else without_numbers(text.text)
 
 

@@ -1,8 +1,8 @@
-"""Two rankings and how they become one: BM25 over words, and reciprocal rank fusion.
+"""BM25 over words, and reciprocal rank fusion of several rankings.
 
-`Keywords` answers as of any earlier position: its statistics (how many texts hold a word, how long texts are) are those of
-the first `position` texts, so that a search runs again years later with the same scores. Search engines keep one set of
-statistics for all they hold, which is why this is not one of them; the tests hold it against tantivy.
+`Keywords` can search as of any earlier position: its statistics (document frequencies, text lengths) are those of the first
+`position` texts, so that a replay years later gives the same scores. Search engines keep statistics only for their whole
+content, so none is used; the tests compare the scores with tantivy's.
 Not covered: stemming, phrases, languages without spaces.
 """
 
@@ -20,7 +20,7 @@ Scores = NDArray[np.float64]
 
 K1 = 1.2  # BM25's saturation and length, as Robertson and Zaragoza (2009) and Lucene set them
 B = 0.75
-RAREST = 64  # words of a query that count: a page has 300, and the frequent ones cost most and say least
+RAREST = 64  # words of a query that are scored: a page has 300; the frequent ones cost most and matter least
 FUSION = 60  # Cormack, Clarke and Büttcher (SIGIR 2009)
 _WORD = re.compile(r"[^\W_]+")
 
@@ -37,7 +37,7 @@ def words_of(text: str) -> list[str]:
 def reciprocal_rank_fusion(rankings: Iterable[Sequence[int]], c: int = FUSION) -> list[tuple[int, float]]:
     """(item, score), best first; an item scores the sum of 1 / (c + rank) over the rankings that hold it, ranks from 1.
 
-    Equal scores stand in the order of items. After Cormack, Clarke and Büttcher, SIGIR 2009.
+    Ties are in the order of items. After Cormack, Clarke and Büttcher, SIGIR 2009.
 
     >>> [(item, round(score, 4)) for item, score in reciprocal_rank_fusion([[7, 3], [3, 5]])]
     [(3, 0.0325), (7, 0.0164), (5, 0.0161)]
@@ -50,18 +50,18 @@ def reciprocal_rank_fusion(rankings: Iterable[Sequence[int]], c: int = FUSION) -
 
 
 class Keywords:
-    """Texts by their words; append-only.
+    """An append-only inverted index.
 
-    >>> found = Keywords()
+    >>> index = Keywords()
     >>> for text in ("gross total", "net total due", "gross gross"):
-    ...     found.add(text)
-    >>> found.scores("Gross").round(2).tolist(), found.scores("gross", position=2).round(2).tolist()
+    ...     index.add(text)
+    >>> index.scores("Gross").round(2).tolist(), index.scores("gross", position=2).round(2).tolist()
     ([0.5, 0.0, 0.67], [0.75, 0.0])
     """
 
     def __init__(self) -> None:
-        self._texts: dict[str, array[int]] = {}  # word: texts that hold it, ascending
-        self._times: dict[str, array[int]] = {}  # word: how often, aligned
+        self._texts: dict[str, array[int]] = {}  # word: texts that contain it, ascending
+        self._times: dict[str, array[int]] = {}  # word: how often, aligned with `_texts`
         self._lengths = array("q")  # words of each text
         self._total = array("q", [0])  # words of all texts up to each
 
@@ -69,6 +69,7 @@ class Keywords:
         return len(self._lengths)
 
     def add(self, text: str) -> None:
+        """Append a text; its position is the number of texts before it."""
         counts = Counter(words_of(text))
         for word, times in counts.items():
             self._texts.setdefault(word, array("q")).append(len(self._lengths))
@@ -77,34 +78,30 @@ class Keywords:
         self._total.append(self._total[-1] + counts.total())
 
     def scores(self, query: str, position: int | None = None) -> Scores:
-        """(position,) BM25 of each text for the query's rarest words; 0 where none of them stands."""
+        """(position,) BM25 of each text for the query's rarest words; 0 for a text without any of them."""
         position = len(self) if position is None else position
         scores = np.zeros(position)
         if not position or not self._total[position]:
             return scores
-        held = [(self._held(word, position), word) for word in sorted(set(words_of(query)) & self._texts.keys())]
+        counted = [(bisect_left(self._texts[word], position), word) for word in set(words_of(query)) & self._texts.keys()]
         lengths = np.frombuffer(self._lengths, dtype=np.int64)  # a view; none outlives the call, so that arrays can grow
         short = K1 * B * position / self._total[position]
-        for count, word in sorted(pair for pair in held if pair[0])[:RAREST]:
+        for count, word in sorted(pair for pair in counted if pair[0])[:RAREST]:  # count: the texts that contain the word
             texts = np.frombuffer(self._texts[word], dtype=np.int64, count=count)
             times = np.frombuffer(self._times[word], dtype=np.int64, count=count)
             rarity = np.log1p((position - count + 0.5) / (count + 0.5))
             scores[texts] += rarity * times * (K1 + 1) / (times + K1 * (1 - B) + short * lengths[texts])
         return scores
 
-    def _held(self, word: str, position: int) -> int:
-        """How many of the first `position` texts hold the word."""
-        return bisect_left(self._texts[word], position)
-
 
 def best(scores: NDArray[Any], allowed: NDArray[np.bool_], count: int) -> list[int]:
-    """The `count` best allowed items with a score above 0, best first; equal ones in their order.
+    """The `count` best allowed items with a score above 0, best first; ties in the order of items.
 
     >>> best(np.array([0.5, 0.9, 0.5, 0.7]), np.array([True, False, True, True]), 2)
     [3, 0]
     """
     items = np.flatnonzero(allowed & (scores > 0))
-    if len(items) > 4 * count:  # a stable sort of all is the slow part; keep what can be among the best, ties included
+    if len(items) > 4 * count:  # a stable sort of all is slow: keep only candidates, ties included
         edge = np.partition(scores[items], -count)[-count]
         items = items[scores[items] >= edge]
     return [int(item) for item in items[np.argsort(-scores[items], kind="stable")][:count]]

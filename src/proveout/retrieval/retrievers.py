@@ -1,4 +1,4 @@
-"""Past cases and policy passages as LangChain's `BaseRetriever`: a query goes in, LangChain documents come out."""
+"""Past cases and policy passages as LangChain's `BaseRetriever`: from a query to LangChain documents."""
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -10,20 +10,20 @@ from proveout.retrieval.passages import Passages
 
 
 class PastCases(BaseRetriever):
-    """Cases like a text. Metadata: case, similarity (cosine), document_class, origin, position, and the case's `fields`."""
+    """Cases similar to a text. Metadata: case, similarity (cosine), document_class, origin, fields, and the search position."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     memory: Memory
     k: int = 5
-    position: int | None = None  # only what was known then
+    position: int | None = None  # search as of this position; None: now
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         position = self.memory.position if self.position is None else self.position
-        found = []
+        documents = []
         for similar in self.memory.search(query, self.k, position):
             record = self.memory.answer(similar.case, position)
-            assert record is not None  # it was found at this position
-            about = {
+            assert record is not None  # because the search has the same position
+            metadata = {
                 "case": similar.case,
                 "similarity": similar.similarity,
                 "document_class": record.document_class,
@@ -31,8 +31,8 @@ class PastCases(BaseRetriever):
                 "fields": dict(record.fields),
                 "position": position,
             }
-            found.append(Document(page_content=record.text, metadata=about, id=similar.case))
-        return found
+            documents.append(Document(page_content=record.text, metadata=metadata, id=similar.case))
+        return documents
 
 
 class PolicyPassages(BaseRetriever):
