@@ -232,7 +232,7 @@ def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before
 
 
 def test_a_second_process_in_the_same_home_is_told_who_is_there(space):
-    with alone(space.home), pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is at work here"), alone(space.home):
+    with alone(space.home), pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is using this folder"), alone(space.home):
         pass
     with alone(space.home):
         pass
