@@ -130,7 +130,7 @@ class Journal:
             tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait for this lock
             if since is not None and (changed := connection.execute(since.limit(1)).first()):
                 raise Changed(f"case {changed.case[:12]} has a new {changed.kind}; nothing was written, reload the case")
-            taken, new = self._existing(connection, events), []
+            taken, new = self._existing(connection, ((event.kind, event.key) for event in events)), []
             late = {(event.case, event.turn) for event in events if event.kind == DECISION and (event.kind, event.key) in taken}
             for event in events:
                 kind_and_key = (event.kind, event.key)
@@ -310,15 +310,15 @@ class Journal:
     def _existing_keys(self, kind: str, keys: Iterable[str]) -> set[str]:
         """Those of these keys that have an event of this kind."""
         with self._reading() as connection:
-            return {key for _, key in self._existing(connection, [Event("", kind, {}, key=key) for key in keys])}
+            return {key for _, key in self._existing(connection, ((kind, key) for key in keys))}
 
-    def _existing(self, connection: "Connection", events: Sequence[Event]) -> set[tuple[str, str]]:
-        """(kind, key) of those of these events that are in the journal."""
+    def _existing(self, connection: "Connection", events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these events, as (kind, key), that are in the journal."""
         from sqlalchemy import select
 
         kind, key = self._events.c.kind, self._events.c.key
-        wanted = {(event.kind, event.key) for event in events if event.key}
-        keys = sorted({name for _, name in wanted})
+        wanted = set(events)
+        keys = sorted({name for _, name in wanted if name})
         stored: set[tuple[str, str]] = set()
         for start in range(0, len(keys), NAMES):
             rows = connection.execute(select(kind, key).where(key.in_(keys[start : start + NAMES]), key != ""))

@@ -12,11 +12,8 @@ MARK = {True: "✓", False: "✗", None: "–"}
 
 def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
     """Route and reasons, each field with its evidence, the checks, and the ruling on each proposed action."""
-    lines = [
-        f"{decision.document_class or 'unreadable'} → {decision.route.upper()}",
-        f"  {decision.because[0]}",
-        f"  {decision.because[1]}",
-    ]
+    lines = [f"{decision.document_class or 'unreadable'} → {decision.route.upper()}"]
+    lines += [f"  {sentence}" for sentence in decision.because]
     if decision.fields:
         lines += ["", "fields"]
     for name, value in decision.fields.items():
@@ -98,10 +95,8 @@ def event_line(event: Event) -> str:
 
 def _rulings(event: Event) -> str:
     """The rulings on a person's proposal; those that are not allowed with the reason."""
-    lines = [
-        ruling_line(ruling) + ("" if ruling.verdict.allowed else f" ({ruling.verdict.because})")
-        for ruling in rulings_of(event.payload)
-    ]
+    rulings = rulings_of(event.payload)
+    lines = [ruling_line(ruling) + ("" if ruling.verdict.allowed else f" ({ruling.verdict.because})") for ruling in rulings]
     return f": {'; '.join(lines)}" if lines else ""
 
 

@@ -86,9 +86,8 @@ def _url(url: str | Path) -> URL:
             address = address.set(drivername="postgresql+psycopg")
         address.get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
-        raise BadInput(
-            f"{url}: not a database ({error}); expected a file, sqlite:///<file> or postgresql://host/name"
-        ) from error
+        expected = "a file, sqlite:///<file> or postgresql://host/name"
+        raise BadInput(f"{url}: not a database ({error}); expected {expected}") from error
     if (backend := address.get_backend_name()) not in ("sqlite", "postgresql"):
         raise BadInput(f"{without_password(address)}: expected SQLite or PostgreSQL for the journal, found {backend}")
     if backend == "sqlite" and address.database and address.database != ":memory:":
