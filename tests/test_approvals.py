@@ -1,4 +1,4 @@
-"""What a person approves happens, once, as far as policy allows; undo takes it back; nobody overwrites what another said."""
+"""An approved action happens once, as far as policy allows; undo takes it back; nobody overwrites another's answer."""
 
 import dataclasses
 import json
@@ -43,8 +43,8 @@ READ = {
 
 def document(number: int) -> Document:
     """One page that says which it is; its words are unlike those of every other."""
-    said = f"invoice of contract {number} " + " ".join(f"w{number}x{at}" for at in range(40))
-    words = [Word(text, Box(0, 0, 9, 9), 0, 0, f"{number:064x}", Source.TEXT_LAYER) for text in said.split()]
+    text = f"invoice of contract {number} " + " ".join(f"w{number}x{at}" for at in range(40))
+    words = [Word(word, Box(0, 0, 9, 9), 0, 0, f"{number:064x}", Source.TEXT_LAYER) for word in text.split()]
     return Document(f"{number:064x}", (Page(0, 612, 792, tuple(words)),))
 
 
@@ -90,12 +90,12 @@ class World:
         self.journal.record([Decided(Case(one.case, f"{number}.pdf"), one)], "r")
         return one.case
 
-    def approve(self, case: str, person: Person = RITA, **said: str):
-        return self.approvals.approve(case, person, self.approvals.show(case).digest, said)
+    def approve(self, case: str, person: Person = RITA, **values: str):
+        return self.approvals.approve(case, person, self.approvals.show(case).digest, values)
 
     def orders(self, kind: str = "*") -> list[dict]:
-        found = sorted((self.home / "effects" / "payments").glob(f"{kind}.json"))
-        return [json.loads(path.read_text()) for path in found]
+        paths = sorted((self.home / "effects" / "payments").glob(f"{kind}.json"))
+        return [json.loads(path.read_text()) for path in paths]
 
     def kinds(self, case: str) -> list[str]:
         return [event.kind for event in self.journal.events(case)]
@@ -106,9 +106,9 @@ ONLY_PAY = INVOICES.model_copy(update={"actions": {"pay_invoice": INVOICES.actio
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = World(tmp_path, mission=ONLY_PAY, policy=paying())
-    yield made
-    made.journal.close()
+    world = World(tmp_path, mission=ONLY_PAY, policy=paying())
+    yield world
+    world.journal.close()
 
 
 def paying() -> str:
@@ -124,17 +124,17 @@ def paying() -> str:
 
 def test_an_approval_is_a_label_a_proposal_and_its_effect(world: World) -> None:
     case = world.waits()
-    shown = world.approvals.show(case)
-    expected = world.approvals.expected(shown, RITA)
+    view = world.approvals.show(case)
+    expected = world.approvals.expected(view, RITA)
     assert [(one.verdict.allowed, one.cents) for one in expected] == [(True, 10000)]
-    receipt = world.approvals.approve(case, RITA, shown.digest)
+    receipt = world.approvals.approve(case, RITA, view.digest)
     (paid,) = world.orders()
     assert (paid["case"], paid["cents"]) == (case, 10000)
     assert receipt.what == "approved" and receipt.lines == [str(receipt.effects[0])] and "pay_invoice done" in receipt.lines[0]
     assert world.kinds(case) == ["decision", LABEL, APPROVAL, INTENDED, SETTLED]
     assert waiting(world.journal) == []
-    said = history(world.journal.events(case))
-    assert "approved by rita, reviewer: pay_invoice of $100.00 allowed" in said and "pay_invoice done:" in said
+    text = history(world.journal.events(case))
+    assert "approved by rita, reviewer: pay_invoice of $100.00 allowed" in text and "pay_invoice done:" in text
 
 
 def test_what_is_paid_is_what_the_person_says_and_not_what_was_read(world: World) -> None:
@@ -210,8 +210,8 @@ def test_a_payment_beyond_a_role_waits_for_a_second_person_who_may(world: World)
     assert world.orders() == []
     assert [one.case.id for one in waiting(world.journal, Role.OPERATOR)] == [case]
     assert waiting(world.journal, Role.REVIEWER) == [], "it is answered"
-    shown = world.approvals.show(case)
-    assert shown.answer.by == "rita" and [one.action.name for one in shown.escalated] == ["pay_invoice"]
+    view = world.approvals.show(case)
+    assert view.answer.by == "rita" and [ruling.action.name for ruling in view.escalated] == ["pay_invoice"]
     assert "done" in world.approve(case, ADA).lines[0]
     assert [order["cents"] for order in world.orders()] == [1934000]
     assert waiting(world.journal, Role.OPERATOR) == []
@@ -223,7 +223,7 @@ def test_the_second_person_is_never_the_first_whatever_the_role_is_by_then(world
     world.approve(case, RITA)
     promoted = dataclasses.replace(RITA, role=Role.OPERATOR)
     (line,) = world.approve(case, promoted).lines
-    assert "rita approved pay_invoice before; somebody else has to" in line and world.orders() == []
+    assert "rita approved pay_invoice before; a second person has to approve it" in line and world.orders() == []
     assert [one.case.id for one in waiting(world.journal, Role.OPERATOR)] == [case]
     world.approve(case, ADA)
     assert len(world.orders()) == 1
@@ -309,9 +309,9 @@ def shared(request, tmp_path: Path) -> World:
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
         engine.dispose()
-    made = World(tmp_path, url, ONLY_PAY, paying())
-    yield made
-    made.journal.close()
+    world = World(tmp_path, url, ONLY_PAY, paying())
+    yield world
+    world.journal.close()
 
 
 def test_who_comes_second_is_told_who_answered_when_and_what_and_overwrites_nothing(shared: World) -> None:
@@ -334,26 +334,26 @@ def test_who_comes_second_is_told_who_answered_when_and_what_and_overwrites_noth
 
 
 def test_of_two_writers_at_the_same_instant_one_is_told(shared: World) -> None:
-    """Both were shown the same, and both judged before either wrote."""
+    """Both see the same case, and both are judged before either writes."""
     case = shared.waits()
     digest = shared.approvals.show(case).digest
     meet = threading.Barrier(2)
-    told: list[str] = []
+    messages: list[str] = []
 
     def say(person: Person, amount: str) -> None:
         approvals = Approvals(shared.journal, shared.mission, judged_together(shared, meet), shared.control)
         try:
             approvals.approve(case, person, digest, {"gross_amount": amount})
         except Changed as error:
-            told.append(str(error))
+            messages.append(str(error))
 
-    threads = [threading.Thread(target=say, args=said) for said in ((RITA, "$250.00"), (ROB, "$999.00"))]
+    threads = [threading.Thread(target=say, args=arguments) for arguments in ((RITA, "$250.00"), (ROB, "$999.00"))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     (paid,) = shared.orders()
-    assert len(told) == 1 and ("by rita" in told[0]) == (paid["cents"] == 25000)
+    assert len(messages) == 1 and ("by rita" in messages[0]) == (paid["cents"] == 25000)
     assert shared.kinds(case) == ["decision", LABEL, APPROVAL, INTENDED, SETTLED]
     assert shared.journal.verify().whole
 
@@ -387,7 +387,7 @@ def test_whatever_happens_to_a_case_makes_what_was_shown_old(world: World, happe
             world.approvals.finish()
         case "an undo":
             world.approvals.undo(f"{1:064x}", ADA)
-    with pytest.raises(Changed, match="no longer as you saw it"):
+    with pytest.raises(Changed, match="this case changed after you opened it"):
         world.approvals.approve(f"{1:064x}", ROB, digest)
 
 
@@ -400,7 +400,7 @@ def test_what_happens_to_another_case_changes_nothing(world: World) -> None:
 
 def test_only_a_decided_case_can_be_approved(world: World) -> None:
     for nobody in ("", "f" * 64):
-        with pytest.raises(BadInput, match="no decided cases have an id that begins with"):
+        with pytest.raises(BadInput, match="found no decided cases whose id starts with"):
             world.approvals.approve(nobody, RITA, "0" * 64)
 
 
@@ -415,7 +415,7 @@ def test_an_undo_is_proposed_judged_journaled_and_done_once(world: World) -> Non
     assert recall["recalls"] == order["key"] and recall["key"] == UNDO + order["key"]
     assert [str(one).partition(":")[0] for one in receipt.effects] == ["pay_invoice taken back"]
     assert world.kinds(case)[-3:] == [UNDOING, INTENDED, SETTLED]
-    assert "undo asked by rob, reviewer: recall_payment allowed" in history(world.journal.events(case))
+    assert "undo requested by rob, reviewer: recall_payment allowed" in history(world.journal.events(case))
     before = world.journal.position
     again = world.approvals.undo(case, ADA)
     assert again.rulings == () and again.effects == receipt.effects and world.journal.position == before

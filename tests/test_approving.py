@@ -55,8 +55,8 @@ def bank(tmp_path_factory) -> Counterparty:
 @pytest.fixture(scope="module")
 def space(bills, bank) -> Workspace:
     """The mission that `proveout new` begins, which also pays bills at the counterparty."""
-    made = Workspace.find("bills", start=bills)
-    path = made.design / "mission.yaml"
+    space = Workspace.find("bills", start=bills)
+    path = space.design / "mission.yaml"
     design = yaml.safe_load(path.read_text(encoding="utf-8"))
     design["actions"]["pay_invoice"] = {
         "connector": "http",
@@ -66,11 +66,11 @@ def space(bills, bank) -> Workspace:
         "undone_by": "recall_payment",
     }
     path.write_text(yaml.safe_dump(design), encoding="utf-8")
-    with (made.design / "policy.cedar").open("a", encoding="utf-8") as file:
+    with (space.design / "policy.cedar").open("a", encoding="utf-8") as file:
         file.write(PAYS)
-    designing.build(made, None, None, force=False, record=False)
-    releasing.promote(made, "latest", yes=True)
-    (made.home / "inbox").mkdir(exist_ok=True)
+    designing.build(space, None, None, force=False, record=False)
+    releasing.promote(space, "latest", yes=True)
+    (space.home / "inbox").mkdir(exist_ok=True)
     return Workspace.find("bills", start=bills)
 
 
@@ -140,18 +140,18 @@ def first(space) -> str:
 
 def test_a_program_approves_by_the_digest_of_what_it_was_shown_and_takes_it_back(client, space, bank, tokens, first):
     path = f"/api/v1/cases/{first}"
-    shown = client.get(f"{path}/decision", headers=tokens["rita"]).json()
-    said = {"digest": shown["digest"], "values": values(1), "document_class": "bill"}
-    assert client.post(f"{path}/approve", json=said, headers=tokens["ron"]).status_code == 403
-    approved = client.post(f"{path}/approve", json=said, headers=tokens["rita"])
+    decision = client.get(f"{path}/decision", headers=tokens["rita"]).json()
+    body = {"digest": decision["digest"], "values": values(1), "document_class": "bill"}
+    assert client.post(f"{path}/approve", json=body, headers=tokens["ron"]).status_code == 403
+    approved = client.post(f"{path}/approve", json=body, headers=tokens["rita"])
     assert approved.status_code == 200, approved.text
     assert {one["name"]: one["state"] for one in approved.json()["effects"]} == {"file_document": "done", "pay_invoice": "done"}
     assert paid(bank, first) == [(21435, "paid")]
     assert str(space.home) not in approved.text
 
-    late = client.post(f"{path}/approve", json=said | {"values": values(1, "$999.00")}, headers=tokens["rob"])
+    late = client.post(f"{path}/approve", json=body | {"values": values(1, "$999.00")}, headers=tokens["rob"])
     assert late.status_code == 409 and "by rita, reviewer" in late.json()["detail"]
-    undone = client.post(f"{path}/undo", json={"digest": shown["digest"]}, headers=tokens["rob"])
+    undone = client.post(f"{path}/undo", json={"digest": decision["digest"]}, headers=tokens["rob"])
     assert undone.status_code == 409, "what is undone was seen, too"
     assert paid(bank, first) == [(21435, "paid")]
 
@@ -164,15 +164,15 @@ def test_a_program_approves_by_the_digest_of_what_it_was_shown_and_takes_it_back
         "pay_invoice": "taken back",
     }
     explained = client.get(f"{path}/explanation", headers=tokens["ron"]).json()["text"]
-    assert "undo asked by rob, reviewer" in explained and "recall_payment allowed" in explained
+    assert "undo requested by rob, reviewer" in explained and "recall_payment allowed" in explained
 
 
 def test_what_needs_an_operator_is_in_the_operators_queue(client, space, bank, tokens, capsys):
     case = slip(space, 2, "$812.00")
     path = f"/api/v1/cases/{case}"
     digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
-    said = {"digest": digest, "values": values(2, "$812.00"), "document_class": "bill"}
-    receipt = client.post(f"{path}/approve", json=said, headers=tokens["rita"]).json()
+    body = {"digest": digest, "values": values(2, "$812.00"), "document_class": "bill"}
+    receipt = client.post(f"{path}/approve", json=body, headers=tokens["rita"]).json()
     assert {one["name"]: one["escalate_to"] for one in receipt["verdicts"]} == {"file_document": "", "pay_invoice": "operator"}
     assert paid(bank, case) == []
     assert client.get(path, headers=tokens["ron"]).json()["escalated_to"] == "operator"
@@ -217,8 +217,8 @@ def test_undo_takes_back_from_the_command_line_says_what_came_of_it_and_again_ch
     case = slip(space, 3)
     path = f"/api/v1/cases/{case}"
     digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
-    said = {"digest": digest, "values": values(3), "document_class": "bill"}
-    assert client.post(f"{path}/approve", json=said, headers=tokens["rita"]).status_code == 200
+    body = {"digest": digest, "values": values(3), "document_class": "bill"}
+    assert client.post(f"{path}/approve", json=body, headers=tokens["rita"]).status_code == 200
     capsys.readouterr()
     assert acting.undo(space, case[:12], "pay_invoice")
     assert "pay_invoice taken back" in capsys.readouterr().out and paid(bank, case) == [(21435, "taken back")]
@@ -253,9 +253,9 @@ def opened(chromium, address: str, name: str, case: str):
     return page
 
 
-def fill(page, said: dict[str, str]) -> None:
+def fill(page, fields: dict[str, str]) -> None:
     page.get_by_label("class").select_option(label="bill")
-    for name, text in said.items():
+    for name, text in fields.items():
         page.get_by_label(name, exact=True).fill(text)
         page.keyboard.press("Tab")
 
@@ -294,19 +294,19 @@ def test_the_page_says_what_will_follow_and_who_has_to_approve_it(space, bank, c
 def test_of_two_browsers_on_one_case_the_second_is_told_and_overwrites_nothing(space, bank, chromium, address):
     case = slip(space, 6)
     mine, theirs = (opened(chromium, address, name, case) for name in ("rita", "rob"))
-    said = values(6) | {"reference": "AW-600"}  # as no agent would read it
-    fill(mine, said)
+    edited = values(6) | {"reference": "AW-600"}  # as no agent would read it
+    fill(mine, edited)
     fill(theirs, values(6, "$499.00"))
     mine.get_by_role("button", name="Approve what stands here").click()
     mine.get_by_text("pay_invoice done").first.wait_for()
     theirs.get_by_role("button", name="Approve what stands here").click()
-    told = theirs.get_by_text("this case is no longer as you saw it")
-    told.wait_for()
-    assert re.search(r"corrected \(.*reference AW-600.*\) by rita, reviewer: .* at \d\d:\d\d UTC", told.inner_text())
-    theirs.get_by_role("heading", name="Since then, UTC").wait_for()
+    problem = theirs.get_by_text("this case changed after you opened it")
+    problem.wait_for()
+    assert re.search(r"corrected \(.*reference AW-600.*\) by rita, reviewer: .* at \d\d:\d\d UTC", problem.inner_text())
+    theirs.get_by_role("heading", name="Since then (UTC)").wait_for()
     expect(theirs.get_by_label("total", exact=True)).to_have_value("$214.35")  # the page shows what counts now
     with Journal(space.home / "journal.db") as journal:
-        assert journal.answers()[case].fields == said and journal.answers()[case].by == "rita"
+        assert journal.answers()[case].fields == edited and journal.answers()[case].by == "rita"
     assert paid(bank, case) == [(21435, "paid")]
     for page in (mine, theirs):
         page.context.close()

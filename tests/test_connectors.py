@@ -110,8 +110,8 @@ def test_what_can_not_be_tried_now_is_tried_again(world, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("action", "state", "because"),
     [
-        (replace(FILE, arguments={"folder": "../../etc"}), State.REFUSED, "expected small letters"),
-        (replace(FILE, arguments={}), State.REFUSED, "expected small letters"),
+        (replace(FILE, arguments={"folder": "../../etc"}), State.REFUSED, "expected lower-case letters"),
+        (replace(FILE, arguments={}), State.REFUSED, "expected lower-case letters"),
         (replace(PAY, arguments={"amount": "a lot"}), State.REFUSED, "expected dollars and cents above 0"),
         (undo(PAY), State.REFUSED, "no payment order to recall"),
         (Action("launch", {}, "k"), State.FAILED, "no connector performs 'launch'"),
@@ -131,7 +131,7 @@ def test_a_document_that_changed_since_it_was_decided_is_not_filed(world, tmp_pa
     (tmp_path / "in.PDF").write_bytes(b"another one")
     journal.intend(CASE, FILE, "today")
     ((_, outcome),) = carry_out(journal, four, go)
-    assert outcome.state is State.REFUSED and "changed since it was decided" in outcome.because
+    assert outcome.state is State.REFUSED and "changed after the decision" in outcome.because
     assert files(effects) == []
 
 
@@ -289,9 +289,9 @@ def test_whatever_a_connector_raises_the_other_effects_happen(journal: Journal, 
         journal.intend(CASE, pay(number), "today")
     results = carry_out(journal, {"pay_invoice": connector}, go)
     assert states(results) == ["failed", "done", "done"] and connector.performed == ["pay:1", "pay:2"]
-    attempt = [event.payload for event in journal.events(CASE) if event.kind == "effect attempted"]
-    assert [(said["key"], said["attempt"], said["dead"]) for said in attempt] == [("pay:0", 1, False)]
-    assert type(fault).__name__ in attempt[0]["because"] or "no space left" in attempt[0]["because"]
+    attempts = [event.payload for event in journal.events(CASE) if event.kind == "effect attempted"]
+    assert [(payload["key"], payload["attempt"], payload["dead"]) for payload in attempts] == [("pay:0", 1, False)]
+    assert type(fault).__name__ in attempts[0]["because"] or "no space left" in attempts[0]["because"]
 
 
 class Wrong(FakeConnector):
@@ -319,21 +319,22 @@ def test_what_failed_often_enough_is_a_dead_letter_until_somebody_says_retry(jou
     assert tried == [["unreachable"]] * (ATTEMPTS - 1) + [["dead"], []]
     assert journal.pending() == [] and [one.dead for one in journal.unsettled()] == [True]
     assert dead_letters(journal.unsettled()) == [
-        "dead letters: 1; try again: proveout effects --retry KEY, or all",
-        f"  pay_invoice of case {CASE[:12]} is dead, unreachable after 5 attempts: HTTP 503",
+        "dead letters: 1; to retry: proveout effects --retry KEY (or all)",
+        f"  pay_invoice for case {CASE[:12]} is dead (unreachable) after 5 attempts: HTTP 503",
     ]
     assert journal.spent("today") == (1, 1250), "it stays reserved"
     journal.retry(CASE[:12], "ada")
     assert states(carry_out(journal, {"pay_invoice": connector}, go)) == ["done"] and connector.performed == [PAY.key]
-    told = history(journal.events(CASE))
-    assert "pay_invoice unreachable, attempt 5: HTTP 503; given up" in told and "may be tried again, says ada" in told
+    text = history(journal.events(CASE))
+    assert "pay_invoice unreachable on attempt 5: HTTP 503; no further attempts" in text
+    assert "retry of pay_invoice requested by ada" in text
     assert journal.verify().whole
 
 
 @pytest.mark.parametrize("name", ["", "nobody", "pay:"])
 def test_a_retry_of_what_did_not_fail_is_refused(journal: Journal, name: str) -> None:
     journal.intend(CASE, PAY, "today")
-    with pytest.raises(BadInput, match="names no effect that failed"):
+    with pytest.raises(BadInput, match="no failed effect matches"):
         journal.retry(name, "ada")
 
 
@@ -408,7 +409,7 @@ def test_a_dead_letter_that_was_undone_is_not_brought_back(journal: Journal) -> 
         carry_out(journal, both, go, keys={PAY.key})
     journal.intend(CASE, undo(PAY), "by hand")
     assert states(carry_out(journal, both, go)) == ["done"]
-    with pytest.raises(BadInput, match="names no effect that failed"):
+    with pytest.raises(BadInput, match="no failed effect matches"):
         journal.retry("all", "ada")
 
 
@@ -418,7 +419,7 @@ def test_a_doubt_stays_until_there_is_a_word(journal: Journal) -> None:
     for _ in range(2):
         ((_, outcome),) = carry_out(journal, {"pay_invoice": connector}, go, keys={PAY.key})
         assert outcome.state is State.UNKNOWN and outcome.because.startswith("it may have happened: ")
-    assert effect(journal.unsettled()[0]).startswith(f"pay_invoice of case {CASE[:12]} is unknown after 2 attempts: it may")
+    assert effect(journal.unsettled()[0]).startswith(f"pay_invoice for case {CASE[:12]} is unknown after 2 attempts: it may")
 
 
 def test_an_effect_among_many_is_looked_up_by_its_key(journal: Journal) -> None:

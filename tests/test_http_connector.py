@@ -161,11 +161,11 @@ def test_a_payment_is_taken_back_once_also_when_the_answer_is_lost(counterparty,
 
 class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        said = f"no account for {self.headers['Authorization']}".encode()
+        text = f"no account for {self.headers['Authorization']}".encode()
         self.send_response(400)
-        self.send_header("Content-Length", str(len(said)))
+        self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(said)
+        self.wfile.write(text)
 
     def log_message(self, format: str, *args: object) -> None: ...
 
@@ -181,7 +181,7 @@ def test_a_secret_comes_from_the_environment_and_into_no_message(counterparty, a
     monkeypatch.setenv("BANK_TOKEN", "s3cr3t\n")
     assert echoes.perform("c1", action) == Outcome(State.REFUSED, "HTTP 400: no account for Bearer ***")
     monkeypatch.setenv("BANK_TOKEN", "s3\ncr3t")
-    with pytest.raises(ValueError, match=r"Bearer \$\{BANK_TOKEN\} has characters that no header may have"):
+    with pytest.raises(ValueError, match=r"Bearer \$\{BANK_TOKEN\} has characters that are not allowed in a header"):
         echoes.perform("c1", action)
     monkeypatch.delenv("BANK_TOKEN")
     with pytest.raises(LookupError, match="the environment variable BANK_TOKEN is not set"):
@@ -194,24 +194,24 @@ URL = "https://bank.example/payments"
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({}, "settings: `url` is missing"),
-        ({"url": "bank"}, "expected an address as https://"),
-        ({"url": "https://ada:pw@bank.example"}, "a password stands in no mission"),
-        ({"url": URL, "headers": {"X-Api-Key": "abc"}}, "X-Api-Key has a secret in it; name an environment variable"),
-        ({"url": URL, "lookup": URL}, "expected {key} in it"),
-        ({"url": URL, "idempotency_header": ""}, "nothing would keep an effect from happening twice"),
+        ({"url": "bank"}, "expected an address such as https://"),
+        ({"url": "https://ada:pw@bank.example"}, "found a password in the address"),
+        ({"url": URL, "headers": {"X-Api-Key": "abc"}}, "X-Api-Key contains a secret; use an environment variable"),
+        ({"url": URL, "lookup": URL}, "expected an address with {key}"),
+        ({"url": URL, "idempotency_header": ""}, "nothing prevents an effect from happening twice"),
         ({"url": URL, "time_out": 3}, "unknown setting `time_out`; did you mean `timeout_seconds`?"),
         ({"url": URL}, "actions.pay_invoice.undone_by: the connector `http` cannot take back what it did"),
     ],
 )
-def test_settings_that_could_harm_are_refused_with_the_mission(tmp_path: Path, settings: dict, said: str) -> None:
+def test_settings_that_could_harm_are_refused_with_the_mission(tmp_path: Path, settings: dict, message: str) -> None:
     pays = {"connector": "http", "settings": settings, "arguments": {"amount": "gross_amount"}, "undone_by": "recall_payment"}
     (tmp_path / "mission.yaml").write_text(yaml.safe_dump({**DESIGN, "actions": {"pay_invoice": pays}}))
     with pytest.raises(BadMission) as refused:
         mission.load(tmp_path / "mission.yaml")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "abc" not in str(refused.value) and ":pw@" not in str(refused.value), "a secret is in no message"
 
 
@@ -224,8 +224,8 @@ def test_two_actions_are_not_undone_under_one_name(tmp_path: Path) -> None:
 
 def test_the_way_by_http_that_the_mission_shows_is_valid(counterparty, action, tmp_path, monkeypatch) -> None:
     text = (Path(__file__).parent.parent / "pipelines" / "invoices" / "mission.yaml").read_text()
-    shown = re.search(r"((?:  #   .*\n)+)", text)[1].replace("  #   ", "  ")
-    pays = yaml.safe_load(shown.replace("http://127.0.0.1:8400/payments", counterparty.url))
+    example = re.search(r"((?:  #   .*\n)+)", text)[1].replace("  #   ", "  ")
+    pays = yaml.safe_load(example.replace("http://127.0.0.1:8400/payments", counterparty.url))
     (tmp_path / "mission.yaml").write_text(yaml.safe_dump({**DESIGN, "actions": pays}))
     hands = connectors.of(mission.load(tmp_path / "mission.yaml"), tmp_path, Path)
     monkeypatch.setenv("BANK_TOKEN", "any")
@@ -240,7 +240,7 @@ def live(home: Path, settings: object, action: Action, boundary: str) -> None:
     def die(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    asks, settles = HttpConnector._ask, Journal.settle
+    asks, settles = HttpConnector._request, Journal.settle
 
     def ask(self: HttpConnector, method: str, url: str, **rest: object) -> object:
         if boundary == f"before {method}":
@@ -258,7 +258,7 @@ def live(home: Path, settings: object, action: Action, boundary: str) -> None:
             die()
         return settled
 
-    HttpConnector._ask, Journal.settle = ask, settle
+    HttpConnector._request, Journal.settle = ask, settle
     if boundary == "after a time-out":
         time.sleep = die
     journal = Journal(home / "journal.db")

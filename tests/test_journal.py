@@ -114,7 +114,7 @@ def test_an_allowed_action_is_pending_until_it_has_one_outcome(journal: Journal)
     assert journal.settle(intention, Outcome(State.DONE, "orders/1.json"))
     assert not journal.settle(intention, Outcome(State.REFUSED, "late"))
     assert journal.pending() == []
-    with pytest.raises(BadInput, match="stays one"):
+    with pytest.raises(BadInput, match="`held` does not settle an effect; expected `done` or `refused`"):
         journal.settle(intention, Outcome(State.HELD, "stopped"))
 
 
@@ -143,7 +143,7 @@ def test_events_of_a_case_tell_its_story_in_order(journal: Journal) -> None:
 def test_of_several_answers_the_last_word_on_each_field_counts(journal: Journal) -> None:
     first = Answer("c1", {"gross_amount": "12.50", "advertiser": "Ada"}, by="ada", right={"gross_amount": True})
     journal.record([decided()], run="today")
-    assert journal.answer([first]) == 1 and journal.answer([first]) == 0, "the same answer is not said twice"
+    assert journal.answer([first]) == 1 and journal.answer([first]) == 0, "the same answer is not recorded twice"
     assert journal.answer([Answer("c1", {"gross_amount": ""}, by="bob", document_class="other")]) == 1
     now = journal.answers()["c1"]
     assert (now.fields, now.by, now.document_class) == ({"gross_amount": "", "advertiser": "Ada"}, "bob", "other")
@@ -186,10 +186,10 @@ def test_many_processes_at_one_journal_decide_each_case_once(url: str) -> None:
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with Journal(url) as journal:
-        told = [(event.case, event.kind, event.payload["by"]) for event in journal.events()]
-        assert sorted(case for case, kind, _ in told if kind == "decision") == sorted(f"c{n}" for n in range(60))
-        assert {(case, by) for case, kind, by in told if kind == "note"} == {
-            (c, by) for c, kind, by in told if kind == "decision"
+        events = [(event.case, event.kind, event.payload["by"]) for event in journal.events()]
+        assert sorted(case for case, kind, _ in events if kind == "decision") == sorted(f"c{n}" for n in range(60))
+        assert {(case, by) for case, kind, by in events if kind == "note"} == {
+            (c, by) for c, kind, by in events if kind == "decision"
         }
         assert journal.verify().whole
 
@@ -206,8 +206,8 @@ def test_a_change_by_hand_is_found_and_placed(journal: Journal) -> None:
     with journal._engine.begin() as connection:
         connection.execute(text(drop[journal._engine.dialect.name]))
         connection.execute(text("UPDATE events SET payload = replace(payload, '12.50', '92.50') WHERE position = 4"))
-    found = journal.verify()
-    assert (found.whole, found.bad) == (False, 4) and "event 4" in found.because
+    report = journal.verify()
+    assert (report.whole, report.bad) == (False, 4) and report.because == "event 4 was changed after it was written"
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def open_heart(tmp_path: Path) -> Iterator[tuple[Journal, sqlite3.Connection]]:
 
 
 def mutate(rng: random.Random, forger: sqlite3.Connection) -> tuple[str, int]:
-    """One small forgery. Gives what was done and the position at which it is to be found."""
+    """One small forgery. Returns its description and the position of the first event that no longer matches."""
     at = rng.randint(1, 12)
     kind = rng.choice(["character", "character", "character", "delete", "swap", "truncate", "invent", "tip", "bytes", "suffix"])
     if kind == "character":
@@ -268,10 +268,10 @@ def test_every_forgery_is_found_and_placed(open_heart: tuple[Journal, sqlite3.Co
     rng = random.Random(7)
     for _ in range(mutations):
         forger.execute("BEGIN")
-        done, at = mutate(rng, forger)
+        forgery, at = mutate(rng, forger)
         forger.execute("COMMIT")
-        found = journal.verify()
-        assert (found.whole, found.bad) == (False, at), done
+        report = journal.verify()
+        assert (report.whole, report.bad) == (False, at), forgery
         forger.execute("BEGIN")
         forger.execute("DELETE FROM events")
         forger.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -285,7 +285,7 @@ def test_a_journal_of_a_newer_schema_is_refused(journal: Journal, url: str) -> N
 
     with journal._engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
-    with pytest.raises(BadJournal, match="schema 0099; this version knows up to 0001"):
+    with pytest.raises(BadJournal, match="found a journal with schema 0099, expected 0001 or older"):
         Journal(url)
 
 

@@ -141,7 +141,7 @@ def test_an_answer_is_a_label_with_its_author_and_with_what_was_right(space, ans
     assert answer.by == "ada" and answer.fields == told(1)
     assert [name for name, right in answer.right.items() if not right] == ["total"]
     acting.show(space, str(space.home / "inbox" / answered), again=False)
-    assert "labelled by ada: 3 of 4 values are right" in capsys.readouterr().out
+    assert "labelled by ada: 3 of 4 values correct" in capsys.readouterr().out
 
 
 def test_it_helps_the_next_document_of_that_form_without_a_build(space, after):
@@ -206,9 +206,9 @@ def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dea
         for _ in range(ATTEMPTS - 1):
             connectors.carry_out(journal, hands, lambda: "", keys={broken.key})
         watching.status(space)
-        assert "dead letters: 1; try again: proveout effects --retry KEY, or all" in capsys.readouterr().out
+        assert "dead letters: 1; to retry: proveout effects --retry KEY (or all)" in capsys.readouterr().out
         hand_in(space, 5)
-        assert "file_document of case" in acting.run(space, None)["dead_letters"][1]
+        assert "file_document for case" in acting.run(space, None)["dead_letters"][1]
         acting.effects(space, "")
         assert f"after 5 attempts: TypeError: expected string or bytes-like object, got 'int'\n  key {broken.key}" in (
             capsys.readouterr().out
@@ -232,7 +232,11 @@ def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before
 
 
 def test_a_second_process_in_the_same_home_is_told_who_is_there(space):
-    with alone(space.home), pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is at work here"), alone(space.home):
+    with (
+        alone(space.home),
+        pytest.raises(Busy, match=rf"process {os.getpid()}, since .* is using this folder"),
+        alone(space.home),
+    ):
         pass
     with alone(space.home):
         pass

@@ -44,7 +44,7 @@ def test_the_missions_that_ship_are_valid():
             {"fields": {"rush": {"kind": "flag"}}, "actions": {}, "checks": {"adds_up": ["rush"]}},
             "expected a field of kind amount; rush is of kind flag",
         ),
-        ({"zzz": 1}, "known here: mission, purpose"),
+        ({"zzz": 1}, "expected one of: mission, purpose"),
         ({"tiers": ["rankr", "person"]}, "tiers: unknown tier `rankr`; did you mean `ranker`?"),
         ({"tiers": ["ranker"]}, "the last one `person`; found ['ranker']"),
         ({"case": "documnt"}, "unknown kind of case `documnt`; did you mean `document`?"),

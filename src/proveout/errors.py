@@ -1,22 +1,22 @@
-"""What can go wrong, as one tree. Each message says what was found, what was expected and what to do now.
+"""All errors, as one tree. Each message says what was found, what was expected and what to do.
 
 ProveoutError
-├── BadInput              something that a person gave us
+├── BadInput              invalid input from a person
 │   ├── BadMission        mission.yaml
 │   ├── BadLabels         labels.csv
 │   ├── BadPrompts        prompts/
-│   ├── BadSpec           pipeline.*.yaml, or a notebook that the pipeline cannot take
-│   └── NoDocuments       a folder in which nothing can be read
-├── UnreadableDocument    one file; it becomes a refused case and the batch goes on
-├── BadModel              a model or release folder that is not ours, or not whole
-│   └── OtherCode         a release that pins other code or versions than run here
-├── TaskFailed            a step of a pipeline; names notebook, cell and line
-├── NoRelease             nothing is promoted, or no release has this id
-├── Busy                  another process is at work here
-├── Changed               a case that somebody else answered since it was shown, or that changed otherwise
-├── StaleIndex            an index built from other records than these
-├── BadJournal            a journal that does not verify, or of a newer schema
-└── NoEntry               a name, password or number of tries with which nobody is let in
+│   ├── BadSpec           pipeline.*.yaml, or a notebook that the pipeline cannot run
+│   └── NoDocuments       a folder without a readable document
+├── UnreadableDocument    one file; its case is refused and the batch continues
+├── BadModel              a model or release folder that is incomplete or was not written by Proveout
+│   └── OtherCode         a release that pins other code or versions than those that are running
+├── TaskFailed            a pipeline step; the message names notebook, cell and line
+├── NoRelease             no release is promoted, or none has this id
+├── Busy                  another process holds the lock
+├── Changed               a case that changed after it was displayed, for example by another answer
+├── StaleIndex            an index built from other records
+├── BadJournal            a journal that cannot be opened or written, or has a newer schema
+└── NoEntry               a failed sign-in: wrong name or password, or too many attempts
 """
 
 import difflib
@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 
 class ProveoutError(Exception):
-    """Everything that Proveout raises on purpose. The command line prints it as one message and exits with `exit_code`."""
+    """Base of all errors that Proveout raises itself. The command line prints the message and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -50,7 +50,7 @@ class BadSpec(BadInput):
 
 
 class NoDocuments(BadInput):
-    exit_code = 66  # no input, as sysexits.h numbers it: who calls by the clock may take it for "nothing to do"
+    exit_code = 66  # EX_NOINPUT of sysexits.h; a scheduler may treat it as "nothing to do"
 
 
 class UnreadableDocument(ProveoutError):
@@ -74,11 +74,11 @@ class NoRelease(ProveoutError):
 
 
 class Busy(ProveoutError):
-    exit_code = 75  # try again later
+    exit_code = 75  # EX_TEMPFAIL: try again later
 
 
 class Changed(ProveoutError):
-    exit_code = 75  # look again, then try again
+    exit_code = 75  # EX_TEMPFAIL: reload, then try again
 
 
 class StaleIndex(ProveoutError):
@@ -92,15 +92,15 @@ class BadJournal(ProveoutError):
 class NoEntry(ProveoutError):
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
-        self.wait = wait  # seconds until the next try is looked at
+        self.wait = wait  # seconds until the next attempt is accepted
 
 
-def hint(name: str, known: Iterable[str]) -> str:
-    """What an unknown name may have meant, for the end of a message.
+def hint(name: str, candidates: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the closest candidate, or all of them.
 
     >>> hint("rankr", ["ranker", "person"]), hint("x", ["ranker", "person"])
-    ('did you mean `ranker`?', 'known here: ranker, person')
+    ('did you mean `ranker`?', 'expected one of: ranker, person')
     """
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known) or 'none'}"
+    candidates = list(candidates)
+    near = difflib.get_close_matches(str(name), candidates, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"expected one of: {', '.join(candidates) or 'none'}"

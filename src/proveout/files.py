@@ -1,9 +1,9 @@
-"""Whole files, and locks between processes.
+"""Atomic file writes, and locks between processes.
 
-Doors: `replacing` and `write_whole` for files, `lock` and `alone` for locks.
-Covered: a kill or a full disk at any point (the old file stays), readers meanwhile (they see the old file or the new one), a
-lock whose holder died (the system releases it).
-Not covered: folders that several machines share, and Windows.
+Entry points: `replacing` and `write_whole` for files, `lock` and `alone` for locks.
+Covered: a kill or a full disk at any point (the old file stays), concurrent readers (they see the old file or the new one), a
+lock after its holder died (the system releases it).
+Not covered: folders shared by several machines, and Windows.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ from typing import IO, Any
 
 from proveout.errors import Busy
 
-LOOK = 0.05  # seconds between two attempts to take a lock
+POLL = 0.05  # seconds between two attempts to take a lock
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to. The file there is synced and takes the target's place if the block succeeds."""
+    """Yield a path beside `target` to write to. If the block succeeds, that file is synced and replaces the target."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
@@ -36,13 +36,13 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_whole(target: Path, content: str | bytes) -> None:
-    """Write a file so that every reader, and a kill, finds the old content or the new."""
+    """Write a file atomically: readers see the old content or the new, even after a kill."""
     with replacing(target) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Flush a folder's entries to disk, so that new file names survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -51,7 +51,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock(file: IO[Any], wait: bool = True, shared: bool = False) -> bool:
-    """Lock an open file until it is closed; whether that succeeded. `wait`: until whoever holds it is done."""
+    """Lock an open file until it is closed. False if another process holds it and `wait` is false."""
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
@@ -61,8 +61,8 @@ def lock(file: IO[Any], wait: bool = True, shared: bool = False) -> bool:
 
 
 @contextmanager
-def alone(path: Path, patience: float = 0.0, busy: str = "is at work here; wait for it and try again") -> Iterator[None]:
-    """Hold the lock file at `path`, which says who holds it. After `patience` seconds raises Busy: the folder, who, `busy`."""
+def alone(path: Path, patience: float = 0.0, busy: str = "is using this folder; wait and try again") -> Iterator[None]:
+    """Hold the lock file at `path`, which names its holder. Raises Busy (folder, holder, `busy`) after `patience` seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         until = time.monotonic() + patience
@@ -70,7 +70,7 @@ def alone(path: Path, patience: float = 0.0, busy: str = "is at work here; wait 
             if time.monotonic() >= until:
                 file.seek(0)
                 raise Busy(f"{path.parent}: {file.read() or 'another process'} {busy}")
-            time.sleep(LOOK)
+            time.sleep(POLL)
         file.truncate(0)
         file.write(f"process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC,")
         file.flush()

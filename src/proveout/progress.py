@@ -1,4 +1,4 @@
-"""Progress on long steps: a bar in a terminal, a line a step elsewhere."""
+"""Progress of long steps: a bar in a terminal, one line per step elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar; call what it yields once for each item that is done."""
+    """Yield a function to call after each finished item. The bar goes to stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,7 +1,7 @@
-"""The nouns: what a case is, what a decision says of it, and what may follow.
+"""The nouns, in the order of the work: documents, case, output, decision, ruling, answer.
 
-Frozen data without behaviour. Knows no other module.
-Not covered: a file's name, folder or day. They belong to the case, never to its content, so that no model can read them.
+Frozen data, almost without behaviour. Imports no other module of Proveout.
+Not covered: a file's name, folder and date. They belong to the case, never to its content, so that no model can read them.
 """
 
 import math
@@ -14,22 +14,204 @@ from typing import Literal, Protocol
 
 Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
-FLAGS: Mapping[str, str] = {
-    "yes": "yes",
-    "true": "yes",
-    "1": "yes",
-    "no": "no",
-    "false": "no",
-    "0": "no",
-}  # as people write them
+# a flag as people write it, to its value
+FLAGS: Mapping[str, str] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
+TEXT_WORDS = 400  # of a document's first page; notebooks/invoices/retrieval.py: they find layouts as well as all words do
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle on a page: points (1/72 inch), origin at the top left, x0 <= x1 and y0 <= y1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The position of a value in a document."""
+
+    page: int  # from 0
+    box: Box
 
 
 class Source(StrEnum):
-    """Where a word was read."""
+    """How a word was read."""
 
     TEXT_LAYER = "text layer"
     OCR = "ocr"
     PLAIN_TEXT = "plain text"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as it was read, with its place."""
+
+    text: str
+    box: Box
+    page: int  # from 0
+    line: int  # reading-order line within the page, from 0
+    document: str  # SHA-256 of the file
+    source: Source
+    confidence: float = 1.0  # of the OCR engine, 0..1; 1 for a text layer
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, upright."""
+
+    number: int  # from 0
+    width: float  # points
+    height: float  # points
+    words: tuple[Word, ...]  # in reading order
+    turned: float = 0.0  # degrees clockwise that make the file's page upright; for a scan, including its skew
+
+
+class Content(Protocol):
+    """What was read of a case of any kind: a document, a query, the turns of a conversation so far."""
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the bytes that were read."""
+
+    @property
+    def text(self) -> str:
+        """The words by which memory finds similar cases; "" if there is nothing to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A kind of `Content`: pages of words with their places."""
+
+    sha256: str
+    pages: tuple[Page, ...]
+
+    @property
+    def id(self) -> str:
+        return self.sha256
+
+    @property
+    def text(self) -> str:
+        """The first 400 words, in reading order, of the first page that has any."""
+        words = next((page.words for page in self.pages if page.words), ())
+        return " ".join(word.text for word in words[:TEXT_WORDS])
+
+    @property
+    def words(self) -> list[Word]:
+        """All words, page by page, in reading order."""
+        return [word for page in self.pages for word in page.words]
+
+
+def turn_key(case: str, turn: int) -> str:
+    """The key of one turn of a case.
+
+    >>> turn_key("c1", 0), turn_key("c1", 2)
+    ('c1', 'c1#2')
+    """
+    return f"{case}#{turn}" if turn else case
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One turn of one unit of live work. Most kinds of case have a single turn, 0."""
+
+    id: str  # for a document, the SHA-256 of its bytes: equal bytes are the same case, whatever the file name
+    path: str  # relative to the input folder; shown to people, never an input
+    day: date | None = None  # when it was received
+    segment: str = ""  # the group whose treatment is compared; "" when unknown
+    turn: int = 0
+    content: str = ""  # SHA-256 of the bytes that this turn is decided on; "" where it equals the id
+
+    @property
+    def key(self) -> str:
+        """Identifies this turn of this case."""
+        return turn_key(self.id, self.turn)
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes that this turn is decided on."""
+        return self.content or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One result of a decision: a value with its confidence, its evidence and, where it has one, its place."""
+
+    text: str  # as printed; for a flag, which is not printed, `yes` or `no`
+    value: Value
+    confidence: float  # calibrated probability of being right, 0..1; nan if not calibrated
+    place: Place | None = None
+    tier: str = ""  # the tier of the mission's cascade that produced it
+    speaks_for: tuple[str, ...] = ()  # short phrases, strongest first
+    speaks_against: tuple[str, ...] = ()
+
+    @property
+    def calibrated(self) -> bool:
+        return not math.isnan(self.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One test of a decision: arithmetic, order of dates, duplicates, agreement with similar cases."""
+
+    name: str
+    passed: bool | None  # None: there was nothing to compare
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarCase:
+    """A past case that resembles this one."""
+
+    case: str
+    similarity: float  # cosine, -1..1
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A proposed side effect. Proposing it does nothing."""
+
+    name: str
+    arguments: Mapping[str, str]
+    key: str  # idempotency key: the same key takes effect at most once
+    compensation: str | None = None  # the action that undoes it
+
+
+class Route(StrEnum):
+    """What happens to a case: the agent acts, a person reviews it, or it is refused as unreadable."""
+
+    ACT = "act"
+    REVIEW = "review"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a release says about one turn of a case."""
+
+    case: str
+    release: str
+    document_class: str  # "" when the file could not be read
+    class_confidence: float
+    fields: Mapping[str, Output]  # a missing field is an abstention
+    automated: frozenset[str]  # fields whose confidence passes the certified threshold
+    checks: tuple[Check, ...]
+    similar: tuple[SimilarCase, ...]
+    route: Route
+    because: tuple[str, str]  # two sentences for a person
+    actions: tuple[Action, ...] = ()
+    memory_position: int = 0  # how many memory records this decision could see
+    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, for monitoring: pages, words ...
+    dollars: float = 0.0  # cost of its tiers
+    turn: int = 0
+
+    @property
+    def key(self) -> str:
+        """Identifies the turn of the case that it decides."""
+        return turn_key(self.case, self.turn)
 
 
 class Role(StrEnum):
@@ -50,240 +232,60 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who answers, approves and undoes, as policy and journal know them."""
+    """A user who answers, approves and undoes, as policy and journal identify them."""
 
     name: str
     role: Role
 
 
-class Route(StrEnum):
-    ACT = "act"
-    REVIEW = "review"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle on a page: points (1/72 inch), origin at the top left, x0 <= x1 and y0 <= y1."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value stands on the pages of a document."""
-
-    page: int  # from 0
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    text: str
-    box: Box
-    page: int  # from 0
-    line: int  # reading-order line within the page, from 0
-    document: str  # SHA-256 of the file
-    source: Source
-    confidence: float = 1.0  # the recogniser's, 0..1; 1 for a text layer
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    number: int  # from 0
-    width: float  # points
-    height: float  # points
-    words: tuple[Word, ...]  # in reading order
-    turned: float = 0.0  # degrees clockwise by which the page as the file shows it was turned to be read (scans: with the skew)
-
-
-class Content(Protocol):
-    """What was read of one case, whatever its kind: a document, a query, the turns of a conversation so far."""
-
-    @property
-    def id(self) -> str:
-        """SHA-256 of the bytes that were read."""
-
-    @property
-    def text(self) -> str:
-        """The words by which the memory recognises a case like it; "" when there is nothing to read."""
-
-
-RECOGNISED_BY = 400  # words of a document's first page; notebooks/invoices/retrieval.py: layouts are found as well as with all
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A kind of `Content`: pages of words with their places."""
-
-    sha256: str
-    pages: tuple[Page, ...]
-
-    @property
-    def id(self) -> str:
-        return self.sha256
-
-    @property
-    def text(self) -> str:
-        """The words of the first page that has any, in reading order: what a document is recognised by."""
-        words = next((page.words for page in self.pages if page.words), ())
-        return " ".join(word.text for word in words[:RECOGNISED_BY])
-
-    @property
-    def words(self) -> list[Word]:
-        """Every word, page after page, in reading order."""
-        return [word for page in self.pages for word in page.words]
-
-
-def turn_key(case: str, turn: int) -> str:
-    """
-    >>> turn_key("c1", 0), turn_key("c1", 2)
-    ('c1', 'c1#2')
-    """
-    return f"{case}#{turn}" if turn else case
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One turn of one unit of live work. Most kinds of case have a single turn, 0."""
-
-    id: str  # of a document, the SHA-256 of its bytes: the same bytes are the same case, whatever the file is called
-    path: str  # where it was found, relative to its folder; shown to people, never an input
-    day: date | None = None  # when it was received
-    segment: str = ""  # the group whose treatment is compared; "" when unknown
-    turn: int = 0
-    content: str = ""  # SHA-256 of the bytes that this turn is decided on; "" where it is the id
-
-    @property
-    def key(self) -> str:
-        """Names this turn of this case."""
-        return turn_key(self.id, self.turn)
-
-    @property
-    def sha256(self) -> str:
-        return self.content or self.id
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One thing that a decision says: a value with its confidence, its evidence and, where it has one, its place."""
-
-    text: str  # as printed; of a flag, which is printed nowhere, `yes` or `no`
-    value: Value
-    confidence: float  # calibrated probability of being right, 0..1; nan where nothing calibrated it
-    place: Place | None = None
-    tier: str = ""  # which tier of the mission's cascade said so
-    speaks_for: tuple[str, ...] = ()  # short phrases, strongest first
-    speaks_against: tuple[str, ...] = ()
-
-    @property
-    def calibrated(self) -> bool:
-        return not math.isnan(self.confidence)
-
-
-@dataclass(frozen=True, slots=True)
-class SimilarCase:
-    case: str
-    similarity: float  # cosine, -1..1
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A proposed side effect. Proposing it does nothing."""
-
-    name: str
-    arguments: Mapping[str, str]
-    key: str  # idempotency key: the same key takes effect at most once
-    compensation: str | None = None  # the action that undoes it
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The policy's answer: allow, deny, or escalate, which is a no that names who may say yes."""
+    """The policy's answer: allow, deny, or escalate (not allowed now, but a higher role may approve it)."""
 
     allowed: bool
     because: str
-    escalate_to: str = ""  # the lowest role whose approval would be allowed; "" where nobody's would
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One test of a decision: arithmetic, order of dates, duplicates, agreement with similar cases."""
-
-    name: str
-    passed: bool | None  # None: there was nothing to compare
-    because: str
-
-
-@dataclass(frozen=True)
-class Decision:
-    case: str
-    release: str
-    document_class: str  # "" when the file could not be read
-    class_confidence: float
-    fields: Mapping[str, Output]  # a field that is missing is an abstention
-    automated: frozenset[str]  # fields whose confidence passes the certified threshold
-    checks: tuple[Check, ...]
-    similar: tuple[SimilarCase, ...]
-    route: Route
-    because: tuple[str, str]  # two sentences for a person
-    actions: tuple[Action, ...] = ()
-    memory_position: int = 0  # how much of the memory this decision could see
-    descriptors: Mapping[str, float] = field(
-        default_factory=dict
-    )  # of the input, for monitoring; a document's pages, words ...
-    dollars: float = 0.0  # what its tiers cost
-    turn: int = 0
-
-    @property
-    def key(self) -> str:
-        """Names the turn of the case that it decides."""
-        return turn_key(self.case, self.turn)
+    escalate_to: str = ""  # the lowest role that may approve it; "" if none may
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A proposed action and what the control plane says to it."""
+    """A proposed action with the control plane's verdict."""
 
     action: Action
     verdict: Verdict
-    cents: int = 0  # what it would spend; reserved in the budget when the verdict is yes
+    cents: int = 0  # what it would spend; reserved in the budget if it is allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A case, what was decided, and what the control plane said to each proposed action."""
+    """A case, its decision, and the control plane's ruling on each proposed action."""
 
     case: Case
     decision: Decision
     rulings: tuple[Ruling, ...] = ()
-    seconds: float = 0.0  # that the case waited: from when its batch was taken up until its decision went to the journal
+    seconds: float = 0.0  # from the start of the case's batch until its decision went to the journal
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
 
     def in_order(self, names: Iterable[str]) -> "Decided":
-        """With its fields in this order; the journal keeps them by their names."""
+        """The same with its fields in this order; the journal sorts them by name."""
         fields = {name: self.decision.fields[name] for name in names if name in self.decision.fields}
         return replace(self, decision=replace(self.decision, fields=fields))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a person says of a decided case. A field that is missing was not asked; "" says that the document has none."""
+    """A person's answer to a decided case. A missing field was not asked; "" means that the document has no such value."""
 
     case: str  # its id
     fields: Mapping[str, str]
     by: str
-    document_class: str = ""  # "" not said
-    right: Mapping[str, bool] = field(default_factory=dict)  # which fields the decision had right
+    document_class: str = ""  # "" if not given
+    right: Mapping[str, bool] = field(default_factory=dict)  # for each field, whether the decision had it right
     at: str = ""  # ISO 8601, UTC; set by the journal
     turn: int = 0
 
     @property
     def key(self) -> str:
-        """Names the turn of the case that it answers."""
+        """Identifies the turn of the case that it answers."""
         return turn_key(self.case, self.turn)

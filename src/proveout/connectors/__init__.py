@@ -1,7 +1,8 @@
-"""What performs the actions of a mission: connectors, and how their effects happen once. One door: `of`.
+"""Connectors perform a mission's actions, and each effect happens once. Entry point: `of`.
 
-`effects` has the contract and the one way in which effects happen, `files` and `http` are connectors, `fake` is one for tests,
-and `counterparty` is a service to try them on. A package brings its own by the entry-point group `proveout.connectors`.
+`effects` has the connector contract and `carry_out`, the only way to perform effects. `files` and `http` are connectors, `fake`
+is one for tests, and `counterparty` is a service to try them on. Packages add connectors through the entry-point group
+`proveout.connectors`.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,9 @@ __all__ = ["Connector", "NoSettings", "Outcome", "State", "carry_out", "of", "un
 
 
 def of(mission: Mission, place: Path, original: Callable[[str], Path]) -> dict[str, Connector]:
-    """What performs each action of a mission, and what takes it back, by the names that policy and journal know them by.
+    """The connector for each action of a mission and for each action that undoes one, by action name.
 
-    `place`: a folder for what connectors leave on this machine. `original`: case id to the file that was decided on.
+    `place`: a folder for the files that connectors write. `original`: case id to the file that was decided on.
     """
     by_action: dict[str, Connector] = {}
     for name, spec in mission.actions.items():

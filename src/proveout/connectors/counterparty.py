@@ -1,16 +1,16 @@
-"""A payment service to try connectors on: it keeps its word on idempotency keys, and breaks down when it is told to.
+"""A payment service to try connectors on: it honours idempotency keys and fails on request.
 
     python -m proveout.connectors.counterparty --port 8400 --database payments.db
 
-    POST   /payments         {"key", "case", "action", "arguments": {"amount", ...}}, with an Idempotency-Key; pays once a key
+    POST   /payments         {"key", "case", "action", "arguments": {"amount", ...}}, with an Idempotency-Key; pays once per key
     GET    /payments/KEY     that payment, or 404
     DELETE /payments/KEY     take it back
-    GET    /payments         all of them
-    PUT    /faults           {"fault": "503", "requests": 2}: the next two payments meet it
+    GET    /payments         all payments
+    PUT    /faults           {"fault": "503", "requests": 2}: affects the next two payments
 
-Faults: a status from 400 to 599 (with `retry_after` in seconds), or one of `FAULTS`, those with an answer late by `seconds`.
+Faults: a status from 400 to 599 (with `retry_after` in seconds), or one of `FAULTS` (the time-outs and `slow` take `seconds`).
 Covered: concurrent requests under one key, another amount under a key (422), a kill of this process at any instant.
-Not covered: authorization, and money.
+Not covered: authorization, and real money.
 """
 
 import argparse
@@ -33,18 +33,18 @@ FAULTS = {
     "torn": "the payment is made, and the answer ends half-way",
     "reset": "the connection is reset, and no payment is made",
     "slow": "the payment is made, and the answer comes byte by byte",
-    "not json": "the payment is made, and the answer is a page",
+    "not json": "the payment is made, and the answer is a web page",
 }
 TABLE = """CREATE TABLE IF NOT EXISTS payments (
     key TEXT PRIMARY KEY, id INTEGER, "case" TEXT, cents INTEGER, state TEXT, requests INTEGER)"""
 
 
 class Refused(Exception):
-    """The request makes no sense: 422."""
+    """The request is invalid: status 422."""
 
 
 class Payments:
-    """The table of payments: one row a key, however often it is asked for."""
+    """The table of payments: one row per key, with the number of requests."""
 
     def __init__(self, database: Path) -> None:
         self.database = database
@@ -52,7 +52,7 @@ class Payments:
             connection.execute(TABLE)
 
     def pay(self, key: str, case: str, cents: int) -> dict[str, Any]:
-        """Pay once. Raises Refused for another amount or case under the same key."""
+        """Pay once per key. Raises Refused for another amount or case under the same key."""
         with closing(self._connect()) as connection:
             connection.execute(
                 "INSERT INTO payments VALUES (?, (SELECT 1 + COUNT(*) FROM payments), ?, ?, 'paid', 1) "
@@ -61,18 +61,21 @@ class Payments:
             )
         payment = self.find(key)
         if payment is None or (payment["case"], payment["cents"]) != (case, cents):
-            raise Refused("this key already pays something else")
+            raise Refused("this key was used for another payment")
         return payment
 
     def take_back(self, key: str) -> dict[str, Any] | None:
+        """Mark a payment as taken back and return it; None for an unknown key."""
         with closing(self._connect()) as connection:
             connection.execute("UPDATE payments SET state = 'taken back' WHERE key = ?", (key,))
         return self.find(key)
 
     def find(self, key: str) -> dict[str, Any] | None:
+        """The row with this key, column to value, or None."""
         return next(iter(self._select("WHERE key = ?", key)), None)
 
     def all(self) -> list[dict[str, Any]]:
+        """All rows, in order of payment."""
         return self._select("ORDER BY id")
 
     def _select(self, rest: str, *values: str) -> list[dict[str, Any]]:
@@ -85,7 +88,7 @@ class Payments:
 
 
 class Service(ThreadingHTTPServer):
-    """Listens from when it is made, on `port` or on one that is free."""
+    """Listens as soon as it is created, on `port` or, for 0, on a free one."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -94,15 +97,15 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Requests)
         self.payments = Payments(database)
         self.fault: dict[str, Any] = {"fault": "", "requests": 0}
-        self._one = Lock()
+        self._lock = Lock()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def next_fault(self) -> dict[str, Any]:
-        """What this payment meets; {} for nothing."""
-        with self._one:
+        """The fault for the next payment, counted down; {} for none."""
+        with self._lock:
             if self.fault["requests"] < 1:
                 return {}
             self.fault = {**self.fault, "requests": self.fault["requests"] - 1}
@@ -126,12 +129,12 @@ class _Requests(BaseHTTPRequestHandler):
         self._answer(200 if payment else 404, payment or {"reason": "no payment has this key"})
 
     def do_PUT(self) -> None:
-        wanted = self._body()
-        name = str(wanted.get("fault", ""))
+        body = self._body()
+        name = str(body.get("fault", ""))
         if self.path != "/faults" or not (name in FAULTS or (name.isdigit() and 400 <= int(name) < 600)):
             self._answer(422, {"reason": f"expected a status from 400 to 599 or one of {', '.join(FAULTS)}; found {name!r}"})
             return
-        self.server.fault = {"requests": 1, **wanted, "fault": name}
+        self.server.fault = {"requests": 1, **body, "fault": name}
         self._answer(200, self.server.fault)
 
     def do_POST(self) -> None:
@@ -206,11 +209,11 @@ class _Requests(BaseHTTPRequestHandler):
     def finish(self) -> None:
         try:
             super().finish()
-        except (OSError, ValueError):  # whoever asked is gone, or we hung up
+        except (OSError, ValueError):  # the client is gone, or we closed the connection
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what was paid stands in the database."""
+        """Logs nothing: the payments are in the database."""
 
 
 def _cents(body: dict[str, Any]) -> int:
@@ -226,11 +229,11 @@ def _cents(body: dict[str, Any]) -> int:
 def main() -> None:
     about = (__doc__ or "").split("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m proveout.connectors.counterparty", description=about)
-    parser.add_argument("--port", type=int, default=8400, help="0: one that is free")
-    parser.add_argument("--database", type=Path, default=Path("payments.db"), help="SQLite")
+    parser.add_argument("--port", type=int, default=8400, help="0: any free port")
+    parser.add_argument("--database", type=Path, default=Path("payments.db"), help="SQLite file")
     options = parser.parse_args()
     service = Service(options.port, options.database)
-    print(f"payments at {service.url}/payments, kept in {options.database}", flush=True)
+    print(f"payments at {service.url}/payments, stored in {options.database}", flush=True)
     try:
         service.serve_forever()
     except KeyboardInterrupt:

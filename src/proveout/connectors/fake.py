@@ -1,6 +1,6 @@
-"""A connector whose effects stay in memory, for the tests of whoever uses connectors. It keeps the contract of the real ones.
+"""A connector for tests, with effects in memory. It keeps the contract of the real ones.
 
-Faults are handed in: `FakeConnector(faults=[RuntimeError("a bug")])` fails once and then works.
+Faults are passed in: `FakeConnector(faults=[RuntimeError("a bug")])` fails once and then works.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,6 +13,8 @@ from proveout.records import Action
 
 
 class FakeConnector(Connector):
+    """Keeps the effects of each key in `effects`, and the order of performed keys in `performed`."""
+
     may_take = {"amount": "amount"}  # noqa: RUF012
 
     def __init__(
@@ -23,9 +25,9 @@ class FakeConnector(Connector):
         faults: Iterable[Exception | Outcome] = (),
     ) -> None:
         super().__init__(settings or NoSettings(), place, original)
-        self.effects: dict[str, tuple[str, Action]] = {}  # key to the case and the action; gone when it is taken back
-        self.performed: list[str] = []  # the key of every effect that was made, in order
-        self.faults = list(faults)  # what the next calls of `perform` raise or give, instead of an effect
+        self.effects: dict[str, tuple[str, Action]] = {}  # key to the case and the action; removed by an undo
+        self.performed: list[str] = []  # the key of every effect that was performed, in order
+        self.faults = list(faults)  # what the next calls of `perform` raise or return instead of an effect
         self._lock = Lock()
 
     @classmethod
@@ -33,7 +35,7 @@ class FakeConnector(Connector):
         return True
 
     def compensation(self) -> Connector:
-        return _TakeBack(self)
+        return _Undo(self)
 
     def cents(self, action: Action) -> int:
         return amount_in_cents(action) if "amount" in action.arguments else 0
@@ -57,14 +59,14 @@ class FakeConnector(Connector):
         return Outcome(State.DONE, f"memory, {action.key}")
 
 
-class _TakeBack(Connector):
+class _Undo(Connector):
     def __init__(self, fake: FakeConnector) -> None:
         super().__init__(fake.settings, fake.place, fake.original)
         self.fake = fake
 
     def done(self, case: str, action: Action) -> str | None:
-        return None if action.arguments.get("undoes", "") in self.fake.effects else "nothing there"
+        return None if action.arguments.get("undoes", "") in self.fake.effects else "nothing to undo"
 
     def perform(self, case: str, action: Action) -> Outcome:
         self.fake.effects.pop(action.arguments.get("undoes", ""), None)
-        return Outcome(State.DONE, "taken back")
+        return Outcome(State.DONE, "undone")

@@ -1,8 +1,8 @@
-"""Effects that are files: an archive of documents, and a folder of payment orders that somebody else executes.
+"""Effects that are files: an archive of documents, and a folder of payment orders for another system to execute.
 
-Covered: a file is there whole or not at all and under its final name once, however many write it; an original that changed
-since it was decided.
-Not covered: a file system without hard links (an error says so), and who executes the orders.
+Covered: a file appears complete and only once under its final name, with any number of writers; an original that changed
+after the decision.
+Not covered: a file system without hard links (raises an error that says so), and executing the orders.
 """
 
 import errno
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from proveout.connectors.effects import Connector, amount_in_cents
 from proveout.errors import BadInput
@@ -25,13 +25,15 @@ from proveout.journal.intentions import Outcome, State
 from proveout.records import Action
 
 
-class ArchiveSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class ArchiveSettings(BaseModel, extra="forbid"):
+    """Settings of `FileDocument`."""
+
     folder: str = Field(default="archive", min_length=1)  # under <home>/effects, or absolute
 
 
-class OrderSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class OrderSettings(BaseModel, extra="forbid"):
+    """Settings of `PayInvoice`."""
+
     folder: str = Field(default="payments", min_length=1)  # under <home>/effects, or absolute
 
 
@@ -44,7 +46,7 @@ class _Archive(Connector):
 
 
 class FileDocument(_Archive):
-    """Copies the original to `archive/<class>/<SHA-256><suffix>`."""
+    """Copies the original to `archive/<class>/<SHA-256><suffix>`. Refused if it changed after the decision."""
 
     Settings: ClassVar = ArchiveSettings
     takes: ClassVar[Mapping[str, str]] = {"folder": "text"}
@@ -64,17 +66,15 @@ class FileDocument(_Archive):
         source = self.original(case)
         target = self._folder(action) / f"{case}{source.suffix.lower()}"
         with _aside(target) as aside:
-            found = _copy(source, aside)
-            if found != case:
-                return Outcome(
-                    State.REFUSED, f"{source.name} changed since it was decided: SHA-256 {found[:12]}, not {case[:12]}"
-                )
+            if (digest := _copy(source, aside)) != case:
+                change = f"SHA-256 {digest[:12]}, not {case[:12]}"
+                return Outcome(State.REFUSED, f"{source.name} changed after the decision: {change}")
             _publish(aside, target)
         return Outcome(State.DONE, str(target))
 
 
 class UnfileDocument(_Archive):
-    """Takes a filed copy out of the archive again. The original stays where it was."""
+    """Removes a filed copy from the archive. The original stays."""
 
     def done(self, case: str, action: Action) -> str | None:
         return None if _first(self._filed(case, action)) else "no copy in the archive"
@@ -83,7 +83,7 @@ class UnfileDocument(_Archive):
         for path in self._filed(case, action):
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
-        return Outcome(State.DONE, "taken out of the archive")
+        return Outcome(State.DONE, "removed from the archive")
 
 
 class _Orders(Connector):
@@ -92,7 +92,7 @@ class _Orders(Connector):
 
 
 class PayInvoice(_Orders):
-    """Writes one payment order, `orders/<key's hash>.json`. Whoever executes orders reads that folder."""
+    """Writes one payment order, `payments/<key's hash>.json`, for the system that executes orders."""
 
     Settings: ClassVar = OrderSettings
     takes: ClassVar[Mapping[str, str]] = {"amount": "amount"}
@@ -137,9 +137,9 @@ class RecallPayment(_Orders):
 
 
 def _plain_name(text: str) -> str:
-    """A folder's name that cannot lead anywhere else."""
+    """The name of a folder, checked so that the path cannot leave its parent. Raises BadInput."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text):
-        raise BadInput(f"the folder is {text!r}, expected small letters, digits, - and _")
+        raise BadInput(f"the folder is {text!r}, expected lower-case letters, digits, - and _")
     return text
 
 
@@ -148,7 +148,7 @@ def _first(paths: Iterable[Path]) -> str | None:
 
 
 def _create_once(path: Path, content: Mapping[str, object]) -> bool:
-    """Create a whole file or none; False when it exists."""
+    """Create a complete JSON file. False if the path exists."""
     with _aside(path) as aside:
         aside.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
         return _publish(aside, path)
@@ -156,7 +156,7 @@ def _create_once(path: Path, content: Mapping[str, object]) -> bool:
 
 @contextmanager
 def _aside(target: Path) -> Iterator[Path]:
-    """A path for a file in the making, hidden beside its target and gone at the end."""
+    """A hidden temporary file beside its target, deleted at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
     os.close(handle)
@@ -167,7 +167,7 @@ def _aside(target: Path) -> Iterator[Path]:
 
 
 def _publish(aside: Path, target: Path) -> bool:
-    """Give a finished file its name, durably, unless the name is taken. A link is atomic and exclusive; a rename overwrites."""
+    """Link a finished file to its name, durably. False if the name is taken. Unlike a rename, a link never overwrites."""
     with aside.open("rb") as handle:
         os.fsync(handle.fileno())
     try:
@@ -176,19 +176,18 @@ def _publish(aside: Path, target: Path) -> bool:
         return False
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise OSError(
-                error.errno, f"{target.parent} is on a file system without hard links; put effects on another"
-            ) from error
+            reason = f"{target.parent} is on a file system without hard links; use another one for effects"
+            raise OSError(error.errno, reason) from error
         raise
     sync_folder(target.parent)
     return True
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy and give the SHA-256 of what was copied."""
+    """Copy a file and return the SHA-256 of its content."""
     digest = hashlib.sha256()
-    with source.open("rb") as theirs, target.open("wb") as ours:
-        while chunk := theirs.read(1 << 20):
+    with source.open("rb") as original, target.open("wb") as copy:
+        while chunk := original.read(1 << 20):
             digest.update(chunk)
-            ours.write(chunk)
+            copy.write(chunk)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Effects at a service that is asked by HTTP. One request makes the effect; a key in a header makes it happen once.
+"""Effects at an HTTP service. One request performs the effect; an idempotency key in a header makes it happen once.
 
     actions:
       pay_invoice:
@@ -7,15 +7,15 @@
           url: https://bank.example/payments
           lookup: https://bank.example/payments/{key}       # 404: it did not happen
           undo: {url: "https://bank.example/payments/{key}"}
-          headers: {Authorization: "Bearer ${BANK_TOKEN}"}  # an environment variable's value
+          headers: {Authorization: "Bearer ${BANK_TOKEN}"}  # from an environment variable
 
-The body is JSON: action, case, key, arguments. 2xx with JSON or nothing in it is done. 408, 409, 425, 429, 5xx and what breaks
-the connection is tried again, with exponential backoff and full jitter (Brooker, "Exponential backoff and jitter", AWS 2015).
-After a request that may have arrived, `lookup` is asked before the next one; without it the key alone keeps it from
-happening twice. Other 4xx are a refusal for good, except those that speak of our access or the address (`OURS`).
-Covered: a slow or torn answer, a page instead of JSON, Retry-After, a secret in a message (masked).
-Not covered: redirects (a failed attempt says where to), a service that neither knows keys nor can be asked (refused), and
-one without keys where a request arrives only after `lookup` said that none did.
+The request body is JSON: action, case, key, arguments. A 2xx with JSON or an empty body means done. 408, 409, 425, 429, 5xx and
+connection errors are retried with exponential backoff and full jitter (Brooker, "Exponential backoff and jitter", AWS 2015).
+After a request that may have arrived, `lookup` is called before the next one; without `lookup` only the key prevents a second
+effect. Other 4xx are permanent refusals, except those about our access or the address (`OUR_FAULTS`).
+Covered: a slow or incomplete answer, a web page instead of JSON, Retry-After, a secret in a message (masked).
+Not covered: redirects (a failed attempt; its message names the target), a service with neither keys nor lookup (refused), and a
+service without keys where a request arrives only after `lookup` reported that none did.
 """
 
 import os
@@ -28,56 +28,56 @@ from typing import ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from proveout.connectors.effects import Connector, amount_in_cents
 from proveout.errors import BadInput
 from proveout.journal.intentions import FINAL, Outcome, State
 from proveout.records import Action
 
-AGAIN = {408, 409, 425, 429}  # besides 5xx; 409: a request under this key is being processed
-NOT_HANDLED = {408, 425, 429, 503}  # says the service itself; after another failure it may have happened
-OURS = {401, 403, 404, 405, 407}  # our access or our address, and no word on the effect
+RETRYABLE = {408, 409, 425, 429}  # besides 5xx; 409: a request with this key is being processed
+NOT_HANDLED = {408, 425, 429, 503}  # the service did not process it; with other retryable statuses it may have
+OUR_FAULTS = {401, 403, 404, 405, 407}  # wrong credentials or address; says nothing about the effect
 GONE = {404, 410}
-LONGEST_WAIT = 30.0  # seconds between two requests; whoever asks for more is asked by a later run
+LONGEST_WAIT = 30.0  # seconds between two requests; if Retry-After asks for more, a later run tries again
 LONGEST_ANSWER = 1_000_000  # bytes
 SECRET = re.compile(r"auth|cookie|token|secret|key|password", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 def _address(url: str) -> str:
-    """Raises ValueError for what is no address, or has a password in it."""
+    """Raises ValueError for an invalid address or one with a password in it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected an address as https://bank.example/payments")
+        raise ValueError("expected an address such as https://bank.example/payments")
     if parts.username or parts.password:
-        raise ValueError('a password stands in no mission; expected headers as {Authorization: "Basic ${BANK_LOGIN}"}')
+        raise ValueError('found a password in the address; use headers such as {Authorization: "Basic ${BANK_LOGIN}"}')
     return url
 
 
-class Undo(_Strict):
-    url: str  # {key}: of the effect that is taken back
+class Undo(BaseModel, extra="forbid"):
+    """The request that undoes an effect."""
+
+    url: str  # {key}: of the effect to undo
     method: Literal["DELETE", "POST", "PUT", "PATCH"] = "DELETE"
 
     _url = field_validator("url")(_address)
 
 
-class HttpSettings(_Strict):
+class HttpSettings(BaseModel, extra="forbid"):
+    """Settings of `HttpConnector`."""
+
     url: str
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[str, str] = Field(default_factory=dict)  # ${NAME}: the value of an environment variable
-    idempotency_header: str = "Idempotency-Key"  # "" where the service knows none
-    lookup: str = ""  # address that says whether {key} happened
+    idempotency_header: str = "Idempotency-Key"  # "" if the service has none
+    lookup: str = ""  # address that reports whether {key} happened; "" if there is none
     undo: Undo | None = None
-    receipt: str = "id"  # what the answer calls the effect
-    timeout_seconds: float = Field(default=10, gt=0, le=300)  # of one request, from its first byte to the answer's last
-    attempts: int = Field(default=3, ge=1, le=10)  # requests a run
-    backoff_seconds: float = Field(default=0.5, ge=0, le=60)  # longest pause after the first request; it doubles
+    receipt: str = "id"  # the JSON key that identifies the effect in the answer
+    timeout_seconds: float = Field(default=10, gt=0, le=300)  # per request, from its first byte to the last byte of the answer
+    attempts: int = Field(default=3, ge=1, le=10)  # requests per run
+    backoff_seconds: float = Field(default=0.5, ge=0, le=60)  # longest pause after the first request; doubles with each request
 
     _url = field_validator("url")(_address)
 
@@ -85,7 +85,7 @@ class HttpSettings(_Strict):
     @classmethod
     def _lookup_by_key(cls, url: str) -> str:
         if url and "{key}" not in url:
-            raise ValueError("expected {key} in it, as https://bank.example/payments/{key}")
+            raise ValueError("expected an address with {key}, such as https://bank.example/payments/{key}")
         return _address(url) if url else url
 
     @field_validator("headers")
@@ -93,22 +93,22 @@ class HttpSettings(_Strict):
     def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if SECRET.search(name) and not VARIABLE.search(value):
-                raise ValueError(f"{name} has a secret in it; name an environment variable instead, as ${{BANK_TOKEN}}")
+                raise ValueError(f"{name} contains a secret; use an environment variable instead, such as ${{BANK_TOKEN}}")
         return headers
 
     @model_validator(mode="after")
     def _once(self) -> "HttpSettings":
         if not (self.lookup or self.idempotency_header):
-            raise ValueError("nothing would keep an effect from happening twice; expected `lookup` or `idempotency_header`")
+            raise ValueError("nothing prevents an effect from happening twice; expected `lookup` or `idempotency_header`")
         return self
 
 
-class _Lost(Exception):
-    """No usable answer came to a request that may have arrived."""
+class _NoAnswer(Exception):
+    """A request that may have arrived got no usable answer."""
 
 
 class HttpConnector(Connector):
-    """Makes an effect by one request, and asks and takes back by others."""
+    """Performs, looks up and undoes an effect, each with its own request."""
 
     Settings: ClassVar = HttpSettings
     may_take: ClassVar[Mapping[str, str]] = {"amount": "amount"}  # counted against the budget
@@ -121,27 +121,27 @@ class HttpConnector(Connector):
 
     def compensation(self) -> Connector:
         if self.settings.undo is None:
-            raise BadInput("the settings name no `undo`")
+            raise BadInput("the settings have no `undo`")
         return _HttpUndo(self.settings, self.place, self.original)
 
     def cents(self, action: Action) -> int:
         return amount_in_cents(action) if "amount" in action.arguments else 0
 
     def done(self, case: str, action: Action) -> str | None:
-        """As `lookup` says; None without it."""
+        """What `lookup` reports; None without it."""
         return self._look_up(action.key)
 
     def perform(self, case: str, action: Action) -> Outcome:
         self.cents(action)
-        return self._insist(self.settings.method, self.settings.url, case, action)
+        return self._try_until_known(self.settings.method, self.settings.url, case, action)
 
-    def _insist(self, method: str, url: str, case: str, action: Action) -> Outcome:
-        """Ask until there is a word on the effect, as often as the settings allow."""
+    def _try_until_known(self, method: str, url: str, case: str, action: Action) -> Outcome:
+        """Send the request until the outcome is known, as often as the settings allow."""
         body = {"action": action.name, "case": case, "key": action.key, "arguments": dict(action.arguments)}
         headers = {self.settings.idempotency_header: action.key} if self.settings.idempotency_header else {}
         outcome, doubt = Outcome(State.UNREACHABLE, ""), False  # doubt: an earlier request may have arrived
         for attempt in range(self.settings.attempts):
-            outcome, wait = self._once(method, url, body, headers)
+            outcome, wait = self._request_once(method, url, body, headers)
             if wait is None:
                 break
             doubt = doubt or outcome.state is State.UNKNOWN
@@ -160,46 +160,46 @@ class HttpConnector(Connector):
                 break
         return Outcome(State.UNKNOWN, outcome.because) if doubt and outcome.state not in FINAL else outcome
 
-    def _once(self, method: str, url: str, body: object, headers: Mapping[str, str]) -> tuple[Outcome, float | None]:
-        """One request: what came of it, and after how many seconds at least another makes sense; None: never."""
+    def _request_once(self, method: str, url: str, body: object, headers: Mapping[str, str]) -> tuple[Outcome, float | None]:
+        """One request: its outcome, and the least number of seconds before another one; None: no other request."""
         try:
-            response = self._ask(method, url, headers=headers, json=body)
+            response = self._request(method, url, headers=headers, json=body)
         except ConnectionError as error:
             return Outcome(State.UNREACHABLE, str(error)), 0
-        except _Lost as error:
+        except _NoAnswer as error:
             return Outcome(State.UNKNOWN, str(error)), 0
-        status, said = response.status_code, self._said(response)
+        status, summary = response.status_code, self._summary(response)
         if response.is_success:
             receipt = self._receipt(response)
-            return (Outcome(State.DONE, receipt), None) if receipt else (Outcome(State.UNKNOWN, f"{said}, which is no JSON"), 0)
-        if status in AGAIN or status >= 500:
+            return (Outcome(State.DONE, receipt), None) if receipt else (Outcome(State.UNKNOWN, f"{summary} (not JSON)"), 0)
+        if status in RETRYABLE or status >= 500:
             state = State.UNREACHABLE if status in NOT_HANDLED else State.UNKNOWN
-            return Outcome(state, said), _retry_after(response)
-        if status in OURS or status < 400:
-            moved = f", which sends elsewhere: {response.headers.get('location', '')}" if status < 400 else ""
-            return Outcome(State.FAILED, f"{said}{moved}"), None
-        return Outcome(State.REFUSED, said), None
+            return Outcome(state, summary), _retry_after(response)
+        if status in OUR_FAULTS or status < 400:
+            moved = f" (redirects to {response.headers.get('location', '')})" if status < 400 else ""
+            return Outcome(State.FAILED, f"{summary}{moved}"), None
+        return Outcome(State.REFUSED, summary), None
 
     def _happened(self, action: Action) -> str | None:
-        """What `lookup` says after a request that may have arrived."""
+        """What `lookup` reports after a request that may have arrived."""
         return self._look_up(action.key)
 
     def _look_up(self, key: str) -> str | None:
         if not self.settings.lookup:
             return None
         try:
-            response = self._ask("GET", _filled(self.settings.lookup, key))
-        except _Lost as error:
+            response = self._request("GET", _filled(self.settings.lookup, key))
+        except _NoAnswer as error:
             raise ConnectionError(f"lookup: {error}") from error
         if response.status_code in GONE:
             return None
         receipt = self._receipt(response) if response.is_success else ""
         if not receipt:
-            raise ConnectionError(f"lookup: {self._said(response)}")
+            raise ConnectionError(f"lookup: {self._summary(response)}")
         return receipt
 
     def _receipt(self, response: httpx.Response) -> str:
-        """Where the effect is to be found; "" for an answer that is none."""
+        """Where to find the effect; "" for an answer that is not JSON."""
         where = response.headers.get("location", "")
         if response.content:
             try:
@@ -209,43 +209,43 @@ class HttpConnector(Connector):
             where = where or (str(content.get(self.settings.receipt, "")) if isinstance(content, dict) else "")
         return self._masked(f"HTTP {response.status_code}{where and f', {self.settings.receipt} {where}'}")
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str] | None = None, json: object = None) -> httpx.Response:
-        """The whole answer. Raises ConnectionError where the request was not sent, _Lost where it may have arrived."""
-        until = time.monotonic() + self.settings.timeout_seconds
-        secret = {name: self._filled_in(value) for name, value in self.settings.headers.items()}
+    def _request(self, method: str, url: str, headers: Mapping[str, str] | None = None, json: object = None) -> httpx.Response:
+        """The whole answer. Raises ConnectionError if the request was not sent, _NoAnswer if it may have arrived."""
+        seconds, began = self.settings.timeout_seconds, time.monotonic()
+        secret = {name: self._expanded(value) for name, value in self.settings.headers.items()}
         content = b""
         try:
             with self._client.stream(method, url, headers={**secret, **(headers or {})}, json=json) as response:
                 for chunk in response.iter_bytes():
                     content += chunk
-                    if time.monotonic() > until or len(content) > LONGEST_ANSWER:
-                        raise _Lost(f"no whole answer within {self.settings.timeout_seconds:g} s and {LONGEST_ANSWER:,} bytes")
+                    if time.monotonic() > began + seconds or len(content) > LONGEST_ANSWER:
+                        raise _NoAnswer(f"no complete answer within {seconds:g} s and {LONGEST_ANSWER:,} bytes")
             return httpx.Response(response.status_code, headers=_plain(response.headers), content=content)
         except NOT_SENT as error:
             raise ConnectionError(self._masked(f"{urlsplit(url).netloc} cannot be reached: {error}")) from error
         except httpx.TimeoutException as error:
-            raise _Lost(f"no answer within {self.settings.timeout_seconds:g} s") from error
+            raise _NoAnswer(f"no answer within {seconds:g} s") from error
         except httpx.RequestError as error:
-            raise _Lost(self._masked(f"the connection broke: {error}")) from error
+            raise _NoAnswer(self._masked(f"the connection broke: {error}")) from error
 
     @cached_property
     def _client(self) -> httpx.Client:
         return httpx.Client(timeout=self.settings.timeout_seconds)
 
-    def _filled_in(self, value: str) -> str:
-        """A header's value with its environment variables. No error says what they hold."""
-        text = VARIABLE.sub(lambda found: self._variable(found[1]), value)
+    def _expanded(self, value: str) -> str:
+        """A header's value with its environment variables expanded. Errors never contain their values."""
+        text = VARIABLE.sub(lambda match: self._variable(match[1]), value)
         if not text.isascii() or not text.isprintable():
-            raise ValueError(f"{value} has characters that no header may have")
+            raise ValueError(f"{value} has characters that are not allowed in a header")
         return text
 
     @staticmethod
     def _variable(name: str) -> str:
         if name not in os.environ:
-            raise LookupError(f"the environment variable {name} is not set; the mission's headers name it")
+            raise LookupError(f"the environment variable {name} is not set; the mission's headers use it")
         return os.environ[name].strip()
 
-    def _said(self, response: httpx.Response) -> str:
+    def _summary(self, response: httpx.Response) -> str:
         return self._masked(f"HTTP {response.status_code}: {' '.join(response.text[:300].split())}".rstrip(": "))
 
     def _masked(self, text: str) -> str:
@@ -256,20 +256,20 @@ class HttpConnector(Connector):
 
 
 class _HttpUndo(HttpConnector):
-    """Takes an effect back by the request that the settings name."""
+    """Undoes an effect with the request in the settings."""
 
     def cents(self, action: Action) -> int:
         return 0
 
     def done(self, case: str, action: Action) -> str | None:
-        """Where `lookup` says that there is nothing to take back."""
+        """Done if `lookup` reports that there is nothing to undo."""
         gone = self.settings.lookup and self._look_up(action.arguments.get("undoes", "")) is None
-        return "nothing there to take back" if gone else None
+        return "nothing to undo" if gone else None
 
     def perform(self, case: str, action: Action) -> Outcome:
-        assert self.settings.undo is not None  # else nobody makes one
+        assert self.settings.undo is not None  # otherwise `compensation` raises
         url = _filled(self.settings.undo.url, action.arguments.get("undoes", ""))
-        return self._insist(self.settings.undo.method, url, case, action)
+        return self._try_until_known(self.settings.undo.method, url, case, action)
 
     def _happened(self, action: Action) -> str | None:
         return self.done("", action)
@@ -280,11 +280,11 @@ def _filled(url: str, key: str) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the service asks to wait; 0 where it says nothing, or names a moment."""
+    """The seconds to wait, as the service asks; 0 without the header, or with a date in it."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isdigit() else 0.0
 
 
 def _plain(headers: httpx.Headers) -> dict[str, str]:
-    """Those of a body that is decoded already."""
+    """Without the headers of the encoded body: httpx has decoded it."""
     return {name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")}

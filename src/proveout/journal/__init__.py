@@ -1,10 +1,9 @@
 """Everything that happened to every case: append-only, each event hash-chained to the one before.
 
-One door: `Journal(url)`, on SQLite by a path, on PostgreSQL by a URL. What is appended together is there whole or not at all.
-A case is decided once, an effect intended once and settled once, whoever else writes at the same time. In between it may be
-attempted several times, in vain.
-Covered: two processes at one journal, a kill at any instant, a changed, lost or invented event (`verify` places it).
-Not covered: who may write, and encryption. A forger who can rewrite the whole chain and its tip is not found by hashes alone.
+Entry point: `Journal(url)`, on SQLite with a path, on PostgreSQL with a URL. Every append is atomic. However many processes
+write, a case is decided once, and an effect is intended once and settled once, with any number of failed attempts between.
+Covered: two processes writing to one journal, a kill at any instant, a changed, lost or invented event (`verify` locates it).
+Not covered: who may write, and encryption. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip.
 """
 
 import hashlib
@@ -35,26 +34,26 @@ if TYPE_CHECKING:
 
 DECISION, LABEL = "decision", "label"
 INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
-APPROVAL, UNDOING = "approval", "undo"  # what a person proposed, with the verdicts; a rejection is an approval of nothing
-TOLD = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # what a person sees of a case; who saw less saw something else
+APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
+VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # shown to people: a new one makes their page outdated
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
-CHUNK = 10_000  # rows read at a time
-NAMES = 500  # names in one question; SQLite takes 32,766
-MOST_TURNS = 1000  # of one case
+CHUNK = 10_000  # rows per read
+NAMES = 500  # keys per query; SQLite allows 32,766
+MOST_TURNS = 1000  # per case
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. What the journal adds when it is appended stands after the blank line."""
+    """Something that happened. The journal sets the fields after the blank line when it appends the event."""
 
-    case: str  # its id; "" for an event of no case
+    case: str  # its id; "" for an event without a case
     kind: str
-    payload: Mapping[str, Any]  # what JSON can say
-    key: str = ""  # one event of this kind a key; "" may happen again
-    turn: int = 0  # of the case; kept in the payload
+    payload: Mapping[str, Any]  # plain data for JSON
+    key: str = ""  # unique per kind; "" may repeat
+    turn: int = 0  # of the case; stored in the payload
 
-    position: int = 0  # from 1, without a gap
+    position: int = 0  # from 1, without gaps
     at: str = ""  # ISO 8601, UTC
     previous: str = ""
     hash: str = ""
@@ -62,23 +61,25 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
+    """The result of checking the hash chain."""
+
     whole: bool
-    events: int  # that were checked
-    bad: int | None  # position of the first event that does not fit
+    events: int  # checked
+    bad: int | None  # position of the first event that does not match
     because: str
 
 
 class Journal:
-    """One journal. Cheap to open, safe to open many times, in many processes."""
+    """One journal. Cheap to open; may be open many times, in many processes."""
 
     def __init__(self, url: str | Path) -> None:
-        """Raises BadJournal for a newer schema and for what is no journal; BadInput for a URL that is none."""
+        """Raises BadJournal for a newer schema or another kind of database, BadInput for an invalid URL."""
         from proveout.journal import schema
 
         self._engine = schema.connect(url)
         self._writes = schema.writing(self._engine)
         self._events, self._tip = schema.events, schema.tip
-        self.url = schema.shown(self._engine.url)
+        self.url = schema.without_password(self._engine.url)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -91,12 +92,12 @@ class Journal:
 
     @property
     def position(self) -> int:
-        """How many events there are."""
+        """The number of events."""
         with self._reading() as connection:
             return int(connection.execute(self._tip.select()).one().position)
 
     def positions(self) -> dict[str, int]:
-        """The last position of every kind of event."""
+        """The last position of each kind of event."""
         from sqlalchemy import func, select
 
         kind, position = self._events.c.kind, self._events.c.position
@@ -104,65 +105,61 @@ class Journal:
             return {row[0]: row[1] for row in connection.execute(select(kind, func.max(position)).group_by(kind))}
 
     def append(self, events: Sequence[Event]) -> list[Event]:
-        """Add events in one transaction and give those that were added.
+        """Add events in one transaction and return those that were added.
 
-        One whose kind and key are there already is left out; if that is a decision, so is everything of its case in this call.
+        Skips an event whose kind and key exist already; if that is a decision, skips all events of its turn in this call.
         """
         return self._append(events)
 
     def append_after(self, position: int, case: str, events: Sequence[Event]) -> list[Event]:
-        """Add what follows from what somebody saw of a case when the journal was at this position; or nothing at all.
+        """Add events that follow from a case as it was at this position of the journal: all of them or none.
 
-        Raises Changed where something happened to the case since, or where anybody approved anything: it may be the same
-        business, or have spent the same budget.
+        Raises Changed if something happened to the case since, or if any case was approved: that may be the same business or
+        have spent the same budget.
         """
         from sqlalchemy import or_, select
 
         c = self._events.c
         since = select(c.case, c.kind).where(
-            c.position > position, or_((c.case == case) & c.kind.in_(TOLD), c.kind == APPROVAL)
+            c.position > position, or_((c.case == case) & c.kind.in_(VISIBLE), c.kind == APPROVAL)
         )
         return self._append(events, since)
 
     def _append(self, events: Sequence[Event], since: "Select[Any] | None" = None) -> list[Event]:
         with self._writing() as connection:
-            tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait here
+            tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait for this lock
             if since is not None and (changed := connection.execute(since.limit(1)).first()):
-                raise Changed(f"case {changed.case[:12]} has a new {changed.kind}; nothing was written, look at it again")
-            there = self._there(connection, events)
-            late = {(event.case, event.turn) for event in events if event.kind == DECISION and (event.kind, event.key) in there}
-            new, seen = [], set(there)
+                raise Changed(f"case {changed.case[:12]} has a new {changed.kind}; nothing was written, reload the case")
+            taken, new = self._existing(connection, ((event.kind, event.key) for event in events)), []
+            late = {(event.case, event.turn) for event in events if event.kind == DECISION and (event.kind, event.key) in taken}
             for event in events:
-                named = (event.kind, event.key)
-                if (event.case and (event.case, event.turn) in late) or (event.key and named in seen):
+                kind_and_key = (event.kind, event.key)
+                if (event.case and (event.case, event.turn) in late) or (event.key and kind_and_key in taken):
                     continue
-                seen.add(named)
+                taken.add(kind_and_key)
                 new.append(event)
             return self._chain(connection, tip, new)
 
     def record(self, decided: Sequence[Decided], run: str) -> list[Decided]:
         """Write decisions with their verdicts, and an intention for every allowed action, in one transaction.
 
-        Gives those that were new; a case that was decided before, here or in another process, keeps its first decision.
+        Returns the new ones. A case that was decided before, by this process or another, keeps its first decision.
         """
-        events = [event for one in decided for event in _decision_events(one, run)]
+        events = [event for each in decided for event in _decision_events(each, run)]
         added = {event.key: event for event in self.append(events) if event.kind == DECISION}
-        recorded = []
-        for one in decided:
-            if event := added.pop(one.case.key, None):
-                recorded.append(replace(one, at=event.at, position=event.position))
-        return recorded
+        pairs = ((each, added.pop(each.case.key, None)) for each in decided)
+        return [replace(each, at=event.at, position=event.position) for each, event in pairs if event]
 
     def decided(self, keys: Iterable[str]) -> set[str]:
-        """Those of the turns of cases (`Case.key`) that are decided already."""
-        return self._known(DECISION, keys)
+        """Those of these turns of cases (`Case.key`) that are decided."""
+        return self._existing_keys(DECISION, keys)
 
     def decisions(
         self, release: str | None = None, since: date | datetime | str | None = None, case: str = "", after: int = 0
     ) -> Iterator[Decided]:
-        """Decisions in the order in which they were made; those decided `since` a day or an ISO 8601 moment, UTC.
+        """Decisions in the order in which they were made. `since`: from this day or ISO 8601 time (UTC) on.
 
-        `case`: of cases whose id begins so. `after`: whose event has a later position.
+        `case`: only cases whose id starts with it. `after`: only events at later positions.
         """
         c = self._events.c
         wanted = [c.position > after] if after else []
@@ -174,42 +171,42 @@ class Journal:
                 yield decided
 
     def events(self, case: str | None = None, after: int = 0) -> Iterator[Event]:
-        """Everything that happened to a case, or everything, in order. `after`: at a later position."""
+        """The events of a case, or of all cases, in order. `after`: only those at later positions."""
         from sqlalchemy import and_, or_
 
         c = self._events.c
         if case is None:
             return self._select(c.position > after)
         turns = [turn_key(case, turn) for turn in range(MOST_TURNS)]
-        decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half has an index of its own
+        decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half of the query has its own index
         return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)), c.position > after)
 
     def answer(self, answers: Iterable[Answer]) -> int:
-        """Write down what people say, and give how much of it is new: what a case's answer says already is not said twice."""
-        known = self.answers()
-        return len(self.append([event for one in answers for event in label_events(one, known.get(one.key))]))
+        """Write people's answers as labels, except those that repeat what is recorded. Returns how many were written."""
+        before = self.answers()
+        return len(self.append([event for answer in answers for event in label_events(answer, before.get(answer.key))]))
 
     def answers(self, after: int = 0) -> dict[str, Answer]:
-        """Of every case that a person answered, by `Case.key`, what counts now: of each field the last word.
+        """By `Case.key`, the answer that counts now: for each field the last one given.
 
-        `after`: only what was said at a later position.
+        `after`: only answers at later positions.
         """
         return answered(self._select(self._events.c.kind == LABEL, self._events.c.position > after))
 
     def of_kind(self, *kinds: str, after: int = 0) -> Iterator[Event]:
-        """Every event of these kinds, in order. `after`: at a later position."""
+        """The events of these kinds, in order. `after`: only those at later positions."""
         return self._select(self._events.c.kind.in_(kinds), self._events.c.position > after)
 
     def intend(self, case: str, action: Action, run: str, cents: int = 0) -> bool:
-        """Write down one allowed action by itself, such as an undo. False when its key is there already."""
+        """Write one allowed action by itself, such as an undo. False if its key exists already."""
         return bool(self.append([_intention(case, action, run, cents)]))
 
     def unsettled(self) -> list[Intention]:
-        """Intentions without an outcome, oldest first, each with what its attempts came to; dead letters too."""
+        """Intentions without an outcome, including dead letters, oldest first, each with the result of its attempts."""
         from sqlalchemy import exists, literal_column
 
         c, later = self._events.c, self._events.alias("later")
-        keyed = later.c.key != literal_column("''")  # as the index has it, else SQLite reads every outcome for every intention
+        keyed = later.c.key != literal_column("''")  # as in the index; otherwise SQLite reads every outcome for every intention
         settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key, keyed)
         unsettled = {event.key: _intended(event) for event in self._select(c.kind == INTENDED, ~settled)}
         cases = sorted({intention.case for intention in unsettled.values()})
@@ -220,79 +217,77 @@ class Journal:
         return list(unsettled.values())
 
     def pending(self) -> list[Intention]:
-        """Those that may be tried now: no dead letters, and none that waits after an attempt."""
+        """The intentions to try now: no dead letters, and none that pauses after an attempt."""
         return due(self.unsettled())
 
     def attempted(self, intention: Intention, outcome: Outcome, dead: bool) -> None:
-        """Record an attempt that was none; `dead`: it was the last, until somebody says `retry`."""
+        """Record a failed attempt. `dead`: it was the last one until a person calls `retry`."""
         payload = {"name": intention.action.name, "key": intention.action.key, "attempt": intention.attempts + 1}
         payload |= {"state": outcome.state.value, "because": outcome.because, "dead": dead}
         self.append([Event(intention.case, ATTEMPTED, payload)])
 
     def retry(self, name: str, by: str) -> list[Intention]:
-        """Let effects that failed be tried again at once, and give them.
+        """Allow failed effects to be tried again immediately, and return them.
 
-        `name`: a key, the beginning of a case's id, or `all`. Raises BadInput when that names none that failed.
+        `name`: a key, the start of a case id, or `all`. Raises BadInput if no failed effect matches.
         """
         unsettled = self.unsettled()
-        undone = {key.removeprefix(UNDO) for key in self._known(INTENDED, (UNDO + each.action.key for each in unsettled))}
-        failed = [each for each in unsettled if each.attempts and each.action.key not in undone]
-        chosen = [each for each in failed if name in ("all", each.action.key) or each.case.startswith(name)]
+        undos = self._existing_keys(INTENDED, (UNDO + effect.action.key for effect in unsettled))
+        failed = [effect for effect in unsettled if effect.attempts and UNDO + effect.action.key not in undos]
+        chosen = [effect for effect in failed if name in ("all", effect.action.key) or effect.case.startswith(name)]
         if not chosen or not name:
-            raise BadInput(f"{name!r} names no effect that failed; expected `all`, a key or a case of `proveout effects`")
-        payloads = [{"name": each.action.name, "key": each.action.key, "by": by} for each in chosen]
-        self.append([Event(each.case, RETRIED, payload) for each, payload in zip(chosen, payloads, strict=True)])
+            raise BadInput(f"no failed effect matches {name!r}; expected `all`, or a key or case that `proveout effects` lists")
+        payloads = ((effect.case, {"name": effect.action.name, "key": effect.action.key, "by": by}) for effect in chosen)
+        self.append([Event(case, RETRIED, payload) for case, payload in payloads])
         return chosen
 
     def settle(self, intention: Intention, outcome: Outcome) -> bool:
-        """Record the outcome of an intention; False when it has one already."""
+        """Record the outcome of an intention. False if it has one already."""
         if outcome.state not in (State.DONE, State.REFUSED):
-            raise BadInput(f"an intention that is {outcome.state.value} stays one; only done or refused is an outcome")
+            raise BadInput(f"`{outcome.state.value}` does not settle an effect; expected `done` or `refused`")
         payload = {"name": intention.action.name, "state": outcome.state.value, "because": outcome.because}
         return bool(self.append([Event(intention.case, SETTLED, payload, key=intention.action.key)]))
 
     def spent(self, run: str) -> tuple[int, int]:
-        """Effects that a run intended, and their cents."""
-        c, named = self._events.c, canonical({"run": run})[1:-1]  # as it stands in the payload: only such rows are read
-        found = self._select(c.kind == INTENDED, c.payload.contains(named, autoescape=True))
-        mine = [event.payload["cents"] for event in found if event.payload["run"] == run]
-        return len(mine), sum(mine)
+        """The number of effects that a run intended, and their sum in cents."""
+        c, text = self._events.c, canonical({"run": run})[1:-1]  # as in the payload, so that only such rows are read
+        events = self._select(c.kind == INTENDED, c.payload.contains(text, autoescape=True))
+        cents = [event.payload["cents"] for event in events if event.payload["run"] == run]
+        return len(cents), sum(cents)
 
     def verify(self) -> Verification:
-        """Compute the whole chain again and place the first event that does not fit."""
+        """Recompute the whole chain and locate the first event that does not match."""
         with self._reading(snapshot=True) as connection:
             tip = connection.execute(self._tip.select()).one()
             number, previous = 0, GENESIS.encode()
-            for position, line, found in self._lines(connection):
+            for position, line, digest in self._lines(connection):
                 number += 1
                 if position != number:
-                    return Verification(
-                        False, number - 1, number, f"event {number} is missing; the next one there is {position}"
-                    )
+                    return Verification(False, number - 1, number, f"event {number} is missing; the next is {position}")
                 if not line.startswith(previous):
                     return Verification(False, number, number, f"event {number} does not follow the event before it")
                 previous = hashlib.sha256(line).hexdigest().encode()
-                if found != previous:
-                    return Verification(False, number, number, f"event {number} is not what was written")
+                if digest != previous:
+                    return Verification(False, number, number, f"event {number} was changed after it was written")
         if tip.position > number:
-            return Verification(False, number, number + 1, f"events {number + 1} to {tip.position} are missing at the end")
+            return Verification(False, number, number + 1, f"events {number + 1} to {tip.position}, the last ones, are missing")
         if tip.position < number:
-            return Verification(False, number, tip.position + 1, f"events after {tip.position} were not written by a journal")
+            return Verification(False, number, tip.position + 1, f"events after {tip.position} were not written by Proveout")
         if tip.hash.encode() != previous:
-            return Verification(False, number, number, f"event {number} is not the one that the tip of the chain names")
-        return Verification(True, number, None, f"{number} events, each as it was written")
+            return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
+        return Verification(True, number, None, f"{number} events, all unchanged")
 
     def to_parquet(self, folder: Path | str, mission: "Mission") -> Path:
-        """Write `decisions.parquet`, one row a case, as `journal.log` describes it; labels that came later are joined."""
+        """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later."""
         from proveout.journal.log import write_log
 
-        known = {case: {"labels": answer.fields, "right": answer.right} for case, answer in self.answers().items()}
-        return write_log(self.decisions(), Path(folder) / "decisions.parquet", mission, known)
+        answers = {key: {"labels": answer.fields, "right": answer.right} for key, answer in self.answers().items()}
+        return write_log(self.decisions(), Path(folder) / "decisions.parquet", mission, answers)
 
     @contextmanager
     def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":
         with self._explained(), self._engine.connect() as connection:
-            if snapshot and self._engine.dialect.name == "postgresql":  # SQLite reads a snapshot anyway
+            if snapshot and self._engine.dialect.name == "postgresql":  # SQLite always reads a snapshot
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
@@ -308,25 +303,27 @@ class Journal:
         try:
             yield
         except DBAPIError as error:
-            raise BadJournal(f"{self.url}: {error.orig}; nothing of this step was written. Mend that and run again") from error
+            raise BadJournal(
+                f"{self.url}: {error.orig}; nothing of this step was written. Fix the cause and run again"
+            ) from error
 
-    def _known(self, kind: str, keys: Iterable[str]) -> set[str]:
-        """Those of these keys under which there is an event of a kind."""
+    def _existing_keys(self, kind: str, keys: Iterable[str]) -> set[str]:
+        """Those of these keys that have an event of this kind."""
         with self._reading() as connection:
-            return {key for _, key in self._there(connection, [Event("", kind, {}, key=key) for key in keys])}
+            return {key for _, key in self._existing(connection, ((kind, key) for key in keys))}
 
-    def _there(self, connection: "Connection", events: Sequence[Event]) -> set[tuple[str, str]]:
-        """(kind, key) of those events that the journal holds."""
+    def _existing(self, connection: "Connection", events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these events, as (kind, key), that are in the journal."""
         from sqlalchemy import select
 
         kind, key = self._events.c.kind, self._events.c.key
-        wanted = {(event.kind, event.key) for event in events if event.key}
-        keys = sorted({name for _, name in wanted})
-        found: set[tuple[str, str]] = set()
+        wanted = set(events)
+        keys = sorted({name for _, name in wanted if name})
+        stored: set[tuple[str, str]] = set()
         for start in range(0, len(keys), NAMES):
             rows = connection.execute(select(kind, key).where(key.in_(keys[start : start + NAMES]), key != ""))
-            found.update((row[0], row[1]) for row in rows)
-        return found & wanted
+            stored.update((row[0], row[1]) for row in rows)
+        return stored & wanted
 
     def _chain(self, connection: "Connection", tip: "Row[Any]", events: Sequence[Event]) -> list[Event]:
         if not events:
@@ -339,11 +336,11 @@ class Journal:
             payload = canonical({**event.payload, "turn": event.turn} if event.turn else event.payload)
             names = (event.case, event.kind, event.key)
             if any(not name.isprintable() for name in names):
-                raise BadInput(f"an event's case, kind and key are printable text, found {names!r}")
+                raise BadInput(f"an event's case, kind and key: expected printable text, found {names!r}")
             if event.kind == DECISION and event.key != turn_key(event.case, event.turn):
-                raise BadInput(f"a decision's key is its case and turn, found {event.key!r} for case {event.case!r}")
+                raise BadInput(f"a decision's key: expected its case and turn, found {event.key!r} for case {event.case!r}")
             if not 0 <= event.turn < MOST_TURNS:
-                raise BadInput(f"case {event.case[:12]}: turn {event.turn}; a case has at most {MOST_TURNS} turns, from 0")
+                raise BadInput(f"case {event.case[:12]}: expected a turn from 0 to {MOST_TURNS - 1}, found {event.turn}")
             line = SEPARATOR.join((previous, str(position), *names, at, payload))
             digest = hashlib.sha256(line.encode()).hexdigest()
             rows.append(
@@ -357,92 +354,92 @@ class Journal:
         return chained
 
     def _select(self, *conditions: Any) -> Iterator[Event]:
-        """Matching events in order, read in chunks so that no reader holds the journal open."""
+        """Matching events in order, read in chunks so that no reader keeps the journal open."""
         position, c = 0, self._events.c
         while True:
             with self._reading() as connection:
-                question = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(CHUNK)
-                rows = connection.execute(question).all()
+                query = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(CHUNK)
+                rows = connection.execute(query).all()
             yield from map(_event, rows)
             if len(rows) < CHUNK:
                 return
             position = rows[-1].position
 
     def _lines(self, connection: "Connection") -> Iterable[Any]:
-        """(position, hashed line, hash) of every event; the last two as bytes, so that spoilt text is placed too."""
+        """(position, hashed line, hash) of every event; the last two as bytes, so that invalid text is located too."""
         line = f" || '{SEPARATOR}' || ".join(("previous", "CAST(position AS TEXT)", '"case"', "kind", "key", "at", "payload"))
         raw = "CAST({} AS BLOB)" if self._engine.dialect.name == "sqlite" else "convert_to({}, 'UTF8')"
-        question = f"SELECT position, {raw.format(line)}, {raw.format('hash')} FROM events ORDER BY position"
-        return connection.execution_options(yield_per=CHUNK).exec_driver_sql(question)
+        query = f"SELECT position, {raw.format(line)}, {raw.format('hash')} FROM events ORDER BY position"
+        return connection.execution_options(yield_per=CHUNK).exec_driver_sql(query)
 
 
 def answered(events: Iterable[Event]) -> dict[str, Answer]:
-    """What the labels among these events say, by `Case.key`: of each field the last word."""
-    found: dict[str, Answer] = {}
+    """The answers in the labels among these events, by `Case.key`: for each field the last one given."""
+    answers: dict[str, Answer] = {}
     for event in events:
         if event.kind != LABEL:
             continue
-        key = turn_key(event.case, event.turn)
-        said, before = event.payload, found.get(key)
-        found[key] = Answer(
-            event.case,
-            {**(before.fields if before else {}), **said["labels"]},
-            said["by"],
-            said.get("class", "") or (before.document_class if before else ""),
-            {**(before.right if before else {}), **said["right"]},
-            event.at,
-            event.turn,
+        payload, empty = event.payload, Answer(event.case, {}, "", turn=event.turn)
+        before = answers.get(empty.key, empty)
+        answers[empty.key] = replace(
+            before,
+            fields={**before.fields, **payload["labels"]},
+            by=payload["by"],
+            document_class=payload.get("class", "") or before.document_class,
+            right={**before.right, **payload["right"]},
+            at=event.at,
         )
-    return found
+    return answers
 
 
 def label_events(answer: Answer, before: Answer | None) -> list[Event]:
-    """One label, or none where the answer before says all of it already."""
-    told = {**before.fields, **answer.fields} if before else dict(answer.fields)
-    if before and told == before.fields and answer.document_class in ("", before.document_class):
+    """One label event, or none if the answer before says the same."""
+    same_fields = before and {**before.fields, **answer.fields} == before.fields
+    if before and same_fields and answer.document_class in ("", before.document_class):
         return []
-    said = {"labels": dict(answer.fields), "class": answer.document_class, "by": answer.by, "right": dict(answer.right)}
-    return [Event(answer.case, LABEL, said, turn=answer.turn)]
+    payload = {"labels": dict(answer.fields), "class": answer.document_class, "by": answer.by, "right": dict(answer.right)}
+    return [Event(answer.case, LABEL, payload, turn=answer.turn)]
 
 
 def verdicts_to_json(rulings: Iterable[Ruling]) -> list[dict[str, Any]]:
+    """Plain data for `canonical`: the verdict on each action, by the action's key."""
     return [
-        {"key": one.action.key, "allowed": one.verdict.allowed, "because": one.verdict.because, "cents": one.cents}
-        | ({"escalate_to": one.verdict.escalate_to} if one.verdict.escalate_to else {})
-        for one in rulings
+        {"key": ruling.action.key, "allowed": ruling.verdict.allowed, "because": ruling.verdict.because, "cents": ruling.cents}
+        | ({"escalate_to": ruling.verdict.escalate_to} if ruling.verdict.escalate_to else {})
+        for ruling in rulings
     ]
 
 
 def proposal_events(
     kind: str, case: Case, person: Person, rulings: Sequence[Ruling], run: str, about: Mapping[str, Any]
 ) -> list[Event]:
-    """What a person proposed of a case, an APPROVAL or an UNDOING, with every verdict; and an intention for what is allowed."""
-    said = {
+    """A person's proposal for a case (APPROVAL or UNDOING) with all verdicts, then an intention for each allowed action."""
+    payload = {
         **about,
         "by": person.name,
         "role": person.role.value,
-        "actions": [action_to_json(one.action) for one in rulings],
+        "actions": [action_to_json(ruling.action) for ruling in rulings],
         "verdicts": verdicts_to_json(rulings),
     }
-    return [Event(case.id, kind, said, turn=case.turn), *_intentions(case, rulings, run)]
+    return [Event(case.id, kind, payload, turn=case.turn), *_intentions(case, rulings, run)]
 
 
 def rulings_of(payload: Mapping[str, Any]) -> tuple[Ruling, ...]:
-    """The actions and verdicts of an APPROVAL or an UNDOING."""
-    return _rulings([action_from_json(one) for one in payload["actions"]], payload["verdicts"])
+    """The rulings in the payload of an APPROVAL or an UNDOING."""
+    return _rulings([action_from_json(action) for action in payload["actions"]], payload["verdicts"])
 
 
 def _intentions(case: Case, rulings: Iterable[Ruling], run: str) -> Iterator[Event]:
-    for one in rulings:
-        if one.verdict.allowed:
-            yield replace(_intention(case.id, one.action, run, one.cents), turn=case.turn)
+    for ruling in rulings:
+        if ruling.verdict.allowed:
+            yield replace(_intention(case.id, ruling.action, run, ruling.cents), turn=case.turn)
 
 
 def _rulings(actions: Iterable[Action], verdicts: Iterable[Mapping[str, Any]]) -> tuple[Ruling, ...]:
-    named = {action.key: action for action in actions}
+    by_key = {action.key: action for action in actions}
     return tuple(
-        Ruling(named[said["key"]], Verdict(said["allowed"], said["because"], said.get("escalate_to", "")), said["cents"])
-        for said in verdicts
+        Ruling(by_key[item["key"]], Verdict(item["allowed"], item["because"], item.get("escalate_to", "")), item["cents"])
+        for item in verdicts
     )
 
 
@@ -490,17 +487,17 @@ def _intended(event: Event) -> Intention:
 
 
 def _after(intention: Intention, event: Event) -> Intention:
-    """The intention after an attempt, or after somebody said that it may be tried again."""
-    said = event.payload
+    """The intention after an attempt or a person's retry."""
+    payload = event.payload
     if event.kind == RETRIED:
-        doubt = intention.state is State.UNKNOWN
-        return replace(intention, state=State.UNKNOWN if doubt else State.PENDING, attempts=0, dead=False)
+        state = State.UNKNOWN if intention.state is State.UNKNOWN else State.PENDING
+        return replace(intention, state=state, attempts=0, dead=False)
     return replace(
         intention,
-        state=State(said["state"]),
-        attempts=said["attempt"],
-        dead=said["dead"],
-        because=said["because"],
+        state=State(payload["state"]),
+        attempts=payload["attempt"],
+        dead=payload["dead"],
+        because=payload["because"],
         attempted_at=event.at,
     )
 
@@ -512,7 +509,7 @@ def _event(row: "Row[Any]") -> Event:
 
 
 def _moment(since: date | datetime | str) -> str:
-    """Comparable with `at`: a day is its first instant, a moment with a zone is taken to UTC."""
+    """Text that compares with `at`: a day means its start; a time with a zone is converted to UTC."""
     if isinstance(since, datetime):
         return since.astimezone(UTC).isoformat(timespec="microseconds")
     return since if isinstance(since, str) else since.isoformat()

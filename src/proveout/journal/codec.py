@@ -1,6 +1,6 @@
-"""Decisions as canonical JSON and back, without loss: decimals, days and numbers that JSON lacks included.
+"""Decisions as canonical JSON and back, without loss, including decimals, dates, nan and the infinities.
 
-Canonical: keys sorted, no spaces, UTF-8, so that equal decisions are equal bytes and have one hash.
+Canonical: keys sorted, no spaces, UTF-8, so that equal decisions have equal bytes and one hash.
 """
 
 import json
@@ -16,17 +16,19 @@ from proveout.records import Action, Box, Check, Decision, Output, Place, Route,
 
 
 def canonical(payload: Any) -> str:
-    """
+    """Canonical JSON of plain data.
+
     >>> canonical({"b": 1, "a": "é"})
     '{"a":"é","b":1}'
     """
     try:
         return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode()
-    except TypeError:  # half a surrogate pair, as broken PDFs hold: escaped, since UTF-8 cannot say it
+    except TypeError:  # an unpaired surrogate, found in broken PDFs, is escaped: UTF-8 cannot encode it
         return json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parse(text: str) -> Any:
+    """The inverse of `canonical`."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -55,7 +57,7 @@ def decision_to_json(decision: Decision) -> dict[str, Any]:
 
 
 def decision_from_json(data: Mapping[str, Any]) -> Decision:
-    """The decision that `decision_to_json` was given, equal in every value; also as earlier versions wrote it."""
+    """The inverse of `decision_to_json`: equal in every value. Also reads what earlier versions wrote."""
     first, second = data["because"]
     return Decision(
         case=data["case"],
@@ -109,7 +111,7 @@ def _field_in(data: Mapping[str, Any]) -> Output:
         value=_value_in(data["value"]),
         confidence=_in(data["confidence"]),
         place=Place(data["page"], Box(*(_in(number) for number in data["box"]))) if data["box"] else None,
-        tier=data.get("tier", "ranker"),  # before tiers were written down there was one
+        tier=data.get("tier", "ranker"),  # earlier versions had one tier and did not record it
         speaks_for=tuple(data["for"]),
         speaks_against=tuple(data["against"]),
     )
@@ -134,7 +136,7 @@ def _value_in(data: Any) -> Value:
 
 
 def _out(number: float) -> float | str:
-    """A number that JSON can say; `nan` and the infinities as text. NumPy's floats become plain ones."""
+    """A JSON number, or text for `nan` and the infinities. NumPy floats become plain ones."""
     if isinstance(number, int):
         return number
     return float(number) if math.isfinite(number) else repr(float(number))

@@ -1,4 +1,4 @@
-"""An effect as the journal knows it: intended, attempted, settled."""
+"""An effect as the journal records it: intended, attempted, settled."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,21 +9,21 @@ from enum import StrEnum
 from proveout.records import Action
 
 UNDO = "undo:"
-PAUSES = (1, 5, 30, 120)  # minutes after a failed attempt; an outage of two hours kills no effect
+PAUSES = (1, 5, 30, 120)  # minutes after a failed attempt: effects survive an outage of two hours
 ATTEMPTS = len(PAUSES) + 1
-IN_A_ROW = 3  # effects of one action that do not reach their counterparty: the others wait, and lose no attempt,
-DOWN_FOR = 5  # minutes
+IN_A_ROW = 3  # after so many effects of one action that did not reach their counterparty, its other effects wait for
+DOWN_FOR = 5  # minutes, at no cost in attempts
 
 
 class State(StrEnum):
     PENDING = "pending"  # not tried yet
     DONE = "done"
-    REFUSED = "refused"  # for good: it did not happen and never will under this key
-    HELD = "held"  # not tried now: the stop switch, a counterparty that is down, no time
-    FAILED = "failed"  # it did not happen, and is tried again
-    UNREACHABLE = "unreachable"  # so did this, and other effects of the action would fare no better
-    UNKNOWN = "unknown"  # it may have happened: sent, and no answer came
-    DEAD = "dead"  # tried often enough; of an intention, `dead` says it, and its state what the last attempt came to
+    REFUSED = "refused"  # permanently: it did not happen and never will under this key
+    HELD = "held"  # postponed: the stop switch, a counterparty that is down, no time left
+    FAILED = "failed"  # it did not happen and will be retried
+    UNREACHABLE = "unreachable"  # the same, and other effects of this action would fail too
+    UNKNOWN = "unknown"  # it may have happened: the request was sent, but no answer came
+    DEAD = "dead"  # an outcome only: no attempts left; a dead intention has `dead` set and the state of its last attempt
 
 
 FINAL = (State.DONE, State.REFUSED)
@@ -33,7 +33,7 @@ TRIED = (State.FAILED, *DOWN)
 
 @dataclass(frozen=True, slots=True)
 class Intention:
-    """An allowed action in the journal, of which no outcome is known. What its attempts came to stands after the blank line."""
+    """An allowed action in the journal without an outcome. The fields after the blank line sum up its attempts."""
 
     case: str
     action: Action
@@ -42,13 +42,13 @@ class Intention:
 
     state: State = State.PENDING
     attempts: int = 0
-    dead: bool = False  # tried often enough: a dead letter, which waits for a person
-    because: str = ""  # why the last attempt was none
+    dead: bool = False  # no attempts left: a dead letter, which waits for a person
+    because: str = ""  # why the last attempt failed
     attempted_at: str = ""  # ISO 8601, UTC
 
     @property
     def due(self) -> str:
-        """The moment from which it may be tried again; "" at once.
+        """The earliest time of the next attempt, ISO 8601, UTC; "" before the first.
 
         >>> Intention("c1", Action("pay", {}, "k"), "r", attempts=2, attempted_at="2026-03-02T10:00:00.000000+00:00").due
         '2026-03-02T10:05:00.000000+00:00'
@@ -59,17 +59,16 @@ class Intention:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     state: State
-    because: str  # where the effect is to be found, or why there is none
+    because: str  # where to find the effect, or why there is none
 
 
 def due(unsettled: Iterable[Intention]) -> list[Intention]:
-    """Those that may be tried now, what was tried least first; none of an action whose counterparty was down just now."""
+    """The intentions to try now, those with the fewest attempts first; none of an action whose counterparty was just down."""
     unsettled, now = list(unsettled), datetime.now(UTC).isoformat(timespec="microseconds")
-    down = Counter(
-        one.action.name for one in unsettled if one.state in DOWN and one.due > now and _later(one.attempted_at, DOWN_FOR) > now
-    )
-    ready = [one for one in unsettled if not one.dead and one.due <= now and down[one.action.name] < IN_A_ROW]
-    return sorted(ready, key=lambda one: one.attempts)
+    waiting = [effect for effect in unsettled if effect.state in DOWN and effect.due > now]
+    down = Counter(effect.action.name for effect in waiting if _later(effect.attempted_at, DOWN_FOR) > now)
+    ready = [effect for effect in unsettled if not effect.dead and effect.due <= now and down[effect.action.name] < IN_A_ROW]
+    return sorted(ready, key=lambda effect: effect.attempts)
 
 
 def _later(at: str, minutes: float) -> str:

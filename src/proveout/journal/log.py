@@ -1,9 +1,9 @@
-"""The log that monitoring reads: Parquet, one row a case.
+"""The log that monitoring reads: Parquet, one row per case.
 
 Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
-marked as such in the schema (of a document pages, words, ocr_share, familiar); seconds (that the case waited), dollars (for
+marked as such in the schema (for documents pages, words, ocr_share, familiar); seconds (the case's waiting time), dollars (for
 language models), memory_position, decided_at, turn; then for each field F: F (as printed, or null), F.confidence (null: not
-calibrated), F.automated, F.label (a person's answer, where one is known) and F.right (null where nobody knows).
+calibrated), F.automated, F.label (a person's answer, or null) and F.right (null: not labelled).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from proveout.mission import Mission
     from proveout.records import Decided
 
-DESCRIPTOR = b"descriptor"  # in the metadata of a column that monitoring compares as a number of the input
-ROWS = 10_000  # of one row group: memory does not grow with the journal
+DESCRIPTOR = b"descriptor"  # marks, in a column's metadata, a number that describes the input
+ROWS = 10_000  # per row group, so that memory use does not grow with the journal
 
 
 def log_schema(fields: Sequence[str], descriptors: Mapping[str, type[int] | type[float]]) -> "pa.Schema":
+    """The columns above, for these fields and descriptors (name to type), in order."""
     import pyarrow as pa
 
     text, number, flag = pa.string(), pa.float64(), pa.bool_()
@@ -44,9 +45,9 @@ def log_row(
     decided: "Decided",
     fields: Sequence[str],
     descriptors: Mapping[str, type[int] | type[float]],
-    known: Mapping[str, Any] | None = None,
+    answer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One row. `known` holds `labels` and `right`, each by field."""
+    """One row of the log. `answer` holds `labels` and `right`, each by field."""
     decision = decided.decision
     row = {
         "case": decided.case.id,
@@ -65,7 +66,7 @@ def log_row(
     for name, kind in descriptors.items():
         number = decision.descriptors.get(name)
         row[name] = None if number is None else kind(number)
-    labels, right = (known["labels"], known["right"]) if known else ({}, {})
+    labels, right = (answer["labels"], answer["right"]) if answer else ({}, {})
     for name in fields:
         value = decision.fields.get(name)
         row[name] = _utf8(value.text) if value else None
@@ -77,22 +78,23 @@ def log_row(
 
 
 def write_log(
-    decided: Iterable["Decided"], path: Path, mission: "Mission", known: Mapping[str, Mapping[str, Any]] | None = None
+    decided: Iterable["Decided"], path: Path, mission: "Mission", answers: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Path:
-    """Write the log whole or not at all; an existing one is replaced. `known`: by `Case.key`, labels and what is right."""
+    """Write the log atomically, replacing an existing one. `answers`: by `Case.key`, `labels` and `right`, each by field."""
     import pyarrow as pa
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     from proveout.cases import kind_of
 
     fields, descriptors = list(mission.fields), kind_of(mission).descriptors
-    schema, rest = log_schema(fields, descriptors), iter(decided)
+    schema, answers = log_schema(fields, descriptors), answers or {}
+    rest = (log_row(each, fields, descriptors, answers.get(each.case.key)) for each in decided)
     with replacing(path) as part, pq.ParquetWriter(part, schema) as writer:
-        while rows := [log_row(one, fields, descriptors, (known or {}).get(one.case.key)) for one in islice(rest, ROWS)]:
+        while rows := list(islice(rest, ROWS)):
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return path
 
 
 def _utf8(text: str) -> str:
-    """Parquet holds UTF-8; half a surrogate pair, as broken PDFs hold, becomes a question mark."""
+    """Parquet needs valid UTF-8: an unpaired surrogate, found in broken PDFs, becomes a question mark."""
     return text.encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
-"""The tables of the journal, and how a database comes to have them.
+"""The tables of the journal, and their creation and migration.
 
-`events` is append-only, and triggers refuse everything else. `tip` holds one row, the end of the chain: writers lock it,
-and a journal that lost its last events no longer agrees with it.
-The schema's version is alembic's; a database of a newer one is refused, an older one is migrated when it is opened.
+`events` is append-only: triggers refuse updates and deletes. `tip` holds one row, the end of the chain. Writers lock it, and it
+reveals a journal that lost its last events.
+Alembic keeps the schema's version. Opening migrates an older database and refuses a newer one.
 """
 
 from pathlib import Path
@@ -16,24 +16,24 @@ from sqlalchemy.types import BigInteger
 from proveout.errors import BadInput, BadJournal
 
 HEAD = "0001"  # of migrations/versions
-KNOWN = ("0001",)
+VERSIONS = ("0001",)
 
 KEYED = text("key <> ''")
-NOT_DECISION = text("kind <> 'decision'")  # a decision's key is its case: one random page less for each to be written
+NOT_DECISION = text("kind <> 'decision'")  # found by its key, which is its case; saves one random page write per decision
 
 metadata = MetaData()
-_Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite's row id is an INTEGER PRIMARY KEY and nothing else
+_Position = BigInteger().with_variant(Integer, "sqlite")  # in SQLite only INTEGER PRIMARY KEY is the row id
 
 events = Table(
     "events",
     metadata,
-    Column("position", _Position, primary_key=True, autoincrement=False),  # 1, 2, 3 ... without a gap
-    Column("case", String, nullable=False),  # SHA-256 of the file; "" for an event of no case
+    Column("position", _Position, primary_key=True, autoincrement=False),  # 1, 2, 3 ... without gaps
+    Column("case", String, nullable=False),  # SHA-256 of the file; "" for an event without a case
     Column("kind", String, nullable=False),
-    Column("key", String, nullable=False),  # an event of one kind happens once under a key; "" may happen again
+    Column("key", String, nullable=False),  # unique per kind; "" may repeat
     Column("at", String, nullable=False),  # ISO 8601, UTC, microseconds
     Column("payload", Text, nullable=False),  # canonical JSON
-    Column("previous", String, nullable=False),  # hash of the event before, 64 hex digits
+    Column("previous", String, nullable=False),  # hash of the previous event, 64 hex digits
     Column("hash", String, nullable=False),  # SHA-256 of this event's line, 64 hex digits
     Index("one_event_a_key", "key", "kind", unique=True, sqlite_where=KEYED, postgresql_where=KEYED),
     Index("events_by_case", "case", sqlite_where=NOT_DECISION, postgresql_where=NOT_DECISION),
@@ -49,30 +49,30 @@ tip = Table(
 
 
 def connect(url: str | Path) -> Engine:
-    """An engine for a journal of this version's schema, made or migrated where needed. Raises BadJournal and BadInput."""
-    place = _url(url)
-    engine = create_engine(place, pool_pre_ping=place.get_backend_name() != "sqlite")
-    if place.get_backend_name() == "sqlite":
+    """An engine for a journal with the current schema, created or migrated if needed. Raises BadJournal and BadInput."""
+    address = _url(url)
+    engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
+    if address.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
         _bring_up_to_date(engine)
     except DBAPIError as error:
         engine.dispose()
-        raise BadJournal(f"{shown(place)}: cannot be opened as a journal: {error.orig}") from error
+        raise BadJournal(f"{without_password(address)}: cannot be opened as a journal: {error.orig}") from error
     except BadJournal as error:
         engine.dispose()
-        raise BadJournal(f"{shown(place)}: {error}") from None
+        raise BadJournal(f"{without_password(address)}: {error}") from None
     return engine
 
 
-def shown(url: URL) -> str:
-    """The URL without its password."""
+def without_password(url: URL) -> str:
+    """The URL with its password masked."""
     return url.render_as_string(hide_password=True)
 
 
 def writing(engine: Engine) -> Engine:
-    """The same engine for transactions that write: SQLite takes its lock at once, so that none fails half-way."""
+    """The engine for transactions that write: SQLite locks at their start, so that none fails half-way."""
     return engine.execution_options(writes=True)
 
 
@@ -81,23 +81,22 @@ def _url(url: str | Path) -> URL:
     if isinstance(url, Path) or "://" not in url:
         url = f"sqlite:///{url}"
     try:
-        place = make_url(url)
-        if place.drivername == "postgresql":
-            place = place.set(drivername="postgresql+psycopg")
-        place.get_dialect()
+        address = make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        address.get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
-        raise BadInput(
-            f"{url}: not a database ({error}); expected a file, sqlite:///<file> or postgresql://host/name"
-        ) from error
-    if place.get_backend_name() not in ("sqlite", "postgresql"):
-        raise BadInput(f"{shown(place)}: a journal lives in SQLite or PostgreSQL, not in {place.get_backend_name()}")
-    if place.get_backend_name() == "sqlite" and place.database and place.database != ":memory:":
-        Path(place.database).parent.mkdir(parents=True, exist_ok=True)
-    return place
+        expected = "a file, sqlite:///<file> or postgresql://host/name"
+        raise BadInput(f"{url}: not a database ({error}); expected {expected}") from error
+    if (backend := address.get_backend_name()) not in ("sqlite", "postgresql"):
+        raise BadInput(f"{without_password(address)}: expected SQLite or PostgreSQL for the journal, found {backend}")
+    if backend == "sqlite" and address.database and address.database != ":memory:":
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    return address
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
+    connection.isolation_level = None  # `_begin_sqlite` starts the transactions
     connection.execute("PRAGMA busy_timeout = 60000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -114,15 +113,15 @@ def _bring_up_to_date(engine: Engine) -> None:
     with writing(engine).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(74726573)"))  # one process migrates, the others wait
-        found = _version(connection)
-        if found not in (None, *KNOWN):
+        version = _version(connection)
+        if version not in (None, *VERSIONS):
             raise BadJournal(
-                f"a journal of schema {found}; this version knows up to {HEAD}. "
-                "Update proveout, make a new release (proveout build), or name another journal"
+                f"found a journal with schema {version}, expected {HEAD} or older. "
+                "Update proveout and make a new release (proveout build), or use another journal"
             )
-        if found is None and (theirs := set(inspect(connection).get_table_names()) & {"events", "tip"}):
-            raise BadJournal(f"a database with {', '.join(sorted(theirs))} that no journal made; name another one")
-        if found != HEAD:
+        if version is None and (tables := set(inspect(connection).get_table_names()) & {"events", "tip"}):
+            raise BadJournal(f"the database has tables ({', '.join(sorted(tables))}) of another program; use another database")
+        if version != HEAD:
             _migrate(connection)
 
 

@@ -1,9 +1,9 @@
-"""What people are asked and what they answer: the cases that the agent left to a person become labels with an author.
+"""The cases that wait for a person, and people's answers: labels with an author.
 
-Three answers: approve (every value as shown), correct (some otherwise), reject (no case for this mission). An answer teaches
-the extractor from the next run on, joins the training documents of the next build, and counts in the reports.
-Covered: a value that is none of its field's kind is refused before anything is written; answering twice says it once.
-Not covered: who may answer (`identity`), and what follows from an answer: `approvals`.
+Three answers: approve (all values as they are), correct (change some), reject (not a case for this mission). An answer improves
+extraction from the next run on, joins the training documents of the next build, and counts in the reports.
+Covered: a value of the wrong kind is refused before anything is written; a repeated answer is recorded once.
+Not covered: who may answer (`identity`), and the actions that follow from an answer (`approvals`).
 """
 
 from collections.abc import Mapping
@@ -16,55 +16,52 @@ from proveout.mission import Mission
 from proveout.records import Answer, Decided, Role, Route, Ruling, turn_key
 from proveout.values import value_of
 
-ENOUGH = 500  # waiting cases that are listed; a person answers about a hundred an hour
+ENOUGH = 500  # waiting cases to list; a person answers about a hundred per hour
 
 
 def waiting(journal: Journal, role: Role = Role.OPERATOR) -> list[Decided]:
-    """Cases that wait for a person of this role, those that wait longest first, at most 500.
+    """Cases that wait for a person with this role, longest wait first, at most 500.
 
-    They go to a person and nobody answered, or an action of theirs was left to this role, by the agent's proposal or by the
-    approval of somebody who may less.
+    Either the case is routed to review and has no answer, or one of its actions was escalated to this role, whether the agent
+    proposed it or a person with a lower role approved it.
     """
     answered = journal.answers()
     approved = {turn_key(event.case, event.turn): event for event in journal.of_kind(APPROVAL)}
 
-    def asked(one: Decided) -> bool:
-        left = escalations(approved.get(one.case.key), one)
-        if any(role.includes(Role(ruling.verdict.escalate_to)) for ruling in left):
-            return True
-        return one.decision.route is Route.REVIEW and one.case.key not in answered
+    def waits(decided: Decided) -> bool:
+        rulings = escalations(approved.get(decided.case.key), decided)
+        escalated = any(role.includes(Role(ruling.verdict.escalate_to)) for ruling in rulings)
+        return escalated or (decided.decision.route is Route.REVIEW and decided.case.key not in answered)
 
-    return list(islice(filter(asked, journal.decisions()), ENOUGH))
+    return list(islice(filter(waits, journal.decisions()), ENOUGH))
 
 
 def escalations(approval: Event | None, decided: Decided) -> tuple[Ruling, ...]:
-    """What the last proposal for a case, a person's or else the agent's, left to another role."""
+    """The rulings that need another role: from the last proposal by a person, or else from the agent's."""
     rulings = rulings_of(approval.payload) if approval else decided.rulings
-    return tuple(one for one in rulings if one.verdict.escalate_to)
+    return tuple(ruling for ruling in rulings if ruling.verdict.escalate_to)
 
 
 def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: str, document_class: str = "") -> Answer:
-    """What a person says a case's fields and class are; "" where the document has none. Unchanged, it approves the decision.
+    """A person's answer: values by field, "" if the document has none. Without changes it approves the decision.
 
-    Raises BadInput for a field or a class that the mission lacks, and for a value that is none of its kind.
+    Raises BadInput for an unknown field or class, and for a value that is not of its field's kind.
     """
     document_class = document_class or decided.decision.document_class
     if document_class not in mission.classes:
-        raise BadInput(f"no class {document_class!r} in {mission.mission}; there are: {', '.join(mission.classes)}")
+        raise BadInput(f"no class {document_class!r} in {mission.mission}; expected one of: {', '.join(mission.classes)}")
     if unknown := sorted(set(values) - set(mission.fields)):
-        raise BadInput(
-            f"no field {', '.join(unknown)} in mission {mission.mission}; its fields are {', '.join(mission.fields)}"
-        )
-    said = {name: " ".join(text.split()) for name, text in values.items()}
-    for name, text in [(name, text) for name, text in said.items() if text]:
+        raise BadInput(f"no field {', '.join(unknown)} in {mission.mission}; expected: {', '.join(mission.fields)}")
+    fields = {name: " ".join(text.split()) for name, text in values.items()}
+    for name, text in [(name, text) for name, text in fields.items() if text]:
         try:
             value_of(mission.kinds[name], text)
         except ValueError as error:
-            raise BadInput(f"{name}: {error}; write the value as it is printed, or nothing if the document has none") from error
-    right = verdicts(said, decided.decision, mission.kinds)
-    return Answer(decided.case.id, said, by, document_class, right, turn=decided.case.turn)
+            raise BadInput(f"{name}: {error}; enter the value as printed, or nothing if the document has none") from error
+    right = verdicts(fields, decided.decision, mission.kinds)
+    return Answer(decided.case.id, fields, by, document_class, right, turn=decided.case.turn)
 
 
 def rejection(decided: Decided, mission: Mission, by: str) -> Answer:
-    """A person says that a case is none of the mission's: it is of the first class that is never acted on, if there is one."""
+    """The answer that a case does not belong to the mission: the first class in `never_act_on`, if any, and no values."""
     return Answer(decided.case.id, {}, by, next(iter(mission.never_act_on), ""), turn=decided.case.turn)

@@ -1,12 +1,12 @@
-"""What a person approves, happens. One door for page, API and command line: `Approvals`.
+"""Approvals by people, and the actions that follow. Entry point for page, API and command line: `Approvals`.
 
-An approval is a label and a proposal in one: what the values are, and that the mission's actions follow from them. It rests on
-a digest of exactly what was shown; where somebody answered or something happened meanwhile, nothing is written and the second
-person is told. Policy and budget judge the proposal as that person's. Label, verdicts and intentions are one transaction of the
-journal, and the effects follow it: a kill in between is made good by the next run or the next page, once.
-Covered: two people at one case, at two cases of one business, or at one budget; an action that needs another role, which a
-second person has to approve; taking effects back, and again, and when there is nothing to take back.
-Not covered: who may come in (`identity`), and what an approval does to the memory; the next run takes the label in.
+An approval is a label and a proposal in one: it states the values and proposes the mission's actions for them. It carries a
+digest of exactly what the person saw. If the case has changed since, nothing is written and the person gets an error. Policy
+and budget judge the proposal as that person's. Label, verdicts and intentions are one transaction of the journal; the effects
+follow. After a kill in between, the next run or page view performs them, once.
+Covered: two people at one case, at duplicate cases, or at one budget; an action that needs another role, and so a second
+person's approval; undoing effects, also twice or if there is nothing to undo.
+Not covered: sign-in (`identity`), and the memory: the next run adds the label to it.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from proveout.journal import (
     INTENDED,
     LABEL,
     SETTLED,
-    TOLD,
     UNDOING,
+    VISIBLE,
     Event,
     Journal,
     answered,
@@ -35,7 +35,7 @@ from proveout.journal import (
 )
 from proveout.journal.codec import action_from_json, canonical, decision_to_json
 from proveout.journal.intentions import UNDO
-from proveout.journal.prose import ruled, told
+from proveout.journal.prose import event_line, ruling_line
 from proveout.mission import Mission
 from proveout.plugins import PERSON
 from proveout.records import Action, Answer, Check, Decided, Decision, Output, Person, Ruling, Verdict, turn_key
@@ -43,33 +43,33 @@ from proveout.review import answer as answer_of
 from proveout.review import escalations, rejection
 from proveout.values import same, value_of
 
-TRIES = 20  # of one approval, while others approve other cases at the same time
-RUN = "approvals of"  # a day: what people approve on one day has one budget
-NOT_A_DUPLICATE = "not a duplicate"  # the check of `checks.DuplicateOn`
+TRIES = 20  # per approval, while other cases are approved at the same time
+RUN = "approvals of"  # and the date: all approvals of a day share one budget
+NOT_A_DUPLICATE = "not a duplicate"  # name of the check of `checks.DuplicateOn`
 
-# A decision with a person's values and class, checked anew and with the actions that follow; and the turns of other cases that
-# are the same business by what the memory holds now. Raises BadInput where the case cannot be read any more.
-Checked = Callable[[Decided, Mapping[str, Output], str], tuple[Decision, Iterable[str]]]
+# Returns the decision with a person's values and class, with new checks and the actions that follow, and the keys of the turns
+# that are duplicates according to the memory as it is now. Raises BadInput if the case can no longer be read.
+Recheck = Callable[[Decided, Mapping[str, Output], str], tuple[Decision, Iterable[str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """An action that was allowed, and what came of it."""
+    """An action that was allowed, and its state."""
 
     action: Action
     state: str = "waiting"  # waiting, done or refused
-    because: str = ""  # where it is to be found, or why it is not done
-    taken_back: str = ""  # "" nobody asked for it; waiting, done or refused
+    because: str = ""  # where to find it, or why it is not done
+    taken_back: str = ""  # "" (no undo requested), waiting, done or refused
     taken_back_because: str = ""
 
     @property
     def stands(self) -> bool:
-        """Whether it happened, or may happen yet, and nobody took it back."""
+        """Whether it happened or still may, and no undo was requested."""
         return not self.over and not self.taken_back
 
     @property
     def over(self) -> bool:
-        """Whether its key is spent and nothing stands, so that a new approval needs a new key."""
+        """Whether it was refused or undone, so that a new approval needs a new key."""
         return self.state not in ("waiting", "done") or self.taken_back == "done"
 
     def __str__(self) -> str:
@@ -82,91 +82,93 @@ class Effect:
             case "done":
                 return f"{name} taken back: {self.taken_back_because}"
             case "waiting":
-                return f"{name} is to be taken back{': ' if self.taken_back_because else ''}{self.taken_back_because}"
-        stays = f"; it cannot be taken back: {self.taken_back_because}" if self.taken_back and self.state == "done" else ""
-        return f"{name} {self.state}{': ' if self.because else ''}{self.because}{stays}"
+                return f"{name} will be taken back{': ' if self.taken_back_because else ''}{self.taken_back_because}"
+        refusal = f"; it cannot be taken back: {self.taken_back_because}" if self.taken_back and self.state == "done" else ""
+        return f"{name} {self.state}{': ' if self.because else ''}{self.because}{refusal}"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One turn of a case as a person sees it. The digest stands for all of it."""
+class CaseView:
+    """One turn of a case as a person sees it. The digest covers all of it."""
 
     decided: Decided
     fields: tuple[str, ...]  # of the mission
-    events: tuple[Event, ...]  # all that a person is told of the case
+    events: tuple[Event, ...]  # of the case, as far as people see them
     position: int  # of the journal when they were read
 
     @property
     def answer(self) -> Answer | None:
+        """The answer that counts now, if there is one."""
         return answered(self.events).get(self.decided.case.key)
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """Of every field what a person said last, or else what the agent read; "" for none."""
-        read = self.decided.decision.fields
-        said = self.answer.fields if self.answer else {}
-        return {name: said.get(name, read[name].text if name in read else "") for name in self.fields}
+        """For every field the last answer by a person, or else the agent's value; "" for none."""
+        texts = {name: output.text for name, output in self.decided.decision.fields.items()}
+        texts |= self.answer.fields if self.answer else {}
+        return {name: texts.get(name, "") for name in self.fields}
 
     @property
     def document_class(self) -> str:
+        """The last answer's class, or else the agent's."""
         return (self.answer and self.answer.document_class) or self.decided.decision.document_class
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over canonical JSON."""
+        """SHA-256 over canonical JSON of the decision, the events, the class and the values."""
         decision = self.decided.decision
-        seen = {
+        content = {
             "decision": decision_to_json(decision),
             "position": self.decided.position,
             "events": [[event.position, event.hash] for event in self.events if event.kind != ATTEMPTED],
             "class": self.document_class,
             "values": self.values,
         }
-        return hashlib.sha256(canonical(seen).encode()).hexdigest()
+        return hashlib.sha256(canonical(content).encode()).hexdigest()
 
     @property
     def effects(self) -> tuple[Effect, ...]:
-        """What was allowed, in order."""
-        found: dict[str, Effect] = {}
+        """The allowed actions in order, with their states."""
+        effects: dict[str, Effect] = {}
         for event in self.events:
-            undone = found.get(event.key.removeprefix(UNDO)) if event.key.startswith(UNDO) else None
+            undone = effects.get(event.key.removeprefix(UNDO)) if event.key.startswith(UNDO) else None
             if event.kind == INTENDED and event.turn == self.decided.case.turn:
                 if undone:
-                    found[undone.action.key] = replace(undone, taken_back="waiting")
+                    effects[undone.action.key] = replace(undone, taken_back="waiting")
                 else:
-                    found[event.key] = Effect(action_from_json(event.payload["action"]))
-            elif event.kind == ATTEMPTED and event.payload["key"] in found:
-                why = f"{'given up, ' if event.payload['dead'] else ''}{event.payload['because']}"
-                found[event.payload["key"]] = replace(found[event.payload["key"]], because=why)
+                    effects[event.key] = Effect(action_from_json(event.payload["action"]))
+            elif event.kind == ATTEMPTED and (tried := effects.get(event.payload["key"])):
+                because = f"{'no further attempts; ' if event.payload['dead'] else ''}{event.payload['because']}"
+                effects[tried.action.key] = replace(tried, because=because)
             elif event.kind == SETTLED:
                 state, because = event.payload["state"], event.payload["because"]
                 if undone:
-                    found[undone.action.key] = replace(undone, taken_back=state, taken_back_because=because)
-                elif event.key in found:
-                    found[event.key] = replace(found[event.key], state=state, because=because)
-        return tuple(found.values())
+                    effects[undone.action.key] = replace(undone, taken_back=state, taken_back_because=because)
+                elif event.key in effects:
+                    effects[event.key] = replace(effects[event.key], state=state, because=because)
+        return tuple(effects.values())
 
     @property
     def escalated(self) -> tuple[Ruling, ...]:
-        """What waits for a person of another role since the last proposal."""
+        """The rulings of the last proposal that wait for a person with another role."""
         return escalations(self._approvals[-1] if self._approvals else None, self.decided)
 
     def escalated_by(self, action: str) -> frozenset[str]:
-        """Whose approval of this action was not enough."""
+        """The names of those whose approval of this action was not enough."""
         return frozenset(
             event.payload["by"]
             for event in self._approvals
-            if any(one.verdict.escalate_to and one.action.name == action for one in rulings_of(event.payload))
+            if any(ruling.verdict.escalate_to and ruling.action.name == action for ruling in rulings_of(event.payload))
         )
 
     @property
     def last(self) -> str:
-        """Who answered last, when and what; where nobody did, what else happened last."""
-        said = [event for event in self.events if event.kind in (APPROVAL, UNDOING)]
-        said = said or [event for event in self.events if event.kind == LABEL]
-        said = said or [event for event in self.events if event.kind != ATTEMPTED]
-        event = said[-1]
-        what = f"{event.payload['name']} {event.payload['state']}" if event.kind == SETTLED else told(event)
+        """The last approval, rejection or undo, or else the last label, or else the last other event; with its time."""
+        events = [event for event in self.events if event.kind in (APPROVAL, UNDOING)]
+        events = events or [event for event in self.events if event.kind == LABEL]
+        events = events or [event for event in self.events if event.kind != ATTEMPTED]
+        event = events[-1]
+        what = f"{event.payload['name']} {event.payload['state']}" if event.kind == SETTLED else event_line(event)
         return f"{what}, at {event.at[11:16]} UTC"
 
     @property
@@ -177,40 +179,41 @@ class Shown:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a person's word led to: a verdict on all that was proposed, and the effects of the case as they stand now."""
+    """The result of an approval, rejection or undo: the rulings on it, and the current effects of the case."""
 
     what: str  # approved, corrected, rejected or undone
     rulings: tuple[Ruling, ...]
     effects: tuple[Effect, ...]
-    digest: str  # of the case as it looks now
+    digest: str  # of the case as it is now
 
     @property
     def lines(self) -> list[str]:
-        refused = [f"{ruled(one)}: {one.verdict.because}" for one in self.rulings if not one.verdict.allowed]
+        """For people: each effect, then each action that is not allowed, with the reason."""
+        refused = [f"{ruling_line(ruling)}: {ruling.verdict.because}" for ruling in self.rulings if not ruling.verdict.allowed]
         return [*map(str, self.effects), *refused]
 
 
 class Approvals:
-    """What people say of decided cases, and what follows. Safe in threads and in several processes."""
+    """Approvals, rejections and undos of decided cases. Safe for several threads and processes."""
 
-    def __init__(self, journal: Journal, mission: Mission, checked: Checked, control: Callable[[str], ControlPlane]) -> None:
-        """`control`: the control plane of the run of this name."""
-        self.journal, self.mission, self._checked, self._control = journal, mission, checked, control
+    def __init__(self, journal: Journal, mission: Mission, recheck: Recheck, control: Callable[[str], ControlPlane]) -> None:
+        """`control`: run name to its control plane."""
+        self.journal, self.mission, self._recheck, self._control = journal, mission, recheck, control
 
-    def show(self, case: str, turn: int | None = None) -> Shown:
-        """A decided case, by its id; its last turn unless another is named. Raises BadInput where there is none."""
-        position = self.journal.position  # first: what happens while the rest is read counts as unseen
-        turns = [one for one in self.journal.decisions(case=case) if turn in (None, one.case.turn)] if case else []
-        ids = {one.case.id for one in turns}
+    def show(self, case: str, turn: int | None = None) -> CaseView:
+        """A decided case by the start of its id; its last turn unless `turn` is given. Raises BadInput unless one matches."""
+        position = self.journal.position  # first: events that arrive while the rest is read count as unseen
+        turns = [each for each in self.journal.decisions(case=case) if turn in (None, each.case.turn)] if case else []
+        ids = {each.case.id for each in turns}
         if len(ids) != 1:
-            raise BadInput(f"{len(ids) or 'no'} decided cases have an id that begins with {case[:64]!r}; write more of it")
-        events = (event for event in self.journal.events(turns[-1].case.id) if event.kind in (*TOLD, ATTEMPTED))
+            raise BadInput(f"found {len(ids) or 'no'} decided cases whose id starts with {case[:64]!r}, expected one")
+        events = (event for event in self.journal.events(turns[-1].case.id) if event.kind in (*VISIBLE, ATTEMPTED))
         seen = tuple(event for event in events if event.position <= position)
-        return Shown(turns[-1].in_order(self.mission.fields), tuple(self.mission.fields), seen, position)
+        return CaseView(turns[-1].in_order(self.mission.fields), tuple(self.mission.fields), seen, position)
 
-    def expected(self, shown: Shown, person: Person) -> tuple[Ruling, ...]:
-        """What would follow if this person approved the case as it is shown. Nothing is written down."""
-        return self._judge(shown, person, self._answer(shown, person, {}, ""), self._plane())
+    def expected(self, view: CaseView, person: Person) -> tuple[Ruling, ...]:
+        """The rulings if this person approved the case as it is. Writes nothing."""
+        return self._judge(view, person, self._answer(view, person, {}, ""), self._plane())
 
     def approve(
         self,
@@ -221,54 +224,52 @@ class Approvals:
         document_class: str = "",
         turn: int | None = None,
     ) -> Receipt:
-        """Say what the values are, as shown or corrected, and let the mission's actions follow as far as policy allows.
+        """Confirm or correct the values, then perform the mission's actions as far as policy allows.
 
-        Raises Changed where the case looks otherwise by now, BadInput for values that cannot be, and Busy.
+        `digest`: of the `CaseView` that the person saw. Raises Changed if the case has another one by now, BadInput for invalid
+        values, and Busy.
         """
 
-        def propose(shown: Shown, plane: ControlPlane) -> Proposed:
-            said = self._answer(shown, person, values or {}, document_class)
-            rulings = self._judge(shown, person, said, plane)
-            return self._approval(shown, person, said, "corrected" if _changes(shown, said) else "approved", rulings, plane)
+        def propose(view: CaseView, plane: ControlPlane) -> Proposed:
+            answer = self._answer(view, person, values or {}, document_class)
+            rulings = self._judge(view, person, answer, plane)
+            return self._approval(view, person, answer, "corrected" if _changes(view, answer) else "approved", rulings, plane)
 
         return self._write(case, turn, digest, propose)
 
     def reject(self, case: str, person: Person, digest: str, turn: int | None = None) -> Receipt:
-        """Say that a case is none of this mission's. Nothing follows. Raises Changed and Busy."""
+        """State that a case does not belong to this mission. No action follows. Raises Changed and Busy."""
 
-        def propose(shown: Shown, plane: ControlPlane) -> Proposed:
-            said = rejection(shown.decided, self.mission, person.name)
-            return self._approval(shown, person, said, "rejected", (), plane)
+        def propose(view: CaseView, plane: ControlPlane) -> Proposed:
+            answer = rejection(view.decided, self.mission, person.name)
+            return self._approval(view, person, answer, "rejected", (), plane)
 
         return self._write(case, turn, digest, propose)
 
     def undo(self, case: str, person: Person, digest: str | None = None, action: str = "", turn: int | None = None) -> Receipt:
-        """Take back what was done for a case, all of it or one action. What was taken back already stays so.
+        """Undo the effects of a case, all of them or one action's. What was undone before stays undone.
 
-        `digest`: None where nobody looked at the case before.
-        Raises BadInput where nothing can be taken back, Changed and Busy.
+        `digest`: None if the person has not seen the case. Raises BadInput if nothing can be undone, Changed and Busy.
         """
 
-        def propose(shown: Shown, plane: ControlPlane) -> Proposed:
-            wanted = [effect for effect in shown.effects if action in ("", effect.action.name)]
+        def propose(view: CaseView, plane: ControlPlane) -> Proposed:
+            wanted = [effect for effect in view.effects if action in ("", effect.action.name)]
             stands = [effect for effect in wanted if effect.stands]
-            can = [undo(effect.action) for effect in stands if effect.action.compensation]
-            if stands and not can:
-                undo(stands[0].action)  # says why not
-            if not can and not any(effect.taken_back in ("waiting", "done") for effect in wanted):
-                there = "; ".join(map(str, wanted or shown.effects)) or "nothing was done"
-                raise BadInput(
-                    f"nothing to undo{f' of {action}' if action else ''} in case {shown.decided.case.id[:12]}: {there}"
-                )
-            rulings = plane.judge_person(replace(shown.decided.decision, actions=tuple(can)), person)
-            about = {"digest": shown.digest}
-            events = proposal_events(UNDOING, shown.decided.case, person, rulings, plane.run, about) if can else []
+            undos = [undo(effect.action) for effect in stands if effect.action.compensation]
+            if stands and not undos:
+                undo(stands[0].action)  # raises BadInput with the reason
+            if not undos and not any(effect.taken_back in ("waiting", "done") for effect in wanted):
+                what = f"nothing to undo{f' of {action}' if action else ''} in case {view.decided.case.id[:12]}"
+                raise BadInput(f"{what}: {'; '.join(map(str, wanted or view.effects)) or 'nothing was done'}")
+            rulings = plane.judge_person(replace(view.decided.decision, actions=tuple(undos)), person)
+            about = {"digest": view.digest}
+            events = proposal_events(UNDOING, view.decided.case, person, rulings, plane.run, about) if undos else []
             return Proposed("undone", rulings, events)
 
         return self._write(case, turn, digest, propose)
 
     def finish(self) -> None:
-        """Carry out what people approved before a process was killed."""
+        """Carry out approved actions that a killed process left pending."""
         plane = self._plane()
         keys = {intention.action.key for intention in self.journal.pending() if intention.run.startswith(RUN)}
         if keys:
@@ -278,110 +279,112 @@ class Approvals:
         return self._control(f"{RUN} {datetime.now(UTC):%Y-%m-%d}")
 
     def _write(self, case: str, turn: int | None, digest: str | None, propose: "Propose") -> Receipt:
-        """One transaction with all that is proposed, if the case still looks as it did; then its effects."""
+        """Write the whole proposal in one transaction if the case has not changed; then perform its effects."""
         for _ in range(TRIES):
-            shown, plane = self.show(case, turn), self._plane()
-            if digest not in (None, shown.digest):
-                raise Changed(f"this case is no longer as you saw it: {shown.last}. Nothing was saved; look at it again")
-            proposed = propose(shown, plane)
+            view, plane = self.show(case, turn), self._plane()
+            if digest not in (None, view.digest):
+                raise Changed(f"this case changed after you opened it: {view.last}. Nothing was saved; review it again")
+            proposed = propose(view, plane)
             try:
-                self.journal.append_after(shown.position, shown.decided.case.id, proposed.events)
+                self.journal.append_after(view.position, view.decided.case.id, proposed.events)
             except Changed:
                 continue
-            return self._carried_out(shown, plane, proposed)
-        raise Busy("others approve cases faster than this one could be judged; nothing was saved, try again")
+            return self._carried_out(view, plane, proposed)
+        raise Busy("other approvals came in between each time; nothing was saved, try again")
 
-    def _carried_out(self, shown: Shown, plane: ControlPlane, proposed: "Proposed") -> Receipt:
-        """Try the effects of the case that wait."""
-        case = shown.decided.case
-        waits = {one.action.key for one in self.journal.unsettled() if one.case == case.id}
-        results = plane.carry_out(keys=waits) if waits else []
-        why = {intention.action.key: outcome.because for intention, outcome in results}
+    def _carried_out(self, view: CaseView, plane: ControlPlane, proposed: "Proposed") -> Receipt:
+        """Perform the effects of the case that wait."""
+        case = view.decided.case
+        keys = {intention.action.key for intention in self.journal.unsettled() if intention.case == case.id}
+        results = plane.carry_out(keys=keys) if keys else []
+        reasons = {intention.action.key: outcome.because for intention, outcome in results}
         now = self.show(case.id, case.turn)
         effects = tuple(
             replace(
-                one,
-                because=one.because or why.get(one.action.key, ""),
-                taken_back_because=one.taken_back_because or why.get(UNDO + one.action.key, ""),
+                effect,
+                because=effect.because or reasons.get(effect.action.key, ""),
+                taken_back_because=effect.taken_back_because or reasons.get(UNDO + effect.action.key, ""),
             )
-            for one in now.effects
+            for effect in now.effects
         )
         return Receipt(proposed.what, proposed.rulings, effects, now.digest)
 
-    def _answer(self, shown: Shown, person: Person, values: Mapping[str, str], document_class: str) -> Answer:
-        said = {**shown.values, **values}
-        return answer_of(shown.decided, self.mission, said, person.name, document_class or shown.document_class)
+    def _answer(self, view: CaseView, person: Person, values: Mapping[str, str], document_class: str) -> Answer:
+        values = {**view.values, **values}
+        return answer_of(view.decided, self.mission, values, person.name, document_class or view.document_class)
 
-    def _judge(self, shown: Shown, person: Person, said: Answer, plane: ControlPlane) -> tuple[Ruling, ...]:
-        """What the control plane says to every action that follows and did not happen yet."""
-        outputs = {name: self._output(shown, name, text) for name, text in said.fields.items() if text}
-        decision, alike = self._checked(shown.decided, outputs, said.document_class)
-        if acted_on := self._acted_on(said, alike):
-            checks = [one for one in decision.checks if one.name != NOT_A_DUPLICATE]
+    def _judge(self, view: CaseView, person: Person, answer: Answer, plane: ControlPlane) -> tuple[Ruling, ...]:
+        """The ruling on every action that follows from the answer and has not happened yet."""
+        outputs = {name: self._output(view, name, text) for name, text in answer.fields.items() if text}
+        decision, duplicates = self._recheck(view.decided, outputs, answer.document_class)
+        if acted_on := self._acted_on(answer, duplicates):
+            checks = [check for check in decision.checks if check.name != NOT_A_DUPLICATE]
             decision = replace(decision, checks=(*checks, Check(NOT_A_DUPLICATE, False, acted_on)))
-        open_ones = tuple(one for action in decision.actions if (one := _not_done(action, shown.effects)))
-        rulings = plane.judge_person(replace(decision, actions=open_ones), person)
-        return tuple(_by_a_second(one, shown, person) for one in rulings)
+        actions = tuple(action for proposed in decision.actions if (action := _not_done(proposed, view.effects)))
+        rulings = plane.judge_person(replace(decision, actions=actions), person)
+        return tuple(_by_a_second(ruling, view, person) for ruling in rulings)
 
-    def _output(self, shown: Shown, name: str, text: str) -> Output:
-        """A value as a person stands for it; where the agent read the same, with its place."""
-        read = shown.decided.decision.fields.get(name)
-        if read and " ".join(read.text.split()) == text:
-            return replace(read, confidence=1.0, tier=PERSON)
+    def _output(self, view: CaseView, name: str, text: str) -> Output:
+        """A value confirmed by a person; if the agent read the same, with its place."""
+        output = view.decided.decision.fields.get(name)
+        if output and " ".join(output.text.split()) == text:
+            return replace(output, confidence=1.0, tier=PERSON)
         return Output(text, value_of(self.mission.kinds[name], text), 1.0, tier=PERSON)
 
-    def _acted_on(self, said: Answer, alike: Iterable[str]) -> str:
-        """Another case that is the same business by what people or the agent said since, and was acted on; "" when none was."""
+    def _acted_on(self, answer: Answer, duplicates: Iterable[str]) -> str:
+        """Why this is a duplicate of a case that was acted on, by the current values of both; "" if it is none."""
         on = self.mission.checks.get("duplicate_on", ())
-        kinds, mine = self.mission.kinds, {name: said.fields.get(name, "") for name in on}
-        others = dict.fromkeys(alike)
-        for event in self.journal.of_kind(APPROVAL) if mine and all(mine.values()) else ():
-            theirs = event.payload["values"]
-            if all(same(kinds[name], text, theirs.get(name, "")) for name, text in mine.items()):
+        kinds, values = self.mission.kinds, {name: answer.fields.get(name, "") for name in on}
+        others = dict.fromkeys(duplicates)
+        for event in self.journal.of_kind(APPROVAL) if values and all(values.values()) else ():
+            approved = event.payload["values"]
+            if all(same(kinds[name], text, approved.get(name, "")) for name, text in values.items()):
                 others[turn_key(event.case, event.turn)] = None
         for key in others:
             case, _, turn = key.partition("#")
-            if key != said.key and any(not effect.over for effect in self.show(case, int(turn or 0)).effects):
-                agreed = ", ".join(f"{name} {text}" for name, text in mine.items())
-                return f"case {case[:12]} was acted on and has the same {agreed}"
+            if key != answer.key and any(not effect.over for effect in self.show(case, int(turn or 0)).effects):
+                shared = ", ".join(f"{name} {text}" for name, text in values.items())
+                return f"case {case[:12]} was acted on and has the same {shared}"
         return ""
 
     def _approval(
-        self, shown: Shown, person: Person, said: Answer, what: str, rulings: tuple[Ruling, ...], plane: ControlPlane
+        self, view: CaseView, person: Person, answer: Answer, what: str, rulings: tuple[Ruling, ...], plane: ControlPlane
     ) -> "Proposed":
-        about = {"what": what, "digest": shown.digest, "values": dict(said.fields), "class": said.document_class}
-        about |= {"changed": _changes(shown, said)}
-        proposal = proposal_events(APPROVAL, shown.decided.case, person, rulings, plane.run, about)
-        return Proposed(what, rulings, [*label_events(said, shown.answer), *proposal])
+        about = {"what": what, "digest": view.digest, "values": dict(answer.fields), "class": answer.document_class}
+        about |= {"changed": _changes(view, answer)}
+        proposal = proposal_events(APPROVAL, view.decided.case, person, rulings, plane.run, about)
+        return Proposed(what, rulings, [*label_events(answer, view.answer), *proposal])
 
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
+    """A person's proposal: its name, the rulings, and the events to write."""
+
     what: str
     rulings: tuple[Ruling, ...]
     events: Sequence[Event]
 
 
-Propose = Callable[[Shown, ControlPlane], Proposed]
+Propose = Callable[[CaseView, ControlPlane], Proposed]
 
 
-def _changes(shown: Shown, said: Answer) -> dict[str, str]:
-    """What a person says otherwise than it was shown."""
-    changed = {name: text for name, text in said.fields.items() if text != " ".join(shown.values[name].split())}
-    return changed | ({"class": said.document_class} if said.document_class != shown.document_class else {})
+def _changes(view: CaseView, answer: Answer) -> dict[str, str]:
+    """The fields and class in the answer that differ from the view."""
+    changed = {name: text for name, text in answer.fields.items() if text != " ".join(view.values[name].split())}
+    return changed | ({"class": answer.document_class} if answer.document_class != view.document_class else {})
 
 
 def _not_done(action: Action, effects: Iterable[Effect]) -> Action | None:
-    """The action, unless it happened or is about to. After an effect that was refused or taken back it gets a new key."""
+    """The action, unless it happened or is about to. If its last effect was refused or undone, it gets a new key."""
     before = [effect for effect in effects if effect.action.name == action.name]
     if any(not effect.over for effect in before):
         return None
     return replace(action, key=f"{action.key}:{len(before) + 1}") if before else action
 
 
-def _by_a_second(ruling: Ruling, shown: Shown, person: Person) -> Ruling:
-    """Whoever approved an action that needs another role is not that other person, whatever the role is by now."""
-    if not ruling.verdict.allowed or person.name not in shown.escalated_by(ruling.action.name):
+def _by_a_second(ruling: Ruling, view: CaseView, person: Person) -> Ruling:
+    """Deny an action that this person escalated before, even if the person has the needed role by now."""
+    if not ruling.verdict.allowed or person.name not in view.escalated_by(ruling.action.name):
         return ruling
-    because = f"{person.name} approved {ruling.action.name} before; somebody else has to"
+    because = f"{person.name} approved {ruling.action.name} before; a second person has to approve it"
     return replace(ruling, verdict=Verdict(False, because, person.role.value))

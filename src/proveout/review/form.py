@@ -1,6 +1,6 @@
-"""The reasons beside a case, and the form in which a person answers, as HTML that needs nothing from elsewhere.
+"""The reasons beside a case, and the form for a person's answer, as self-contained HTML.
 
-Everything that was read in a document is escaped: it is data, and a page of ours never runs what a document says.
+All text from a document is escaped: it is data, and no page runs it.
 """
 
 import html
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from proveout.agent.wording import sureness
 from proveout.documents.marked import AUTOMATED, OPEN
 from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
-from proveout.journal.prose import ruled, told
+from proveout.journal.prose import event_line, ruling_line
 from proveout.records import Decision, Output, Ruling
-from proveout.review.approvals import Shown
+from proveout.review.approvals import CaseView
 
 STYLE = f"""<style>
 .reasons {{ font: 13px/1.45 system-ui, sans-serif; color: #3b4754; }}
@@ -25,51 +25,53 @@ STYLE = f"""<style>
 
 
 def template(decision: Decision, names: list[str]) -> str:
-    """A form's HTML, for `str.format`: the class, then each field with how sure the agent is of it below."""
-    rows = (f"<div>{{{name}}}{_plain(sure(decision.fields.get(name), name in decision.automated))}</div>" for name in names)
+    """The form's HTML, for `str.format`: the class, then each field with the agent's confidence in its value."""
+    notes = {name: _plain(_confidence(decision.fields.get(name), name in decision.automated)) for name in names}
+    rows = (f"<div>{{{name}}}{note}</div>" for name, note in notes.items())
     return f'<div style="display: grid; gap: .8rem"><div>{{class}}</div>{"".join(rows)}</div>'
 
 
 def _plain(text: str) -> str:
-    """Braces that a document holds are no placeholders."""
+    """Escape the braces of a document's text, which are not placeholders."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def sure(value: Output | None, automated: bool) -> str:
-    """How sure the agent is of one value, and why."""
+def _confidence(value: Output | None, automated: bool) -> str:
+    """The agent's confidence in one value, with the evidence."""
     if value is None:
-        return '<div class="sure"><strong>nothing found</strong></div>'
-    word = "automated" if automated else "yours to check"
+        return '<div class="sure"><strong>no value found</strong></div>'
+    word = "automated" if automated else "to review"
     place = f", page {value.place.page + 1}" if value.place else ""
-    said = [f"<strong{_mark(automated)}>{sureness(value)}, {word}</strong>{place}"]
-    said += [f"for: {html.escape('; '.join(value.speaks_for[:2]))}"] if value.speaks_for else []
-    said += [f"against: {html.escape('; '.join(value.speaks_against[:2]))}"] if value.speaks_against else []
-    return f'<div class="sure">{"<br>".join(said)}</div>'
+    rows = [f"<strong{_mark(automated)}>{sureness(value)}, {word}</strong>{place}"]
+    rows += [f"for: {html.escape('; '.join(value.speaks_for[:2]))}"] if value.speaks_for else []
+    rows += [f"against: {html.escape('; '.join(value.speaks_against[:2]))}"] if value.speaks_against else []
+    return f'<div class="sure">{"<br>".join(rows)}</div>'
 
 
-def lines(said: Iterable[str]) -> str:
-    return f'{STYLE}<div class="reasons">{"".join(f"<div>{html.escape(line)}</div>" for line in said)}</div>'
+def lines(texts: Iterable[str]) -> str:
+    """Plain text as HTML, one line each."""
+    return f'{STYLE}<div class="reasons">{"".join(f"<div>{html.escape(text)}</div>" for text in texts)}</div>'
 
 
-def follows(rulings: Sequence[Ruling], shown: Shown) -> str:
-    """What an approval of the case as it is shown leads to, a line an action, before anybody approves."""
-    said = [f"Approve → {ruled(one).removesuffix(' allowed')}" for one in rulings if one.verdict.allowed]
-    said += [f"{ruled(one)}: {one.verdict.because}" for one in rulings if not one.verdict.allowed]
-    return lines([*map(str, shown.effects), *(said or ["Approve → a label, and no further action"])])
+def follows(rulings: Sequence[Ruling], view: CaseView) -> str:
+    """The effects so far, then what an approval of this view would lead to, one line per action."""
+    texts = [f"Approve → {ruling_line(ruling).removesuffix(' allowed')}" for ruling in rulings if ruling.verdict.allowed]
+    texts += [f"{ruling_line(ruling)}: {ruling.verdict.because}" for ruling in rulings if not ruling.verdict.allowed]
+    return lines([*map(str, view.effects), *(texts or ["Approve → a label, no action"])])
 
 
-def reasons(shown: Shown) -> str:
-    """Why a person is asked, what was checked, which past cases are like it, what the control plane and people said."""
-    decided, decision = shown.decided, shown.decided.decision
-    since = [event for event in shown.events if event.kind in (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)]
-    like = (f"{case.similarity:.2f}  {', '.join(case.fields.values())}" for case in decision.similar[:3])
-    actions = ((f"{ruled(one)}: {one.verdict.because}", one.verdict.allowed) for one in decided.rulings)
+def reasons(view: CaseView) -> str:
+    """Why the case needs review, its checks and similar cases, the rulings on its actions, and the events since then."""
+    decided, decision = view.decided, view.decided.decision
+    since = [event for event in view.events if event.kind in (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)]
+    similar = (f"{case.similarity:.2f}  {', '.join(case.fields.values())}" for case in decision.similar[:3])
+    actions = ((f"{ruling_line(ruling)}: {ruling.verdict.because}", ruling.verdict.allowed) for ruling in decided.rulings)
     parts = [
-        _list("Why you are asked", ((said, True) for said in decision.because)),
+        _list("Why this needs review", ((text, True) for text in decision.because)),
         _list("Checks", ((f"{check.name}: {check.because}", check.passed is not False) for check in decision.checks)),
-        _list("Similar cases", ((said, True) for said in like)),
+        _list("Similar cases", ((text, True) for text in similar)),
         _list("Actions", actions),
-        _list("Since then, UTC", ((f"{event.at[:16].replace('T', ' ')} {told(event)}", True) for event in since)),
+        _list("Since then (UTC)", ((f"{event.at[:16].replace('T', ' ')} {event_line(event)}", True) for event in since)),
     ]
     return f'{STYLE}<div class="reasons">{"".join(parts)}</div>'
 
@@ -80,8 +82,8 @@ def _list(title: str, lines: Iterable[tuple[str, bool]]) -> str:
 
 
 def _items(lines: Iterable[tuple[str, bool]]) -> Iterator[str]:
-    for said, good in lines:
-        yield f"<li{'' if good else ' class=bad'}>{html.escape(said)}</li>"
+    for text, good in lines:
+        yield f"<li{'' if good else ' class=bad'}>{html.escape(text)}</li>"
 
 
 def _mark(automated: bool) -> str:
