@@ -76,6 +76,8 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class Prompts:
+    """The content of a prompts folder."""
+
     fields: Mapping[str, FieldPrompt]
     classes: Mapping[str, ClassPrompt]
     template: str

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proveout.models.text_segments import NOWHERE, TextSegments
+from proveout.models.text_segments import NOWHERE, TextSegments, box_around
 from proveout.records import Box, Kind, Word
 from proveout.values import cents_of, day_of, plain, plain_name
 
@@ -37,6 +37,8 @@ _PHONE = re.compile(r"\(?\d{3}\)?[\s.-]*\d{3}[.-]\d{4}")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """One occurrence of a possible value."""
+
     text: str  # as printed
     key: str  # equal for candidates with the same value
     segment: int  # index into the segments
@@ -131,15 +133,12 @@ def _candidate(segments: TextSegments, segment: int, start: int, end: int, text:
 
 def _box(words: tuple[Word, ...], start: int, end: int) -> Box:
     """The box around the words that contain these characters of the segment's text (words joined by one space)."""
-    if len(words) == 1:
-        return words[0].box
     inside, at = [], 0
     for word in words:
         if at < end and at + len(word.text) > start:
-            inside.append(word.box)
+            inside.append(word)
         at += len(word.text) + 1
-    inside = inside or [words[0].box]
-    return Box(min(b.x0 for b in inside), min(b.y0 for b in inside), max(b.x1 for b in inside), max(b.y1 for b in inside))
+    return box_around(inside or words[:1])
 
 
 def _thinned(candidates: list[Candidate]) -> list[Candidate]:

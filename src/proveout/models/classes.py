@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 HEADING_FROM = 0.8  # similarity from which a segment counts as a heading
 CLEAR = 2.0  # lead in headings that overrides a label guessed from a title
-LAST_CLASS = 1.0  # log odds of the last class on a page without a clue
+LAST_CLASS_LOG_ODDS = 1.0  # on a page without a clue
 HEADING_WEIGHT = 2.0  # log odds of one heading before training
 LAST_WEIGHT = 4.0  # of a heading of the last class: a rebate quotes the invoice's number and date, an invoice never says Rebate
 WORD_WEIGHT = 0.3  # of a word relative to a heading, before training
@@ -36,6 +36,8 @@ _SEEN_IN = 3  # documents that must contain a word before it is used
 
 @dataclass
 class Classes:
+    """A classifier of documents: made from the prompts by `of`, trained by `learn`."""
+
     names: tuple[str, ...]
     headings: LabelPhrases
     phrases: tuple[str, ...]  # all headings
@@ -68,7 +70,7 @@ class Classes:
     def classify(self, segments: TextSegments) -> tuple[str, float]:
         """The class and its probability."""
         scores = self._inputs(segments) @ self._weights
-        scores[-1] += LAST_CLASS
+        scores[-1] += LAST_CLASS_LOG_ODDS
         odds = np.exp(scores - scores.max())
         best = int(odds.argmax())
         return self.names[best], float(odds[best] / odds.sum())
@@ -155,7 +157,7 @@ class Classes:
         if not len(targets):
             return prior
         offset = np.zeros(len(self.names))
-        offset[-1] = LAST_CLASS
+        offset[-1] = LAST_CLASS_LOG_ODDS
         share = np.bincount(targets, minlength=len(self.names)).astype(float)
         row_weight = 1.0 / (share[targets] * (share > 0).sum())
         one_hot = np.eye(len(self.names))[targets]
@@ -176,6 +178,7 @@ class Classes:
         return weights
 
     def as_plain(self) -> dict[str, Any]:
+        """What training learned, as JSON data."""
         return {"words": list(self.words), "weights": self._weights.tolist()}
 
     def with_plain(self, plain: Mapping[str, Any]) -> "Classes":

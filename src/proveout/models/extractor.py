@@ -42,12 +42,14 @@ FORMAT, VERSION = "proveout-extractor", 2
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
-CLEAR = 0.5  # lead over the runner-up from which a value has no rival
+CLEAR = 0.5  # a larger lead over the runner-up means that a value has no rival
 ALONE, RIVAL = "no other value on its pages comes close", "another value is nearly as likely"
 _NONE_BELOW = 0.02  # a field whose best score is lower is left empty
 
 
 class Extractor:
+    """Extracts field values and the class of documents. Made by `train` or `load`; never changed afterwards."""
+
     def __init__(
         self,
         kinds: Mapping[str, Kind],
@@ -170,14 +172,14 @@ class Extractor:
         features = document.kinds[kind]
         candidate = features.candidates[best.candidate]
         pros, cons = wording.reasons(document.segments, features, choices, self.reader.groups[name], kind, familiar)
-        alone = best.score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
+        clear = best.score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
         return ScoredValue(
             text=candidate.text,
             value=value_of(kind, candidate.text),
             score=round(best.score, 6),
             place=Place(candidate.page, candidate.box),
-            speaks_for=pros or ((ALONE,) if alone else ()),
-            speaks_against=cons or (() if alone else (RIVAL,)),
+            speaks_for=pros or ((ALONE,) if clear else ()),
+            speaks_against=cons or (() if clear else (RIVAL,)),
         )
 
     def with_prompts(self, prompts: Prompts) -> "Extractor":

@@ -21,6 +21,8 @@ _LONGEST = 60  # characters of a quote
 
 @dataclass(frozen=True)
 class FlagAnswer:
+    """A flag's answer for one document, and the reasons for it."""
+
     text: str  # yes or no
     score: float  # probability, 0.5..1, raw
     segments: tuple[int, ...]  # the segment that supports the answer most; all of page 1 if none does

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from proveout.errors import BadPrompts
 from proveout.mission import Mission
+from proveout.models.text_segments import box_around
 from proveout.models.tiers import Extraction, Parts, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
-from proveout.records import Box, Document, Page, Place, Word
+from proveout.records import Document, Page, Place, Word
 from proveout.values import value_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class _CheckedAnswer:
 
 @dataclass(frozen=True)
 class LanguageModelTier:
+    """A chat model as a tier of the cascade."""
+
     model: "BaseChatModel"
     prompts: Prompts
     mission: Mission
@@ -161,7 +164,7 @@ class LanguageModelTier:
             text=text.strip(),
             value=value_of(self.mission.kinds[name], text),
             score=score,
-            place=Place(page.number, _around(words)),
+            place=Place(page.number, box_around(words)),
             speaks_for=(
                 "a language model read it",
                 *([f"printed after '{' '.join(w.text for w in before)}'"] if labelled else []),
@@ -182,7 +185,7 @@ class LanguageModelTier:
             text=str(value),
             value=value,
             score=(LABELLED if match else UNLABELLED) * (REPAIRED if repaired else 1),
-            place=Place(page.number, _around(match[1] if match else page.words)),
+            place=Place(page.number, box_around(match[1] if match else page.words)),
             speaks_for=("a language model read it", *quote),
             speaks_against=(AFTER_REPAIR,) if repaired else (),
         )
@@ -307,11 +310,6 @@ def _squeezed(text: str) -> str:
 
 def _before(place: Match) -> str:
     return _squeezed(" ".join(word.text for word in place[2]))
-
-
-def _around(words: Sequence[Word]) -> Box:
-    boxes = [word.box for word in words]
-    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
 
 
 def _schema_errors(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:

@@ -34,6 +34,7 @@ COLUMNS = (
 
 
 def signatures_of(features: CandidateFeatures) -> list[Signature]:
+    """One signature per candidate."""
     return [
         (*(shape(text) for text in texts), shape(candidate.text))
         for candidate, texts in zip(features.candidates, features.neighbours, strict=True)
@@ -53,6 +54,8 @@ Rate = tuple[float, float]  # log odds of being right, weight in clusters
 
 @dataclass(frozen=True)
 class Rates:
+    """The rates of one field."""
+
     unknown: Rate  # of a text that was never seen
     slots: list[dict[str, Rate]]  # for each slot, text to rate
 
@@ -80,6 +83,7 @@ class LayoutStatistics:
         self._places = {name: [self._numbered(signatures) for signatures in documents] for name, documents in right.items()}
 
     def as_plain(self) -> dict[str, Any]:
+        """JSON data, which `from_plain` reads; without `corrected`."""
         rates = {
             name: {
                 "unknown": of_field.unknown,

@@ -97,6 +97,8 @@ def names(features: CandidateFeatures) -> tuple[str, ...]:
 
 
 class Ranker:
+    """The trained trees of one field."""
+
     def __init__(self, booster: "lightgbm.Booster") -> None:
         self._booster = booster
 
@@ -115,6 +117,7 @@ class Ranker:
         return cls(lightgbm.Booster(model_str=text))
 
     def as_text(self) -> str:
+        """LightGBM's text format, which `from_text` reads."""
         text: str = self._booster.model_to_string()
         return text
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from proveout.records import Document, Page, Word
+from proveout.records import Box, Document, Page, Word
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ def text_segments(document: Document, phrases: Sequence[str] = ()) -> TextSegmen
                 lines.append(line)
                 sizes.append((max(page.width, 1.0), max(page.height, 1.0)))
     texts = [" ".join(word.text for word in run) for run in runs]
-    boxes = np.array([_around(run) for run in runs], dtype=np.float64).reshape(-1, 4)
+    boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in map(box_around, runs)], dtype=np.float64).reshape(-1, 4)
     wordy = np.array([_is_wordy(text) for text in texts], dtype=bool)
     page_of, line_of = np.array(pages, dtype=np.int64), np.array(lines, dtype=np.int64)
     left = _previous(line_of)
@@ -126,9 +126,9 @@ def _matches(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
     return tuple(word.text.lower().rstrip(":") for word in words[at : at + len(phrase)]) == phrase
 
 
-def _around(run: tuple[Word, ...]) -> tuple[float, float, float, float]:
-    boxes = [word.box for word in run]
-    return min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+def box_around(words: Sequence[Word]) -> Box:
+    boxes = [word.box for word in words]
+    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
 
 
 def _is_wordy(text: str) -> bool:

@@ -66,6 +66,8 @@ class Parts:
 
 
 class Tier(Protocol):
+    """The two methods of a tier."""
+
     @classmethod
     def load(cls, parts: Parts) -> Self:
         """Raises BadModel or BadPrompts if this tier cannot be built from the parts."""
