@@ -233,7 +233,7 @@ def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions
     gross = [[v / (1 - share) + d for share in deductions for d in (0, -0.5, 0.5)] for v in cents]
     is_net = np.array([any(map(is_printed, g)) and v > 100 for g, v in zip(gross, cents, strict=True)], dtype=float)
     rank = len(real) - np.searchsorted(real, cents, side="right").astype(float)
-    column, total, before = _sums(segments, candidates, cents)
+    column, total, before = _sums(candidates, cents)
     return {
         "log": np.log10(cents + 1),
         "of_largest": cents / max(high, 1.0),
@@ -252,8 +252,8 @@ def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions
     }
 
 
-def _sums(segments: TextSegments, candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
-    """For each amount: how many amounts directly above in its column it sums, whether it sums all of them, and their number."""
+def _sums(candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
+    """How many amounts directly above add up to each amount, whether all above do, and their number; columns span pages."""
     columns: dict[int, list[int]] = {}
     exact, total, before = np.zeros(len(cents)), np.zeros(len(cents)), np.zeros(len(cents))
     for at, candidate in enumerate(candidates):
