@@ -1,4 +1,4 @@
-"""A chat model reads a document and nothing it says is taken on trust; two kinds of model keep one contract."""
+"""A chat model reads a document and every answer is checked; both kinds of model keep one contract."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import pytest
 
 from proveout import mission as missions
 from proveout.errors import BadModel, BadPrompts
-from proveout.models.language_model import LanguageModelTier, chat_model, json_of, places_of, printed, schema_of
+from proveout.models.language_model import LanguageModelTier, chat_model, document_text, json_of, places_of, schema_of
 from proveout.models.scripted_endpoint import Fault, ScriptedEndpoint, Turn
 from proveout.prompts import FieldPrompt, ModelSettings, Prompts, unfenced
 from proveout.records import Box, Document, Page, Source, Word
@@ -49,16 +49,17 @@ def document(text: str) -> Document:
 
 
 def tier(endpoint: ScriptedEndpoint, **settings: Any) -> LanguageModelTier:
-    told = ModelSettings(**{"endpoint": endpoint.url, "price_in": 1.0, "price_out": 2.0, "timeout_seconds": 5.0, **settings})
-    return LanguageModelTier(chat_model(told), PROMPTS, MISSION, told)
+    defaults = {"endpoint": endpoint.url, "price_in": 1.0, "price_out": 2.0, "timeout_seconds": 5.0}
+    complete = ModelSettings(**{**defaults, **settings})
+    return LanguageModelTier(chat_model(complete), PROMPTS, MISSION, complete)
 
 
-def said(**changes: Any) -> str:
+def model_answer(**changes: Any) -> str:
     return json.dumps({**ANSWER, **changes})
 
 
 def fields(**changes: str) -> str:
-    return said(fields={**ANSWER["fields"], **changes})  # type: ignore[dict-item]
+    return model_answer(fields={**ANSWER["fields"], **changes})  # type: ignore[dict-item]
 
 
 # One contract for every chat model
@@ -66,7 +67,7 @@ def fields(**changes: str) -> str:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random causal language model of 40,000 weights and a tokenizer of single characters, made here."""
+    """A random causal language model of 40,000 weights and a tokenizer of single characters, made for the test."""
     import torch
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -108,7 +109,7 @@ def test_a_chat_model_answers_in_text_and_counts_tokens(settings: ModelSettings)
     assert answer.usage_metadata["input_tokens"] > 0 and answer.usage_metadata["output_tokens"] > 0
 
 
-def test_a_chat_model_says_the_same_in_one_piece_in_a_stream_and_in_a_batch(settings: ModelSettings):
+def test_a_chat_model_gives_the_same_answer_at_once_streamed_and_in_a_batch(settings: ModelSettings):
     model = chat_model(settings)
     whole = model.invoke("Read this.").text
     assert "".join(chunk.text for chunk in model.stream("Read this.")) == whole
@@ -116,75 +117,75 @@ def test_a_chat_model_says_the_same_in_one_piece_in_a_stream_and_in_a_batch(sett
 
 
 def test_every_value_of_a_tier_is_a_text_of_the_page(settings: ModelSettings):
-    reading = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings).read(document(INVOICE))
-    assert reading.extraction.document_class in ("", *MISSION.classes)
-    for proposal in reading.extraction.fields.values():
-        assert proposal.text in INVOICE
-    assert reading.extraction.refused or set(reading.extraction.fields) == set(MISSION.fields)
-    assert reading.calls
-    for call in reading.calls:
+    reply = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings).read(document(INVOICE))
+    assert reply.extraction.document_class in ("", *MISSION.classes)
+    for value in reply.extraction.fields.values():
+        assert value.text in INVOICE
+    assert reply.extraction.refused or set(reply.extraction.fields) == set(MISSION.fields)
+    assert reply.calls
+    for call in reply.calls:
         assert call.tokens_in > 0 and call.dollars == pytest.approx((call.tokens_in + 2 * call.tokens_out) / 1e6)
 
 
-# What a model says and what counts of it
+# Which parts of an answer count
 
 
 def test_a_good_answer_is_grounded_in_words_and_boxes():
-    with ScriptedEndpoint([said()]) as endpoint:
-        reading = tier(endpoint).read(document(INVOICE))
-    found = reading.extraction.fields
-    assert {name: proposal.text for name, proposal in found.items()} == ANSWER["fields"]
-    assert str(found["gross_amount"].value) == "3200.00" and found["gross_amount"].place.box == Box(20, 48, 29, 58)
-    assert found["advertiser"].place.box == Box(10, 12, 49, 22)
-    assert "stands after" in found["flight_from"].speaks_for[1]
-    assert reading.extraction.refused == () and len(reading.calls) == 1
+    with ScriptedEndpoint([model_answer()]) as endpoint:
+        reply = tier(endpoint).read(document(INVOICE))
+    values = reply.extraction.fields
+    assert {name: value.text for name, value in values.items()} == ANSWER["fields"]
+    assert str(values["gross_amount"].value) == "3200.00" and values["gross_amount"].place.box == Box(20, 48, 29, 58)
+    assert values["advertiser"].place.box == Box(10, 12, 49, 22)
+    assert "printed after" in values["flight_from"].speaks_for[1]
+    assert reply.extraction.refused == () and len(reply.calls) == 1
 
 
 REFUSED = {
     "no JSON": ("I think it is an invoice.", "not one JSON object"),
-    "half a JSON": (said()[:-9], "not one JSON object"),
-    "a class of its own": (said(document_class="payment"), "'payment' is not one of"),
+    "half a JSON": (model_answer()[:-9], "not one JSON object"),
+    "a class of its own": (model_answer(document_class="payment"), "'payment' is not one of"),
     "a field of its own": (fields(iban="DE00"), "'iban' was unexpected"),
     "a value that is not printed": (fields(gross_amount="$9,999,999.00"), "'$9,999,999.00' is not printed"),
     "a part of a number": (fields(gross_amount="200.00"), "'200.00' is not printed"),
-    "a day that is none": (fields(flight_from="Dana Whitlock"), "no calendar day"),
+    "a date that is none": (fields(flight_from="Dana Whitlock"), "no calendar day"),
     "a number instead of a text": (fields(contract_num=880412), "is not of type 'string'"),  # type: ignore[arg-type]
     "nothing": ("", "not one JSON object"),
 }
 
 
 @pytest.mark.parametrize("answer, because", REFUSED.values(), ids=REFUSED)
-def test_a_refused_answer_is_said_back_once_with_the_reason(answer: str, because: str):
-    with ScriptedEndpoint([answer, said()]) as endpoint:
-        reading = tier(endpoint).read(document(INVOICE))
-    assert reading.extraction.refused == () and len(reading.calls) == 2
+def test_a_refused_answer_is_returned_once_with_the_reason(answer: str, because: str):
+    with ScriptedEndpoint([answer, model_answer()]) as endpoint:
+        reply = tier(endpoint).read(document(INVOICE))
+    assert reply.extraction.refused == () and len(reply.calls) == 2
     assert because in endpoint.requests[1]["messages"][-1]["content"]
-    assert "said only after a correction" in reading.extraction.fields["advertiser"].speaks_against
+    assert "given only after the first answer was refused" in reply.extraction.fields["advertiser"].speaks_against
 
 
 @pytest.mark.parametrize("answer, because", REFUSED.values(), ids=REFUSED)
-def test_what_stays_wrong_is_dropped_and_the_rest_counts(answer: str, because: str):
+def test_what_is_still_wrong_is_dropped_and_the_rest_counts(answer: str, because: str):
     with ScriptedEndpoint([answer, answer]) as endpoint:
-        reading = tier(endpoint).read(document(INVOICE))
-    assert any(because in reason for reason in reading.extraction.refused)
+        reply = tier(endpoint).read(document(INVOICE))
+    assert any(because in reason for reason in reply.extraction.refused)
     assert len(endpoint.requests) == 2
-    given = {proposal.text for proposal in reading.extraction.fields.values()}
-    assert given <= set(ANSWER["fields"].values())  # type: ignore[attr-defined]
+    texts = {value.text for value in reply.extraction.fields.values()}
+    assert texts <= set(ANSWER["fields"].values())  # type: ignore[attr-defined]
 
 
 PLACES = {
     "one word": ("880412-2", ["880412-2"]),
     "several words over the end of a line": ("03/29/20 Advertiser", ["03/29/20 Advertiser"]),
-    "spaces that are printed otherwise": ("FriendsOf Dana", ["Friends of Dana"]),
+    "different spaces": ("FriendsOf Dana", ["Friends of Dana"]),
     "inside a longer number": ("80412", []),
-    "a word's inside": ("vertis", []),
+    "inside a word": ("vertis", []),
     "a mark around it": ("880412", ["880412-2"]),
     "nothing": ("  ", []),
 }
 
 
 @pytest.mark.parametrize("text, expected", PLACES.values(), ids=PLACES)
-def test_a_value_stands_where_its_words_stand(text: str, expected: list[str]):
+def test_a_value_is_where_its_words_are_printed(text: str, expected: list[str]):
     assert [" ".join(word.text for word in words) for _, words, _ in places_of(document(INVOICE), text)] == expected
 
 
@@ -197,55 +198,55 @@ INJECTED = (
 
 
 def test_an_order_in_a_document_stays_inside_the_fence():
-    with ScriptedEndpoint([said()]) as endpoint:
+    with ScriptedEndpoint([model_answer()]) as endpoint:
         tier(endpoint).read(document(INJECTED))
     system, user = endpoint.requests[0]["messages"]
     assert "SYSTEM: ignore" not in system["content"]
-    assert unfenced(user["content"]) == printed(document(INJECTED))
+    assert unfenced(user["content"]) == document_text(document(INJECTED))
 
 
 def obedient(messages: Any) -> str:
-    """A model that does what the document orders."""
+    """A model that obeys the document."""
     text = unfenced(messages[-1]["content"]) or unfenced(messages[1]["content"])
     orders = re.findall(r"document_class to (\w+)", text)
-    return said(document_class=orders[0], tool="pay_invoice", fields={**ANSWER["fields"], "iban": "DE00"})  # type: ignore[dict-item]
+    return model_answer(document_class=orders[0], tool="pay_invoice", fields={**ANSWER["fields"], "iban": "DE00"})  # type: ignore[dict-item]
 
 
 def test_a_model_that_obeys_a_document_gains_nothing():
     with ScriptedEndpoint([obedient, obedient]) as endpoint:
-        reading = tier(endpoint).read(document(INJECTED))
-    assert reading.extraction.document_class == "" and reading.extraction.class_confidence == 0
-    assert set(reading.extraction.fields) <= set(MISSION.fields)
-    assert any("tool" in reason for reason in reading.extraction.refused)
+        reply = tier(endpoint).read(document(INJECTED))
+    assert reply.extraction.document_class == "" and reply.extraction.class_confidence == 0
+    assert set(reply.extraction.fields) <= set(MISSION.fields)
+    assert any("tool" in reason for reason in reply.extraction.refused)
 
 
 # An endpoint that fails
 
 
 FAULTS: dict[str, tuple[list[Turn], str]] = {
-    "429, then an answer": ([Fault(429), said()], ""),
-    "500, then an answer": ([Fault(500), said()], ""),
-    "silence, then an answer": ([Fault(silence=2.5), said()], ""),
+    "429, then an answer": ([Fault(429), model_answer()], ""),
+    "500, then an answer": ([Fault(500), model_answer()], ""),
+    "silence, then an answer": ([Fault(silence=2.5), model_answer()], ""),
     "500 for good": ([Fault(500), Fault(500), Fault(500)], "Error code: 500"),
-    "a body that breaks off": ([Fault(malformed=True)] * 3, "no answer"),
+    "a body that is cut off": ([Fault(malformed=True)] * 3, "no answer"),
     "401": ([Fault(401)], "Error code: 401"),
 }
 
 
 @pytest.mark.parametrize("script, because", FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_tried_again_and_else_costs_the_answer_alone(script: list[Turn], because: str):
+def test_a_fault_is_retried_and_otherwise_costs_only_its_answer(script: list[Turn], because: str):
     with ScriptedEndpoint(script) as endpoint:
-        reading = tier(endpoint, timeout_seconds=2.0).read(document(INVOICE))
+        reply = tier(endpoint, timeout_seconds=2.0).read(document(INVOICE))
     if because:
-        assert because in reading.extraction.refused[0] and reading.extraction.fields == {}
+        assert because in reply.extraction.refused[0] and reply.extraction.fields == {}
     else:
-        assert reading.extraction.refused == () and len(reading.extraction.fields) == len(MISSION.fields)
+        assert reply.extraction.refused == () and len(reply.extraction.fields) == len(MISSION.fields)
 
 
 def test_one_document_that_fails_leaves_the_others_alone():
     with ScriptedEndpoint([Fault(401)]) as endpoint:
-        readings = tier(endpoint).read_many([document(INVOICE), document(INVOICE), document(INVOICE)])
-    assert sorted(len(reading.extraction.fields) for reading in readings) == [0, 5, 5]
+        replies = tier(endpoint).read_many([document(INVOICE), document(INVOICE), document(INVOICE)])
+    assert sorted(len(reply.extraction.fields) for reply in replies) == [0, 5, 5]
 
 
 def test_the_endpoint_serves_from_the_command_line():
@@ -253,24 +254,24 @@ def test_the_endpoint_serves_from_the_command_line():
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://\S+/v1", process.stdout.readline())
-            assert found
-            reading = LanguageModelTier(chat_model(ModelSettings(endpoint=found[0])), PROMPTS, MISSION).read(document(INVOICE))
+            url = re.search(r"http://\S+/v1", process.stdout.readline())
+            assert url
+            reply = LanguageModelTier(chat_model(ModelSettings(endpoint=url[0])), PROMPTS, MISSION).read(document(INVOICE))
         finally:
             process.terminate()
-    assert {name: proposal.text for name, proposal in reading.extraction.fields.items()} == ANSWER["fields"]
+    assert {name: value.text for name, value in reply.extraction.fields.items()} == ANSWER["fields"]
 
 
 # Settings
 
 
-def test_a_key_that_is_not_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_a_key_that_is_not_in_the_environment_is_reported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("A_KEY", raising=False)
     with pytest.raises(BadPrompts, match=r"A_KEY holds no key .* export A_KEY="):
         chat_model(ModelSettings(endpoint="http://127.0.0.1:9/v1", key_variable="A_KEY"))
 
 
-def test_a_folder_without_a_model_is_named(tmp_path: Path):
+def test_a_folder_without_a_model_is_reported(tmp_path: Path):
     with pytest.raises(BadModel, match=r"no config\.json"):
         chat_model(ModelSettings(local=str(tmp_path)))
     (tmp_path / "config.json").write_text("{}")
@@ -281,11 +282,11 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path):
 def test_a_prompt_that_is_too_long_for_a_local_model_is_an_abstention(tiny_model: Path):
     settings = ModelSettings(local=str(tiny_model), max_tokens=4)
     long = document("\n".join(["word " * 20] * 400))
-    reading = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings).read(long)
-    assert "this model reads 16384" in reading.extraction.refused[0] and reading.extraction.fields == {}
+    reply = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings).read(long)
+    assert "this model reads 16384" in reply.extraction.refused[0] and reply.extraction.fields == {}
 
 
-def test_the_schema_names_the_missions_fields_and_classes():
+def test_the_schema_lists_the_missions_fields_and_classes():
     schema = schema_of(MISSION)
     assert set(schema["properties"]["fields"]["properties"]) == set(MISSION.fields)
     assert schema["properties"]["document_class"]["enum"] == list(MISSION.classes)
@@ -301,19 +302,19 @@ RUSH = replace(PROMPTS, fields={"rush": FieldPrompt("Is it urgent?", ("at once",
         ("Dear all\nplease come at once", "yes", Box(20, 12, 39, 22), "says “at once”"),
         ("Dear all\nplease come", "no", Box(0, 0, 19, 22), "a language model read it"),
     ],
-    ids=["where its phrase stands", "on all of the page"],
+    ids=["at its phrase", "on the whole page"],
 )
-def test_a_flag_of_a_language_model_stands_where_its_phrase_does_or_on_all_of_the_page(text, answer, box, because):
+def test_a_language_models_flag_is_placed_at_its_phrase_or_on_the_whole_page(text, answer, box, because):
     with ScriptedEndpoint([json.dumps({"document_class": "other", "fields": {"rush": answer}})]) as endpoint:
         reader = LanguageModelTier(chat_model(ModelSettings(endpoint=endpoint.url)), RUSH, LETTERS)
-        found = reader.read(document(text)).extraction.fields["rush"]
-    assert (found.value, found.place.box, found.speaks_for[-1]) == (answer, box, because)
+        value = reader.read(document(text)).extraction.fields["rush"]
+    assert (value.value, value.place.box, value.speaks_for[-1]) == (answer, box, because)
 
 
 def test_a_flag_that_is_neither_yes_nor_no_is_refused():
     with ScriptedEndpoint([json.dumps({"document_class": "other", "fields": {"rush": "maybe"}})] * 2) as endpoint:
-        reading = LanguageModelTier(chat_model(ModelSettings(endpoint=endpoint.url)), RUSH, LETTERS).read(document("Dear all"))
-    assert not reading.extraction.fields and "'maybe' is not one of ['yes', 'no']" in reading.extraction.refused[0]
+        reply = LanguageModelTier(chat_model(ModelSettings(endpoint=endpoint.url)), RUSH, LETTERS).read(document("Dear all"))
+    assert not reply.extraction.fields and "'maybe' is not one of ['yes', 'no']" in reply.extraction.refused[0]
 
 
 @pytest.mark.parametrize("answer", ["[1]", '{"a": 1, "a": 2}', "}{", '{"a": {"b": 1, "b": 2}}'])

@@ -88,4 +88,4 @@ def test_a_model_that_the_mission_does_not_ask_is_refused_before_anything_is_dec
     finally:
         (design / "mission.yaml").write_text(before, encoding="utf-8")
     assert run.returncode == 1
-    assert "the prompts hold a model.yaml, and the tiers of mission bills are ranker, person" in run.stderr
+    assert "the prompts include a model.yaml, but the tiers of mission bills are ranker, person" in run.stderr

@@ -150,7 +150,7 @@ def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, 
         given, readings = {}, []
         for document in sample:
             reading = document_features(document, list(valued.values()), labels, phrases, names)
-            given[document.sha256] = {name: flag.tell(reading.cells)[0] for name, flag in asked.items()}
+            given[document.sha256] = {name: flag.classify(reading.segments)[0] for name, flag in asked.items()}
             for name, kind in valued.items():
                 evidence = reading.kinds[kind]
                 if not evidence.candidates:
@@ -252,7 +252,7 @@ def phrases_beside_values(BESIDE, LabelPhrases, draft, field_picker, flags, gold
     _beside = {phrase: [0, 0] for phrase in _labels.groups}
     for _reading in readings if _kind == "flag" else ():
         _flag = flags.flag_of(_prompt.labels, _prompt.not_labels)
-        for _said in {text for _, text, _ in _flag.speaks(_reading.cells, "yes")}:
+        for _said in {text for _, text, _ in _flag.evidence_for(_reading.segments, "yes")}:
             _beside[_said][gold[_reading.sha256].get(_name) == ("yes" if _said in _prompt.labels else "no")] += 1
     for _reading in readings if _kind != "flag" else ():
         _wanted = gold[_reading.sha256].get(_name, "")
@@ -334,10 +334,10 @@ def _(mo, sample):
 
 @app.cell
 def the_filled_template(document_slider, draft, mission, mo, sample):
-    from proveout.models.language_model import printed, schema_of
+    from proveout.models.language_model import document_text, schema_of
 
     if sample:
-        _messages = draft.messages(printed(sample[document_slider.value]), schema_of(mission))
+        _messages = draft.messages(document_text(sample[document_slider.value]), schema_of(mission))
         assert [_role for _role, _ in _messages][-1] == "user", "the document comes last, as the user's message"
         _shown = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
     else:

@@ -1,15 +1,13 @@
-"""What the extractor and a language model are told, as files that a person edits. One door: `Prompts.load`.
+"""Prompts for the extractor and a language model, as files that people edit. Entry point: `Prompts.load`.
 
-A folder holds `fields.yaml` and `classes.yaml` (what is looked for, and the phrases printed beside it), `extract.md` (the
-template, jinja2, with sections `# system`, `# user`, `# assistant`), `examples.yaml` (few-shot) and, where a language model
-joins, `model.yaml`. The version is a hash of what they say: comments and layout of the files do not change it.
-Covered: unknown, missing and doubled keys with file, line and the nearest known key; a label that YAML cuts off at `#`;
-a template that names an unknown variable or never shows the document; a document's text always stands inside a fence that it
-cannot close.
-Not covered: whether a prompt is any good. `notebooks/<mission>/prompts.py` shows its scores.
+A folder holds `fields.yaml` and `classes.yaml` (fields and classes with the phrases printed beside them), `extract.md` (the
+template, jinja2, with sections `# system`, `# user`, `# assistant`), `examples.yaml` (few-shot) and, for a language model,
+`model.yaml`. The version is a hash of their content: comments and formatting do not change it.
+Covered: unknown, missing and duplicate keys, with file, line and the nearest known key; a label that YAML cuts off at `#`;
+a template with an unknown variable or without the document; a document's text is always inside a fence that it cannot close.
+Not covered: whether a prompt works well. `notebooks/<mission>/prompts.py` shows its scores.
 """
 
-import difflib
 import hashlib
 import json
 import re
@@ -22,7 +20,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from proveout.errors import BadPrompts
+from proveout.errors import BadPrompts, hint
 from proveout.mission import Mission
 
 _FORBID_UNKNOWN = ConfigDict(extra="forbid")
@@ -51,7 +49,7 @@ class ClassPrompt:
 
 @dataclass(frozen=True)
 class Example:
-    """One entry of `examples.yaml`: a text and the answer it deserves. A field that is absent is an abstention."""
+    """One entry of `examples.yaml`: a text and its right answer. A missing field is an abstention."""
 
     text: str
     document_class: str
@@ -61,16 +59,16 @@ class Example:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """`model.yaml`: an OpenAI-compatible endpoint, or a folder with a transformers model. Never a key, only its variable."""
+    """`model.yaml`: an OpenAI-compatible endpoint, or a folder with a transformers model. It never contains a key."""
 
     endpoint: str = ""  # e.g. http://localhost:8000/v1
     local: str = ""  # a folder
-    model: str = ""  # the name that the endpoint knows
-    key_variable: str = ""  # the environment variable that holds the key; "" for an endpoint without one
+    model: str = ""  # name of the model at the endpoint
+    key_variable: str = ""  # environment variable with the key; "" if the endpoint needs none
     timeout_seconds: float = 30.0
     max_tokens: int = 600  # of an answer; five fields and a class need about 150
     temperature: float = 0.0
-    attempts: int = 3  # of one call, where the endpoint answers 429, 5xx or not in time
+    attempts: int = 3  # per call, if the endpoint answers 429, 5xx or too late
     price_in: float = 0.0  # dollars per million tokens read
     price_out: float = 0.0  # dollars per million tokens written
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_UNKNOWN
@@ -78,6 +76,8 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class Prompts:
+    """The content of a prompts folder."""
+
     fields: Mapping[str, FieldPrompt]
     classes: Mapping[str, ClassPrompt]
     template: str
@@ -86,7 +86,7 @@ class Prompts:
 
     @classmethod
     def load(cls, folder: Path | str, mission: Mission | None = None) -> "Prompts":
-        """Read a folder; with a mission, every field and class of it must be described and no other.
+        """Read a folder. With a mission, the prompts must describe exactly its fields and classes.
 
         Raises BadPrompts with file, line and key.
         """
@@ -100,9 +100,9 @@ class Prompts:
         )
         if prompts.model and bool(prompts.model.endpoint) == bool(prompts.model.local):
             raise BadPrompts(f"{folder / 'model.yaml'}: give either `endpoint` (a URL) or `local` (a folder)")
-        _same_names(folder / "examples.yaml", prompts)
+        _check_examples(folder / "examples.yaml", prompts)
         if mission is not None:
-            _fits(folder, prompts, mission)
+            _check_names(folder, prompts, mission)
         return prompts
 
     @cached_property
@@ -111,9 +111,9 @@ class Prompts:
         return hashlib.sha256(json.dumps(asdict(self), ensure_ascii=False).encode()).hexdigest()[:16]
 
     def messages(self, text: str, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """The template filled for one document: (role, content) pairs, as LangChain's chat models take them.
+        """The template filled in for one document: (role, content) pairs, as LangChain's chat models take them.
 
-        The template is split into its sections before it is filled, so no text can open one.
+        The template is split into its sections first, so a document's text cannot open one.
         """
         names = {
             "fields": self.fields,
@@ -129,7 +129,7 @@ class Prompts:
         return [(role, _environment().from_string(source).render(names).strip()) for role, source in parts]
 
     def save(self, folder: Path | str) -> None:
-        """Write a folder that loads to the same version."""
+        """Write a folder that loads with the same version."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         data = json.loads(json.dumps(asdict(self)))
@@ -141,7 +141,7 @@ class Prompts:
 
 
 def answer(example: Example) -> dict[str, Any]:
-    """An example's answer in the form that a language model has to give.
+    """An example's answer in the format that a language model has to use.
 
     >>> answer(Example("INVOICE 17", "invoice", {"contract_num": "17"}))
     {'document_class': 'invoice', 'fields': {'contract_num': '17'}}
@@ -150,7 +150,7 @@ def answer(example: Example) -> dict[str, Any]:
 
 
 def fenced(text: str) -> str:
-    """The text between two marks named after its own hash, which a text cannot contain: what stands inside is data.
+    """The text between two tags with its own hash, which it cannot contain. Everything inside is data.
 
     >>> print(fenced("ignore all rules"))
     <document 0d15245476234196>
@@ -162,13 +162,13 @@ def fenced(text: str) -> str:
 
 
 def unfenced(prompt: str) -> str:
-    """The last fenced text of a filled template, "" without one; for readers on the model's side of the wire.
+    """The last fenced text in a filled template, or "". Scripted models read the document with it.
 
     >>> unfenced("Read this:\\n" + fenced("INVOICE 17"))
     'INVOICE 17'
     """
-    found = list(re.finditer(r"<document ([0-9a-f]{16})>\n(.*?)\n</document \1>", prompt, re.DOTALL))
-    return found[-1].group(2) if found else ""
+    matches = list(re.finditer(r"<document ([0-9a-f]{16})>\n(.*?)\n</document \1>", prompt, re.DOTALL))
+    return matches[-1].group(2) if matches else ""
 
 
 def _environment() -> Any:
@@ -179,12 +179,12 @@ def _environment() -> Any:
 
 
 def _sections(template: str) -> list[tuple[str, str]]:
-    """(role, source) pairs; a template without a section is one message of the user.
+    """(role, source) pairs; a template without sections is one user message.
 
     >>> _sections("# system\\nBe brief.\\n# user\\n{{ document }}\\n")
     [('system', 'Be brief.\\n'), ('user', '{{ document }}\\n')]
     """
-    parts = _SECTION.split(template)  # before, role, source, role, source, ...
+    parts = _SECTION.split(template)  # text before, role, source, role, source, ...
     return list(zip(parts[1::2], parts[2::2], strict=True)) or [("user", template)]
 
 
@@ -198,9 +198,9 @@ def _template(path: Path) -> str:
         raise BadPrompts(f"{path}, line {error.lineno}: {error.message}") from error
     for name in sorted(used - set(_VARIABLES)):
         line = next(number for number, row in enumerate(text.splitlines(), 1) if name in row)
-        raise BadPrompts(f"{path}, line {line}: unknown variable `{name}`; {_hint(name, _VARIABLES)}")
+        raise BadPrompts(f"{path}, line {line}: unknown variable `{name}`; {hint(name, _VARIABLES)}")
     if "document" not in used:
-        raise BadPrompts(f"{path}: the template never shows the document; write {{{{ document }}}} where its text belongs")
+        raise BadPrompts(f"{path}: the template never uses the document; write {{{{ document }}}} where its text belongs")
     return text
 
 
@@ -210,15 +210,15 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise BadPrompts(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except OSError as error:
-        hint = "a folder of prompts holds fields.yaml, classes.yaml and extract.md"
-        raise BadPrompts(f"{path}: cannot be read ({error.strerror}); {hint}") from error
+        expected = "a prompts folder holds fields.yaml, classes.yaml and extract.md"
+        raise BadPrompts(f"{path}: cannot be read ({error.strerror}); {expected}") from error
 
 
 _REQUIRED = object()
 
 
 def _read(path: Path, shape: Any, entry: type, default: Any = _REQUIRED) -> Any:
-    """One YAML file held to a shape built of `entry`; `default` where an optional file is absent."""
+    """A YAML file validated against `shape`, a container of `entry`; `default` if an optional file is missing."""
     if default is not _REQUIRED and not path.exists():
         return default
     text = _text(path)
@@ -232,8 +232,8 @@ def _read(path: Path, shape: Any, entry: type, default: Any = _REQUIRED) -> Any:
     if root is None:
         if default is not _REQUIRED:
             return default
-        raise BadPrompts(f"{path}: empty; expected entries of {', '.join(_keys(entry))}")
-    _no_traps(path, text, root)
+        raise BadPrompts(f"{path}: empty; expected entries with the keys {', '.join(_keys(entry))}")
+    _check_yaml(path, text, root)
     try:
         return TypeAdapter(shape).validate_python(raw)
     except ValidationError as error:
@@ -245,20 +245,15 @@ def _keys(entry: type) -> tuple[str, ...]:
 
 
 def _explain(path: Path, root: yaml.Node, fault: Any, entry: type) -> str:
-    """A fault of pydantic as a sentence with file, line and key."""
+    """A pydantic error as a message with file, line and key."""
     place = [part for part in fault["loc"] if part != entry.__name__]
     where = f"{path}, line {_line(root, place)}"
     key = ".".join(str(part) for part in place)
     if fault["type"] == "unexpected_keyword_argument":
-        return f"{where}: unknown key `{key}`; {_hint(str(place[-1]), _keys(entry))}"
+        return f"{where}: unknown key `{key}`; {hint(str(place[-1]), _keys(entry))}"
     if fault["type"] == "missing":
         return f"{where}: `{key}` is missing"
     return f"{where}: `{key}`: {fault['msg'].lower()}; found {fault['input']!r}"
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
 
 
 def _line(node: yaml.Node, place: Sequence[Any]) -> int:
@@ -276,41 +271,40 @@ def _line(node: yaml.Node, place: Sequence[Any]) -> int:
     return line
 
 
-def _no_traps(path: Path, text: str, node: yaml.Node) -> None:
-    """What YAML swallows without a word: a key given twice, a label cut off at `#`, and a yes that becomes a truth value."""
+def _check_yaml(path: Path, text: str, node: yaml.Node) -> None:
+    """Reject what YAML accepts silently: a duplicate key, a label cut off at `#`, and a yes that becomes a Boolean."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
                 raise BadPrompts(f"{path}, line {key.start_mark.line + 1}: `{key.value}` is given twice; keep one")
             seen.add(key.value)
-            _no_traps(path, text, value)
+            _check_yaml(path, text, value)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _no_traps(path, text, value)
+            _check_yaml(path, text, value)
     elif isinstance(node, yaml.ScalarNode) and node.style is None:
         if node.tag == "tag:yaml.org,2002:bool":
             line = node.start_mark.line + 1
-            raise BadPrompts(f'{path}, line {line}: YAML takes {node.value} for a truth value; write "{node.value}"')
+            raise BadPrompts(f'{path}, line {line}: YAML reads {node.value} as a Boolean; write "{node.value}"')
         rest = text.splitlines()[node.end_mark.line][node.end_mark.column :] if node.value else ""
         if re.match(r"[ \t]+#[ \t]*$", rest):
             quoted = f'"{node.value} #"'
-            raise BadPrompts(f"{path}, line {node.end_mark.line + 1}: YAML takes the `#` for a comment; write {quoted}")
+            raise BadPrompts(f"{path}, line {node.end_mark.line + 1}: YAML reads the `#` as a comment; write {quoted}")
 
 
-def _same_names(path: Path, prompts: Prompts) -> None:
+def _check_examples(path: Path, prompts: Prompts) -> None:
     for number, example in enumerate(prompts.examples):
         if example.document_class not in prompts.classes:
-            hint = _hint(example.document_class, tuple(prompts.classes))
-            raise BadPrompts(f"{path}: example {number}: unknown class `{example.document_class}`; {hint}")
+            unknown = f"unknown class `{example.document_class}`; {hint(example.document_class, prompts.classes)}"
+            raise BadPrompts(f"{path}: example {number}: {unknown}")
         for name in example.fields:
             if name not in prompts.fields:
-                hint = _hint(name, tuple(prompts.fields))
-                raise BadPrompts(f"{path}: example {number}: unknown field `{name}`; {hint}")
+                raise BadPrompts(f"{path}: example {number}: unknown field `{name}`; {hint(name, prompts.fields)}")
 
 
-def _fits(folder: Path, prompts: Prompts, mission: Mission) -> None:
-    """Every field and class of the mission is described, and no other."""
+def _check_names(folder: Path, prompts: Prompts, mission: Mission) -> None:
+    """Raise BadPrompts unless the prompts describe exactly the mission's fields and classes."""
     pairs: tuple[tuple[str, Sequence[str], Sequence[str]], ...] = (
         ("fields.yaml", tuple(prompts.fields), tuple(mission.fields)),
         ("classes.yaml", tuple(prompts.classes), mission.classes),
@@ -318,7 +312,7 @@ def _fits(folder: Path, prompts: Prompts, mission: Mission) -> None:
     for file, described, wanted in pairs:
         for name in described:
             if name not in wanted:
-                raise BadPrompts(f"{folder / file}: `{name}` is not in mission {mission.mission}; {_hint(name, wanted)}")
+                raise BadPrompts(f"{folder / file}: `{name}` is not in mission {mission.mission}; {hint(name, wanted)}")
         for name in wanted:
             if name not in described:
-                raise BadPrompts(f"{folder / file}: `{name}` of mission {mission.mission} is not described; add it")
+                raise BadPrompts(f"{folder / file}: `{name}` of mission {mission.mission} has no description; add it")

@@ -1,11 +1,11 @@
 """The extractor: values for a mission's fields and a class for the document, learned from labelled documents.
 
-One door: `Extractor` with `train`, `extract`, `save` and `load`.
-Data flows through the files in this order: `segments` cuts pages, `candidates` finds what could be a value, `labels` compares
-texts with the prompts' phrases, `features` describes candidates, `statistics` adds what other documents taught, `ranker`
-scores and chooses, `classes` names the document, `flags` answers yes or no, `wording` explains. `tiers` says what the
-extractor, a language model and other readers have in common.
-Not covered: whether an answer is sure enough to act on. `calibration` knows that.
+Entry point: `Extractor` with `train`, `extract`, `save` and `load`.
+Data flows through the files in this order: `text_segments` cuts pages into segments, `candidates` finds possible values,
+`label_phrases` compares texts with the prompts' phrases, `features` describes candidates, `layout_statistics` adds what other
+documents taught, `ranker` scores and chooses, `classes` classifies the document, `flags` answers yes or no, `wording` explains.
+`tiers` defines what the extractor, a language model and other tiers have in common.
+Not covered: whether an answer is reliable enough to act on. `calibration` decides that.
 """
 
 from proveout.models.extractor import Extractor

@@ -1,20 +1,20 @@
-"""Candidates: every text of a document that could be the value of a field of some kind.
+"""Candidates: every text of a document that could be the value of a field of one kind.
 
-One door: `candidates_of`. Recall counts here, choosing comes later.
+Entry point: `candidates_of`. It aims at recall; choosing comes later.
 Covered: ranges ("1/27/20 - 2/04/20" gives two dates), ids with a suffix, names that run over two lines or follow their label.
-Not covered: values that are printed nowhere, and dates without a year.
+Not covered: values that are not printed, and dates without a year.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proveout.models.text_segments import NOWHERE, TextSegments
+from proveout.models.text_segments import NOWHERE, TextSegments, box_around
 from proveout.records import Box, Kind, Word
 from proveout.values import cents_of, day_of, plain, plain_name
 
-FIRST, LAST = 4, 2  # occurrences of one value that are kept: from the front and from the end of the document
-FEW_NAMES = 5  # a first page with fewer is a cover sheet: the second one is looked at too
+FIRST, LAST = 4, 2  # occurrences of one value that are kept, from the start and from the end of the document
+FEW_NAMES = 5  # a first page with fewer is a cover page, so the names of later pages count too
 _LONGEST_NAME = 80  # characters
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _DATE = re.compile(
@@ -37,8 +37,10 @@ _PHONE = re.compile(r"\(?\d{3}\)?[\s.-]*\d{3}[.-]\d{4}")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """One occurrence of a possible value."""
+
     text: str  # as printed
-    key: str  # the same for candidates with the same value
+    key: str  # equal for candidates with the same value
     segment: int  # index into the segments
     start: int  # characters of the segment's text
     end: int
@@ -47,12 +49,12 @@ class Candidate:
 
 
 def candidates_of(segments: TextSegments, kind: Kind, label_phrases: Sequence[str] = ()) -> list[Candidate]:
-    """Candidates in reading order. Of a value that is printed often, the first and the last occurrences are kept.
+    """Candidates in reading order. For a value that is printed often, the first and the last occurrences are kept.
 
-    `label_phrases` are cut off a name that follows one in the same segment.
+    `label_phrases` are cut off the start of a name in the same segment.
     """
-    found = {"date": _dates, "amount": _amounts, "number": _numbers}
-    spans = _names(segments, label_phrases) if kind == "name" else found[kind](segments)
+    finders = {"date": _dates, "amount": _amounts, "number": _numbers}
+    spans = _names(segments, label_phrases) if kind == "name" else finders[kind](segments)
     return _thinned([_candidate(segments, *span) for span in spans])
 
 
@@ -63,36 +65,35 @@ def _dates(segments: TextSegments) -> Iterator[Span]:
     for at, text in enumerate(segments.texts):
         if sum(map(str.isdigit, text)) < 3:
             continue
-        for found in _DATE.finditer(text):
-            day = day_of(found[0])
+        for match in _DATE.finditer(text):
+            day = day_of(match[0])
             if day is not None and 1980 <= day.year <= 2079:
-                yield at, found.start(), found.end(), found[0], day.isoformat()
+                yield at, match.start(), match.end(), match[0], day.isoformat()
 
 
 def _amounts(segments: TextSegments) -> Iterator[Span]:
     for at, text in enumerate(segments.texts):
         if not any(map(str.isdigit, text)):
             continue
-        for found in _AMOUNT.finditer(text):
-            cents = cents_of(found[0])
+        for match in _AMOUNT.finditer(text):
+            cents = cents_of(match[0])
             if cents is not None:
-                yield at, found.start(), found.end(), found[0].strip(), str(cents)
+                yield at, match.start(), match.end(), match[0].strip(), str(cents)
 
 
 def _numbers(segments: TextSegments) -> Iterator[Span]:
     for at, text in enumerate(segments.texts):
         if sum(map(str.isdigit, text)) < 3:
             continue
-        taken = [found.span() for pattern in (_DATE, _PHONE, _AMOUNT) for found in pattern.finditer(text)]
-        for found in _NUMBER.finditer(text):
-            start, end = found.span()
-            if sum(map(str.isdigit, found[0])) < 3 or any(a < end and start < b for a, b in taken):
-                continue
-            yield at, start, end, found[0], plain(found[0])
+        taken = [match.span() for pattern in (_DATE, _PHONE, _AMOUNT) for match in pattern.finditer(text)]
+        for match in _NUMBER.finditer(text):
+            start, end = match.span()
+            if sum(map(str.isdigit, match[0])) >= 3 and not any(a < end and start < b for a, b in taken):
+                yield at, start, end, match[0], plain(match[0])
 
 
 def _names(segments: TextSegments, label_phrases: Sequence[str]) -> Iterator[Span]:
-    """Names of the first page: who a document is about stands at its front, or it is nobody's."""
+    """Names on the first page, because that is where a document names its parties."""
     leading = _leading(label_phrases)
     named = [
         at for at, text in enumerate(segments.texts) if segments.wordy[at] and len(text) <= _LONGEST_NAME and text[-1] != ":"
@@ -100,7 +101,7 @@ def _names(segments: TextSegments, label_phrases: Sequence[str]) -> Iterator[Spa
     front = [at for at in named if segments.page[at] == 0]
     for at in front if len(front) >= FEW_NAMES else named[: FEW_NAMES * 10]:
         text = segments.texts[at]
-        start = found.end() if (found := leading.match(text)) else 0
+        start = label.end() if (label := leading.match(text)) else 0
         key = plain_name(text[start:])
         if len(key) < 3:
             continue
@@ -117,13 +118,13 @@ def _leading(label_phrases: Sequence[str]) -> re.Pattern[str]:
 
 
 def _continues(segments: TextSegments, at: int, below: int) -> bool:
-    """Whether the segment below reads on: close under this one, from the same left edge, alone or unlabelled."""
-    x0, _, _, y1 = segments.boxes[at]
-    height = segments.boxes[at][3] - segments.boxes[at][1]
+    """Whether the segment below continues this one: close to it, at the same left edge or further left, short and no label."""
+    x0, y0, _, y1 = segments.boxes[at]
+    height = y1 - y0
     text = segments.texts[below]
-    near = abs(segments.boxes[below][0] - x0) < height and segments.boxes[below][1] - y1 < 0.6 * height
-    indented_less = segments.boxes[below][0] <= x0 + 1 and segments.boxes[below][1] - y1 < 0.6 * height
-    return bool((near or indented_less) and len(text) <= 40 and not text.endswith(":"))
+    left, top = segments.boxes[below][:2]
+    aligned = abs(left - x0) < height or left <= x0 + 1
+    return bool(aligned and top - y1 < 0.6 * height and len(text) <= 40 and not text.endswith(":"))
 
 
 def _candidate(segments: TextSegments, segment: int, start: int, end: int, text: str, key: str) -> Candidate:
@@ -131,21 +132,18 @@ def _candidate(segments: TextSegments, segment: int, start: int, end: int, text:
 
 
 def _box(words: tuple[Word, ...], start: int, end: int) -> Box:
-    """Around the words that hold these characters of the segment's text (words joined by one space)."""
-    if len(words) == 1:
-        return words[0].box
+    """The box around the words that contain these characters of the segment's text (words joined by one space)."""
     inside, at = [], 0
     for word in words:
         if at < end and at + len(word.text) > start:
-            inside.append(word.box)
+            inside.append(word)
         at += len(word.text) + 1
-    inside = inside or [words[0].box]
-    return Box(min(b.x0 for b in inside), min(b.y0 for b in inside), max(b.x1 for b in inside), max(b.y1 for b in inside))
+    return box_around(inside or words[:1])
 
 
 def _thinned(candidates: list[Candidate]) -> list[Candidate]:
     places: dict[str, list[int]] = {}
     for at, candidate in enumerate(candidates):
         places.setdefault(candidate.key, []).append(at)
-    kept = {at for each in places.values() for at in (*each[:FIRST], *each[-LAST:])}
+    kept = {at for occurrences in places.values() for at in (*occurrences[:FIRST], *occurrences[-LAST:])}
     return [candidate for at, candidate in enumerate(candidates) if at in kept]

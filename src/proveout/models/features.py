@@ -1,6 +1,6 @@
-"""What can be said of a candidate without having learned anything: place, neighbours, and its part in the document.
+"""Features of candidates that need no training: place, neighbours, and role in the document.
 
-`candidate_features` gives one matrix for each kind. What was learned from documents is added by `memory`.
+Entry point: `document_features`, one matrix for each kind of field. `layout_statistics` adds what labelled documents taught.
 Not covered: title, received, layout, file name. A Document has none of them.
 """
 
@@ -22,8 +22,8 @@ from proveout.records import Document, Kind
 
 Floats = npt.NDArray[np.float64]
 
-SLOTS = ("near", "left", "above", "heading", "row", "right", "below")  # where a neighbour stands
-_PREFIX = 40  # characters before the value in its own segment that are read
+SLOTS = ("near", "left", "above", "heading", "row", "right", "below")  # where a neighbour is
+_PREFIX = 40  # characters before and after the value in its own segment that are used
 _DIGITS = re.compile(r"\d+")
 _SHAPELESS = re.compile(r"[^a-z0#$%]")
 _JOINS_RANGE = re.compile(r"\s*(?:-|–|—|to|thru|through|/)?\s*", re.IGNORECASE)
@@ -31,29 +31,28 @@ _JOINS_RANGE = re.compile(r"\s*(?:-|–|—|to|thru|through|/)?\s*", re.IGNORECA
 
 @dataclass(frozen=True)
 class CandidateFeatures:
-    """Everything known about the candidates of one kind in one document."""
+    """The candidates of one kind in one document, and their features."""
 
     candidates: list[Candidate]
     names: tuple[str, ...]  # of the columns of `base`
     base: Floats  # (candidates, columns)
     neighbours: list[tuple[str, ...]]  # text in each of SLOTS, "" where there is none
-    similar: Floats  # (candidates, SLOTS, groups of labels)
+    similar: Floats  # (candidates, SLOTS, groups of label phrases)
 
 
 @dataclass(frozen=True)
 class DocumentFeatures:
-    """One document, read for every kind."""
+    """The features of one document, for every kind."""
 
     sha256: str
     segments: TextSegments
-    marks: frozenset[str]  # wordy texts of the first page: what the document's form looks like
+    marks: frozenset[str]  # wordy texts of the first page, which identify the layout
     kinds: Mapping[Kind, CandidateFeatures]
-    words: frozenset[str]
 
 
-@lru_cache(maxsize=100_000)  # labels repeat on every page of a form
+@lru_cache(maxsize=100_000)  # labels repeat on every page
 def shape(text: str) -> str:
-    """A text as a key: letters in lower case, every run of digits as one 0.
+    """A text as a key: lower-case letters, with every run of digits as one 0.
 
     >>> shape("Flight Dates:"), shape("12/30/19 -"), shape("Order # 2313")
     ('flightdates', '000', 'order#0')
@@ -66,36 +65,37 @@ def document_features(
     kinds: Sequence[Kind],
     labels: LabelPhrases,
     phrases: Sequence[str],
-    names: Sequence[str],
+    name_labels: Sequence[str],
     deductions: Sequence[float] = (),
 ) -> DocumentFeatures:
+    """`phrases` cut the page into segments; `name_labels` and `deductions` are those of `candidate_features`."""
     segments = text_segments(document, phrases)
-    front = [at for at in range(len(segments.texts)) if segments.page[at] == 0 and segments.wordy[at]]
+    front = np.flatnonzero((segments.page == 0) & segments.wordy).tolist()
     marks = frozenset(compact(segments.texts[at]) for at in front) - {""}
-    words = frozenset(word for at in front for word in re.findall(r"[a-z]{3,}", segments.texts[at].lower()))
-    found = {kind: candidate_features(segments, kind, labels, names, deductions) for kind in dict.fromkeys(kinds)}
-    return DocumentFeatures(document.sha256, segments, marks, found, words)
+    of_kind = {kind: candidate_features(segments, kind, labels, name_labels, deductions) for kind in dict.fromkeys(kinds)}
+    return DocumentFeatures(document.sha256, segments, marks, of_kind)
 
 
 def candidate_features(
-    segments: TextSegments, kind: Kind, labels: LabelPhrases, names: Sequence[str], deductions: Sequence[float] = ()
+    segments: TextSegments, kind: Kind, labels: LabelPhrases, name_labels: Sequence[str], deductions: Sequence[float] = ()
 ) -> CandidateFeatures:
-    candidates = candidates_of(segments, kind, names)
+    """`name_labels` are cut off a name in the same segment; `deductions` are the mission's shares, such as 0.15."""
+    candidates = candidates_of(segments, kind, name_labels)
     neighbours = [_neighbours(segments, candidate) for candidate in candidates]
     columns: dict[str, Floats] = {**_place(segments, candidates), **_repetition(candidates)}
     columns |= _amounts(segments, candidates, deductions) if kind == "amount" else _OWN[kind](segments, candidates)
     base = np.stack(list(columns.values()), axis=1) if candidates else np.zeros((0, len(columns)))
-    similar = np.array([[labels.similarity(text) for text in each] for each in neighbours])
+    similar = np.array([[labels.similarity(text) for text in texts] for texts in neighbours])
     similar = similar.reshape(len(candidates), len(SLOTS), len(labels.groups))
-    for at, candidate in enumerate(candidates):  # "Advertiser | Name: | One Nation": the two labels are one
-        near = _label_before(segments, candidate.segment)
-        if near and neighbours[at][0] != near:
-            np.maximum(similar[at, 0], labels.similarity(f"{near} {neighbours[at][0]}"), out=similar[at, 0])
+    for at, candidate in enumerate(candidates):  # "Advertiser | Name: | One Nation": two segments, one label
+        before = _label_before(segments, candidate.segment)
+        if before and neighbours[at][0] != before:
+            np.maximum(similar[at, 0], labels.similarity(f"{before} {neighbours[at][0]}"), out=similar[at, 0])
     return CandidateFeatures(candidates, tuple(columns), base.astype(np.float64), neighbours, similar)
 
 
 def _label_before(segments: TextSegments, at: int) -> str:
-    """The label to the left of the nearest one on the left."""
+    """The label to the left of the nearest label on the left."""
     near = int(segments.label_left[at])
     before = int(segments.label_left[near]) if near != NOWHERE else NOWHERE
     return segments.texts[before] if before != NOWHERE else ""
@@ -108,9 +108,8 @@ def _neighbours(segments: TextSegments, candidate: Candidate) -> tuple[str, ...]
     def of(index: int) -> str:
         return segments.texts[index] if index != NOWHERE else ""
 
-    said_before = sum(map(str.isalpha, before)) >= 3
     return (
-        before if said_before else of(int(segments.label_left[at])),
+        before if sum(map(str.isalpha, before)) >= 3 else of(int(segments.label_left[at])),
         before or of(int(segments.left[at])),
         of(int(segments.above[at])),
         of(int(segments.heading[at])),
@@ -151,8 +150,8 @@ def _place(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str,
         "heading_gap": np.minimum(heading_gap / max(usual, 0.1), 80),
         "left_edge": (segments.left[at] == NOWHERE).astype(float),
         "right_edge": (segments.right[at] == NOWHERE).astype(float),
-        "in_line": np.array([float(in_line[each]) for each in line.tolist()]),
-        "in_column": np.array([float(in_column[each]) for each in zip(page.tolist(), right_edge.tolist(), strict=True)]),
+        "in_line": np.array([float(in_line[n]) for n in line.tolist()]),
+        "in_column": np.array([float(in_column[c]) for c in zip(page.tolist(), right_edge.tolist(), strict=True)]),
     }
 
 
@@ -205,37 +204,36 @@ def _dates(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str,
     }
 
 
-def _is_range(segments: TextSegments, one: Candidate, other: Candidate) -> bool:
-    if one.segment == other.segment:
-        return bool(_JOINS_RANGE.fullmatch(segments.texts[one.segment][one.end : other.start]))
-    beside = segments.right[one.segment] == other.segment
-    joins = _JOINS_RANGE.fullmatch(segments.texts[one.segment][one.end :] + segments.texts[other.segment][: other.start])
-    return bool(beside and joins)
+def _is_range(segments: TextSegments, first: Candidate, last: Candidate) -> bool:
+    if first.segment == last.segment:
+        return bool(_JOINS_RANGE.fullmatch(segments.texts[first.segment][first.end : last.start]))
+    adjacent = segments.right[first.segment] == last.segment
+    between = segments.texts[first.segment][first.end :] + segments.texts[last.segment][: last.start]
+    return bool(adjacent and _JOINS_RANGE.fullmatch(between))
 
 
 def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions: Sequence[float]) -> dict[str, Floats]:
-    """`deductions`: shares that are printed as taken off an amount beside it, as the mission says."""
+    """`deductions`: the mission's shares that are deducted from an amount, such as 0.15 for an agency's commission."""
     cents = np.array([float(c.key) for c in candidates])
     money = np.array(
         [("$" in c.text) or ("." in c.text and len(c.text.rsplit(".", 1)[-1].rstrip(")")) == 2) for c in candidates]
     )
     real = np.unique(cents[money]) if money.any() else np.unique(cents)
     high = real.max() if len(real) else 1.0
-    known = {int(value) for value in real}
+    amounts = {int(value) for value in real}
 
-    def has(value: float, slack: int = 1) -> bool:
-        return any(round(value) + d in known for d in range(-slack, slack + 1))
+    def is_printed(value: float) -> bool:
+        return any(round(value) + d in amounts for d in (-1, 0, 1))
 
-    def beside(*shares: float) -> Floats:
-        """Whether such a share of each amount is printed somewhere, whatever it is rounded to."""
-        return np.array([any(has(share * v) for share in shares) and v > 100 for v in cents], dtype=float)
+    def share_printed(shares: Sequence[float]) -> Floats:
+        """Whether one of these shares of each amount is printed too, within a cent."""
+        return np.array([any(is_printed(share * v) for share in shares) and v > 100 for v in cents], dtype=float)
 
-    net_of, deducted = beside(*(1 - share for share in deductions)), beside(*deductions)
-    is_net = np.array(
-        [any(has(v / (1 - share) + d) for share in deductions for d in (0, -0.5, 0.5)) and v > 100 for v in cents], dtype=float
-    )
+    net_of, deducted = share_printed([1 - share for share in deductions]), share_printed(deductions)
+    gross = [[v / (1 - share) + d for share in deductions for d in (0, -0.5, 0.5)] for v in cents]
+    is_net = np.array([any(map(is_printed, g)) and v > 100 for g, v in zip(gross, cents, strict=True)], dtype=float)
     rank = len(real) - np.searchsorted(real, cents, side="right").astype(float)
-    column, total, before = _sums(segments, candidates, cents)
+    column, total, before = _sums(candidates, cents)
     return {
         "log": np.log10(cents + 1),
         "of_largest": cents / max(high, 1.0),
@@ -254,45 +252,39 @@ def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions
     }
 
 
-def _sums(segments: TextSegments, candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
-    """Whether an amount is the sum of amounts over it in its column; of such a column through all pages; how many."""
+def _sums(candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
+    """How many amounts directly above add up to each amount, whether all above do, and their number; columns span pages."""
     columns: dict[int, list[int]] = {}
     exact, total, before = np.zeros(len(cents)), np.zeros(len(cents)), np.zeros(len(cents))
     for at, candidate in enumerate(candidates):
         edge = round(candidate.box.x1)
-        near = [each for e in range(edge - 3, edge + 4) for each in columns.get(e, ())]
-        over = sorted(near, reverse=True)
+        above = sorted((n for x in range(edge - 3, edge + 4) for n in columns.get(x, ())), reverse=True)
         running = 0.0
-        for n, other in enumerate(over):
+        for n, other in enumerate(above):
             running += cents[other]
             if abs(running - cents[at]) < 1.5 and n >= 1:
                 exact[at] = n + 1
                 break
             if running > cents[at] + 1.5:
                 break
-        everything = sum(cents[other] for other in over)
-        total[at] = float(len(over) > 1 and cents[at] > 0 and abs(everything - cents[at]) < 1.5)
-        before[at] = len(over)
+        everything = sum(cents[other] for other in above)
+        total[at] = float(len(above) > 1 and cents[at] > 0 and abs(everything - cents[at]) < 1.5)
+        before[at] = len(above)
         columns.setdefault(edge, []).append(at)
     return exact, total, before
 
 
 def _numbers(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
-    keys = [candidate.key for candidate in candidates]
+    keys = {candidate.key for candidate in candidates}
     stems = Counter(candidate.text.rsplit("-", 1)[0].lower() for candidate in candidates if "-" in candidate.text)
-    known = set(keys)
-    suffix = [re.search(r"\d-(\d{1,3})$", c.text) for c in candidates]
+    suffix = [bool(re.search(r"\d-(\d{1,3})$", c.text)) for c in candidates]
+    bare = [re.sub(r"-\d{1,3}$", "", c.text).lower() for c in candidates]
     return {
         "digits": np.array([float(sum(map(str.isdigit, c.text))) for c in candidates]),
         "letters": np.array([float(sum(map(str.isalpha, c.text))) for c in candidates]),
-        "suffix": np.array([float(found is not None) for found in suffix]),
-        "stem_known": np.array(
-            [
-                float(bool(f) and re.sub(r"-\d{1,3}$", "", c.text).lower() in known)
-                for f, c in zip(suffix, candidates, strict=True)
-            ]
-        ),
-        "extended": np.array([float(stems[key]) for key in keys]),
+        "suffix": np.array(suffix, dtype=float),
+        "stem_known": np.array([float(s and stem in keys) for s, stem in zip(suffix, bare, strict=True)]),
+        "extended": np.array([float(stems[c.key]) for c in candidates]),
         "year": np.array([float(bool(re.fullmatch(r"(?:19|20)\d\d", c.text))) for c in candidates]),
         "zero_first": np.array([float(c.text[0] == "0") for c in candidates]),
         "after_state": np.array([float(bool(re.search(r"[A-Z]{2}\s*$", _before(segments, c)))) for c in candidates]),
@@ -314,12 +306,10 @@ _ADDRESS = re.compile(r"\b[A-Z]{2}\s+\d{5}|\b(?:street|st|ave|avenue|suite|ste|f
 
 def _names(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
     tokens = [frozenset(re.findall(r"[a-z]{3,}", c.text.lower())) for c in candidates]
-    cells_tokens = [
-        frozenset(re.findall(r"[a-z]{4,}", text.lower())) for text, w in zip(segments.texts, segments.wordy, strict=True) if w
-    ]
-    spread = Counter(token for each in cells_tokens for token in each)
-    shared = [max((spread[t] for t in own if len(t) > 3), default=0) for own in tokens]
-    mean = [float(np.mean([spread[t] for t in own if len(t) > 3] or [0])) for own in tokens]
+    wordy = [text.lower() for text, is_wordy in zip(segments.texts, segments.wordy, strict=True) if is_wordy]
+    frequency = Counter(token for text in wordy for token in set(re.findall(r"[a-z]{4,}", text)))  # in segments
+    shared = [max((frequency[t] for t in own if len(t) > 3), default=0) for own in tokens]
+    mean = [float(np.mean([frequency[t] for t in own if len(t) > 3] or [0])) for own in tokens]
     letters = [max(sum(map(str.isalpha, c.text)), 1) for c in candidates]
     pages: dict[str, set[int]] = {}
     for text, page in zip(segments.texts, segments.page.tolist(), strict=True):

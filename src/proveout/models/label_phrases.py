@@ -1,7 +1,7 @@
-"""How much a text looks like one of the phrases that the prompts give for a field.
+"""Similarity of a text to the phrases that the prompts give for a field.
 
-Letters alone count, in groups of three, so that a glued, cut or misread label ("Contract#:", "lnvoice Date") is still
-near its phrase; `#`, `No.` and `Number` are the same.
+Only letters are compared, in groups of three, so a glued, cut or misread label ("Contract#:", "lnvoice Date") is still
+similar to its phrase; `#`, `No.` and `Number` are equal.
 """
 
 import re
@@ -14,11 +14,11 @@ Floats = npt.NDArray[np.float64]
 
 _NUMBER_WORDS = re.compile(r"\b(?:number|num|nbr|no)\b\.?|№")
 _OTHERS = re.compile(r"[^a-z#]")
-_REMEMBERED = 50_000  # texts; a label costs about 200 bytes
+_CACHED = 50_000  # texts, about 200 bytes each
 
 
 def compact(text: str) -> str:
-    """Letters and # alone.
+    """The letters and # of a text.
 
     >>> compact("Invoice No.:"), compact("Contract Number"), compact("Flight  Dates 12/30")
     ('invoice#', 'contract#', 'flightdates')
@@ -32,32 +32,30 @@ def _trigrams(letters: str) -> set[str]:
 
 
 class LabelPhrases:
-    """Groups of phrases, compared with many texts."""
+    """Groups of phrases to compare texts with; each group is usually one field's labels."""
 
     def __init__(self, groups: Mapping[str, Sequence[str]]) -> None:
         self.groups = tuple(groups)
-        phrases = [(group, _trigrams(compact(phrase))) for group, each in groups.items() for phrase in each if compact(phrase)]
-        known = {gram: at for at, gram in enumerate(sorted({gram for _, grams in phrases for gram in grams}))}
-        self._grams = known
-        self._matrix = np.zeros((len(phrases), len(known)))
+        phrases = [(group, _trigrams(compact(text))) for group, texts in groups.items() for text in texts if compact(text)]
+        self._grams = {gram: at for at, gram in enumerate(sorted({gram for _, grams in phrases for gram in grams}))}
+        self._matrix = np.zeros((len(phrases), len(self._grams)))
         for at, (_, grams) in enumerate(phrases):
-            self._matrix[at, [known[gram] for gram in grams]] = 1.0
+            self._matrix[at, [self._grams[gram] for gram in grams]] = 1.0
         self._lengths = self._matrix.sum(axis=1)
         self._members = [np.array([at for at, (g, _) in enumerate(phrases) if g == group], dtype=int) for group in groups]
-        self._seen: dict[str, Floats] = {}
+        self._cache: dict[str, Floats] = {}
 
     def similarity(self, text: str) -> Floats:
-        """The best phrase of each group, 0..1: 1 for the phrase itself, about 0.5 for a phrase inside a longer text.
+        """Similarity to the best phrase of each group, 0..1: 1 for the phrase itself, about 0.5 inside a longer text.
 
         >>> LabelPhrases({"total": ["Gross Total"], "date": ["Invoice Date"]}).similarity("Gross Total:").round(2).tolist()
         [1.0, 0.0]
         """
-        if (known := self._seen.get(text)) is not None:
-            return known
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        self._seen[text] = found = self._compare(compact(text))
-        return found
+        if text not in self._cache:
+            if len(self._cache) >= _CACHED:
+                self._cache.clear()
+            self._cache[text] = self._compare(compact(text))
+        return self._cache[text]
 
     def _compare(self, letters: str) -> Floats:
         grams = _trigrams(letters) if len(letters) > 1 else set()

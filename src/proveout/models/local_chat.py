@@ -1,4 +1,4 @@
-"""A transformers model in a folder as LangChain's chat model. Nothing is downloaded and no code of the folder runs."""
+"""A LangChain chat model for a transformers model in a folder. It downloads nothing and runs no code from the folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
 
 class LocalChatModel(BaseChatModel):
-    """Text is generated on the CPU or on the first accelerator; greedy at temperature 0."""
+    """Generates on the CPU; greedily at temperature 0."""
 
     network: Any
     tokenizer: Any
@@ -25,19 +25,17 @@ class LocalChatModel(BaseChatModel):
 
     @classmethod
     def load(cls, folder: Path | str, max_tokens: int = 600, temperature: float = 0.0) -> "LocalChatModel":
-        """Raises BadModel where the folder holds no model with safetensors weights and a tokenizer."""
+        """Raises BadModel unless the folder holds a model with safetensors weights and a tokenizer."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         folder = Path(folder)
         if not (folder / "config.json").exists():
-            raise BadModel(f"{folder}: no config.json; expected a folder that transformers' `save_pretrained` wrote")
+            raise BadModel(f"{folder}: no config.json; expected a folder written by transformers' `save_pretrained`")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             network: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except (OSError, ValueError) as error:
-            raise BadModel(
-                f"{folder}: not a causal language model with its tokenizer ({str(error).splitlines()[0]})"
-            ) from error
+            raise BadModel(f"{folder}: not a causal language model with a tokenizer ({str(error).splitlines()[0]})") from error
         return cls(network=network.eval(), tokenizer=tokenizer, max_tokens=max_tokens, temperature=temperature)
 
     @property
@@ -56,7 +54,7 @@ class LocalChatModel(BaseChatModel):
         ids = self.tokenizer(self._prompt(messages), return_tensors="pt", add_special_tokens=False).input_ids
         room = getattr(self.network.config, "max_position_embeddings", ids.shape[1] + self.max_tokens)
         if ids.shape[1] >= room:
-            raise BadModel(f"the prompt has {ids.shape[1]} tokens, this model reads {room}; shorten it or take a larger model")
+            raise BadModel(f"the prompt has {ids.shape[1]} tokens, this model reads {room}; shorten it or use a larger model")
         with torch.inference_mode():
             whole = self.network.generate(
                 ids,
@@ -79,7 +77,8 @@ class LocalChatModel(BaseChatModel):
 
 
 def _until(text: str, stops: Sequence[str]) -> str:
-    """
+    """The text up to the first stop sequence.
+
     >>> _until("one. two. three", [". t"])
     'one'
     """

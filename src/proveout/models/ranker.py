@@ -1,6 +1,6 @@
-"""Rank the candidates of one field: boosted trees over place, neighbours, labels and statistics.
+"""Rank the candidates of one field: boosted trees over place, neighbours, labels and layout statistics.
 
-`probabilities` scores candidates; `choose` turns them into one score a value, with what stands against it.
+`Ranker.probabilities` scores candidates; `choose` turns them into one score per value.
 """
 
 from collections.abc import Sequence
@@ -20,53 +20,53 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-MOST_ENDS = 8  # values of each end that are paired
+MOST_ENDS = 8  # values considered for each end of a range
 UNPRINTED, REVERSED = 0.15, 0.01  # weight of a pair that is not printed as a range, and of one that ends before it begins
 LABEL_COLUMNS = (
     *("label_best", "not_label_best", "label_leads", "label_margin", "other_label"),
-    *("close_label", "close_leads", "close_margin"),  # without chance likeness and with distance
+    *("close_label", "close_leads", "close_margin"),  # less chance similarity, weighted by distance
 )
 RELATIVE_LABELS = ("label_best", "label_leads", "label_margin", "close_leads", "close_margin")
 RELATIVE = [layout_statistics.COLUMNS.index(f"rate_{slot}") for slot in ("near", "above", "heading", "row", "own")]
 RELATIVE.append(layout_statistics.COLUMNS.index("form_match"))
-CHANCE = 0.4  # likeness of unrelated labels
-FADES = 8.0  # lines, over which a label above loses two thirds of its say
-NEAREST = 4  # the first slots, where a label stands: near, left, above, heading
+CHANCE = 0.4  # similarity of unrelated labels
+FADES = 8.0  # lines over which a label above loses two thirds of its weight
+NEAREST = 4  # the first slots, where labels are printed: near, left, above, heading
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Chosen by cross-validation over layouts and over time within train and calibration; notebooks/invoices/models.py."""
+    """Chosen by cross-validation over layouts and over time, on train and calibration; notebooks/invoices/models.py."""
 
     rounds: int = 200
     leaves: int = 15
     learning_rate: float = 0.06
-    least_rows: int = 15  # in a leaf
-    columns_share: float = 0.4  # of the columns that a tree sees
+    least_rows: int = 15  # per leaf
+    columns_share: float = 0.4  # of the columns, per tree
     rows_share: float = 0.8
     ridge: float = 5.0
     seed: int = 7
-    threads: int = 1  # two cost more time than they save on a machine that does other work too
+    threads: int = 1  # two are slower on a machine that also does other work
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Where a field's label phrases are among the columns of CandidateFeatures.similar."""
+    """Where a field's label phrases are in the last axis of CandidateFeatures.similar."""
 
     labels: int
     not_labels: int
     others: tuple[int, ...]  # labels of fields of another kind
 
 
-def columns(evidence: CandidateFeatures, groups: Groups, learned: Floats) -> Floats:
-    """All that the trees see of each candidate, (candidates, `names(...)`)."""
-    if not evidence.candidates:
-        return np.zeros((0, len(names(evidence))))
-    own, against = evidence.similar[:, :, groups.labels], evidence.similar[:, :, groups.not_labels]
-    others = evidence.similar[:, :, list(groups.others)].max(axis=2, initial=0.0)
-    far = np.zeros((len(own), NEAREST))  # a heading three lines up says less than one right above
+def columns(features: CandidateFeatures, groups: Groups, learned: Floats) -> Floats:
+    """The input of the trees, (candidates, `names(...)`)."""
+    if not features.candidates:
+        return np.zeros((0, len(names(features))))
+    own, against = features.similar[:, :, groups.labels], features.similar[:, :, groups.not_labels]
+    others = features.similar[:, :, list(groups.others)].max(axis=2, initial=0.0)
+    far = np.zeros((len(own), NEAREST))  # a heading three lines up counts less than one directly above
     for slot in ("above", "heading"):
-        far[:, SLOTS.index(slot)] = evidence.base[:, evidence.names.index(f"{slot}_gap")]
+        far[:, SLOTS.index(slot)] = features.base[:, features.names.index(f"{slot}_gap")]
     trust = np.exp(-np.maximum(far, 0) / FADES)
     best, worst = own[:, :NEAREST].max(axis=1), against[:, :NEAREST].max(axis=1)
     near, wrong = _beyond_chance(own[:, :NEAREST]) * trust, _beyond_chance(against[:, :NEAREST]) * trust
@@ -74,20 +74,20 @@ def columns(evidence: CandidateFeatures, groups: Groups, learned: Floats) -> Flo
     other = others[:, :NEAREST].max(axis=1)
     all_leads = (own - against)[:, :NEAREST].max(axis=1)
     labels = np.stack([best, worst, all_leads, best - worst, other, close, leads, close - wrong.max(axis=1)], axis=1)
-    seen = np.concatenate([learned[:, RELATIVE], labels[:, [0, 2, 3, 6, 7]]], axis=1)
-    return np.concatenate([evidence.base, own, against, labels, learned, seen - seen.max(axis=0)], axis=1)
+    relative = np.concatenate([learned[:, RELATIVE], labels[:, [0, 2, 3, 6, 7]]], axis=1)
+    return np.concatenate([features.base, own, against, labels, learned, relative - relative.max(axis=0)], axis=1)
 
 
-def _beyond_chance(likeness: Floats) -> Floats:
-    """Labels that mean different things share letters too ("Agency Name", "Advertiser Name"): that much is nothing."""
-    beyond: Floats = np.maximum(likeness - CHANCE, 0.0) / (1 - CHANCE)
+def _beyond_chance(similarity: Floats) -> Floats:
+    """Similarity above that of unrelated labels, which share letters too ("Agency Name", "Advertiser Name")."""
+    beyond: Floats = np.maximum(similarity - CHANCE, 0.0) / (1 - CHANCE)
     return beyond
 
 
-def names(evidence: CandidateFeatures) -> tuple[str, ...]:
-    """What the columns are called, in their order."""
+def names(features: CandidateFeatures) -> tuple[str, ...]:
+    """Names of the columns that `columns` returns, in order."""
     return (
-        *evidence.names,
+        *features.names,
         *(f"label_{slot}" for slot in SLOTS),
         *(f"not_label_{slot}" for slot in SLOTS),
         *LABEL_COLUMNS,
@@ -97,12 +97,14 @@ def names(evidence: CandidateFeatures) -> tuple[str, ...]:
 
 
 class Ranker:
+    """The trained trees of one field."""
+
     def __init__(self, booster: "lightgbm.Booster") -> None:
         self._booster = booster
 
     @classmethod
     def train(cls, inputs: Sequence[Floats], right: Sequence[Bools], settings: Settings) -> "Ranker":
-        """Learn from documents: the columns of their candidates, and which candidates were right."""
+        """Learn from documents: the columns of their candidates, and which candidates are right."""
         import lightgbm
 
         data = lightgbm.Dataset(np.concatenate(inputs), np.concatenate(right).astype(np.float64), free_raw_data=True)
@@ -115,23 +117,23 @@ class Ranker:
         return cls(lightgbm.Booster(model_str=text))
 
     def as_text(self) -> str:
+        """LightGBM's text format, which `from_text` reads."""
         text: str = self._booster.model_to_string()
         return text
 
     def probabilities(self, inputs: Floats) -> Floats:
-        """For each candidate the probability that it is right, taken alone."""
+        """The probability that each candidate is right, independent of the others. Raises BadModel for other columns."""
         if not len(inputs):
             return np.zeros(0)
         if inputs.shape[1] != self._booster.num_feature():
             was, now = self._booster.num_feature(), inputs.shape[1]
-            raise BadModel(
-                f"the model was trained on {was} columns, this Proveout has {now}; build and promote anew: proveout build"
-            )
-        found: Floats = np.asarray(self._booster.predict(inputs, num_threads=1))
-        return found
+            hint = "build it again and promote it: proveout build"
+            raise BadModel(f"the model was trained on {was} columns, this Proveout has {now}; {hint}")
+        probabilities: Floats = np.asarray(self._booster.predict(inputs, num_threads=1))
+        return probabilities
 
     def importance(self, names: Sequence[str]) -> dict[str, float]:
-        """Share of the gain that each column brought, the largest first."""
+        """Each column's share of the total gain, the largest first."""
         gain = self._booster.feature_importance("gain")
         shares = dict(zip(names, (gain / max(float(gain.sum()), 1e-9)).tolist(), strict=True))
         return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
@@ -157,41 +159,41 @@ def _parameters(settings: Settings) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One value of a field and how likely it is among all values of the document."""
+    """One value of a field, scored against all other values of the document."""
 
     candidate: int  # its best occurrence
-    probability: float  # of that occurrence, taken alone
-    score: float  # 0..1, among all values and the possibility that none is right
+    probability: float  # of that occurrence alone
+    score: float  # 0..1, relative to all values and to the possibility that none is right
 
 
-def choose(evidence: CandidateFeatures, probabilities: Floats) -> list[Choice]:
-    """The different values of a document, the likeliest first. Ties keep reading order."""
+def choose(features: CandidateFeatures, probabilities: Floats) -> list[Choice]:
+    """The distinct values of a document, the most likely first. Ties keep reading order."""
     best: dict[str, int] = {}
-    for at, candidate in enumerate(evidence.candidates):
-        there = best.get(candidate.key)
-        if there is None or probabilities[at] > probabilities[there]:
+    for at, candidate in enumerate(features.candidates):
+        previous = best.get(candidate.key)
+        if previous is None or probabilities[at] > probabilities[previous]:
             best[candidate.key] = at
     odds = np.array([probabilities[at] for at in best.values()])
     total = max(float(odds.sum()), 1.0)
-    found = [Choice(at, float(p), float(p) / total) for at, p in zip(best.values(), odds, strict=True)]
-    return sorted(found, key=lambda choice: (-choice.score, choice.candidate))
+    choices = [Choice(at, float(p), float(p) / total) for at, p in zip(best.values(), odds, strict=True)]
+    return sorted(choices, key=lambda choice: (-choice.score, choice.candidate))
 
 
-def choose_range(evidence: CandidateFeatures, first: list[Choice], last: list[Choice]) -> tuple[list[Choice], list[Choice]]:
+def choose_range(features: CandidateFeatures, first: list[Choice], last: list[Choice]) -> tuple[list[Choice], list[Choice]]:
     """Choose the two ends of a range together: each end's score becomes its share of all pairs.
 
-    A pair that is printed as a range counts in full, another pair less, and one that ends before it begins hardly.
+    A pair that is printed as a range has full weight, other pairs less, and one that ends before it begins almost none.
     """
     if not first or not last:
         return first, last
-    keys = [candidate.key for candidate in evidence.candidates]
-    role = evidence.base[:, evidence.names.index("role")]
+    keys = [candidate.key for candidate in features.candidates]
+    role = features.base[:, features.names.index("role")]
     printed = {(keys[at], keys[at + 1]) for at in range(len(keys) - 1) if role[at] == 1 and role[at + 1] == 2}
     a, b = first[:MOST_ENDS], last[:MOST_ENDS]
     fit = np.array([[_fit(keys[x.candidate], keys[y.candidate], printed) for y in b] for x in a])
-    one, other = np.array([x.score for x in a]), np.array([y.score for y in b])
-    pairs = one[:, None] * other[None, :] * fit
-    none = max(1.0 - one.sum(), 0.0) + max(1.0 - other.sum(), 0.0)
+    starts, ends = np.array([x.score for x in a]), np.array([y.score for y in b])
+    pairs = starts[:, None] * ends[None, :] * fit
+    none = max(1.0 - starts.sum(), 0.0) + max(1.0 - ends.sum(), 0.0)
     pairs /= pairs.sum() + 0.5 * none * UNPRINTED + 1e-12
     x, y = np.unravel_index(int(pairs.argmax()), pairs.shape)
     return _reordered(a, pairs.sum(axis=1), int(x)), _reordered(b, pairs.sum(axis=0), int(y))
@@ -204,6 +206,7 @@ def _fit(first: str, last: str, printed: set[tuple[str, str]]) -> float:
 
 
 def _reordered(choices: Sequence[Choice], scores: Floats, chosen: int) -> list[Choice]:
-    """The chosen one first, then by score."""
-    found = [replace(each, score=float(score)) for each, score in zip(choices, scores, strict=True)]
-    return [found[chosen], *sorted((c for at, c in enumerate(found) if at != chosen), key=lambda c: (-c.score, c.candidate))]
+    """The chosen value first, then by score."""
+    scored = [replace(choice, score=float(score)) for choice, score in zip(choices, scores, strict=True)]
+    rest = sorted((c for at, c in enumerate(scored) if at != chosen), key=lambda c: (-c.score, c.candidate))
+    return [scored[chosen], *rest]

@@ -1,12 +1,12 @@
-"""An OpenAI-compatible endpoint on this machine that answers by a script or by rules: for tests, notebooks and tours.
+"""An OpenAI-compatible endpoint on this machine that answers from a script or by rules, for tests, notebooks and tours.
 
     with ScriptedEndpoint(script=[Fault(429), '{"document_class": "invoice", "fields": {}}']) as endpoint:
         chat_model(ModelSettings(endpoint=endpoint.url)).invoke("...")
 
-A script is played turn by turn; without one, or after it, `rules` read the document inside the prompt's fence.
+A script is played turn by turn; without one, or after its end, `rules` read the document inside the prompt's fence.
 `python -m proveout.models.scripted_endpoint --port 8000` serves the rules until it is stopped.
-Covered: /v1/chat/completions, streamed or not, with usage; 429, 5xx, silence, half an answer, a body that is not JSON.
-Not covered: intelligence. It finds what stands behind a few well-known labels.
+Covered: /v1/chat/completions, streamed or not, with usage; 429, 5xx, delays, truncated answers, a body that is not JSON.
+Not covered: understanding. The rules find only what follows a few well-known labels.
 """
 
 import json
@@ -33,20 +33,20 @@ CLASSES: Mapping[str, str] = {"invoice": r"\binvoice\b", "contract": r"\bcontrac
 
 
 def read_by_rules(text: str) -> str:
-    """The answer of a model that knows a few labels.
+    """The answer of a model that finds values by a few labels.
 
     >>> read_by_rules("INVOICE # 4711\\nGross Total $5.00")
     '{"document_class": "invoice", "fields": {"contract_num": "4711", "gross_amount": "$5.00"}}'
     """
-    found = {name: re.search(pattern, text, re.IGNORECASE) for name, pattern in FIELDS.items()}
-    fields = {name: match[1].strip() for name, match in found.items() if match}
+    matches = {name: re.search(pattern, text, re.IGNORECASE) for name, pattern in FIELDS.items()}
+    fields = {name: match[1].strip() for name, match in matches.items() if match}
     document_class = next((name for name, pattern in CLASSES.items() if re.search(pattern, text, re.IGNORECASE)), "other")
     return json.dumps({"document_class": document_class, "fields": fields}, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A turn that goes wrong: an HTTP status, seconds of silence before the answer, or a body that breaks off."""
+    """A turn that goes wrong: an HTTP status, a delay before the answer, or a body that is cut off."""
 
     status: int = 200
     silence: float = 0.0  # seconds
@@ -58,7 +58,7 @@ Turn = str | Fault | Callable[[Messages], str]
 
 
 class ScriptedEndpoint:
-    """Serves while the block lasts. `requests` holds the body of every call, in order."""
+    """Serves inside a `with` block. `requests` holds the body of every call, in order."""
 
     def __init__(self, script: Sequence[Turn] = (), rules: Callable[[str], str] = read_by_rules, port: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class ScriptedEndpoint:
         self._server.server_close()
 
     def answer(self, body: dict[str, Any]) -> str | Fault:
-        """The next turn of the script, else what the rules read."""
+        """The next turn of the script, or else the answer of the rules."""
         with self._lock:
             self.requests.append(body)
             turn = self._script.pop(0) if self._script else None
@@ -92,13 +92,14 @@ class ScriptedEndpoint:
 
 
 def _document_in(messages: Messages) -> str:
-    """The fenced document of the last message that has one."""
+    """The fenced document of the last user message that has one."""
     fenced = (unfenced(str(message["content"])) for message in reversed(messages) if message["role"] == "user")
     return next((text for text in fenced if text), "")
 
 
 def _tokens(text: str) -> int:
-    """
+    """Words and punctuation marks, as an approximation.
+
     >>> _tokens("Gross Total: $5")
     5
     """
@@ -120,7 +121,7 @@ def _handler_for(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
                 if turn.status != 200:
                     error = {"message": f"scripted fault {turn.status}", "type": "scripted", "code": turn.status}
                     return self._send(turn.status, json.dumps({"error": error}).encode())
-                turn = "{}" if not turn.malformed else turn  # a slow answer is an answer all the same
+                turn = "{}" if not turn.malformed else turn  # a slow answer is still an answer
             if isinstance(turn, Fault):
                 return self._send(200, b'{"id": "scripted-1", "choices": [{"mess')
             if body.get("stream"):
@@ -137,7 +138,7 @@ def _handler_for(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
                 self.end_headers()
                 self.wfile.write(content)
             except ConnectionError:
-                self.close_connection = True  # the client did not wait
+                self.close_connection = True  # the client gave up
 
     return Handler
 

@@ -1,4 +1,4 @@
-"""A document as segments: runs of words that stand together, and what stands beside each of them.
+"""A document as text segments: runs of adjacent words, and the neighbours of each.
 
 A form prints a label and its value as two segments beside or above each other; a table prints a heading over its column.
 Covered: segments that touch ("Total $: 500"), headings several rows above, pages of any size.
@@ -13,27 +13,27 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from proveout.records import Document, Page, Word
+from proveout.records import Box, Document, Page, Word
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-GAP = 0.65  # of a line's height: a wider space parts two segments; a space between words is 0.25 to 0.35
-REACH = 240  # segments further up in reading order are not looked at for the one above
-NOWHERE = -1
+GAP = 0.65  # of a line's height: a wider space separates two segments; a space between words is 0.25 to 0.35
+LOOK_BACK = 240  # segments in reading order that are searched for the one above
+NOWHERE = -1  # no neighbour
 _BRACKETS = re.compile(r"\([^)]*\)")
 
 
 @dataclass(frozen=True)
 class TextSegments:
-    """Columns over all segments of a document; a neighbour is an index into them, or NOWHERE."""
+    """All segments of a document in reading order, as columns. A neighbour is an index into them, or NOWHERE."""
 
     texts: list[str]
     words: list[tuple[Word, ...]]
     boxes: Floats  # (segments, 4): x0, y0, x1, y1 in points
     page: Ints
     line: Ints  # counted through the document
-    sizes: Floats  # (segments, 2): width and height of its page
+    sizes: Floats  # (segments, 2): width and height of the page in points
     wordy: npt.NDArray[np.bool_]  # more letters than digits: a label or a name rather than a value
     left: Ints
     right: Ints
@@ -45,21 +45,21 @@ class TextSegments:
 
 
 def text_segments(document: Document, phrases: Sequence[str] = ()) -> TextSegments:
-    """Cut the lines of every page at wide gaps and around known label phrases, and find each segment's neighbours."""
-    known = _starts(phrases)
+    """Cut the lines of every page at wide gaps and around label phrases, and find each segment's neighbours."""
+    by_first_word = _by_first_word(phrases)
     runs: list[tuple[Word, ...]] = []
     pages, lines, sizes = [], [], []
     line = -1
     for page in document.pages:
         for words in _lines(page):
             line += 1
-            for run in _cut(words, known):
+            for run in _cut(words, by_first_word):
                 runs.append(run)
                 pages.append(page.number)
                 lines.append(line)
                 sizes.append((max(page.width, 1.0), max(page.height, 1.0)))
     texts = [" ".join(word.text for word in run) for run in runs]
-    boxes = np.array([_around(run) for run in runs], dtype=np.float64).reshape(-1, 4)
+    boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in map(box_around, runs)], dtype=np.float64).reshape(-1, 4)
     wordy = np.array([_is_wordy(text) for text in texts], dtype=bool)
     page_of, line_of = np.array(pages, dtype=np.int64), np.array(lines, dtype=np.int64)
     left = _previous(line_of)
@@ -73,9 +73,9 @@ def text_segments(document: Document, phrases: Sequence[str] = ()) -> TextSegmen
         sizes=np.array(sizes, dtype=np.float64).reshape(-1, 2),
         wordy=wordy,
         left=left,
-        right=_turned(left),
+        right=_inverse(left),
         above=above,
-        below=_turned(above),
+        below=_inverse(above),
         label_left=_nearest(left, wordy),
         heading=_nearest(above, wordy),
         row=_first_wordy(left, wordy),
@@ -96,25 +96,25 @@ def _lines(page: Page) -> Iterator[list[Word]]:
 Phrases = dict[str, list[tuple[str, ...]]]  # by their first word
 
 
-def _starts(phrases: Sequence[str]) -> Phrases:
-    """Phrases of several words by their first; one word alone is too often part of a name."""
-    found: Phrases = {}
+def _by_first_word(phrases: Sequence[str]) -> Phrases:
+    """Phrases of several words, by their first word. A single word is too often part of a name."""
+    by_first_word: Phrases = {}
     for phrase in phrases:
         words = tuple(phrase.lower().split())
         if len(words) > 1:
-            found.setdefault(words[0], []).append(words)
-    return found
+            by_first_word.setdefault(words[0], []).append(words)
+    return by_first_word
 
 
-def _cut(words: Sequence[Word], known: Phrases) -> Iterator[tuple[Word, ...]]:
+def _cut(words: Sequence[Word], phrases: Phrases) -> Iterator[tuple[Word, ...]]:
     heights = sorted(word.box.y1 - word.box.y0 for word in words)
     gap = max(GAP * heights[len(heights) // 2], 2.0)
     cuts = {0, len(words)}
-    covered = 0  # words up to here belong to a phrase already: "Alt Order #" is not cut before "Order #"
+    covered = 0  # words before this one already belong to a phrase: "Alt Order #" is not cut before "Order #"
     for at, word in enumerate(words):
         if at and (word.box.x0 - words[at - 1].box.x1 > gap or words[at - 1].text.endswith(":")):
             cuts.add(at)
-        lengths = [len(phrase) for phrase in known.get(word.text.lower(), ()) if _is_said(words, at, phrase)]
+        lengths = [len(phrase) for phrase in phrases.get(word.text.lower(), ()) if _matches(words, at, phrase)]
         if at >= covered and lengths:
             covered = at + max(lengths)
             cuts |= {at, covered}
@@ -122,13 +122,13 @@ def _cut(words: Sequence[Word], known: Phrases) -> Iterator[tuple[Word, ...]]:
         yield tuple(words[start:end])
 
 
-def _is_said(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
+def _matches(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
     return tuple(word.text.lower().rstrip(":") for word in words[at : at + len(phrase)]) == phrase
 
 
-def _around(run: tuple[Word, ...]) -> tuple[float, float, float, float]:
-    boxes = [word.box for word in run]
-    return min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+def box_around(words: Sequence[Word]) -> Box:
+    boxes = [word.box for word in words]
+    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
 
 
 def _is_wordy(text: str) -> bool:
@@ -142,7 +142,7 @@ def _is_wordy(text: str) -> bool:
 
 
 def _previous(line: Ints) -> Ints:
-    """The segment before each in the same line.
+    """The previous segment in the same line.
 
     >>> _previous(np.array([0, 0, 1])).tolist()
     [-1, 0, -1]
@@ -152,8 +152,8 @@ def _previous(line: Ints) -> Ints:
     return before
 
 
-def _turned(towards: Ints) -> Ints:
-    """The neighbour in the opposite direction; the nearest where several point at one segment."""
+def _inverse(towards: Ints) -> Ints:
+    """The neighbour in the opposite direction; if several point to one segment, the nearest."""
     back = np.full(len(towards), NOWHERE)
     for at in range(len(towards) - 1, -1, -1):
         if towards[at] != NOWHERE:
@@ -162,15 +162,15 @@ def _turned(towards: Ints) -> Ints:
 
 
 def _above(boxes: Floats, page: Ints, line: Ints) -> Ints:
-    """The lowest segment of an earlier line of the page whose width overlaps, the one with the larger overlap first."""
-    found = np.full(len(boxes), NOWHERE)
+    """The segment with the largest horizontal overlap on the nearest earlier line of the page that has one."""
+    nearest = np.full(len(boxes), NOWHERE)
     x0, x1 = boxes[:, 0], boxes[:, 2]
-    starts = np.searchsorted(line, line, side="left")  # first segment of each one's line
+    starts = np.searchsorted(line, line, side="left")  # first segment of the same line
     first = np.searchsorted(page, page, side="left")
     block = 64
     for a in range(0, len(boxes), block):
         b = min(a + block, len(boxes))
-        low, high = max(int(first[a]), a - REACH), int(starts[b - 1])
+        low, high = max(int(first[a]), a - LOOK_BACK), int(starts[b - 1])
         if high <= low:
             continue
         overlap = np.minimum(x1[a:b, None], x1[None, low:high]) - np.maximum(x0[a:b, None], x0[None, low:high])
@@ -179,22 +179,22 @@ def _above(boxes: Floats, page: Ints, line: Ints) -> Ints:
         fits &= (index[None, :] < starts[a:b, None]) & (index[None, :] >= first[a:b, None])
         rank = np.where(fits, line[None, low:high] * 1e4 + np.minimum(overlap, 9e3), -1.0)
         best = rank.argmax(axis=1)
-        found[a:b] = np.where(rank[np.arange(b - a), best] >= 0, best + low, NOWHERE)
-    return found
+        nearest[a:b] = np.where(rank[np.arange(b - a), best] >= 0, best + low, NOWHERE)
+    return nearest
 
 
 def _nearest(towards: Ints, wordy: npt.NDArray[np.bool_]) -> Ints:
-    """The first wordy segment on the way; every neighbour comes earlier in reading order."""
-    found = np.full(len(towards), NOWHERE)
-    for at, beside in enumerate(towards.tolist()):
-        if beside != NOWHERE:
-            found[at] = beside if wordy[beside] else found[beside]
-    return found
+    """The first wordy segment in that direction; every neighbour comes earlier in reading order."""
+    nearest = np.full(len(towards), NOWHERE)
+    for at, neighbour in enumerate(towards.tolist()):
+        if neighbour != NOWHERE:
+            nearest[at] = neighbour if wordy[neighbour] else nearest[neighbour]
+    return nearest
 
 
 def _first_wordy(left: Ints, wordy: npt.NDArray[np.bool_]) -> Ints:
-    found = np.full(len(left), NOWHERE)
-    for at, beside in enumerate(left.tolist()):
-        if beside != NOWHERE:
-            found[at] = found[beside] if found[beside] != NOWHERE else (beside if wordy[beside] else NOWHERE)
-    return found
+    first = np.full(len(left), NOWHERE)
+    for at, neighbour in enumerate(left.tolist()):
+        if neighbour != NOWHERE:
+            first[at] = first[neighbour] if first[neighbour] != NOWHERE else (neighbour if wordy[neighbour] else NOWHERE)
+    return first

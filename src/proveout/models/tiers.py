@@ -1,9 +1,9 @@
-"""A tier: one step of the cascade that reads cases, from cheap to expensive. One protocol, one door: `load`.
+"""A tier: one step of the cascade, from cheap to expensive. Entry point: `load`.
 
-A mission lists its tiers in `tiers:`; each reads the cases that the ones before it left open, is calibrated by itself, and says
-what it cost. `agent.cascade` asks them in order and merges what they say.
-To add one: a class with these two methods, and its name in the table of `plugins`.
-Not covered: people, who are the last tier of every mission. `review` asks them.
+A mission lists its tiers in `tiers:`. Each tier processes the cases that earlier tiers left open, has its own calibration, and
+reports its cost. `agent.cascade` runs them in order and merges their results.
+To add a tier: write a class with the two methods of `Tier`, and add its name to the table in `plugins`.
+Not covered: people, who are the last tier of every mission. `review` handles them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoredValue:
-    """One value of one field, as a tier scores it."""
+    """One value of one field, with a tier's score."""
 
-    text: str  # as printed; of a flag yes or no
+    text: str  # as printed; yes or no for a flag
     value: Value
-    score: float  # 0..1, raw: comparable within its tier alone; calibration makes a probability of it
+    score: float  # 0..1, raw: comparable only within its tier; calibration turns it into a probability
     place: Place | None = None
     speaks_for: tuple[str, ...] = ()  # short phrases, strongest first
     speaks_against: tuple[str, ...] = ()
@@ -35,56 +35,58 @@ class ScoredValue:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What a tier says of one case."""
+    """A tier's result for one case."""
 
     document: str  # SHA-256 of the content
-    document_class: str  # "" where it says none
+    document_class: str  # "" if the tier gives none
     class_confidence: float
     fields: Mapping[str, ScoredValue]  # a missing field is an abstention
-    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, beside those of the kind of case
+    descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, in addition to those of the kind of case
     dollars: float = 0.0  # what this case cost
-    refused: tuple[str, ...] = ()  # what was said and does not count, and why
+    refused: tuple[str, ...] = ()  # answers that were refused, and why
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person says of a case that was decided."""
+    """A person's labels for a decided case."""
 
     content: Content
     labels: Mapping[str, str]  # field to text
-    wrong: frozenset[str]  # the fields that the decision had otherwise
+    wrong: frozenset[str]  # the fields that the decision had wrong
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a tier is made of."""
+    """The parts from which a tier is built."""
 
     mission: Mission
     prompts: Prompts
     model: Path  # the folder that the build's step `models` wrote
-    corrections: Sequence[Correction] = ()  # what people put right since then; a tier that can learn from them does
+    corrections: Sequence[Correction] = ()  # made since then, for tiers that can learn from them
 
 
 class Tier(Protocol):
+    """The two methods of a tier."""
+
     @classmethod
     def load(cls, parts: Parts) -> Self:
-        """Raises BadModel or BadPrompts for parts that do not make this tier."""
+        """Raises BadModel or BadPrompts if this tier cannot be built from the parts."""
 
     def extract(self, contents: Sequence[Any], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
-        """What each case says, in their order; no answer depends on the other cases. A case that fails is an abstention.
+        """One result per case, in order. No result depends on the other cases, and a case that fails is an abstention.
 
-        `configs`, one a case, carry LangChain's callbacks to whatever a tier calls.
+        `configs`, one per case, pass LangChain's callbacks to the models that a tier calls.
         """
 
 
 def load(parts: Parts) -> dict[str, Tier]:
-    """The mission's tiers by name, in its order, people left out.
+    """The mission's tiers by name, in order, without people.
 
-    Raises BadMission where the prompts name a language model that the mission does not ask.
+    Raises BadMission if the prompts configure a language model that the mission does not list as a tier.
     """
     if parts.prompts.model and "language_model" not in parts.mission.tiers:
         raise BadMission(
-            f"the prompts hold a model.yaml, and the tiers of mission {parts.mission.mission} are "
+            f"the prompts include a model.yaml, but the tiers of mission {parts.mission.mission} are "
             f"{', '.join(parts.mission.tiers)}; add `language_model` to `tiers:` in mission.yaml, or remove model.yaml"
         )
     return {name: plugins.find("tiers", name).load(parts) for name in parts.mission.tiers if name != plugins.PERSON}

@@ -1,4 +1,4 @@
-"""What speaks for and against a choice, in short phrases for a person. They explain; they decide nothing."""
+"""Short phrases for and against a choice, for a reviewer. They explain a choice and do not affect it."""
 
 from collections.abc import Sequence
 
@@ -7,82 +7,78 @@ from proveout.models.ranker import Choice, Groups
 from proveout.models.text_segments import TextSegments
 from proveout.records import Kind
 
-LIKE, PLACES = (
-    0.55,
-    {"near": "stands right of", "above": "stands under", "heading": "stands in the column", "row": "in the row"},
-)
-_CLOSE = 0.25  # a runner-up within that of the best score is named
-_UNSURE = 0.85  # recogniser's confidence
-_NEW_FORM = 0.25  # likeness of the nearest known form
+LIKE = 0.55  # similarity from which a neighbour counts as a label
+PLACES = {"near": "right of", "above": "below", "heading": "in the column", "row": "in the row"}
+_CLOSE = 0.25  # a runner-up is named if it reaches this share of the best score
+_UNSURE = 0.85  # OCR confidence
+_NEW_LAYOUT = 0.25  # similarity of the nearest known layout
 _MOST = 4  # phrases
 
 
 def reasons(
-    segments: TextSegments, evidence: CandidateFeatures, choices: Sequence[Choice], groups: Groups, kind: Kind, familiar: float
+    segments: TextSegments, features: CandidateFeatures, choices: Sequence[Choice], groups: Groups, kind: Kind, familiar: float
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Phrases for and against the first choice, the strongest first."""
     at = choices[0].candidate
-    said = dict(zip(evidence.names, evidence.base[at].tolist(), strict=True))
-    pros = [*_labels(evidence, at, groups.labels), *_of_kind(said, kind, groups), *_repeated(said)]
+    row = dict(zip(features.names, features.base[at].tolist(), strict=True))
+    pros = [*_labels(features, at, groups.labels), *_of_kind(row, kind), *_repeated(row)]
     cons = [
-        *_runner_up(evidence, choices),
-        *_labels(evidence, at, groups.not_labels, but=groups.labels),
-        *_doubts(segments, evidence, at),
+        *_runner_up(features, choices),
+        *_labels(features, at, groups.not_labels, but=groups.labels),
+        *_doubts(segments, features, at),
     ]
-    if familiar < _NEW_FORM:
-        cons.append("a form unlike all that were learned from")
+    if familiar < _NEW_LAYOUT:
+        cons.append("unlike any layout in the training data")
     if choices[0].score < 0.5:
-        cons.append("nothing here looks much like it")
+        cons.append("only a weak match")
     return tuple(pros[:_MOST]), tuple(cons[:_MOST])
 
 
-def _labels(evidence: CandidateFeatures, at: int, group: int, but: int | None = None) -> list[str]:
-    """Where phrases of a group stand; `but` leaves out texts that are nearer to another group."""
-    found = []
+def _labels(features: CandidateFeatures, at: int, group: int, but: int | None = None) -> list[str]:
+    """Where phrases of a group are printed; `but` leaves out texts that are closer to another group."""
+    phrases = []
     for slot, place in PLACES.items():
         n = SLOTS.index(slot)
-        likeness = evidence.similar[at, n, group]
-        if likeness >= LIKE and (but is None or evidence.similar[at, n, but] < likeness):
-            found.append((likeness, f"{place} “{_short(evidence.neighbours[at][n])}”"))
-    texts = [text for _, text in sorted(found, key=lambda pair: -pair[0])]
-    return texts[:2]
+        similarity = features.similar[at, n, group]
+        if similarity >= LIKE and (but is None or features.similar[at, n, but] < similarity):
+            phrases.append((similarity, f"{place} “{_short(features.neighbours[at][n])}”"))
+    return [text for _, text in sorted(phrases, key=lambda pair: -pair[0])][:2]
 
 
-def _of_kind(said: dict[str, float], kind: Kind, groups: Groups) -> list[str]:
-    found = []
+def _of_kind(row: dict[str, float], kind: Kind) -> list[str]:
+    phrases = []
     if kind == "amount":
-        if said["of_largest"] >= 1:
-            found.append("the largest amount of the document")
-        if said["column_sum"] >= 2:
-            found.append(f"the sum of the {said['column_sum']:.0f} amounts above it")
-        if said["net_of"]:
-            found.append("what is left of it after the usual deduction is printed too")
-    if kind == "date" and said["role"]:
-        days = f"a range of {said['length'] + 1:.0f} days"
-        found.append(f"the {'first' if said['role'] == 1 else 'last'} day of {days}")
-        if said["covers"] > 0.5:
-            found.append(f"{said['covers']:.0%} of the document's dates lie in that range")
-    return found
+        if row["of_largest"] >= 1:
+            phrases.append("the largest amount in the document")
+        if row["column_sum"] >= 2:
+            phrases.append(f"the sum of the {row['column_sum']:.0f} amounts above it")
+        if row["net_of"]:
+            phrases.append("the amount after the usual deduction is printed too")
+    if kind == "date" and row["role"]:
+        days = f"a range of {row['length'] + 1:.0f} days"
+        phrases.append(f"the {'first' if row['role'] == 1 else 'last'} day of {days}")
+        if row["covers"] > 0.5:
+            phrases.append(f"{row['covers']:.0%} of the document's dates fall in that range")
+    return phrases
 
 
-def _repeated(said: dict[str, float]) -> list[str]:
-    if said["on_pages"] > 1:
-        return [f"printed on {said['on_pages']:.0f} pages"]
-    return [f"printed {said['times']:.0f} times"] if said["times"] > 1 else []
+def _repeated(row: dict[str, float]) -> list[str]:
+    if row["on_pages"] > 1:
+        return [f"printed on {row['on_pages']:.0f} pages"]
+    return [f"printed {row['times']:.0f} times"] if row["times"] > 1 else []
 
 
-def _runner_up(evidence: CandidateFeatures, choices: Sequence[Choice]) -> list[str]:
+def _runner_up(features: CandidateFeatures, choices: Sequence[Choice]) -> list[str]:
     if len(choices) < 2 or choices[1].score < _CLOSE * choices[0].score:
         return []
     other = choices[1].candidate
-    label = next((text for text in evidence.neighbours[other][:1] if text), "")
-    return [f"the runner-up “{_short(f'{label} {evidence.candidates[other].text}'.strip())}” scores {choices[1].score:.2f}"]
+    text = f"{features.neighbours[other][0]} {features.candidates[other].text}".strip()
+    return [f"the runner-up “{_short(text)}” scores {choices[1].score:.2f}"]
 
 
-def _doubts(segments: TextSegments, evidence: CandidateFeatures, at: int) -> list[str]:
-    candidate = evidence.candidates[at]
-    sure = min(word.confidence for word in segments.words[candidate.segment])
-    return [f"the recogniser was unsure of it ({sure:.2f})"] if sure < _UNSURE else []
+def _doubts(segments: TextSegments, features: CandidateFeatures, at: int) -> list[str]:
+    confidence = min(word.confidence for word in segments.words[features.candidates[at].segment])
+    return [f"low OCR confidence ({confidence:.2f})"] if confidence < _UNSURE else []
 
 
 def _short(text: str) -> str:

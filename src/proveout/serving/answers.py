@@ -63,7 +63,7 @@ class FieldAnswer(BaseModel):
     tier: str = Field(examples=["ranker"], description="Which tier of the cascade says so.")
     page: int | None = Field(ge=0, description="From 0; null where the value has no place.")
     box: Box | None
-    speaks_for: list[str] = Field(examples=[["stands right of “Total”"]])
+    speaks_for: list[str] = Field(examples=[["right of “Total”"]])
     speaks_against: list[str]
 
 
