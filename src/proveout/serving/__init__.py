@@ -25,7 +25,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 
 from proveout.errors import BadInput, Busy, Changed, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.identity import Accounts
-from proveout.serving.api import describe, health_router, router
+from proveout.serving.api import describe, routers
 from proveout.serving.guards import AuthBackend, Guard, Limits, Sealed
 from proveout.serving.problems import InvalidPart, answer, problem
 from proveout.serving.site import add_pages
@@ -65,8 +65,8 @@ def application(space: Workspace, accounts: Accounts, limits: Limits | None = No
     app.state.worker, app.state.accounts = worker, accounts
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     _explain_errors(app)
-    app.include_router(router(worker))
-    app.include_router(health_router(worker))
+    for router in routers(worker):
+        app.include_router(router)
     add_pages(app, worker, accounts)
     return app
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from proveout.documents import page_png
-from proveout.records import Kind, Route
+from proveout.records import Route
 from proveout.serving import answers
 from proveout.serving.case_index import CaseStatus
 from proveout.serving.guards import COOKIE, needed
@@ -78,15 +77,21 @@ def _says(**problems: str) -> dict[int | str, dict[str, Any]]:
         "429": "Too many requests; `Retry-After` says how many seconds to wait.",
         "503": "It took too long, or a run is deciding; try again later.",
     }
-    said = every | {name.removeprefix("_"): text for name, text in problems.items()}
-    return {int(status): {"model": Problem, "description": text} for status, text in sorted(said.items())}
+    responses = every | {name.removeprefix("_"): text for name, text in problems.items()}
+    return {int(status): {"model": Problem, "description": text} for status, text in sorted(responses.items())}
 
 
 def _location() -> dict[str, Any]:
     return {"Location": {"description": "Of the case.", "required": True, "schema": {"type": "string"}}}
 
 
-def router(worker: Worker) -> APIRouter:
+def routers(worker: Worker) -> list[APIRouter]:
+    """Every call of the API, in the order of the OpenAPI document."""
+    parts = (_handing_in, _listing, _reading, _answering, _pictures, _previewing, _stopping, _health)
+    return [part(worker) for part in parts]
+
+
+def _handing_in(worker: Worker) -> APIRouter:
     api = APIRouter(prefix=V1)
 
     @api.post(
@@ -106,17 +111,23 @@ def router(worker: Worker) -> APIRouter:
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
         """The same bytes are the same case, whatever the file is called: handing them in twice decides nothing twice."""
-        with aside(file.file, worker.incoming) as kept:
-            entry = worker.index.find(kept.case)
-            if entry is not None:
+        with aside(file.file, worker.incoming) as upload:
+            summary = worker.index.find(upload.case)
+            if summary is not None:
                 response.status_code = 200
             else:
-                hand_in(kept, worker.inbox, file.filename or "", day, segment)
+                hand_in(upload, worker.inbox, file.filename or "", day, segment)
                 worker.wake()
-                entry = worker.index.find(kept.case)
-        assert entry is not None
-        response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{entry.case}"
-        return answers.case(entry)
+                summary = worker.index.find(upload.case)
+        assert summary is not None
+        response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{summary.case}"
+        return answers.case(summary)
+
+    return api
+
+
+def _listing(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.get("/cases", response_model=answers.Cases, summary="The cases, newest first", responses=_says())
     def cases(
@@ -126,15 +137,22 @@ def router(worker: Worker) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$", description="The last case of the page before.")] = "",
     ) -> answers.Cases:
-        found = worker.index.newest(state, route)
-        start = next((place for place, entry in enumerate(found, 1) if entry.case == after), len(found)) if after else 0
-        shown = found[start : start + limit]
-        following = None
-        if start + limit < len(found):
-            wanted = {"state": state, "route": route, "limit": limit, "after": shown[-1].case}
-            query = "&".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
-            following = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
-        return answers.Cases(cases=[answers.case(entry) for entry in shown], total=len(found), next=following)
+        summaries = worker.index.newest(state, route)
+        ids = [summary.case for summary in summaries]
+        start = ids.index(after) + 1 if after in ids else len(ids) if after else 0
+        listed = summaries[start : start + limit]
+        next_page = None
+        if start + limit < len(summaries):
+            parameters = {"state": state, "route": route, "limit": limit, "after": listed[-1].case}
+            query = "&".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+            next_page = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
+        return answers.Cases(cases=[answers.case(summary) for summary in listed], total=len(summaries), next=next_page)
+
+    return api
+
+
+def _reading(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.get(
         "/cases/{case}",
@@ -143,9 +161,9 @@ def router(worker: Worker) -> APIRouter:
         responses=_says(_404="No case has this id."),
     )
     def one_case(case: CaseId) -> answers.Case:
-        if (entry := worker.index.find(case)) is None:
+        if (summary := worker.index.find(case)) is None:
             raise _unknown()
-        return answers.case(entry)
+        return answers.case(summary)
 
     @api.get(
         "/cases/{case}/decision",
@@ -155,8 +173,8 @@ def router(worker: Worker) -> APIRouter:
     )
     def decision(case: CaseId) -> answers.DecisionAnswer:
         """Each field with its value, place and confidence; the checks; similar cases; what the control plane allowed."""
-        found, digest = _told(case), worker.approvals.show(case).digest
-        return answers.decision(found.decided.decision, found.decided.rulings, kinds(), digest)
+        decided, digest = _decided(worker, case).decided, worker.approvals.show(case).digest
+        return answers.decision(decided.decision, decided.rulings, worker.space.mission.kinds, digest)
 
     @api.get(
         "/cases/{case}/explanation",
@@ -165,7 +183,13 @@ def router(worker: Worker) -> APIRouter:
         responses=_says(_404="No case has this id.", _409="It is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
-        return answers.explanation(_told(case), worker.space.home)
+        return answers.explanation(_decided(worker, case), worker.space.home)
+
+    return api
+
+
+def _answering(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.post(
         "/cases/{case}/approve",
@@ -173,11 +197,11 @@ def router(worker: Worker) -> APIRouter:
         summary="Approve a case, as shown or corrected",
         responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
     )
-    def approve(request: Request, case: CaseId, said: answers.Approval) -> answers.Receipt:
+    def approve(request: Request, case: CaseId, approval: answers.Approval) -> answers.Receipt:
         """A label, and the mission's actions as this person's own: policy judges them, and what it allows is done at once."""
-        _told(case)
-        given = worker.approvals.approve(case, request.user.person, said.digest, said.values, said.document_class)
-        return answers.receipt(given, worker.space.home)
+        _decided(worker, case)
+        receipt = worker.approvals.approve(case, request.user.person, approval.digest, approval.values, approval.document_class)
+        return answers.receipt(receipt, worker.space.home)
 
     @api.post(
         "/cases/{case}/undo",
@@ -185,11 +209,17 @@ def router(worker: Worker) -> APIRouter:
         summary="Take back what was done for a case",
         responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
     )
-    def undo(request: Request, case: CaseId, said: answers.Undo) -> answers.Receipt:
+    def undo(request: Request, case: CaseId, undoing: answers.Undo) -> answers.Receipt:
         """By each action's compensation. What was taken back already stays so."""
-        _told(case)
-        given = worker.approvals.undo(case, request.user.person, said.digest, said.action)
-        return answers.receipt(given, worker.space.home)
+        _decided(worker, case)
+        receipt = worker.approvals.undo(case, request.user.person, undoing.digest, undoing.action)
+        return answers.receipt(receipt, worker.space.home)
+
+    return api
+
+
+def _pictures(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.get(
         "/cases/{case}/page/{number}.png",
@@ -208,6 +238,12 @@ def router(worker: Worker) -> APIRouter:
             raise Refusal(404, "this document has no such page; the first one is 0")
         return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
 
+    return api
+
+
+def _previewing(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
+
     @api.post(
         "/preview",
         response_model=answers.DecisionAnswer,
@@ -221,9 +257,9 @@ def router(worker: Worker) -> APIRouter:
         ] = Memory.LIVE,
     ) -> answers.DecisionAnswer:
         """Nothing is written down and nothing happens."""
-        with aside(file.file, worker.incoming) as kept:
-            said, rulings = worker.preview(kept.path, frozen=memory is Memory.RELEASE)
-        return answers.decision(said, rulings, kinds())
+        with aside(file.file, worker.incoming) as upload:
+            decision, rulings = worker.preview(upload.path, frozen=memory is Memory.RELEASE)
+        return answers.decision(decision, rulings, worker.space.mission.kinds)
 
     @api.get(
         "/release",
@@ -234,10 +270,16 @@ def router(worker: Worker) -> APIRouter:
     def release() -> answers.ReleaseAnswer:
         return answers.release(worker.release())
 
+    return api
+
+
+def _stopping(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
+
     @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says(_400=TORN))
-    def stop(request: Request, said: answers.Because) -> answers.Stopped:
+    def stop(request: Request, reason: answers.Because) -> answers.Stopped:
         """Deciding goes on; what it allows waits until the stop is lifted. Stopping what is stopped changes nothing."""
-        worker.switch.stop(request.user.name, said.because)
+        worker.switch.stop(request.user.name, reason.because)
         return answers.Stopped(stopped=worker.switch.stopped())
 
     @api.post("/lift", response_model=answers.Stopped, summary="Let effects happen again", responses=_says())
@@ -246,20 +288,10 @@ def router(worker: Worker) -> APIRouter:
         worker.wake()
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    def _told(case: str) -> CaseHistory:
-        if (found := worker.told(case)) is not None:
-            return found
-        if worker.index.find(case) is None:
-            raise _unknown()
-        raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
-
-    def kinds() -> Mapping[str, Kind]:
-        return worker.space.mission.kinds
-
     return api
 
 
-def health_router(worker: Worker) -> APIRouter:
+def _health(worker: Worker) -> APIRouter:
     api = APIRouter()
 
     @api.get("/health", response_model=answers.Health, summary="Whether the server answers", responses=_open())
@@ -275,7 +307,16 @@ def health_router(worker: Worker) -> APIRouter:
 
 def _open() -> dict[int | str, dict[str, Any]]:
     """How a call may say no that everybody may make."""
-    return {status: said for status, said in _says().items() if status in (413, 429, 503)}
+    return {status: response for status, response in _says().items() if status in (413, 429, 503)}
+
+
+def _decided(worker: Worker, case: str) -> CaseHistory:
+    """Raises Refusal for a case that does not exist (404) or is not decided yet (409)."""
+    if (history := worker.history(case)) is not None:
+        return history
+    if worker.index.find(case) is None:
+        raise _unknown()
+    raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
 
 
 def _unknown() -> Refusal:
@@ -285,21 +326,21 @@ def _unknown() -> Refusal:
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document: what FastAPI finds, with problems under their own media type and what each call needs."""
     if app.openapi_schema is None:
-        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        found["components"]["securitySchemes"] = {
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document["components"]["securitySchemes"] = {
             "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Given by /login, to browsers."},
             "token": {"type": "http", "scheme": "bearer", "description": "Made by `proveout user token NAME LABEL`."},
         }
-        for path, calls in found["paths"].items():
+        for path, calls in document["paths"].items():
             for method, call in calls.items():
                 role = needed(method.upper(), path)
                 call["security"] = [{"token": []}, {"session": []}] if role else []
                 if role:
                     call["description"] = f"{call.get('description', '')}\n\nNeeds the role {role}.".strip()
-                for status, said in call["responses"].items():
+                for status, response in call["responses"].items():
                     if int(status) >= 400:
-                        said["content"] = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                        response["content"] = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
                         if status in ("429", "503"):
-                            said["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
-        app.openapi_schema = json.loads(json.dumps(found))
+                            response["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
+        app.openapi_schema = json.loads(json.dumps(document))
     return app.openapi_schema

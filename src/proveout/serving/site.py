@@ -158,7 +158,7 @@ def _rooms(app: FastAPI, worker: Worker, has_review: bool) -> APIRouter:
 
     @pages.get("/cases/{case}")
     def one_case(request: Request, case: CaseId) -> Response:
-        entry, told = worker.index.find(case), worker.told(case)
+        entry, told = worker.index.find(case), worker.history(case)
         if entry is None:
             raise Refusal(404, "no case has this id; the first page lists the newest")
         text = answers.explanation(told, worker.space.home).text if told else "It waits, and is decided next."

@@ -100,7 +100,7 @@ class Worker:
             self._release = self.releases.open(current)
         return self._release
 
-    def told(self, case: str) -> CaseHistory | None:
+    def history(self, case: str) -> CaseHistory | None:
         """What was decided of a case in its last turn, its fields in the mission's order; None where nothing is decided yet."""
         turns = list(self.journal.decisions(case=case))
         if not turns:
@@ -109,7 +109,7 @@ class Worker:
 
     def file(self, case: str) -> Path | None:
         """The file of a case, decided or waiting."""
-        told = self.told(case)
+        told = self.history(case)
         content = told.decided.case.sha256 if told else case
         return self.originals.path(content) if content in self.originals else self.index.file(case)
 
