@@ -152,7 +152,7 @@ def test_it_helps_the_next_document_of_that_form_without_a_build(space, after):
 def test_the_next_build_learns_it_and_the_next_decision_shows_it(space, after, capsys):
     assert designing.why(space, "curate", None) == "`answers` changed"
     designing.build(space, None, None, force=False, record=False)
-    assert "answers    1 join the training documents; 0 are about" in capsys.readouterr().out
+    assert "answers    1 join the training set; 0 belong to calibration or test documents" in capsys.readouterr().out
     dataset = Dataset.load(space.build / "curate" / "dataset")
     (entry,) = (entry for entry in dataset.chosen("train") if entry.source)
     assert (entry.labels["total"], entry.document_class, entry.source) == ("$214.35", "bill", "answered by ada")
@@ -171,7 +171,7 @@ def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
         journal.answer([review.answer(one, space.mission, dict.fromkeys(space.mission.fields, ""), by="ada")])
     designing.build(space, None, None, force=False, record=False)
     out = capsys.readouterr().out
-    assert "1 are about documents that calibrate or test" in out and "0 of 8 steps ran" in out
+    assert "1 belong to calibration or test documents" in out and "0 of 8 steps ran" in out
 
 
 @pytest.mark.parametrize(

@@ -853,5 +853,5 @@ def test_a_server_into_which_nobody_could_come_is_not_started(space, tmp_path, m
 
     for name in ("PROVEOUT_MISSION", "PROVEOUT_HOME"):
         monkeypatch.setenv(name, "")  # put back at the end: the server says where its pages are to look
-    with pytest.raises(BadInput, match="there is no account; make one: proveout user add"):
+    with pytest.raises(BadInput, match="there is no account; to add one: proveout user add"):
         serving.serve(replace(space, home=tmp_path), "127.0.0.1", 0)

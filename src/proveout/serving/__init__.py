@@ -90,7 +90,7 @@ def serve(
     os.environ |= {"PROVEOUT_MISSION": space.name, "PROVEOUT_HOME": str(space.home)}  # for the reviewers' notebook
     with Accounts(space.accounts) as accounts:
         if not len(accounts):
-            raise BadInput("nobody could sign in: there is no account; make one: proveout user add NAME --role operator")
+            raise BadInput("there is no account; to add one: proveout user add NAME --role operator")
         config = uvicorn.Config(
             application(space, accounts),
             host=host,
