@@ -12,11 +12,14 @@ import pytest
 from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = (
-    "demo synthesize new build why edit lab parity run extract show monitor status schedule label score stop undo effects "
-    "serve review user release"
-).split()
-HEAVY = set("torch pandas numpy langchain_core chromadb marimo ploomber lightgbm sqlalchemy fastapi argon2 rich".split())
+COMMANDS = [
+    "demo", "synthesize", "new", "build", "why", "edit", "lab", "parity", "run", "extract", "show", "monitor", "status",
+    "schedule", "label", "score", "stop", "undo", "effects", "serve", "review", "user", "release",
+]  # fmt: skip
+HEAVY = {
+    "torch", "pandas", "numpy", "langchain_core", "chromadb", "marimo", "ploomber", "lightgbm", "sqlalchemy", "fastapi",
+    "argon2", "rich",
+}  # fmt: skip
 
 
 def proveout(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
