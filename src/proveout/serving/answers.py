@@ -1,4 +1,4 @@
-"""What the API answers: plain data with units, made of the records that the journal and the agent hold."""
+"""The bodies of the API: plain data with units, converted from the records of the journal and the agent."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -182,103 +182,112 @@ class Stopped(BaseModel):
     stopped: str = Field(description='Who stopped every effect, when and why; "" when effects happen.')
 
 
-def case(entry: CaseSummary) -> Case:
+def case(summary: CaseSummary) -> Case:
+    """A row of the case index, as the API returns it."""
     return Case.model_validate(
         {
-            "id": entry.case,
-            "state": entry.status,
-            "document": _utf8(entry.document),
-            "at": entry.at,
-            "day": entry.day,
-            "segment": entry.segment,
-            "document_class": entry.document_class,
-            "route": entry.route,
-            "release": entry.release,
-            "effects": entry.effects,
-            "escalated_to": entry.escalated_to,
+            "id": summary.case,
+            "state": summary.status,
+            "document": _utf8(summary.document),
+            "at": summary.at,
+            "day": summary.day,
+            "segment": summary.segment,
+            "document_class": summary.document_class,
+            "route": summary.route,
+            "release": summary.release,
+            "effects": summary.effects,
+            "escalated_to": summary.escalated_to,
         }
     )
 
 
-def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind], digest: str = "") -> DecisionAnswer:
-    """In the mission's order of fields."""
+def decision(decision: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind], digest: str = "") -> DecisionAnswer:
+    """A decision, its fields in the order of `kinds`."""
     return DecisionAnswer(
-        case=said.case,
-        release=said.release,
-        document_class=said.document_class,
-        class_confidence=_number(said.class_confidence),
-        route=said.route,
-        because=[_utf8(one) for one in said.because],
+        case=decision.case,
+        release=decision.release,
+        document_class=decision.document_class,
+        class_confidence=_number(decision.class_confidence),
+        route=decision.route,
+        because=[*map(_utf8, decision.because)],
         fields={
-            name: _field(said.fields[name], kind, name in said.automated) for name, kind in kinds.items() if name in said.fields
+            name: _field(decision.fields[name], kind, name in decision.automated)
+            for name, kind in kinds.items()
+            if name in decision.fields
         },
-        checks=[Check(name=one.name, passed=one.passed, because=_utf8(one.because)) for one in said.checks],
-        similar=[Similar(case=one.case, similarity=_number(one.similarity), fields=_plain(one.fields)) for one in said.similar],
+        checks=[Check(name=check.name, passed=check.passed, because=_utf8(check.because)) for check in decision.checks],
+        similar=[
+            Similar(case=similar.case, similarity=_number(similar.similarity), fields=_plain(similar.fields))
+            for similar in decision.similar
+        ],
         actions=actions(rulings),
-        memory_position=said.memory_position,
-        descriptors={name: _number(value) for name, value in said.descriptors.items()},
-        dollars=said.dollars,
-        turn=said.turn,
+        memory_position=decision.memory_position,
+        descriptors={name: _number(value) for name, value in decision.descriptors.items()},
+        dollars=decision.dollars,
+        turn=decision.turn,
         digest=digest,
     )
 
 
-def receipt(given: approvals.Receipt, home: Path) -> Receipt:
+def receipt(receipt: approvals.Receipt, home: Path) -> Receipt:
+    """A receipt; `home` is removed from its texts."""
     effects = [
         Effect(
-            name=one.action.name,
-            state=one.state,
-            because=_utf8((one.taken_back_because or one.because).replace(f"{home}/", "")),
-            taken_back=one.taken_back,
+            name=effect.action.name,
+            state=effect.state,
+            because=_utf8((effect.taken_back_because or effect.because).replace(f"{home}/", "")),
+            taken_back=effect.taken_back,
         )
-        for one in given.effects
+        for effect in receipt.effects
     ]
-    return Receipt(what=given.what, verdicts=actions(given.rulings), effects=effects, digest=given.digest)
+    return Receipt(what=receipt.what, verdicts=actions(receipt.rulings), effects=effects, digest=receipt.digest)
 
 
 def actions(rulings: Sequence[Ruling]) -> list[Action]:
+    """The proposed actions with their verdicts."""
     return [
         Action(
-            name=one.action.name,
-            arguments=_plain(one.action.arguments),
-            allowed=one.verdict.allowed,
-            because=_utf8(one.verdict.because),
-            escalate_to=one.verdict.escalate_to,
+            name=ruling.action.name,
+            arguments=_plain(ruling.action.arguments),
+            allowed=ruling.verdict.allowed,
+            because=_utf8(ruling.verdict.because),
+            escalate_to=ruling.verdict.escalate_to,
         )
-        for one in rulings
+        for ruling in rulings
     ]
 
 
-def explanation(told: CaseHistory, home: Path) -> Explanation:
-    """`home` is cut off from what is told: a visitor need not know where this machine keeps things."""
-    said, rulings = told.decided.decision, told.decided.rulings
-    happened = history(told.events).replace(f"{home}/", "")
-    lines = [line.split("  ", 2)[2] for line in happened.splitlines()[1:]]
+def explanation(case_history: CaseHistory, home: Path) -> Explanation:
+    """What `proveout show` prints of a case. `home` is removed: a visitor need not know this machine's paths."""
+    decision, rulings = case_history.decided.decision, case_history.decided.rulings
+    text = history(case_history.events).replace(f"{home}/", "")
+    lines = [line.split("  ", 2)[2] for line in text.splitlines()[1:]]
     return Explanation(
-        case=said.case,
-        text=_utf8(f"{printed(said, rulings)}\n\n{happened}"),
-        because=[_utf8(one) for one in said.because],
+        case=decision.case,
+        text=_utf8(f"{printed(decision, rulings)}\n\n{text}"),
+        because=[*map(_utf8, decision.because)],
         evidence={
-            name: {"for": [*map(_utf8, one.speaks_for)], "against": [*map(_utf8, one.speaks_against)]}
-            for name, one in said.fields.items()
+            name: {"for": [*map(_utf8, value.speaks_for)], "against": [*map(_utf8, value.speaks_against)]}
+            for name, value in decision.fields.items()
         },
         verdicts=actions(rulings),
         history=[
             Happened.model_validate({"at": event.at, "what": _utf8(line)})
-            for event, line in zip(told.events, lines, strict=True)
+            for event, line in zip(case_history.events, lines, strict=True)
         ],
     )
 
 
 def release(opened: Release) -> ReleaseAnswer:
-    about = opened.manifest
+    """A release's manifest, without the parts that only this machine needs."""
+    manifest = opened.manifest
     return ReleaseAnswer.model_validate(
         {
             "id": opened.id,
             "mission": opened.mission.mission,
-            "headline": about["headline"],
-            "frozen": about["frozen"],
-            "parts": about["content"]["parts"],
+            "headline": manifest["headline"],
+            "frozen": manifest["frozen"],
+            "parts": manifest["content"]["parts"],
         }
     )
 
@@ -299,15 +308,15 @@ def _field(value: records.Output, kind: Kind, automated: bool) -> FieldAnswer:
     )
 
 
-def _plain(said: Mapping[str, str]) -> dict[str, str]:
-    return {name: _utf8(text) for name, text in said.items()}
+def _plain(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: _utf8(text) for name, text in texts.items()}
 
 
 def _number(value: float) -> float | None:
-    """What JSON can say; a number that does not exist is null."""
+    """JSON has no `nan` and no infinity: null."""
     return float(value) if math.isfinite(value) else None
 
 
 def _utf8(text: str) -> str:
-    """Half a surrogate pair, as broken PDFs hold, becomes a question mark."""
+    """Broken PDFs contain half surrogate pairs; each becomes a question mark."""
     return text.encode("utf-8", "replace").decode()

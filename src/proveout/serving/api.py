@@ -1,4 +1,4 @@
-"""The door for programs: /api/v1, described by /openapi.json. Each call asks the worker; `answers` shapes the reply."""
+"""The API for programs: /api/v1, described by /openapi.json. `answers` holds the bodies, `worker` does the work."""
 
 import json
 import re
@@ -30,16 +30,16 @@ CaseId = Annotated[
 Document = Annotated[UploadFile, File(description="PDF, PNG, JPEG, TIFF or plain text in UTF-8.")]
 
 
-def _a_name(text: str) -> str:
-    """Letters of every script, which a pattern of JSON Schema cannot say."""
+def _segment_name(text: str) -> str:
+    """Allows letters of every script, which a JSON Schema pattern cannot express."""
     if not re.fullmatch(r"(\w[\w .&/()-]*)?", text):
-        raise ValueError("write letters, digits, spaces and _.&/()- only, a letter or digit first")
+        raise ValueError("use only letters, digits, spaces and _.&/()-, starting with a letter or digit")
     return text
 
 
 Segment = Annotated[
     str,
-    AfterValidator(_a_name),
+    AfterValidator(_segment_name),
     Form(
         max_length=64,
         description="The group whose treatment is compared: letters, digits, spaces and _.&/()-, a letter or digit first.",
@@ -47,8 +47,8 @@ Segment = Annotated[
 ]
 
 
-def _written_out(text: str | None) -> str | None:
-    """A number would be taken for seconds since 1970."""
+def _iso_day(text: str | None) -> str | None:
+    """Rejects numbers, which pydantic would read as seconds since 1970."""
     if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         raise ValueError("write the day as YYYY-MM-DD")
     return text
@@ -56,7 +56,7 @@ def _written_out(text: str | None) -> str | None:
 
 Day = Annotated[
     date | None,
-    BeforeValidator(_written_out),
+    BeforeValidator(_iso_day),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}, {"type": "null"}]}),
     Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, YYYY-MM-DD; today without it."),
 ]
@@ -67,9 +67,9 @@ class Memory(StrEnum):
     RELEASE = "release"
 
 
-def _says(**problems: str) -> dict[int | str, dict[str, Any]]:
-    """How a call may say no, beside what every call may answer."""
-    every = {
+def _problems(**own: str) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a call: those of every call, and `_404="..."` of its own."""
+    common = {
         "401": "Nobody is signed in, or the token is not known.",
         "403": "The account's role does not include this, or the request comes from a page of another site.",
         "413": "The body is larger than is taken here.",
@@ -77,7 +77,7 @@ def _says(**problems: str) -> dict[int | str, dict[str, Any]]:
         "429": "Too many requests; `Retry-After` says how many seconds to wait.",
         "503": "It took too long, or a run is deciding; try again later.",
     }
-    responses = every | {name.removeprefix("_"): text for name, text in problems.items()}
+    responses = common | {name.removeprefix("_"): text for name, text in own.items()}
     return {int(status): {"model": Problem, "description": text} for status, text in sorted(responses.items())}
 
 
@@ -106,7 +106,7 @@ def _handing_in(worker: Worker) -> APIRouter:
                 "headers": _location(),
             },
             202: {"description": "It lies in the inbox and is decided next.", "headers": _location()},
-            **_says(_400=TORN, _415=STRANGE, _507=FULL),
+            **_problems(_400=TORN, _415=STRANGE, _507=FULL),
         },
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
@@ -129,7 +129,7 @@ def _handing_in(worker: Worker) -> APIRouter:
 def _listing(worker: Worker) -> APIRouter:
     api = APIRouter(prefix=V1)
 
-    @api.get("/cases", response_model=answers.Cases, summary="The cases, newest first", responses=_says())
+    @api.get("/cases", response_model=answers.Cases, summary="The cases, newest first", responses=_problems())
     def cases(
         request: Request,
         state: Annotated[CaseStatus | None, Query(description="Only those that stand so.")] = None,
@@ -158,7 +158,7 @@ def _reading(worker: Worker) -> APIRouter:
         "/cases/{case}",
         response_model=answers.Case,
         summary="Where a case stands",
-        responses=_says(_404="No case has this id."),
+        responses=_problems(_404="No case has this id."),
     )
     def one_case(case: CaseId) -> answers.Case:
         if (summary := worker.index.find(case)) is None:
@@ -169,7 +169,7 @@ def _reading(worker: Worker) -> APIRouter:
         "/cases/{case}/decision",
         response_model=answers.DecisionAnswer,
         summary="What was decided of a case",
-        responses=_says(_404="No case has this id.", _409="It is not decided yet."),
+        responses=_problems(_404="No case has this id.", _409="It is not decided yet."),
     )
     def decision(case: CaseId) -> answers.DecisionAnswer:
         """Each field with its value, place and confidence; the checks; similar cases; what the control plane allowed."""
@@ -180,7 +180,7 @@ def _reading(worker: Worker) -> APIRouter:
         "/cases/{case}/explanation",
         response_model=answers.Explanation,
         summary="Why, and what came of it",
-        responses=_says(_404="No case has this id.", _409="It is not decided yet."),
+        responses=_problems(_404="No case has this id.", _409="It is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
         return answers.explanation(_decided(worker, case), worker.space.home)
@@ -195,7 +195,7 @@ def _answering(worker: Worker) -> APIRouter:
         "/cases/{case}/approve",
         response_model=answers.Receipt,
         summary="Approve a case, as shown or corrected",
-        responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
+        responses=_problems(_400=TORN, _404="No case has this id.", _409=CHANGED),
     )
     def approve(request: Request, case: CaseId, approval: answers.Approval) -> answers.Receipt:
         """A label, and the mission's actions as this person's own: policy judges them, and what it allows is done at once."""
@@ -207,12 +207,12 @@ def _answering(worker: Worker) -> APIRouter:
         "/cases/{case}/undo",
         response_model=answers.Receipt,
         summary="Take back what was done for a case",
-        responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
+        responses=_problems(_400=TORN, _404="No case has this id.", _409=CHANGED),
     )
-    def undo(request: Request, case: CaseId, undoing: answers.Undo) -> answers.Receipt:
+    def undo(request: Request, case: CaseId, undo_request: answers.Undo) -> answers.Receipt:
         """By each action's compensation. What was taken back already stays so."""
         _decided(worker, case)
-        receipt = worker.approvals.undo(case, request.user.person, undoing.digest, undoing.action)
+        receipt = worker.approvals.undo(case, request.user.person, undo_request.digest, undo_request.action)
         return answers.receipt(receipt, worker.space.home)
 
     return api
@@ -227,7 +227,7 @@ def _pictures(worker: Worker) -> APIRouter:
         summary="A page of the document, as a person reads it",
         responses={
             200: {"description": "Boxes in points fit on it after scaling.", "content": {"image/png": {}}},
-            **_says(_404="No case has this id, or it has no such page.", _409="The document cannot be drawn."),
+            **_problems(_404="No case has this id, or it has no such page.", _409="The document cannot be drawn."),
         },
     )
     def page(case: CaseId, number: Annotated[int, Path(ge=0, le=10_000, description="From 0.")]) -> Response:
@@ -248,7 +248,7 @@ def _previewing(worker: Worker) -> APIRouter:
         "/preview",
         response_model=answers.DecisionAnswer,
         summary="What would be decided of a document",
-        responses=_says(_400=TORN, _409="No release is promoted.", _415=STRANGE, _507=FULL),
+        responses=_problems(_400=TORN, _409="No release is promoted.", _415=STRANGE, _507=FULL),
     )
     def preview(
         file: Document,
@@ -265,7 +265,7 @@ def _previewing(worker: Worker) -> APIRouter:
         "/release",
         response_model=answers.ReleaseAnswer,
         summary="The release that decides",
-        responses=_says(_409="No release is promoted."),
+        responses=_problems(_409="No release is promoted."),
     )
     def release() -> answers.ReleaseAnswer:
         return answers.release(worker.release())
@@ -276,13 +276,13 @@ def _previewing(worker: Worker) -> APIRouter:
 def _stopping(worker: Worker) -> APIRouter:
     api = APIRouter(prefix=V1)
 
-    @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says(_400=TORN))
+    @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_problems(_400=TORN))
     def stop(request: Request, reason: answers.Because) -> answers.Stopped:
         """Deciding goes on; what it allows waits until the stop is lifted. Stopping what is stopped changes nothing."""
         worker.switch.stop(request.user.name, reason.because)
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    @api.post("/lift", response_model=answers.Stopped, summary="Let effects happen again", responses=_says())
+    @api.post("/lift", response_model=answers.Stopped, summary="Let effects happen again", responses=_problems())
     def lift() -> answers.Stopped:
         worker.switch.lift()
         worker.wake()
@@ -298,7 +298,7 @@ def _health(worker: Worker) -> APIRouter:
     def health() -> answers.Health:
         return answers.Health(status="ok", version=version("proveout"))
 
-    @api.get("/ready", response_model=answers.Ready, summary="Whether what waits is decided", responses=_says())
+    @api.get("/ready", response_model=answers.Ready, summary="Whether what waits is decided", responses=_problems())
     def ready() -> answers.Ready:
         return answers.Ready(ready=not worker.trouble, because=worker.trouble)
 
@@ -306,12 +306,12 @@ def _health(worker: Worker) -> APIRouter:
 
 
 def _open() -> dict[int | str, dict[str, Any]]:
-    """How a call may say no that everybody may make."""
-    return {status: response for status, response in _says().items() if status in (413, 429, 503)}
+    """The error responses of a call that needs no account."""
+    return {status: response for status, response in _problems().items() if status in (413, 429, 503)}
 
 
 def _decided(worker: Worker, case: str) -> CaseHistory:
-    """Raises Refusal for a case that does not exist (404) or is not decided yet (409)."""
+    """The history of a decided case. Raises Refusal if it does not exist (404) or is not decided yet (409)."""
     if (history := worker.history(case)) is not None:
         return history
     if worker.index.find(case) is None:
@@ -324,7 +324,7 @@ def _unknown() -> Refusal:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: what FastAPI finds, with problems under their own media type and what each call needs."""
+    """The OpenAPI document: FastAPI's, plus the media type of problems and the role that each call needs."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         document["components"]["securitySchemes"] = {
