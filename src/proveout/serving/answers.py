@@ -22,27 +22,27 @@ EXAMPLE = "ddae77570773f4d700d6d1e844475f44bd1cf110acf8dbf0646b9868baaf1c39"
 
 
 class Case(BaseModel):
-    """Where a case stands."""
+    """A case and its status."""
 
     id: str = Field(pattern=CASE, examples=[EXAMPLE], description="SHA-256 of the document: the same bytes are the same case.")
     state: CaseStatus
-    document: str = Field(examples=["march-invoice.pdf"], description="What the file is called here.")
-    at: datetime = Field(description="When it was decided; while it waits, when it was handed in.")
-    day: date | None = Field(description="When it was received, as far as somebody said so.")
-    segment: str = Field(examples=["broadcast"], description='The group whose treatment is compared; "" when unknown.')
-    document_class: str = Field(examples=["invoice"], description='"" while it waits, and when it could not be read.')
-    route: Route | None = Field(description="act: the agent may; review: a person sees it; refuse: it cannot be read.")
-    release: str = Field(description='Who decided; "" while it waits.')
+    document: str = Field(examples=["march-invoice.pdf"], description="File name.")
+    at: datetime = Field(description="When it was decided or, while it waits, submitted.")
+    day: date | None = Field(description="When it was received, if known.")
+    segment: str = Field(examples=["broadcast"], description='The group that bias reports compare; "" if unknown.')
+    document_class: str = Field(examples=["invoice"], description='"" while it waits, or if it is unreadable.')
+    route: Route | None = Field(description="act: the agent may act; review: a person decides; refuse: it is unreadable.")
+    release: str = Field(description='The release that decided it; "" while it waits.')
     effects: dict[str, Literal["waiting", "failed", "unreachable", "unknown", "dead", "done", "refused", "taken back"]] = Field(
-        examples=[{"file_document": "done"}], description="What was allowed, and what came of it."
+        examples=[{"file_document": "done"}], description="State of each allowed action."
     )
-    escalated_to: str = Field(examples=["operator"], description='The role whose approval an action waits for; "" for none.')
+    escalated_to: str = Field(examples=["operator"], description='The role that has to approve an action; "" for none.')
 
 
 class Cases(BaseModel):
     cases: list[Case]
-    total: int = Field(description="How many there are, on all pages.")
-    next: str | None = Field(description="The path of the next page.")
+    total: int = Field(description="Number of cases on all pages.")
+    next: str | None = Field(description="Path of the next page.")
 
 
 class Box(BaseModel):
@@ -55,13 +55,13 @@ class Box(BaseModel):
 
 
 class FieldAnswer(BaseModel):
-    text: str = Field(examples=["$19,340.00"], description="As printed.")
-    value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, days as ISO 8601.")
+    text: str = Field(examples=["$19,340.00"], description="As printed on the document.")
+    value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, dates as ISO 8601.")
     kind: Kind
-    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right; null: not calibrated.")
+    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right; null if not calibrated.")
     automated: bool = Field(description="Whether the confidence passes the certified threshold.")
-    tier: str = Field(examples=["ranker"], description="Which tier of the cascade says so.")
-    page: int | None = Field(ge=0, description="From 0; null where the value has no place.")
+    tier: str = Field(examples=["ranker"], description="The tier of the cascade that found it.")
+    page: int | None = Field(ge=0, description="From 0; null if the value has no place.")
     box: Box | None
     speaks_for: list[str] = Field(examples=[["stands right of “Total”"]])
     speaks_against: list[str]
@@ -69,7 +69,7 @@ class FieldAnswer(BaseModel):
 
 class Check(BaseModel):
     name: str
-    passed: bool | None = Field(description="null: there was nothing to compare.")
+    passed: bool | None = Field(description="null if there was nothing to compare.")
     because: str
 
 
@@ -80,13 +80,13 @@ class Similar(BaseModel):
 
 
 class Action(BaseModel):
-    """A proposed side effect, and what the control plane says to it."""
+    """A proposed side effect and the verdict of the control plane."""
 
     name: str
     arguments: dict[str, str]
     allowed: bool
     because: str
-    escalate_to: str = Field(examples=["operator"], description='Whose approval would be allowed; "" where nobody\'s would.')
+    escalate_to: str = Field(examples=["operator"], description='The role whose approval would be allowed; "" for none.')
 
 
 class DecisionAnswer(BaseModel):
@@ -96,50 +96,51 @@ class DecisionAnswer(BaseModel):
     class_confidence: float | None
     route: Route
     because: list[str] = Field(min_length=2, max_length=2, description="Two sentences for a person.")
-    fields: dict[str, FieldAnswer] = Field(description="A field that is missing is an abstention.")
+    fields: dict[str, FieldAnswer] = Field(description="A missing field is an abstention.")
     checks: list[Check]
     similar: list[Similar]
     actions: list[Action]
-    memory_position: int = Field(description="How much of the memory this decision could see.")
-    descriptors: dict[str, float | None] = Field(description="Of the input; of a document pages, words, ocr_share.")
-    dollars: float = Field(ge=0, description="What the tiers cost.")
-    turn: int = Field(ge=0, description="Of the case; most have one, 0.")
+    memory_position: int = Field(description="Position in the memory that the decision used.")
+    descriptors: dict[str, float | None] = Field(description="Measures of the input; for a document pages, words, ocr_share.")
+    dollars: float = Field(ge=0, description="Cost of the tiers in dollars.")
+    turn: int = Field(ge=0, description="Turn of the case, from 0; most cases have one.")
     digest: str = Field(
-        examples=[EXAMPLE], description='What an approval rests on: this decision and all that happened since; "" of a preview.'
+        examples=[EXAMPLE],
+        description='Send it with an approval: covers this decision and all later events; "" for a preview.',
     )
 
 
 class Approval(BaseModel):
-    """What a person says of a case."""
+    """A person's answer to a case."""
 
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As GET .../decision gave it.")
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
     values: dict[str, Annotated[str, Field(max_length=2000)]] = Field(
         default={},
         examples=[{"gross_amount": "$19,340.00"}],
-        description='Where they differ from what was shown: as printed, "" where the document has none.',
+        description='Corrected values, as printed; "" if the document has none.',
     )
-    document_class: str = Field(default="", max_length=100, examples=["invoice"], description='"" as it was shown.')
+    document_class: str = Field(default="", max_length=100, examples=["invoice"], description='Corrected class; "" if right.')
 
 
 class Undo(BaseModel):
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As GET .../decision gave it.")
-    action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for all that was done.')
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
+    action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for every action that was done.')
 
 
 class Effect(BaseModel):
-    """An action that was allowed, and what came of it."""
+    """An allowed action and its outcome."""
 
     name: str
     state: str = Field(examples=["done"], description="waiting, done or refused.")
-    because: str = Field(examples=["effects/archive/invoice/ddae7757.pdf"], description="Where it is, or why it is not.")
-    taken_back: str = Field(description='"" nobody asked for it; waiting, done or refused.')
+    because: str = Field(examples=["effects/archive/invoice/ddae7757.pdf"], description="Where the result is, or the reason.")
+    taken_back: str = Field(description='Outcome of an undo: waiting, done or refused; "" if none was requested.')
 
 
 class Receipt(BaseModel):
     what: str = Field(examples=["approved"], description="approved, corrected or undone.")
-    verdicts: list[Action] = Field(description="On what was proposed now.")
-    effects: list[Effect] = Field(description="Of the case, as they stand.")
-    digest: str = Field(description="For what this person says next.")
+    verdicts: list[Action] = Field(description="On the actions proposed by this call.")
+    effects: list[Effect] = Field(description="Current effects of the case.")
+    digest: str = Field(description="For the next call on this case.")
 
 
 class Happened(BaseModel):
@@ -149,9 +150,9 @@ class Happened(BaseModel):
 
 class Explanation(BaseModel):
     case: str = Field(pattern=CASE, examples=[EXAMPLE])
-    text: str = Field(description="As `proveout show` prints it.")
+    text: str = Field(description="As printed by `proveout show`.")
     because: list[str]
-    evidence: dict[str, dict[Literal["for", "against"], list[str]]] = Field(description="Of each field.")
+    evidence: dict[str, dict[Literal["for", "against"], list[str]]] = Field(description="By field.")
     verdicts: list[Action]
     history: list[Happened]
 
@@ -159,7 +160,7 @@ class Explanation(BaseModel):
 class ReleaseAnswer(BaseModel):
     id: str = Field(pattern=CASE)
     mission: str
-    headline: str = Field(description="What its evaluation says.")
+    headline: str = Field(description="Summary of its evaluation.")
     frozen: datetime
     parts: dict[str, str] = Field(description="Name to content id.")
 
@@ -171,7 +172,7 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     ready: bool
-    because: str = Field(description='Why what waits is not decided; "" when it is.')
+    because: str = Field(description='Why waiting cases are not decided; "" if they are.')
 
 
 class Because(BaseModel):
@@ -179,7 +180,7 @@ class Because(BaseModel):
 
 
 class Stopped(BaseModel):
-    stopped: str = Field(description='Who stopped every effect, when and why; "" when effects happen.')
+    stopped: str = Field(description='Who stopped all effects, when and why; "" if effects are allowed.')
 
 
 def case(summary: CaseSummary) -> Case:

@@ -18,14 +18,14 @@ PROBLEM = "application/problem+json"
 
 
 class InvalidPart(BaseModel):
-    """One part of a request that does not fit."""
+    """One invalid part of a request."""
 
     where: str = Field(examples=["query.limit"])
     what: str = Field(examples=["Input should be less than or equal to 200"])
 
 
 class Problem(BaseModel):
-    """RFC 9457: why a request was not served, and what to do now."""
+    """RFC 9457: why a request was not served and what to do."""
 
     type: str = Field(default="about:blank", examples=["about:blank"])
     title: str = Field(examples=["Not Found"])
