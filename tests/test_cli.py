@@ -65,7 +65,7 @@ def test_every_command_teaches_itself(command):
         (["release", "rollback"], "nothing to roll back to"),
         (["serve"], "there is no account; to add one: proveout user add"),
         (["serve", "--root-path", "x/"], "expected a path that begins with /"),
-        (["new", "invoices"], "exists already and holds"),
+        (["new", "invoices"], "already exists and contains"),
         (["new", "My Bills"], "expected lowercase letters, digits and _, such as 'my_bills'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

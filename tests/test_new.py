@@ -193,14 +193,14 @@ def test_a_name_that_cannot_be_one_is_answered_with_one_that_can(tmp_path, name,
 def test_a_mission_that_exists_is_never_written_over(project, told):
     mine = project / "pipelines" / "bills" / "mission.yaml"
     before = mine.read_bytes()
-    with pytest.raises(BadInput, match=r"bills exists already and holds .*; nothing was written: choose another name"):
+    with pytest.raises(BadInput, match=r"bills already exists and contains .*; nothing was written; choose another name"):
         new(project, "bills")
     assert mine.read_bytes() == before
 
 
 def test_without_the_notebooks_that_ship_nothing_is_written(tmp_path):
     (tmp_path / "pipelines").mkdir()
-    with pytest.raises(BadInput, match="a mission's steps are notebooks that ship"):
+    with pytest.raises(BadInput, match="a mission uses the notebooks of Proveout"):
         new(tmp_path, "bills")
     assert not list((tmp_path / "pipelines").iterdir())
 
