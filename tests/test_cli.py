@@ -50,13 +50,13 @@ def test_a_list_of_commands_cuts_no_summary_at_80_columns(group):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_itself(command):
-    shown = proveout(command, "--help")
-    assert shown.returncode == 0
-    assert len(shown.stdout.splitlines()) > 5
+    help_text = proveout(command, "--help")
+    assert help_text.returncode == 0
+    assert len(help_text.stdout.splitlines()) > 5
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["status", "-m", "invoice"], "did you mean `invoices`?"),
         (["build", "--data", "/nowhere/at/all"], "no such folder; expected documents and a labels.csv"),
@@ -70,10 +70,10 @@ def test_every_command_teaches_itself(command):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_fault_is_one_message_and_exit_code_1(tmp_path, words, said):
+def test_a_fault_is_one_message_and_exit_code_1(tmp_path, words, message):
     run = proveout(*words, PROVEOUT_HOME=str(tmp_path / "home"))
     assert run.returncode == 1
-    assert said in run.stderr
+    assert message in run.stderr
     assert "Traceback" not in run.stderr
 
 
