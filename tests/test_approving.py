@@ -182,7 +182,7 @@ def test_what_needs_an_operator_is_in_the_operators_queue(client, space, bank, t
         }
     capsys.readouterr()
     watching.status(space)
-    assert "1 case waits for somebody with the role operator: proveout review" in capsys.readouterr().out
+    assert "1 case to answer for a person with the role operator: proveout review" in capsys.readouterr().out
     second = client.post(f"{path}/approve", json={"digest": receipt["digest"]}, headers=tokens["ada"]).json()
     assert [one["name"] for one in second["verdicts"]] == ["pay_invoice"]
     assert paid(bank, case) == [(81200, "paid")]

@@ -13,42 +13,13 @@ from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    "demo",
-    "synthesize",
-    "new",
-    "build",
-    "why",
-    "edit",
-    "lab",
-    "parity",
-    "run",
-    "extract",
-    "show",
-    "monitor",
-    "status",
-    "schedule",
-    "label",
-    "score",
-    "stop",
-    "serve",
-    "review",
-    "user",
-    "release",
-]
+    "demo", "synthesize", "new", "build", "why", "edit", "lab", "parity", "run", "extract", "show", "monitor", "status",
+    "schedule", "label", "score", "stop", "undo", "effects", "serve", "review", "user", "release",
+]  # fmt: skip
 HEAVY = {
-    "torch",
-    "pandas",
-    "numpy",
-    "langchain_core",
-    "chromadb",
-    "marimo",
-    "ploomber",
-    "lightgbm",
-    "sqlalchemy",
-    "fastapi",
-    "argon2",
-    "rich",
-}
+    "torch", "pandas", "numpy", "langchain_core", "chromadb", "marimo", "ploomber", "lightgbm", "sqlalchemy", "fastapi",
+    "argon2", "rich",
+}  # fmt: skip
 
 
 def proveout(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -69,35 +40,40 @@ def test_help_imports_nothing_heavy():
     assert HEAVY & set(run.stdout.splitlines()[-1].split()) == set()
 
 
-@pytest.mark.parametrize(
-    "command",
-    COMMANDS,
-)
+@pytest.mark.parametrize("group", ["", "release", "user"])
+def test_a_list_of_commands_cuts_no_summary_at_80_columns(group):
+    listed = proveout(*filter(None, [group]), "--help", COLUMNS="80", TERMINAL_WIDTH="80").stdout.split("Commands:\n")[1]
+    assert "..." not in listed
+    assert all(len(line) <= 80 and line.endswith(".") for line in listed.splitlines()), listed
+    assert group or {line.split()[0] for line in listed.splitlines()} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_itself(command):
-    shown = proveout(command, "--help")
-    assert shown.returncode == 0
-    assert len(shown.stdout.splitlines()) > 5
+    help_text = proveout(command, "--help")
+    assert help_text.returncode == 0
+    assert len(help_text.stdout.splitlines()) > 5
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["status", "-m", "invoice"], "did you mean `invoices`?"),
         (["build", "--data", "/nowhere/at/all"], "no such folder; expected documents and a labels.csv"),
         (["run"], "no release is promoted"),
         (["release", "promote", "abc"], "make one: proveout build"),
         (["release", "rollback"], "nothing to roll back to"),
-        (["serve"], "there is no account; make one: proveout user add"),
+        (["serve"], "there is no account; to add one: proveout user add"),
         (["serve", "--root-path", "x/"], "expected a path that begins with /"),
-        (["new", "invoices"], "exists already and holds"),
+        (["new", "invoices"], "already exists and contains"),
         (["new", "My Bills"], "expected lowercase letters, digits and _, such as 'my_bills'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_fault_is_one_message_and_exit_code_1(tmp_path, words, said):
+def test_a_fault_is_one_message_and_exit_code_1(tmp_path, words, message):
     run = proveout(*words, PROVEOUT_HOME=str(tmp_path / "home"))
     assert run.returncode == 1
-    assert said in run.stderr
+    assert message in run.stderr
     assert "Traceback" not in run.stderr
 
 

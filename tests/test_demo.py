@@ -30,7 +30,7 @@ def home(small_home) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(demo_once) -> str:
+def printed(demo_once) -> str:
     return (demo_once / "demo.txt").read_text()
 
 
@@ -40,31 +40,31 @@ def journal_events(home: Path) -> int:
         return journal.position
 
 
-def test_the_demo_ends_with_what_a_person_wants_to_know(told, home):
-    summary = told[told.index("6/6") :]
-    for said in (
-        "documents",
-        "no person touches",
-        "promised 98% right",
+def test_the_demo_ends_with_what_a_person_wants_to_know(printed, home):
+    summary = printed[printed.index("6/6") :]
+    for title in (
+        "decided",
+        "Handled automatically",
+        "target: 98% correct at 95% confidence",
         "not certifiable",
-        "what drifted",
-        "who is worse off",
-        "where to read on",
+        "Drift",
+        "Segments treated worse",
+        "Read more",
     ):
-        assert said in summary
+        assert title in summary
     for report in ("report.html", "report.json"):
         assert (home / "reports" / report).stat().st_size > 1000
 
 
-def test_few_calibration_cases_are_not_certifiable_and_the_demo_says_so(told, home):
+def test_few_calibration_cases_are_not_certifiable_and_the_demo_says_so(printed, home):
     from proveout.calibration import Calibrations
 
     fitted = Calibrations.load(home / "build" / "calibrate" / "calibration.json").by_tier["ranker"]
     assert all(fitted.threshold(name) is None for name in fitted.certificates), "64 cases cannot certify 98 % at 95 %"
-    assert "0 act" in told or "act" not in told.split("4/6")[1].split("5/6")[0]
+    assert "0 act" in printed or "act" not in printed.split("4/6")[1].split("5/6")[0]
 
 
-def test_a_second_demo_builds_and_decides_nothing(told, home):
+def test_a_second_demo_builds_and_decides_nothing(printed, home):
     before = journal_events(home)
     again = proveout(home, "demo", "--documents", 160)
     assert "0 of 8 steps ran" in again
@@ -72,7 +72,7 @@ def test_a_second_demo_builds_and_decides_nothing(told, home):
     assert journal_events(home) == before
 
 
-def test_a_forced_run_decides_nothing_twice(told, home):
+def test_a_forced_run_decides_nothing_twice(printed, home):
     before = journal_events(home)
     inbox_sheet = home / "inbox" / "inbox.csv"
     inbox_sheet.write_text(inbox_sheet.read_text() + "\n")  # the inbox changed, its cases did not
@@ -80,7 +80,7 @@ def test_a_forced_run_decides_nothing_twice(told, home):
     assert journal_events(home) == before
 
 
-def test_every_notebook_leaves_a_record_that_opens_offline(told, home):
+def test_every_notebook_leaves_a_record_that_opens_offline(printed, home):
     records = sorted((home / "build").glob("*/record.html"))
     assert {path.parent.name for path in records} == {
         "agent", "calibrate", "curate", "evaluate", "models", "prompts", "retrieval",
@@ -89,17 +89,17 @@ def test_every_notebook_leaves_a_record_that_opens_offline(told, home):
         assert not re.findall(r'(?:src|href)="https?://', path.read_text()), path
 
 
-def test_notebook_pipeline_and_release_decide_the_same(told, home):
+def test_notebook_pipeline_and_release_decide_the_same(printed, home):
     reference = home / "build" / "agent" / "reference.parquet"
     before = reference.stat().st_mtime_ns
-    said = proveout(home, "parity")
+    printed = proveout(home, "parity")
     assert re.match(
-        r"\d+ cases, 5 fields: notebook, pipeline, release and server agree; largest difference in confidence", said
+        r"\d+ cases, 5 fields: notebook, pipeline, release and server agree; largest difference in confidence", printed
     )
     assert reference.stat().st_mtime_ns == before, "the build's own product is read and not written"
 
 
-def test_a_difference_planted_in_the_reference_is_found(told, home, tmp_path):
+def test_a_difference_planted_in_the_reference_is_found(printed, home, tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -111,8 +111,8 @@ def test_a_difference_planted_in_the_reference_is_found(told, home, tmp_path):
     rows[3]["advertiser.confidence"] += 1e-6
     rows[5]["gross_amount"] = "$1.00"
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "other.parquet")
-    found = compare({"pipeline": reference, "release": tmp_path / "other.parquet"})
-    assert [(one.case, one.what) for one in found.differences] == [
+    report = compare({"pipeline": reference, "release": tmp_path / "other.parquet"})
+    assert [(difference.case, difference.what) for difference in report.differences] == [
         (rows[3]["case"], "advertiser.confidence"),
         (rows[5]["case"], "gross_amount"),
     ]
@@ -129,7 +129,7 @@ def extracted(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("extracted") / "predictions.json"
 
 
-def test_every_command_of_the_readme_runs(told, home, extracted):
+def test_every_command_of_the_readme_runs(printed, home, extracted):
     commands = readme_commands()
     assert len(commands) >= 8
     example = sorted((home / "inbox").glob("*.pdf"))[0]
@@ -143,7 +143,7 @@ def test_every_command_of_the_readme_runs(told, home, extracted):
         assert run.returncode == 0, f"{command}\n{run.stderr}"
 
 
-def test_extract_writes_the_scorers_format(told, home, extracted):
+def test_extract_writes_the_scorers_format(printed, home, extracted):
     if not extracted.exists():  # the README's commands wrote it, if they ran
         proveout(home, "extract", home / "inbox", "--out", extracted)
     predictions = json.loads(extracted.read_text())
@@ -172,10 +172,10 @@ def bare(tmp_path_factory) -> tuple[Path, str]:
 
 
 def test_a_folder_without_days_goes_through_the_whole_demo(bare):
-    home, told = bare
-    assert "no case has a day: they are decided in the order of their ids, and the last 10% stay unanswered" in told
-    assert "No case has a day: time is counted in cases" in told
-    assert not re.search(r"\b(0001|9999|1970)-\d\d-\d\d", told + (home / "reports" / "report.json").read_text())
+    home, printed = bare
+    assert "no case has a date: deciding in the order of case ids; the last 10% get no labels" in printed
+    assert "No case has a day: time is counted in cases" in printed
+    assert not re.search(r"\b(0001|9999|1970)-\d\d-\d\d", printed + (home / "reports" / "report.json").read_text())
     with Journal(home / "journal.db") as journal:
         decided = list(journal.decisions())
         assert len(journal.answers()) == round(0.9 * len(decided)) < len(decided)
@@ -185,9 +185,9 @@ def test_a_folder_without_days_goes_through_the_whole_demo(bare):
 
 
 def test_a_field_that_nobody_labelled_is_named_at_the_end_of_a_build(bare):
-    home, told = bare
-    build = told[told.index("2/6") : told.index("3/6")].strip().splitlines()
-    assert build[-1] == "contract_num: no labelled value, so it is never extracted or automated; label some in labels.csv"
+    home, printed = bare
+    build = printed[printed.index("2/6") : printed.index("3/6")].strip().splitlines()
+    assert build[-1] == "contract_num: no labelled value, so it is never extracted or automated; add labels to labels.csv"
     with Journal(home / "journal.db") as journal:
         assert not any("contract_num" in one.decision.fields for one in journal.decisions())
     assert "precision of contract_num" in proveout(home, "status")
@@ -196,9 +196,9 @@ def test_a_field_that_nobody_labelled_is_named_at_the_end_of_a_build(bare):
 def test_labels_until_a_day_leave_out_what_has_no_day(bare):
     home, _ = bare
     data = (home / "data").read_text().strip()
-    told = proveout(home, "label", data, "--until", "2030-01-01")
-    assert re.search(r"\d+ labelled cases without a day left out: nobody knows whether they came until 2030-01-01", told)
-    assert "0 new labels for 0 decided cases" in told
+    printed = proveout(home, "label", data, "--until", "2030-01-01")
+    assert re.search(r"\d+ labelled cases without a date left out; --until 2030-01-01 needs the date of each case", printed)
+    assert "0 new labels for 0 decided cases" in printed
 
 
 def test_headers_that_nearly_fit_stop_a_build_before_anything_is_built(tmp_path):

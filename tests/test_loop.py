@@ -37,7 +37,7 @@ ANSWERS = {
 }  # fmt: skip
 
 
-def told(number: int) -> dict[str, str]:
+def labels(number: int) -> dict[str, str]:
     return {name: text.format(number) for name, text in ANSWERS.items()}
 
 
@@ -45,7 +45,7 @@ def hand_in(space: Workspace, number: int) -> str:
     """A bill of a form that nobody has seen: the largest amount on it is not what is owed. Gives its file's name."""
     inbox = space.home / "inbox"
     inbox.mkdir(parents=True, exist_ok=True)
-    (inbox / f"slip-{number}.txt").write_text(SLIP.format(number=number, **told(number)))
+    (inbox / f"slip-{number}.txt").write_text(SLIP.format(number=number, **labels(number)))
     return f"slip-{number}.txt"
 
 
@@ -59,7 +59,7 @@ def decided(space: Workspace, name: str) -> Decided:
         return next(one for one in journal.decisions() if one.case.path == name)
 
 
-def said(space: Workspace, name: str) -> dict[str, str]:
+def values(space: Workspace, name: str) -> dict[str, str]:
     return {field: value.text for field, value in decided(space, name).decision.fields.items()}
 
 
@@ -116,7 +116,7 @@ def answered(space, before, chromium, serve) -> str:
         page.get_by_text("Not saved.").wait_for()
         tab_to(page, ["INPUT", "next month"])
         page.keyboard.press("Control+A")
-        page.keyboard.type(told(1)["total"])
+        page.keyboard.type(labels(1)["total"])
         save(page)
         page.get_by_role("heading", name="Nothing waits for you").wait_for()
         page.close()
@@ -132,34 +132,34 @@ def after(space, answered) -> str:
 
 def test_a_form_that_nobody_has_seen_goes_to_a_person(space, before):
     assert decided(space, before).decision.route == "review"
-    assert said(space, before)["total"] == "$918.20", "the largest amount, as on every bill it had learned from"
+    assert values(space, before)["total"] == "$918.20", "the largest amount, as on every bill it had learned from"
 
 
 def test_an_answer_is_a_label_with_its_author_and_with_what_was_right(space, answered, capsys):
     with Journal(space.home / "journal.db") as journal:
         (answer,) = journal.answers().values()
-    assert answer.by == "ada" and answer.fields == told(1)
+    assert answer.by == "ada" and answer.fields == labels(1)
     assert [name for name, right in answer.right.items() if not right] == ["total"]
     acting.show(space, str(space.home / "inbox" / answered), again=False)
     assert "labelled by ada: 3 of 4 values correct" in capsys.readouterr().out
 
 
 def test_it_helps_the_next_document_of_that_form_without_a_build(space, after):
-    assert said(space, after)["total"] == told(2)["total"]
+    assert values(space, after)["total"] == labels(2)["total"]
     assert "total" not in decided(space, after).decision.automated, "its score is still its own"
 
 
 def test_the_next_build_learns_it_and_the_next_decision_shows_it(space, after, capsys):
     assert designing.why(space, "curate", None) == "`answers` changed"
     designing.build(space, None, None, force=False, record=False)
-    assert "answers    1 join the training documents; 0 are about" in capsys.readouterr().out
+    assert "answers    1 join the training set; 0 belong to calibration or test documents" in capsys.readouterr().out
     dataset = Dataset.load(space.build / "curate" / "dataset")
     (entry,) = (entry for entry in dataset.chosen("train") if entry.source)
     assert (entry.labels["total"], entry.document_class, entry.source) == ("$214.35", "bill", "answered by ada")
     releasing.promote(space, "latest")
     third = hand_in(space, 3)
     assert acting.run(space, None)["decided"] == 1
-    assert said(space, third)["total"] == told(3)["total"]
+    assert values(space, third)["total"] == labels(3)["total"]
 
 
 def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
@@ -171,7 +171,7 @@ def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
         journal.answer([review.answer(one, space.mission, dict.fromkeys(space.mission.fields, ""), by="ada")])
     designing.build(space, None, None, force=False, record=False)
     out = capsys.readouterr().out
-    assert "1 are about documents that calibrate or test" in out and "0 of 8 steps ran" in out
+    assert "1 belong to calibration or test documents" in out and "0 of 8 steps ran" in out
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def project(bills) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(project) -> str:
+def created(project) -> str:
     return (project / "new.txt").read_text()
 
 
@@ -38,13 +38,13 @@ def built(project) -> str:
     return (project / "build.txt").read_text()
 
 
-def test_the_three_next_commands_run_as_they_are_printed(project, told, built):
-    commands = [line.split()[1:] for line in told.splitlines() if line.startswith("  proveout ")]
+def test_the_three_next_commands_run_as_they_are_printed(project, created, built):
+    commands = [line.split()[1:] for line in created.splitlines() if line.startswith("  proveout ")]
     assert [words[0] for words in commands] == ["build", "release", "show"]
     for words in commands[1:]:
-        said = proveout(project, *words)
-    assert "bill → ACT" in said
-    assert "✓ file_document allowed" in said
+        printed = proveout(project, *words)
+    assert "bill → ACT" in printed
+    assert "✓ file_document allowed" in printed
 
 
 def test_a_new_mission_builds_green_and_a_second_time_nothing(project, built):
@@ -89,7 +89,7 @@ def positions(home: Path) -> int:
 
 
 @pytest.mark.slow
-def test_labels_that_say_nothing_but_the_fields_are_enough(project, told, tmp_path):
+def test_labels_that_say_nothing_but_the_fields_are_enough(project, created, tmp_path):
     """No layout, no day, no class, no segment: as a person's first labels.csv is."""
     examples = project / "pipelines" / "bills" / "examples"
     shutil.copytree(examples, tmp_path / "own")
@@ -122,15 +122,15 @@ def test_every_flag_keeps_what_it_promises_and_promises_more_than_the_commoner_a
 
 def test_letters_are_filed_shown_to_a_person_or_left_to_one_who_answers(project, flags):
     """Certain and harmless; unsure; certain, and yet the policy wants a person."""
-    said = proveout(project, "release", "promote", "--mission", "letters")
+    printed = proveout(project, "release", "promote", "--mission", "letters")
     inbox, examples = project / "work" / "letters" / "inbox", project / "pipelines" / "letters" / "examples"
     inbox.mkdir(parents=True)
     for path in sorted(examples.glob("*.txt"))[-60:]:
         shutil.copy(path, inbox)
-    said = proveout(project, "run", "--mission", "letters")
-    routes = {word: int(number) for number, word in re.findall(r"(\d+) (act|review|done)", said)}
+    printed = proveout(project, "run", "--mission", "letters")
+    routes = {word: int(number) for number, word in re.findall(r"(\d+) (act|review|done)", printed)}
     assert routes["act"] + routes["review"] == 60
-    assert routes["act"] > routes["done"] >= 10 and routes["review"] >= 5, said
+    assert routes["act"] > routes["done"] >= 10 and routes["review"] >= 5, printed
 
 
 def test_a_flag_is_shown_with_the_words_that_speak_for_it(project, flags, tmp_path):
@@ -139,14 +139,14 @@ def test_a_flag_is_shown_with_the_words_that_speak_for_it(project, flags, tmp_pa
         "Customer No 12345\n\nDear Sir or Madam,\n\nI am not satisfied and wish to complain. Please answer at\nonce.\n"
     )
     proveout(project, "release", "promote", "--mission", "letters")
-    said = proveout(project, "show", letter, "--mission", "letters")
+    printed = proveout(project, "show", letter, "--mission", "letters")
     for name, answer, word in (
         ("complaint", "yes", "not satisfied"),
         ("urgent", "yes", "at once"),
         ("ends_contract", "no", ""),
     ):
-        line, because = re.search(rf"  ({name} .*)\n      for (.*)", said).groups()
-        assert f"'{answer}'" in line and "page 1 at" in line and word in because, said
+        line, because = re.search(rf"  ({name} .*)\n      for (.*)", printed).groups()
+        assert f"'{answer}'" in line and "page 1 at" in line and word in because, printed
 
 
 @pytest.mark.slow
@@ -163,12 +163,12 @@ def test_labels_of_one_side_alone_build_too(project, flags, tmp_path):
     assert "4 of 4 steps ran" in proveout(project, "build", "--only", "calibrate", "--data", tmp_path / "own", *home)
 
 
-def test_the_mission_that_ships_is_left_alone(project, told):
+def test_the_mission_that_ships_is_left_alone(project, created):
     for path in (ROOT / "pipelines" / "invoices").glob("*.*"):
         assert (project / "pipelines" / "invoices" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_what_is_written_names_the_new_mission_and_no_other(project, told):
+def test_what_is_written_names_the_new_mission_and_no_other(project, created):
     folder = project / "pipelines" / "bills"
     mission = load(folder / "mission.yaml")
     assert mission.mission == "bills"
@@ -190,17 +190,17 @@ def test_a_name_that_cannot_be_one_is_answered_with_one_that_can(tmp_path, name,
     assert not list((tmp_path / "pipelines").iterdir())
 
 
-def test_a_mission_that_exists_is_never_written_over(project, told):
+def test_a_mission_that_exists_is_never_written_over(project, created):
     mine = project / "pipelines" / "bills" / "mission.yaml"
     before = mine.read_bytes()
-    with pytest.raises(BadInput, match=r"bills exists already and holds .*; nothing was written: choose another name"):
+    with pytest.raises(BadInput, match=r"bills already exists and contains .*; nothing was written; choose another name"):
         new(project, "bills")
     assert mine.read_bytes() == before
 
 
 def test_without_the_notebooks_that_ship_nothing_is_written(tmp_path):
     (tmp_path / "pipelines").mkdir()
-    with pytest.raises(BadInput, match="a mission's steps are notebooks that ship"):
+    with pytest.raises(BadInput, match="a mission uses the notebooks of Proveout"):
         new(tmp_path, "bills")
     assert not list((tmp_path / "pipelines").iterdir())
 

@@ -478,7 +478,7 @@ def promote(home: Path, *words: str, answer: str | None = None) -> subprocess.Co
 
 
 WORSE = {
-    "less automation": ({"no_person_touches": 0.75}, r"test +no person touches +80\.0 % +75\.0 %  worse"),
+    "less automation": ({"no_person_touches": 0.75}, r"test +handled automatically +80\.0 % +75\.0 %  worse"),
     "fewer values of a field": ({"automated": fields(0.99, 0.85)}, r"test +total automated +90\.0 % +85\.0 %  worse"),
     "less precision": ({"automated": fields(0.98, 0.95)}, r"test +total right when automated +99\.0 % +98\.0 %  worse"),
     "a field that is gone": ({"automated": {"fields": {}}}, r"test +total automated +90\.0 % +0\.0 %  worse"),
@@ -501,7 +501,7 @@ def test_at_a_terminal_a_person_is_asked(home, parts, answer, agrees) -> None:
     releases = Releases(home / "releases")
     worse = evaluated(parts, releases, "worse", no_person_touches=0.1)
     result = promote(home, worse, answer=answer)
-    assert "promote it all the same? [y/N]" in result.stdout
+    assert "promote it anyway? [y/N]" in result.stdout
     assert (result.returncode == 0) == (releases.current() == worse) == agrees
 
 
@@ -521,10 +521,10 @@ def test_where_nothing_can_be_compared_it_says_so(home, parts) -> None:
     releases = Releases(home / "releases")
     other = releases.freeze(retrained(parts, "never evaluated"))
     result = promote(home, other)
-    assert releases.current() == other and "nothing is compared" in result.stdout, result.stderr
+    assert releases.current() == other and "no comparison: the promoted release" in result.stdout, result.stderr
 
 
 def test_a_release_of_another_mission_is_never_promoted(bills, home) -> None:
     space = replace(Workspace.find("bills", start=bills), home=home)
-    with pytest.raises(BadInput, match="decides the cases of mission `invoices`, not of `bills`"):
+    with pytest.raises(BadInput, match="is for mission `invoices`, not for `bills`"):
         releasing.promote(space, "latest", yes=True)

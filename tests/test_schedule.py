@@ -304,7 +304,7 @@ def test_the_command_shows_the_next_runs_and_exits_cleanly_on_a_signal(tmp_path)
     assert "run      next at" in lines[1] and "01-01 00:00 CET  (0 0 1 1 *)" in lines[1]
     assert "monitor  next at" in lines[2] and "06:00" in lines[2]
     assert status[0].startswith(f"schedule: process {process.pid}; run next at")
-    assert any("nobody is at it since" in line for line in scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
+    assert any("schedule: not running since" in line for line in scheduling.status(Workspace(ROOT, "invoices", tmp_path)))
 
 
 def test_a_failed_run_shows_everywhere_and_a_run_without_a_release_fails(tmp_path):

@@ -42,15 +42,15 @@ NOWHERE = "0" * 64
 @pytest.fixture(scope="module")
 def space(bills) -> Workspace:
     """A mission that was just begun, built and promoted; two of its examples are decided, and its reports are there."""
-    made = Workspace.find("bills", start=bills)
-    (made.home / "inbox").mkdir()
+    workspace = Workspace.find("bills", start=bills)
+    (workspace.home / "inbox").mkdir()
     for number in (1, 2):
-        shutil.copy(example(made, number), made.home / "inbox")
-    Live(Releases(made.releases).open("latest"), made.home / "inbox", made.home, made.cache).run()
-    (made.reports / "drift").mkdir(parents=True)
-    (made.reports / "report.html").write_text("<p>what changed</p>")
-    (made.reports / "drift" / "drift.html").write_text(HOSTILE)
-    return made
+        shutil.copy(example(workspace, number), workspace.home / "inbox")
+    Live(Releases(workspace.releases).open("latest"), workspace.home / "inbox", workspace.home, workspace.cache).run()
+    (workspace.reports / "drift").mkdir(parents=True)
+    (workspace.reports / "report.html").write_text("<p>what changed</p>")
+    (workspace.reports / "drift" / "drift.html").write_text(HOSTILE)
+    return workspace
 
 
 HOSTILE = """<p id=told>nothing</p><script>
@@ -70,8 +70,8 @@ def accounts(space):
 
 @pytest.fixture(scope="module")
 def tokens(accounts) -> dict[str, dict[str, str]]:
-    made = {name: {"Authorization": f"Bearer {accounts.new_token(name, 'tests')}"} for name in PEOPLE}
-    return {"nobody": {}, **made}
+    headers = {name: {"Authorization": f"Bearer {accounts.new_token(name, 'tests')}"} for name in PEOPLE}
+    return {"nobody": {}, **headers}
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,10 @@ def signed_in(client: TestClient, name: str) -> dict[str, str]:
 
 def decided(client: TestClient, case: str, sign: dict[str, str]) -> dict:
     until = time.monotonic() + 120
-    while (told := client.get(f"/api/v1/cases/{case}", headers=sign).json())["state"] == "waiting":
+    while (answer := client.get(f"/api/v1/cases/{case}", headers=sign).json())["state"] == "waiting":
         assert time.monotonic() < until, client.get("/ready", headers=sign).json()
         time.sleep(0.1)
-    return told
+    return answer
 
 
 # --- who gets what -----------------------------------------------------------------------------------------------------
@@ -287,17 +287,17 @@ def test_every_sign_in_has_a_session_of_its_own(client):
 
 def test_a_guesser_waits_and_learns_nothing(client, accounts):
     accounts.add("mia", Role.READER, PASSWORD)
-    told = {}
+    responses = {}
     for name in ("mia", "nobody-of-that-name"):
         answers = [client.post("/login", data={"name": name, "password": "wrong"}) for _ in range(6)]
-        told[name] = [(one.status_code, one.text.replace(name, "")) for one in answers]
-    assert told["mia"] == told["nobody-of-that-name"]
-    assert [status for status, _ in told["mia"]] == [401] * 5 + [429]
+        responses[name] = [(response.status_code, response.text.replace(name, "")) for response in answers]
+    assert responses["mia"] == responses["nobody-of-that-name"]
+    assert [status for status, _ in responses["mia"]] == [401] * 5 + [429]
 
 
 def test_a_form_with_markup_in_it_is_shown_as_text(client):
-    shown = client.post("/login", data={"name": '"><script>alert(1)</script>', "password": "x", "next": '/"><script>'})
-    assert "<script>" not in shown.text
+    form = client.post("/login", data={"name": '"><script>alert(1)</script>', "password": "x", "next": '/"><script>'})
+    assert "<script>" not in form.text
 
 
 # --- pages of other sites -------------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_a_document_that_is_handed_in_is_decided_as_the_agent_and_extract_do(cli
     path = example(space, 7)
     previewed = client.post("/api/v1/preview", files={"file": path.open("rb")}, headers=ada).json()
     release = Releases(space.releases).open("latest")
-    (said,) = Live(release, space.home / "inbox", space.home, space.cache).agent().batch([path])
+    (decision,) = Live(release, space.home / "inbox", space.home, space.cache).agent().batch([path])
     acting.extract(space, alone_in(tmp_path, path), tmp_path / "out.json")
     extracted = json.loads((tmp_path / "out.json").read_text())[path.stem]
 
@@ -361,23 +361,23 @@ def test_a_document_that_is_handed_in_is_decided_as_the_agent_and_extract_do(cli
     assert case == sha256_of(path)
     decided(client, case, ada)
     live = client.get(f"/api/v1/cases/{case}/decision", headers=ada).json()
-    for told in (previewed, live):
-        assert told["route"] == said.route == "act"
-        assert told["because"] == list(said.because)
-        assert set(told["fields"]) == set(said.fields) == set(extracted)
-        for name, field in told["fields"].items():
-            value = said.fields[name]
+    for answer in (previewed, live):
+        assert answer["route"] == decision.route == "act"
+        assert answer["because"] == list(decision.because)
+        assert set(answer["fields"]) == set(decision.fields) == set(extracted)
+        for name, field in answer["fields"].items():
+            value = decision.fields[name]
             assert field["text"] == value.text == extracted[name]["value"]
             assert field["confidence"] == value.confidence
             assert field["box"] == asdict(value.place.box)
-            assert field["automated"] == (name in said.automated) == extracted[name]["automated"]
+            assert field["automated"] == (name in decision.automated) == extracted[name]["automated"]
             assert round(field["confidence"], 4) == extracted[name]["confidence"]
-        assert [(one["name"], one["allowed"]) for one in told["actions"]] == [("file_document", True)]
+        assert [(action["name"], action["allowed"]) for action in answer["actions"]] == [("file_document", True)]
     explained = client.get(f"/api/v1/cases/{case}/explanation", headers=ada).json()
     capsys.readouterr()
     acting.show(space, case, again=False)
-    shown = capsys.readouterr().out.partition("\n\n")[2].rstrip().replace(f"{output.short(space.home)}/", "")
-    assert explained["text"] == shown
+    printed = capsys.readouterr().out.partition("\n\n")[2].rstrip().replace(f"{output.short(space.home)}/", "")
+    assert explained["text"] == printed
     assert str(space.home) not in json.dumps(explained)
 
 
@@ -414,10 +414,10 @@ def test_handed_in_by_many_at_once_a_document_is_one_case(client, space, ada):
 
 
 def test_what_is_known_of_a_document_reaches_its_decision(client, ada):
-    known = {"day": "2026-02-03", "segment": "water & sewage"}
-    case = client.post("/api/v1/cases", files={"file": ("a.txt", bill(3))}, data=known, headers=ada).json()["id"]
-    told = decided(client, case, ada)
-    assert (told["day"], told["segment"], told["document"]) == ("2026-02-03", "water & sewage", "a.txt")
+    about = {"day": "2026-02-03", "segment": "water & sewage"}
+    case = client.post("/api/v1/cases", files={"file": ("a.txt", bill(3))}, data=about, headers=ada).json()["id"]
+    answer = decided(client, case, ada)
+    assert (answer["day"], answer["segment"], answer["document"]) == ("2026-02-03", "water & sewage", "a.txt")
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_no_name_leaves_the_inbox(client, space, ada, name):
 
 
 @pytest.mark.parametrize(
-    ("content", "data", "status", "said"),
+    ("content", "data", "status", "detail"),
     [
         (b"", {}, 422, "empty"),
         (b"\x00\x01\x02\x03" * 50, {}, 415, "expected PDF, PNG, JPEG, TIFF or plain text"),
@@ -446,12 +446,12 @@ def test_no_name_leaves_the_inbox(client, space, ada, name):
     ],
     ids=["empty", "unknown kind", "no day", "day of no calendar", "seconds", "formula", "two lines", "too long"],
 )
-def test_what_cannot_be_a_case_is_refused_and_nothing_is_kept(client, space, ada, content, data, status, said):
+def test_what_cannot_be_a_case_is_refused_and_nothing_is_kept(client, space, ada, content, data, status, detail):
     before = sorted((space.home / "inbox").iterdir())
     answer = client.post("/api/v1/cases", files={"file": ("a.bin", content)}, data=data, headers=ada)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert said in answer.text
+    assert detail in answer.text
     assert sorted((space.home / "inbox").iterdir()) == before
     assert not list((space.home / "incoming").iterdir())
 
@@ -466,8 +466,8 @@ def test_a_document_that_is_too_large_is_turned_away_while_it_comes(space, accou
             yield b"a" * 10_000
 
     for path in ("/api/v1/cases", "/api/v1/preview"):
-        told = small.post(path, files={"file": ("a.txt", b"a" * 200_000)}, headers=ada)
-        assert told.status_code == 413
+        refused = small.post(path, files={"file": ("a.txt", b"a" * 200_000)}, headers=ada)
+        assert refused.status_code == 413
         multipart = {"Content-Type": "multipart/form-data; boundary=x"}
         assert small.post(path, content=endless(), headers=ada | multipart).status_code == 413
     assert small.post("/login", content=b"name=" + b"a" * 100_000).status_code == 413
@@ -522,7 +522,7 @@ def test_a_preview_writes_nothing_down(client, space, ada):
     assert client.get(f"/api/v1/cases/{answer.json()['case']}", headers=ada).status_code == 404
 
 
-# --- what is told ----------------------------------------------------------------------------------------------------------
+# --- what is read ----------------------------------------------------------------------------------------------------------
 
 
 def test_cases_come_newest_first_page_by_page(client, tokens):
@@ -853,5 +853,5 @@ def test_a_server_into_which_nobody_could_come_is_not_started(space, tmp_path, m
 
     for name in ("PROVEOUT_MISSION", "PROVEOUT_HOME"):
         monkeypatch.setenv(name, "")  # put back at the end: the server says where its pages are to look
-    with pytest.raises(BadInput, match="there is no account; make one: proveout user add"):
+    with pytest.raises(BadInput, match="there is no account; to add one: proveout user add"):
         serving.serve(replace(space, home=tmp_path), "127.0.0.1", 0)

@@ -1,6 +1,6 @@
-"""The command line. Each command teaches itself; what it does stands in the module that it names.
+"""The command line: options and help texts. The module that each command imports does the work.
 
-Heavy modules are imported by the command that needs them, so that `proveout --help` answers at once.
+Each command imports the heavy modules that it needs, so that `proveout --help` stays instant.
 """
 
 import os
@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-for _quiet in ("PLOOMBER_STATS_ENABLED", "ANONYMIZED_TELEMETRY"):
-    os.environ.setdefault(_quiet, "false")
-for _quiet in ("PLOOMBER_VERSION_CHECK_DISABLED", "DO_NOT_TRACK", "MARIMO_SKIP_UPDATE_CHECK", "HF_HUB_OFFLINE"):
-    os.environ.setdefault(_quiet, "1")
+for _setting in ("PLOOMBER_STATS_ENABLED", "ANONYMIZED_TELEMETRY"):
+    os.environ.setdefault(_setting, "false")
+for _setting in ("PLOOMBER_VERSION_CHECK_DISABLED", "DO_NOT_TRACK", "MARIMO_SKIP_UPDATE_CHECK", "HF_HUB_OFFLINE"):
+    os.environ.setdefault(_setting, "1")
 
 app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich costs 0.4 s of CPU
@@ -24,32 +24,32 @@ app = typer.Typer(
     help="""From notebook to governed production and back.
 
     \b
-    First steps:  proveout demo            everything once, on synthetic invoices
-                  proveout status          what is built, released, decided
-                  proveout edit models     a notebook on the pipeline's own inputs
-                  proveout new bills       a mission of your own, which builds at once
+    First steps:  proveout demo            run everything once on synthetic invoices
+                  proveout status          show what is built, released and decided
+                  proveout edit models     open a notebook on the pipeline's inputs
+                  proveout new bills       create a mission of your own
     The loop:     build, release promote, run, label, monitor, build
     """,
 )
-release_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, promote and roll back releases.")
+release_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, promote and roll back releases.")
 app.add_typer(release_app, name="release")
 user_app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""Who may come in: accounts of people, tokens of programs. Nobody has one by default.
+    help="""Manage accounts for people and tokens for programs. There is no default account.
 
     \b
-    A role includes the ones before it:
+    Each role includes the ones before it:
       reader     sees cases and reports
-      reviewer   answers
-      operator   submits cases, stops effects
+      reviewer   answers cases
+      operator   submits cases and stops effects
     """,
 )
 app.add_typer(user_app, name="user")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"proveout {version('proveout')}")
@@ -59,17 +59,17 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _before(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None: ...
 
 
-Mission = Annotated[str, typer.Option("--mission", "-m", help="Folder under pipelines/.", envvar="PROVEOUT_MISSION")]
+Mission = Annotated[str, typer.Option("--mission", "-m", help="Name of a folder under pipelines/.", envvar="PROVEOUT_MISSION")]
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Where products, releases and the journal live [work/<mission>].", envvar="PROVEOUT_HOME"),
+    typer.Option("--home", help="Workspace: products, releases and journal [work/<mission>].", envvar="PROVEOUT_HOME"),
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="A folder of documents with a labels.csv.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of documents with a labels.csv.")]
 
 
 def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
@@ -79,7 +79,7 @@ def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
 
 
 def _deciding(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
-    """The workspace, in a process that runs the promoted release's own code."""
+    """The workspace. Restarts this process if the promoted release needs its own code."""
     from proveout.cli.own_code import continue_by_own_code
 
     space = _workspace(mission, home)
@@ -89,15 +89,16 @@ def _deciding(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="Documents with a labels.csv instead of synthetic ones.")] = None,
-    documents: Annotated[int, typer.Option(help="How many synthetic documents.", min=150)] = 900,
-    seed: Annotated[int, typer.Option(help="Of the synthetic documents.")] = 7,
+    data: Annotated[Path | None, typer.Option(help="Folder of documents with a labels.csv, instead of synthetic ones.")] = None,
+    documents: Annotated[int, typer.Option(help="Number of synthetic documents.", min=150)] = 900,
+    seed: Annotated[int, typer.Option(help="Random seed of the synthetic documents.")] = 7,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """The main job once through: documents, build, release, a dated stream of cases, drift and bias, a summary.
+    """Run everything once on synthetic invoices.
 
-    A second run skips everything that is already done.
+    Six steps: documents, build, promote, run on a dated stream of cases, monitor drift and bias, summary. A second run skips
+    everything that is already done.
     """
     from proveout.cli.demo import demo as run_demo
 
@@ -107,29 +108,33 @@ def demo(
 @app.command()
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    documents: Annotated[int, typer.Option(help="How many.", min=1)] = 900,
+    documents: Annotated[int, typer.Option(help="Number of documents.", min=1)] = 900,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
-    """Write a dated stream of synthetic invoices with a labels.csv, known drift and a known bias (truth.json)."""
+    """Write synthetic invoices with a labels.csv.
+
+    The documents are a dated stream with known drift and a known bias, described in truth.json.
+    """
     from proveout.corpus import synthetic
     from proveout.progress import bar
 
-    with bar("Drawing documents", documents) as step:
+    with bar("Generating documents", documents) as step:
         synthetic.generate(folder, documents=documents, seed=seed, progress=step)
-    print(f"{documents} documents in {folder}; build from them with: proveout build --data {folder}")
+    print(f"Wrote {documents} documents to {folder}. Next: proveout build --data {folder}")
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Lowercase letters, digits and _, such as `bills`.")],
+    name: Annotated[str, typer.Argument(help="Lowercase letters, digits and _, for example `bills`.")],
     flags: Annotated[
-        bool, typer.Option("--flags", help="Begin with yes/no flags of letters, not with questions of bills.")
+        bool, typer.Option("--flags", help="Start from yes/no flags on letters, not from the fields of bills.")
     ] = False,
 ) -> None:
-    """Begin a mission: a folder under pipelines/ that builds at once, with example documents, to be made yours.
+    """Create a mission of your own under pipelines/.
 
-    Questions are fields whose values are printed: names, amounts, dates, numbers. Flags are yes or no of the whole document:
-    is it a complaint, is it urgent? One mission may have both. Its steps are the notebooks that ship.
+    The new mission comes with example documents, builds successfully as generated, and is yours to edit. Fields are values
+    printed on the document: names, amounts, dates, numbers. Flags are yes or no for the whole document: is it a complaint, is
+    it urgent? A mission may have both. Its steps are the notebooks that ship with Proveout.
 
     \b
     proveout new bills             reads bills: reference, sender, total, due
@@ -143,16 +148,16 @@ def new(
 @app.command()
 def build(
     data: Data = None,
-    only: Annotated[list[str] | None, typer.Option(help="A task, with what it depends on. May be repeated.")] = None,
-    force: Annotated[bool, typer.Option(help="Run every task although nothing changed.")] = False,
-    record: Annotated[bool, typer.Option(help="Write the HTML record of each notebook that runs.")] = True,
+    only: Annotated[list[str] | None, typer.Option(help="Build this task and what it depends on. May be repeated.")] = None,
+    force: Annotated[bool, typer.Option(help="Run every task, even if nothing changed.")] = False,
+    record: Annotated[bool, typer.Option(help="Write an HTML record of each notebook that runs.")] = True,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
     """Run the notebooks whose inputs changed, up to a new release.
 
-    A step is stale when the code on the way to its products, a module it imports, a parameter, a prompt, its data or an
-    upstream product changed. A changed chart rebuilds nothing. `proveout why TASK` says what it was.
+    A step is stale when any of these changed: the code that leads to its products, a module that it imports, a parameter, a
+    prompt, its data, or an upstream product. A changed chart rebuilds nothing. `proveout why TASK` names the cause.
     """
     from proveout.cli import designing
 
@@ -161,7 +166,7 @@ def build(
 
 @app.command()
 def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home = None) -> None:
-    """Say in one line what makes a task stale, or that nothing does."""
+    """Explain in one line why a task is stale."""
     from proveout.cli import designing
 
     print(designing.why(_workspace(mission, home), task, data))
@@ -170,14 +175,14 @@ def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def edit(
     context: typer.Context,
-    notebook: Annotated[str, typer.Argument(help="A step of the build or the monitor pipeline, such as `models` or `drift`.")],
+    notebook: Annotated[str, typer.Argument(help="A step of the build or monitor pipeline, for example `models` or `drift`.")],
     data: Data = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Open a notebook in marimo's editor on the pipeline's own inputs.
+    """Open a notebook in marimo on the pipeline's own inputs.
 
-    Further options go to marimo: proveout edit models --headless --port 2718
+    Other options are passed on to marimo: proveout edit models --headless --port 2718
     """
     from proveout.cli import designing
 
@@ -187,16 +192,16 @@ def edit(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(
     context: typer.Context,
-    marimo: Annotated[bool, typer.Option("--marimo", help="marimo's editor on the notebooks' folder, not JupyterLab.")] = False,
+    marimo: Annotated[bool, typer.Option("--marimo", help="Open marimo on the notebooks' folder, not JupyterLab.")] = False,
     data: Data = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Open JupyterLab on the project, where the tours are: notebooks/tours/first_steps.ipynb.
+    """Open JupyterLab on the project.
 
-    A notebook or percent script that is a pipeline's task opens with its parameters and paths, which are not saved with it. A
-    marimo notebook opens as the read-only record of its last run (Open With, Notebook). Further options go to JupyterLab, or to
-    marimo:
+    Begin with the tour notebooks/tours/first_steps.ipynb. A notebook or percent script that is a pipeline task opens with its
+    parameters and paths, which are not saved with it. A marimo notebook opens as the read-only record of its last run (Open
+    With, Notebook). Other options are passed on to JupyterLab or marimo:
 
     \b
     proveout lab --no-browser --port 8888
@@ -209,13 +214,14 @@ def lab(
 
 @app.command()
 def parity(
-    tolerance: Annotated[float, typer.Option(help="How far confidences may lie apart.", min=0)] = 1e-9,
+    tolerance: Annotated[float, typer.Option(help="Largest difference allowed between confidences.", min=0)] = 1e-9,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide the calibration cases four ways and compare: notebook in marimo's kernel, pipeline, release, server.
+    """Check that notebook, pipeline, release and server agree.
 
-    Exit code 1 and a table of what differs, where anything does. The build's products stay as they are.
+    Decides the calibration cases four ways (in the notebook in marimo's kernel, the pipeline, the release, the server) and
+    compares every value. If any differ, prints a table of them and exits with code 1. The build's products are not changed.
     """
     from proveout.cli import designing
 
@@ -228,9 +234,10 @@ def run(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide every new case in the inbox by the promoted release, and carry out what the control plane allows.
+    """Decide the new cases in the inbox.
 
-    The same file is the same case: running twice decides nothing twice.
+    Uses the promoted release, and carries out the actions that the control plane allows. The same file is the same case, so a
+    second run decides nothing twice.
     """
     from proveout.cli import acting
 
@@ -239,12 +246,15 @@ def run(
 
 @app.command()
 def extract(
-    folder: Annotated[Path, typer.Argument(help="PDFs, scans, images, texts.", exists=True, file_okay=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="JSON: document -> field -> value, confidence, automated.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of PDFs, scans, images or texts.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file: document -> field -> value, confidence, automated.")],
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Write the fields of every document of a folder by the promoted release. Nothing is journaled and nothing is done."""
+    """Extract the fields of a folder of documents to JSON.
+
+    Uses the promoted release. Nothing is written to the journal and no action is taken.
+    """
     from proveout.cli import acting
 
     acting.extract(_deciding(mission, home), folder, out)
@@ -252,14 +262,15 @@ def extract(
 
 @app.command()
 def show(
-    document: Annotated[str, typer.Argument(help="A file, or the beginning of a case's id.")],
-    again: Annotated[bool, typer.Option("--again", help="Decide it by today's release, whatever was decided.")] = False,
+    document: Annotated[str, typer.Argument(help="A file, or the start of a case id.")],
+    again: Annotated[bool, typer.Option("--again", help="Decide it again with the promoted release.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Show a decision: fields with their evidence, checks, the route, what policy says to each action, what came of it.
+    """Show a decision and the reasons for it.
 
-    A case that was decided is shown as it was; a new document is decided, nothing is written down and nothing happens.
+    Lists the fields with their evidence, the checks, the route, the policy's verdict on each action, and the case's history.
+    A decided case is shown as it was decided. A new document is decided now: nothing is recorded and no action is taken.
     """
     from proveout.cli import acting
     from proveout.cli.own_code import continue_by_own_code
@@ -269,7 +280,10 @@ def show(
 
 @app.command()
 def monitor(mission: Mission = "invoices", home: Home = None) -> None:
-    """Compare the live logs with the release's reference: drift, bias by segment, performance as labels arrive."""
+    """Report drift, bias and performance of the live cases.
+
+    Compares the live logs with the release's reference. Bias is reported by segment, performance as labels arrive.
+    """
     from proveout.cli import watching
 
     watching.monitor(_workspace(mission, home))
@@ -277,7 +291,10 @@ def monitor(mission: Mission = "invoices", home: Home = None) -> None:
 
 @app.command()
 def status(mission: Mission = "invoices", home: Home = None) -> None:
-    """What is built and what is stale, which release is promoted, what the journal holds, and whether it verifies."""
+    """Show what is built, promoted, decided and waiting.
+
+    Also verifies the journal and shows the service levels of the last 30 days.
+    """
     from proveout.cli import watching
 
     watching.status(_workspace(mission, home))
@@ -285,23 +302,23 @@ def status(mission: Mission = "invoices", home: Home = None) -> None:
 
 @app.command()
 def schedule(
-    run: Annotated[str, typer.Option(metavar="CRON", help="When to decide the inbox; or `never`.")] = "*/15 * * * *",
-    monitor: Annotated[str, typer.Option(metavar="CRON", help="When to make the reports; or `never`.")] = "0 6 * * *",
-    timezone: Annotated[str | None, typer.Option(help="Such as Europe/Berlin [the system's].")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Run now, monitor if it is due, and exit: for cron.")] = False,
-    history: Annotated[bool, typer.Option("--list", help="Show what ran: when, what, how long, the result.")] = False,
-    last: Annotated[int, typer.Option(help="So many lines of --list.", min=1)] = 20,
-    timeout: Annotated[float, typer.Option(metavar="MINUTES", help="A job that takes longer is ended.", min=0.01)] = 120,
+    run: Annotated[str, typer.Option(metavar="CRON", help="When to decide the inbox, or `never`.")] = "*/15 * * * *",
+    monitor: Annotated[str, typer.Option(metavar="CRON", help="When to write the reports, or `never`.")] = "0 6 * * *",
+    timezone: Annotated[str | None, typer.Option(help="Time zone, for example Europe/Berlin [the system's].")] = None,
+    once: Annotated[bool, typer.Option("--once", help="For cron: run now, monitor if due, and exit.")] = False,
+    history: Annotated[bool, typer.Option("--list", help="List past jobs: when, what, how long, the result.")] = False,
+    last: Annotated[int, typer.Option(help="Number of lines of --list.", min=1)] = 20,
+    timeout: Annotated[float, typer.Option(metavar="MINUTES", help="Stop a job that takes longer.", min=0.01)] = 120,
     database: Annotated[
         str, typer.Option(help="postgresql://... for the schedule's state [<home>/schedule.db].", envvar="PROVEOUT_DATABASE")
     ] = "",
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Run `proveout run` and `proveout monitor` by the clock until Ctrl-C, durably and never twice at a time.
+    """Run `run` and `monitor` on a schedule until Ctrl-C.
 
-    CRON is minute hour day month weekday. What was missed while the machine was off is made up once; a job that was killed
-    is done again by the next start. What jobs print goes to <home>/schedule.log.
+    CRON is minute hour day month weekday. Jobs never overlap. Runs missed while the machine was off are made up for once, and
+    a job that was killed is resumed at the next start. The output of the jobs goes to <home>/schedule.log.
 
     \b
     proveout schedule                                     every 15 minutes; reports at 06:00
@@ -310,25 +327,24 @@ def schedule(
     """
     from proveout.cli import scheduling
 
-    space = _workspace(mission, home)
+    space, crons = _workspace(mission, home), {"run": run, "monitor": monitor}
     if history:
         scheduling.history(space, database, last)
-        return
-    raise typer.Exit(
-        0 if scheduling.schedule(space, {"run": run, "monitor": monitor}, timezone, database, timeout, once) else 1
-    )
+    elif not scheduling.schedule(space, crons, timezone, database, timeout, once):
+        raise typer.Exit(1)
 
 
 @app.command()
 def label(
-    labels: Annotated[Path, typer.Argument(help="A labels.csv, or a folder that holds one.", exists=True)],
+    labels: Annotated[Path, typer.Argument(help="A labels.csv, or the folder that holds one.", exists=True)],
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only cases received until this day.")] = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Add people's answers to the journal. They arrive after the decisions and measure their precision.
+    """Add people's answers to the journal.
 
-    One by one they are given on the review page: proveout review
+    Answers arrive after the decisions and measure their precision. To answer cases one by one, use the review page: proveout
+    review
     """
     from proveout.cli import watching
 
@@ -337,12 +353,15 @@ def label(
 
 @app.command()
 def score(
-    predictions: Annotated[Path, typer.Argument(help="As `proveout extract` writes them.", exists=True, dir_okay=False)],
-    labels: Annotated[Path, typer.Argument(help="A labels.csv.", exists=True)],
+    predictions: Annotated[Path, typer.Argument(help="JSON file written by `proveout extract`.", exists=True, dir_okay=False)],
+    labels: Annotated[Path, typer.Argument(help="A labels.csv, or the folder that holds one.", exists=True)],
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     mission: Mission = "invoices",
 ) -> None:
-    """Precision, recall and F1 of a predictions file, of all answers and of the automated ones."""
+    """Score a predictions file against labels.
+
+    Prints precision, recall and F1, for all answers and for the automated ones.
+    """
     from proveout.cli import watching
 
     watching.score(_workspace(mission, None), predictions, labels, split)
@@ -350,12 +369,15 @@ def score(
 
 @app.command()
 def stop(
-    because: Annotated[str, typer.Argument(help="What people read who find it stopped.")] = "no reason was given",
-    lift: Annotated[bool, typer.Option(help="Let effects happen again.")] = False,
+    because: Annotated[str, typer.Argument(help="The reason, shown wherever the stop is reported.")] = "no reason was given",
+    lift: Annotated[bool, typer.Option(help="Lift the stop: allow effects again.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Stop every side effect at once, until `proveout stop --lift`. Deciding goes on; what it allows waits for the next run."""
+    """Stop every side effect until `proveout stop --lift`.
+
+    Takes effect immediately. Cases are still decided; the actions that are allowed meanwhile wait until the stop is lifted.
+    """
     from proveout.cli import acting
 
     acting.stop(_workspace(mission, home), because, lift)
@@ -363,14 +385,15 @@ def stop(
 
 @app.command()
 def undo(
-    case: Annotated[str, typer.Argument(help="A case's id, or its beginning.")],
-    action: Annotated[str, typer.Option(help="Such as pay_invoice [all that was done].")] = "",
+    case: Annotated[str, typer.Argument(help="A case id, or the start of one.")],
+    action: Annotated[str, typer.Option(help="For example pay_invoice [every action of the case].")] = "",
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Take back what was done for a case, by each action's compensation, as far as policy allows you as an operator.
+    """Undo the actions of a case.
 
-    What was taken back already stays so. A payment that was executed may be beyond recall; then it says so.
+    Runs each action's compensation, if the policy allows it to you as an operator. An action that was already undone stays
+    undone. A payment that was executed may be impossible to recall; the output then says so.
     """
     from proveout.cli import acting
 
@@ -380,22 +403,23 @@ def undo(
 @app.command()
 def effects(
     retry: Annotated[
-        str, typer.Option(metavar="KEY", help="Try one again that failed: its key or the beginning of its case; or `all`.")
+        str, typer.Option(metavar="KEY", help="Retry a failed effect: its key or the start of its case id; or `all`.")
     ] = "",
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """List the effects that have no outcome yet: pending, failed and tried again later, unknown, dead.
+    """List the effects that have no outcome yet.
 
-    An effect that failed is tried again after 1, 5, 30 and 120 minutes; then it is a dead letter and waits for --retry. Of one
-    that is `unknown` no answer came: before it is sent again, its connector asks whether it happened.
+    An effect is pending, failed, unknown or dead. A failed effect is retried after 1, 5, 30 and 120 minutes; then it is a dead
+    letter and waits for --retry. An `unknown` effect got no answer: before it is sent again, its connector checks whether it
+    happened.
     """
     from proveout.cli import acting
 
     acting.effects(_workspace(mission, home), retry)
 
 
-Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's addresses.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 
 
@@ -403,16 +427,17 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 def serve(
     host: Host = "127.0.0.1",
     port: Port = 8321,
-    root_path: Annotated[str, typer.Option(help="Path under which a proxy shows it, such as /proveout.")] = "",
-    proxy: Annotated[str, typer.Option(help="Address of a proxy that is trusted to say who asks, and whether by https.")] = "",
+    root_path: Annotated[str, typer.Option(help="Path under which a proxy serves it, for example /proveout.")] = "",
+    proxy: Annotated[str, typer.Option(help="Address of a proxy to trust for the client address and https.")] = "",
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Private key, for https.", exists=True, dir_okay=False)] = None,
-    ssl_certfile: Annotated[Path | None, typer.Option(help="Its certificate.", exists=True, dir_okay=False)] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate, for https.", exists=True, dir_okay=False)] = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Serve decisions to programs, reports and reviews to people; documents that come in are decided at once.
+    """Serve the API, the reports and the review page.
 
-    Everybody needs an account. The calls for programs are described at /api, and for code generators at /openapi.json.
+    Submitted documents are decided in the background. Every user needs an account. /api describes the API for people,
+    /openapi.json for code generators.
 
     \b
     proveout user add ada --role operator
@@ -426,7 +451,10 @@ def serve(
 
 @app.command()
 def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invoices", home: Home = None) -> None:
-    """Serve, and open the review page in a browser. It needs an account with the role reviewer or operator."""
+    """Serve, and open the review page in a browser.
+
+    To answer cases, sign in with an account that has the role reviewer or operator.
+    """
     from proveout.cli import acting
 
     acting.serve(_deciding(mission, home), host, port, show="/review/")
@@ -434,7 +462,10 @@ def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invo
 
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
-    """Every release with its day, its scores, which one is promoted, and whether something else than that is installed."""
+    """List every release.
+
+    Shows its date, its scores, which one is promoted, and whether the installed code or libraries differ from that one.
+    """
     from proveout.cli import releasing
 
     releasing.releases(_workspace(mission, home))
@@ -442,11 +473,14 @@ def release_list(mission: Mission = "invoices", home: Home = None) -> None:
 
 @release_app.command("show")
 def release_show(
-    release: Annotated[str, typer.Argument(help="An id, or the start of one; `latest` for the newest.")] = "latest",
+    release: Annotated[str, typer.Argument(help="A release id, or the start of one; `latest` for the newest.")] = "latest",
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """One release: its parts, who promoted it when, and how what is installed here differs from what it pins."""
+    """Show the parts and the history of a release.
+
+    Also shows how the installed code and libraries differ from those that it pins.
+    """
     from proveout.cli import releasing
 
     releasing.release(_workspace(mission, home), release)
@@ -454,15 +488,15 @@ def release_show(
 
 @release_app.command("promote")
 def release_promote(
-    release: Annotated[str, typer.Argument(help="An id, or the start of one; `latest` for the newest.")] = "latest",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Promote it also where it is worse, without a question.")] = False,
+    release: Annotated[str, typer.Argument(help="A release id, or the start of one; `latest` for the newest.")] = "latest",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Promote without asking, even if it is worse.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Let a release decide the next cases.
+    """Let a release decide from now on.
 
-    Where its evaluation shows less automation or less precision than the promoted release has, the difference is shown
-    first, and you are asked. A program has no terminal to answer on and says --yes.
+    If its evaluation shows less automation or less precision than that of the promoted release, the command shows the
+    difference and asks first. Without a terminal, pass --yes.
     """
     from proveout.cli import releasing
 
@@ -471,16 +505,16 @@ def release_promote(
 
 @release_app.command("rollback")
 def release_rollback(mission: Mission = "invoices", home: Home = None) -> None:
-    """Return to the release that was promoted before this one."""
+    """Return to the previously promoted release."""
     from proveout.cli import releasing
 
     releasing.rollback(_workspace(mission, home))
 
 
 Name = Annotated[str, typer.Argument(help="Up to 32 lowercase letters, digits, `.`, `_`, `-`.")]
-Label = Annotated[str, typer.Argument(help="What the token is for, such as `mail-gateway`.")]
+Label = Annotated[str, typer.Argument(help="What the token is for, for example `mail-gateway`.")]
 PasswordStdin = Annotated[
-    bool, typer.Option("--password-stdin", help="Take the password from standard input instead of asking for it twice.")
+    bool, typer.Option("--password-stdin", help="Read the password from standard input instead of asking for it twice.")
 ]
 
 
@@ -492,7 +526,9 @@ def user_add(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Make an account. The password is asked for twice and not shown; 12 characters at least.
+    """Add an account.
+
+    The command asks twice for a password of at least 12 characters and does not show it.
 
     \b
     proveout user add ada --role reviewer
@@ -505,7 +541,7 @@ def user_add(
 
 @user_app.command("list")
 def user_list(mission: Mission = "invoices", home: Home = None) -> None:
-    """Every account with its role and the labels of its tokens."""
+    """List the accounts with their roles and token labels."""
     from proveout.cli import people
 
     people.show(_workspace(mission, home))
@@ -513,7 +549,10 @@ def user_list(mission: Mission = "invoices", home: Home = None) -> None:
 
 @user_app.command("remove")
 def user_remove(name: Name, mission: Mission = "invoices", home: Home = None) -> None:
-    """Remove an account with its sessions and tokens, at once. What it answered stays, under its name."""
+    """Remove an account, its sessions and its tokens.
+
+    Takes effect immediately. The account's answers stay in the journal under its name.
+    """
     from proveout.cli import people
 
     people.remove(_workspace(mission, home), name)
@@ -521,7 +560,10 @@ def user_remove(name: Name, mission: Mission = "invoices", home: Home = None) ->
 
 @user_app.command("password")
 def user_password(name: Name, password_stdin: PasswordStdin = False, mission: Mission = "invoices", home: Home = None) -> None:
-    """Set a new password. Every session of the account ends; its tokens stay until they are revoked."""
+    """Set a new password.
+
+    Ends every session of the account. Its tokens stay valid until they are revoked.
+    """
     from proveout.cli import people
 
     people.password(_workspace(mission, home), name, password_stdin)
@@ -529,7 +571,9 @@ def user_password(name: Name, password_stdin: PasswordStdin = False, mission: Mi
 
 @user_app.command("token")
 def user_token(name: Name, label: Label, mission: Mission = "invoices", home: Home = None) -> None:
-    """Make a token with which a program acts for an account. It is printed once and kept only as a hash.
+    """Create a token for a program.
+
+    The program acts for the account. The token is printed once, and only its hash is stored.
 
     \b
     TOKEN=$(proveout user token ada mail-gateway)
@@ -542,14 +586,14 @@ def user_token(name: Name, label: Label, mission: Mission = "invoices", home: Ho
 
 @user_app.command("revoke")
 def user_revoke(name: Name, label: Label, mission: Mission = "invoices", home: Home = None) -> None:
-    """Make a token worthless, at once."""
+    """Revoke a token immediately."""
     from proveout.cli import people
 
     people.revoke(_workspace(mission, home), name, label)
 
 
 def main() -> None:
-    """Run the command line; a fault that Proveout knows is one message and exit code 1."""
+    """Run the command line. A ProveoutError is printed as one message and ends with its exit code."""
     from proveout.errors import ProveoutError
 
     try:
@@ -564,7 +608,7 @@ def main() -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             sys.exit(f"proveout: the disk is full ({where}); free some space and run the same command again")
         if error.errno in (errno.EACCES, errno.EROFS):
-            sys.exit(f"proveout: {where}: {error.strerror}; take the right to it, or name another folder with --home")
+            sys.exit(f"proveout: {where}: {error.strerror}; change its permissions, or name another folder with --home")
         raise
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Act: decide new cases, show and extract, serve, stop and take back effects."""
+"""Act: decide new cases, show decisions, extract fields, serve, stop effects and undo them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
+    """Decide what is new in the inbox with the promoted release. Returns the summary of the run pipeline.
+
+    Raises NoRelease if none is promoted, NoDocuments if there is no inbox.
+    """
     from proveout.bridge import build as run_build
     from proveout.journal import Journal
     from proveout.release import Releases
@@ -36,18 +40,18 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     if not env["inbox"].is_dir():
         raise NoDocuments(f"{env['inbox']}: no such folder; put documents there, or name another with --inbox")
     with Journal(space.home / "journal.db") as journal:
-        waits = bool(journal.pending())  # effects that a stop held back, or a kill
-    built = run_build(space.spec("run"), env=env, force=waits)
+        interrupted = bool(journal.pending())  # a stop or a kill left effects undone
+    built = run_build(space.spec("run"), env=env, force=interrupted)
     summary: dict[str, Any] = json.loads(built.products["run"]["summary"].read_text(encoding="utf-8"))
     if built.ran:
-        say(told(summary))
+        say(in_one_line(summary))
     else:
         say(f"nothing new in {short(env['inbox'])}: {counted(summary['cases'], 'case')}, all decided")
     return summary
 
 
-def told(summary: Mapping[str, Any]) -> str:
-    """One run in one line."""
+def in_one_line(summary: Mapping[str, Any]) -> str:
+    """One run in one line, followed by a line for each refused document and dead letter."""
     routes = ", ".join(f"{count} {route}" for route, count in summary["routes"].items() if count)
     effects = ", ".join(f"{count} {state}" for state, count in summary["effects"].items()) or "none"
     already = summary["cases"] - summary["decided"]
@@ -56,24 +60,25 @@ def told(summary: Mapping[str, Any]) -> str:
     dead = "".join(f"\n{line}" for line in summary.get("dead_letters", ()))
     return (
         f"{counted(summary['decided'], 'case')} decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
-        f"{already} were decided before; effects: {effects}{stopped}{refused}{dead}"
+        f"{already} already decided; effects: {effects}{stopped}{refused}{dead}"
     )
 
 
-def _open(space: Workspace) -> tuple[Release, Agent]:
-    """The promoted release, and its agent as it decides live."""
+def _promoted(space: Workspace) -> tuple[Release, Agent]:
+    """The promoted release, and its agent with the live memory."""
     from proveout.live import Live
     from proveout.release import Releases
 
-    opened = Releases(space.releases).promoted()
-    return opened, Live(opened, space.home / "inbox", space.home, space.cache).agent()
+    release = Releases(space.releases).promoted()
+    return release, Live(release, space.home / "inbox", space.home, space.cache).agent()
 
 
 def extract(space: Workspace, folder: Path, out: Path) -> None:
+    """Write `answers` of every document in a folder as one JSON file, by file name without suffix."""
     from proveout.live import inbox_cases
     from proveout.progress import bar
 
-    (_, agent) = _open(space)
+    _, agent = _promoted(space)
     cases = inbox_cases(folder, agent.kind)
     predictions: dict[str, Any] = {}
     with bar("Extracting", len(cases)) as step:
@@ -83,11 +88,11 @@ def extract(space: Workspace, folder: Path, out: Path) -> None:
                 predictions[Path(case.path).stem] = answers(decision)
                 step()
     write_whole(out, json.dumps(predictions, indent=1) + "\n")
-    say(f"{len(predictions)} documents in {out}; score them with: proveout score {out} LABELS.csv")
+    say(f"wrote {counted(len(predictions), 'document')} to {out}; to score them: proveout score {out} LABELS.csv")
 
 
 def answers(decision: Decision) -> dict[str, dict[str, Any]]:
-    """A decision in the scorer's format."""
+    """A decision in the format that `proveout score` reads."""
     return {
         name: {"value": value.text, "confidence": round(value.confidence, 4), "automated": name in decision.automated}
         for name, value in decision.fields.items()
@@ -97,7 +102,11 @@ def answers(decision: Decision) -> dict[str, dict[str, Any]]:
 def show(
     space: Workspace, document: str, again: bool, before_deciding: Callable[[Workspace], None] = lambda space: None
 ) -> None:
-    """What was decided of a case and what came of it; of a new document, what would be. Writes nothing down, does nothing."""
+    """Print a recorded decision with its history, or what would be decided now. Records nothing and takes no action.
+
+    `document`: a file, or the start of a case id. `again`: decide also a case that was decided. Raises BadInput for a document
+    that is neither a file nor exactly one decided case.
+    """
     from proveout.cases import kind_of
     from proveout.documents import Originals
     from proveout.journal import Journal
@@ -107,21 +116,21 @@ def show(
     with Journal(space.home / "journal.db") as journal:
         wanted = kind_of(space.mission).identify(path)[0] if path.is_file() else document
         turns = list(journal.decisions(case=wanted)) if wanted else []
-        cases = {one.case.id for one in turns}
+        cases = {turn.case.id for turn in turns}
         if len(cases) > 1 or not (cases or path.is_file()):
             raise BadInput(
-                f"{document}: no such file, and {len(cases) or 'no'} decided cases begin so; give a file or a case id"
+                f"{document}: no such file, and {len(cases) or 'no'} decided cases start with it; give a file or a case id"
             )
         if turns and not again:
-            one = turns[-1].in_order(space.mission.fields)
-            say(f"{one.case.path}\n\n{printed(one.decision, one.rulings)}\n")
-            say(history(journal.events(one.case.id)).replace(str(space.home), short(space.home)))
+            latest = turns[-1].in_order(space.mission.fields)
+            say(f"{latest.case.path}\n\n{printed(latest.decision, latest.rulings)}\n")
+            say(history(journal.events(latest.case.id)).replace(str(space.home), short(space.home)))
             return
         before_deciding(space)
         path = path if path.is_file() else Originals(space.originals).path(turns[-1].case.sha256)
-        opened, agent = _open(space)
+        release, agent = _promoted(space)
         decision = agent.invoke(path)
-        (rulings,) = opened.control(space.home, journal, lambda case: path, run="show").judge([decision])
+        (rulings,) = release.control(space.home, journal, lambda case: path, run="show").judge([decision])
     say(printed(decision, rulings))
 
 
@@ -134,29 +143,32 @@ def serve(
     tls: tuple[Path | None, Path | None] = (None, None),
     show: str = "",
 ) -> None:
-    """Serve until ctrl-c. `show`: a page to open in the browser."""
+    """Serve until Ctrl-C. `tls`: key and certificate. `show`: the path of a page to open in the browser.
+
+    Raises BadInput for options that do not fit, or if there is no account.
+    """
     import ipaddress
     import webbrowser
 
     from proveout import serving
 
     if (tls[0] is None) != (tls[1] is None):
-        raise BadInput("https needs both: --ssl-keyfile and --ssl-certfile")
+        raise BadInput("https needs both --ssl-keyfile and --ssl-certfile; give both or neither")
     if root_path and not re.fullmatch(r"(/[\w.~-]+)+", root_path):
-        raise BadInput(f"--root-path {root_path}: expected a path that begins with / and does not end with it, as /proveout")
+        raise BadInput(f"--root-path {root_path}: expected a path that begins with / and does not end with it: /proveout")
     try:
-        here_only = ipaddress.ip_address(host).is_loopback
+        local_only = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        here_only = host == "localhost"
-    if not (here_only or tls[0] or proxy):
+        local_only = host == "localhost"
+    if not (local_only or tls[0] or proxy):
         print(
-            f"WARNING: {host} can be reached from other machines, and passwords travel in the open.\n"
-            "WARNING: give a certificate (--ssl-keyfile, --ssl-certfile), or listen on 127.0.0.1 behind a proxy with https.",
+            f"WARNING: other machines can reach {host}, and passwords are sent unencrypted.\n"
+            "WARNING: give a certificate (--ssl-keyfile, --ssl-certfile), or listen on 127.0.0.1 behind an https proxy.",
             file=sys.stderr,
         )
 
     def started(url: str) -> None:
-        say(f"mission {space.name} is served at {url}{show or '/'}; ctrl-c ends it")
+        say(f"mission {space.name} is served at {url}{show or '/'}; press Ctrl-C to stop")
         if show:
             webbrowser.open(url + show)
 
@@ -164,20 +176,21 @@ def serve(
 
 
 def stop(space: Workspace, because: str, lift: bool) -> None:
+    """Stop every side effect, or `lift` the stop."""
     from proveout.control import StopSwitch
 
     space.claim()
     switch = StopSwitch(space.home / "STOP")
     if lift:
         switch.lift()
-        say("effects may happen again; what waited is carried out by the next: proveout run")
+        say("effects are allowed again; to carry out those that waited: proveout run")
     else:
         switch.stop(person(), because)
-        say("no effect happens until: proveout stop --lift")
+        say("all effects are stopped; to allow them again: proveout stop --lift")
 
 
 def undo(space: Workspace, case: str, action: str) -> bool:
-    """Take back the effects of a case, say what came of it, and return whether nothing of it stands."""
+    """Undo the effects of a case, print the outcome, and return whether no effect is left. `action`: "" for all."""
     from proveout.records import Person, Role
     from proveout.serving.worker import Worker
 
@@ -188,7 +201,7 @@ def undo(space: Workspace, case: str, action: str) -> bool:
 
 
 def effects(space: Workspace, retry: str) -> None:
-    """Say how every effect stands that has no outcome, or let those that failed be tried again."""
+    """List the effects without an outcome, or `retry` failed ones: a key, the start of a case id, or `all`."""
     from proveout.control import StopSwitch
     from proveout.journal import Journal
     from proveout.journal.prose import effect
@@ -197,10 +210,10 @@ def effects(space: Workspace, retry: str) -> None:
         if retry:
             for intention in journal.retry(retry, person()):
                 say(effect(intention))
-            say("the next run tries again: proveout run")
+            say("the next run retries: proveout run")
             return
         if stopped := StopSwitch(space.home / "STOP").stopped():
-            say(f"HELD, all of them: {stopped}; lift it with: proveout stop --lift")
+            say(f"ALL EFFECTS WAIT: {stopped}; to allow them again: proveout stop --lift")
         for intention in (unsettled := journal.unsettled()):
             say(f"{effect(intention)}\n  key {intention.action.key}")
         say(f"{counted(len(unsettled), 'effect')} without an outcome")

@@ -1,7 +1,7 @@
-"""The main job once through, with what a person wants to know at the end.
+"""Run everything once and summarize the result.
 
-Everything here is what the single commands do, in their order, over a folder of its own; only the inbox is made up:
-the live stream is what the data set keeps from training and calibration, handed in without its labels.
+The demo does what the single commands do, in their order, in a workspace of its own. Only the inbox is special: its live cases
+are the documents that the data set keeps out of training and calibration, handed in without their labels.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from proveout.documents.originals import link
 from proveout.live import INBOX_CSV
 from proveout.workspace import Workspace
 
-UNANSWERED = timedelta(days=10)  # at the end of the stream nobody has said yet what was right: those cases wait for review
-UNANSWERED_SHARE = 0.1  # of a stream without days
+UNANSWERED = timedelta(days=10)  # cases in the last days of the stream have no labels yet and wait for review
+UNANSWERED_SHARE = 0.1  # the same for a stream without dates
 
 
 def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None) -> None:
+    """Run the six steps. Without `data`, generate that many synthetic documents."""
     from proveout.release import Releases
 
     began = time.perf_counter()
@@ -34,27 +35,25 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     space.claim()
     if data is None:
         data = space.home / "synthetic"
-        with _step(f"1/6  Documents: a dated stream of {documents} synthetic ones, with known drift and a known bias"):
+        with _step(f"1/6  Documents: {documents} synthetic invoices with known drift and a known bias"):
             _synthesize(data, documents, seed)
     else:
         say(f"1/6  Documents: {data}")
-    with _step("2/6  Build: notebooks into a release"):
+    with _step("2/6  Build: run the notebooks and freeze a release"):
         built = designing.build(space, data, None, False, True)
-    with _step("3/6  Promote"):
-        if built.ran or not any(one.promoted for one in Releases(space.releases).list()):
+    with _step("3/6  Promote: let the release decide"):
+        if built.ran or not any(release.promoted for release in Releases(space.releases).list()):
             releasing.promote(space, "latest", yes=True)
         else:
-            say("  no new release: what was promoted stays, or what was rolled back to")
-    with _step("4/6  Run: the release decides the live stream, in its order"):
+            say("  no new release; the current one stays promoted")
+    with _step("4/6  Run: decide the live cases, oldest first"):
         inbox, later = _hand_in(space)
         acting.run(space, inbox)
-    with _step("5/6  Labels arrive late, and the log is compared with the reference"):
+    with _step("5/6  Monitor: add late labels and compare the live cases with the reference"):
         watching.label(space, data, later=later)
         watching.monitor(space)
-    say("6/6  Summary")
-    say()
-    say(summary(space))
-    say(f"\n{time.perf_counter() - began:.0f} seconds in all. Once more, and nothing is built or decided twice: proveout demo")
+    say(f"6/6  Summary\n\n{summary(space)}\n")
+    say(f"Finished in {time.perf_counter() - began:.0f} seconds. A second `proveout demo` skips what is already done.")
 
 
 @contextmanager
@@ -69,16 +68,16 @@ def _synthesize(folder: Path, documents: int, seed: int) -> None:
     from proveout.progress import bar
 
     if (folder / "labels.csv").exists():
-        say("  there already")
+        say("  already generated")
         return
-    with bar("Drawing documents", documents) as step:
+    with bar("Generating documents", documents) as step:
         synthetic.generate(folder, documents=documents, seed=seed, progress=step)
 
 
 def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
-    """Link the stream's files into the inbox, with the day and the segment of each.
+    """Link the stream's files into the inbox, and list the day and segment of each.
 
-    Gives it, and the cases at the end of the stream, of which nobody says yet what is right.
+    Returns the inbox, and the ids of the cases at the end of the stream, which get no labels yet.
     """
     from proveout.corpus import Dataset
 
@@ -96,71 +95,67 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
     if days:
         last = max(days) - UNANSWERED
         return inbox, frozenset(entry.case.id for entry in stream if entry.case.day and entry.case.day > last)
-    say(f"  no case has a day: they are decided in the order of their ids, and the last {UNANSWERED_SHARE:.0%} stay unanswered")
+    say(f"  no case has a date: deciding in the order of case ids; the last {UNANSWERED_SHARE:.0%} get no labels")
     ids = sorted(entry.case.id for entry in stream)
     return inbox, frozenset(ids[round(len(ids) * (1 - UNANSWERED_SHARE)) :])
 
 
 def summary(space: Workspace) -> str:
-    """What came of it, in the order in which a person asks."""
+    """The result of a demo as text: automation, precision, drift, segments, open reviews, where to find more."""
     import pandas as pd  # type: ignore[import-untyped]
 
     log = pd.read_parquet(space.logs / "decisions.parquet")
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
-    acted = (log["route"] == "act").mean()
     lines = [
-        f"documents            {len(log)} decided, {(log['route'] == 'refuse').sum()} refused as unreadable",
-        f"no person touches    {acted:.0%} of them",
+        f"Cases                  {len(log)} decided, {(log['route'] == 'refuse').sum()} of them refused as unreadable",
+        f"Handled automatically  {(log['route'] == 'act').mean():.0%} of cases",
     ]
     lines += _precision(log, space)
-    lines += ["", "what drifted, and since when"]
-    lines += [f"  {one['sentence']}" for one in report["drifted"][:5]] or ["  nothing"]
-    lines += ["", "who is worse off"]
-    lines += _listed_disparities(report["worse_off"])
-    lines += ["", "what waits for you", f"  {_waiting(space)}"]
-    lines += ["", "where to read on"]
+    lines += ["", "Drift"]
+    lines += [f"  {drift['sentence']}" for drift in report["drifted"][:5]] or ["  none detected"]
+    lines += ["", "Segments treated worse"]
+    lines += [f"  {_disparity(finding)}" for finding in report["worse_off"][:5]] or ["  none at the stated confidence"]
+    lines += ["", "Waiting for your review", f"  {_waiting(space)}"]
+    lines += ["", "Read more"]
     lines += [f"  {name:18} {output.short(path)}" for name, path in _places(space)]
     return "\n".join(lines)
 
 
 def _precision(log: Any, space: Workspace) -> list[str]:
-    """Field by field, what was automated and how good it was, beside what was promised, as far as labels have arrived."""
+    """For each field, how much was automated and how much of that is correct, as far as labels have arrived."""
     from proveout.release import Releases
 
     slo = space.mission.slo
     calibrations = Releases(space.releases).promoted().calibrations
-    lines = ["", f"automated values, promised {slo.precision:.0%} right at {slo.confidence:.0%} confidence"]
+    lines = [
+        "",
+        f"Automated values by field (target: {slo.precision:.0%} correct at {slo.confidence:.0%} confidence)",
+    ]
     for name in space.mission.fields:
-        known = log[log[f"{name}.right"].notna()]
-        right = known[f"{name}.right"].astype(bool)
-        automated = right[known[f"{name}.automated"]]
+        labelled = log[log[f"{name}.right"].notna()]
+        right = labelled[f"{name}.right"].astype(bool)
+        automated = right[labelled[f"{name}.automated"]]
         if not calibrations.certified(name):
-            said = f"none: {calibrations.because(name).split(';')[0]}"
+            result = f"none: {calibrations.because(name).split(';')[0]}"
         elif automated.empty:
-            said = "none yet" if not log[f"{name}.automated"].any() else "no label yet"
+            result = "none yet" if not log[f"{name}.automated"].any() else "no label yet"
         else:
-            said = f"{log[f'{name}.automated'].mean():4.0%} of all, {automated.mean():.1%} of {len(automated)} right"
-            said += ", BELOW THE PROMISE: see what drifted" if automated.mean() < slo.precision else ""
-        lines.append(f"  {name:14} {said}" + (f"  (all answers: {right.mean():.1%} right)" if len(right) else ""))
+            result = f"{log[f'{name}.automated'].mean():4.0%} automated, {automated.mean():.1%} of {len(automated)} correct"
+            result += ", BELOW TARGET (see Drift)" if automated.mean() < slo.precision else ""
+        lines.append(f"  {name:14} {result}" + (f"  (of all answers {right.mean():.1%} correct)" if len(right) else ""))
     return lines
 
 
-def _listed_disparities(found: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"  {one['segment']}{_lately(one)}: {one['measure']}"
-        f" {one['value']:.0%}, {one['other']:.0%} elsewhere"
-        + (f"; its rate changed at {_moment(one['since'])}" if one["since"] else "")
-        for one in found[:5]
-    ] or ["  no segment, at the stated confidence"]
+def _disparity(finding: dict[str, Any]) -> str:
+    lately = f", from {_moment(finding['lately'])} on" if finding["lately"] else ""
+    changed = f"; the rate changed at {_moment(finding['since'])}" if finding["since"] else ""
+    rates = f"{finding['value']:.0%}, {finding['other']:.0%} elsewhere"
+    return f"{finding['segment']}{lately}: {finding['measure']} {rates}{changed}"
 
 
 def _moment(moment: str | int) -> str:
-    """A day as the report has it, or the number of a case."""
+    """A date, or the number of a case in a stream without dates."""
     return moment if isinstance(moment, str) else f"case {moment}"
-
-
-def _lately(one: dict[str, Any]) -> str:
-    return f", from {_moment(one['lately'])} on" if one["lately"] else ""
 
 
 def _waiting(space: Workspace) -> str:
@@ -168,16 +163,16 @@ def _waiting(space: Workspace) -> str:
     from proveout.review import waiting
 
     with Journal(space.home / "journal.db") as journal:
-        asked = len(waiting(journal))
+        cases = len(waiting(journal))
     home = f"export PROVEOUT_HOME={output.short(space.home)}"
-    opened = f"{home}; proveout user add YOU --role operator; proveout review"
-    return f"{output.counted(asked, 'case')} to answer: {opened}" if asked else "nothing"
+    commands = f"{home}; proveout user add YOU --role operator; proveout review"
+    return f"{output.counted(cases, 'case')}. To answer: {commands}" if cases else "nothing"
 
 
 def _places(space: Workspace) -> list[tuple[str, Path]]:
     return [
         ("drift and bias", space.reports / "report.html"),
-        ("the notebooks' records", space.build),
-        ("the journal", space.home / "journal.db"),
+        ("notebook records", space.build),
+        ("journal", space.home / "journal.db"),
         ("effects", space.home / "effects"),
     ]

@@ -1,4 +1,4 @@
-"""Design: begin a mission, build it, open its notebooks, show that notebook, pipeline, release and server decide the same."""
+"""Design: create a mission, build it, open its notebooks, check that notebook, pipeline, release and server agree."""
 
 from __future__ import annotations
 
@@ -18,58 +18,63 @@ if TYPE_CHECKING:
 
 
 def new(name: str, template: str) -> None:
-    from proveout.cli.new import new as begin
+    """Create a mission from a template (`questions` or `flags`) and print the next commands."""
+    from proveout.cli.new import new as create
     from proveout.workspace import project_root
 
     root = project_root()
-    folder = begin(root, name, template)
-    of = f"--mission {name}"
+    folder = create(root, name, template)
+    options = f"--mission {name}"
     if os.environ.get("PROVEOUT_HOME"):  # another mission's workspace
-        of += f" --home {short(root / 'work' / name)}"
-    last = max((folder / "examples").glob("*.txt"))
-    does = {"questions": "answers questions of bills", "flags": "answers yes or no of letters"}[template]
-    say(f"mission {name} in {short(folder)}: {does} until you say otherwise in mission.yaml and prompts/")
-    say("it builds as it is, from the examples beside it; next:")
-    say(f"  proveout build {of}")
-    say(f"  proveout release promote {of}")
-    say(f"  proveout show {short(last)} {of}")
+        options += f" --home {short(root / 'work' / name)}"
+    example = max((folder / "examples").glob("*.txt"))
+    purpose = {"questions": "extracts fields from bills", "flags": "answers yes/no questions about letters"}[template]
+    say(f"Created mission {name} in {short(folder)}. It {purpose}; edit mission.yaml and prompts/ to make it yours.")
+    say("It builds as generated, from its own examples. Next:")
+    say(f"  proveout build {options}")
+    say(f"  proveout release promote {options}")
+    say(f"  proveout show {short(example)} {options}")
 
 
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """What the build spec's placeholders become for this workspace. What people answered until now is laid among them."""
+    """Values for the placeholders of the build spec in this workspace. Exports people's answers if the spec asks for them."""
     from proveout.live import label_export
 
     answers: dict[str, Any] = {}
     if "{{answers}}" in space.spec("build").read_text(encoding="utf-8"):
-        teach, judge = label_export.write(space)
+        for_training, for_testing = label_export.write(space)
         answers = {"answers": space.answers}
-        if teach or judge:
-            tell(f"  answers    {teach} join the training documents; {judge} are about documents that calibrate or test")
+        if for_training or for_testing:
+            tell(f"  answers    {for_training} join the training set; {for_testing} belong to calibration or test documents")
     examples = space.design / "examples"
     data = data or _last_data(space) or (examples if examples.is_dir() else space.home / "synthetic")
     return {"data": data.resolve(), "out": space.build, "releases": space.releases, **answers}
 
 
 def _last_data(space: Workspace) -> Path | None:
-    """The data of the last build here, so that `--data` is said once."""
-    note = space.home / "data"
-    return Path(note.read_text(encoding="utf-8").strip()) if note.exists() else None
+    """The data of the last build in this workspace, so that `--data` is needed only once."""
+    file = space.home / "data"
+    return Path(file.read_text(encoding="utf-8").strip()) if file.exists() else None
 
 
 def monitored(space: Workspace) -> dict[str, Any]:
-    """What the monitor spec's placeholders become: the live log beside what the promoted release decided when it was built."""
+    """Values for the placeholders of the monitor spec: the live log, and the promoted release's decisions when it was built.
+
+    Writes the log anew from the journal. Raises NoDocuments if no case was decided.
+    """
     from proveout.journal import Journal
     from proveout.release import Releases
 
     if not (space.logs / "decisions.parquet").exists():
         raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
     with Journal(space.home / "journal.db") as journal:
-        journal.to_parquet(space.logs, space.mission)  # with what people answered since
+        journal.to_parquet(space.logs, space.mission)  # with the answers given since
     reference = Releases(space.releases).promoted().path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
+    """Run the stale steps, each reported in a line as it ends. Raises BadInput for data that cannot be built from."""
     from proveout.bridge import build as run_build
     from proveout.corpus import check_labels
 
@@ -77,7 +82,7 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
     if not env["data"].is_dir():
         raise BadInput(
             f"{env['data']}: no such folder; expected documents and a labels.csv. "
-            f"Name one with --data, or make synthetic ones: proveout synthesize {env['data']}"
+            f"Name a folder with --data, or generate one: proveout synthesize {env['data']}"
         )
     if (env["data"] / "labels.csv").exists():
         check_labels(env["data"] / "labels.csv", space.mission, space.answers / "labels.csv")
@@ -96,7 +101,7 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
 
 
 def unlabelled(space: Workspace) -> list[str]:
-    """What the last build could not learn or certify because nobody labelled it, a line for each such field."""
+    """A line for each field that the last build could not learn or certify because it has no labels."""
     from proveout.corpus import Dataset
     from proveout.values import has_value
 
@@ -105,62 +110,64 @@ def unlabelled(space: Workspace) -> list[str]:
     data, lines = Dataset.load(space.build / "curate" / "dataset"), []
     for name, kind in space.mission.kinds.items():
         labelled = {
-            split: sum(has_value(kind, labels.get(name, "")) for labels in data.labels(split).values())
+            split: any(has_value(kind, labels.get(name, "")) for labels in data.labels(split).values())
             for split in ("train", "calibration")
         }
-        nothing = f"{name}: no labelled value"
         if not any(has_value(kind, entry.labels.get(name, "")) for entry in data.chosen()):
-            lines.append(f"{nothing}, so it is never extracted or automated; label some in labels.csv")
+            lines.append(f"{name}: no labelled value, so it is never extracted or automated; add labels to labels.csv")
         elif not labelled["train"]:
-            lines.append(f"{nothing} to train on, so it is never extracted or automated; label some of the split train")
+            lines.append(f"{name}: no labelled value in the split train, so it is never extracted or automated; label some")
         elif not labelled["calibration"]:
-            lines.append(f"{nothing} to calibrate on, so it is never automated; label some of the split calibration")
+            lines.append(f"{name}: no labelled value in the split calibration, so it is never automated; label some")
     return lines
 
 
 def why(space: Workspace, task: str, data: Path | None) -> str:
+    """What makes a task stale, in one line."""
     from proveout.bridge import why as reason
 
     return reason(space.spec("build"), task, env=environment(space, data)) or "nothing changed"
 
 
 def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
+    """Replace this process by marimo's editor. Raises BadInput if no pipeline has the notebook."""
     from proveout.bridge.context import variables
     from proveout.bridge.spec import sources
 
-    specs = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in ("build", "monitor")}
-    found = next((pipeline for pipeline, files in specs.items() if notebook in files), None)
-    if found is None:
-        known = ", ".join(name for files in specs.values() for name in files)
-        raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; there are: {known}")
-    env = environment(space, data) if found == "build" else monitored(space)
-    command = [sys.executable, "-m", "marimo", "edit", str(specs[found][notebook]), *options]
-    os.execvpe(command[0], command, os.environ | variables(space.spec(found), notebook, env))
+    notebooks = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in ("build", "monitor")}
+    pipeline = next((pipeline for pipeline, files in notebooks.items() if notebook in files), None)
+    if pipeline is None:
+        names = ", ".join(name for files in notebooks.values() for name in files)
+        raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; expected one of: {names}")
+    env = environment(space, data) if pipeline == "build" else monitored(space)
+    command = [sys.executable, "-m", "marimo", "edit", str(notebooks[pipeline][notebook]), *options]
+    os.execvpe(command[0], command, os.environ | variables(space.spec(pipeline), notebook, env))
 
 
 def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str] = ()) -> None:
+    """Replace this process by JupyterLab on the project, or by marimo's editor on the notebooks' folder."""
     from proveout.bridge.context import variables
     from proveout.bridge.spec import sources
 
     spec = space.spec("build")
-    knows = os.environ | variables(spec, "", environment(space, data))
-    knows |= {"PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
+    exported = os.environ | variables(spec, "", environment(space, data))
+    exported |= {"PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
     if marimo:
         command = ["marimo", "edit", str(next(file.parent for _, file in sources(spec) if file)), *options]
     else:
         manager = "--ServerApp.contents_manager_class=proveout.bridge.lab.Pages"
         quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # no network
         command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *quiet, *options]
-    os.execvpe(sys.executable, [sys.executable, "-m", *command], knows)
+    os.execvpe(sys.executable, [sys.executable, "-m", *command], exported)
 
 
 def parity(space: Workspace, tolerance: float) -> bool:
-    """Say whether notebook, pipeline, release and server decide the same, and return it."""
+    """Print and return whether notebook, pipeline, release and server agree. `tolerance`: between confidences."""
     from proveout.live.parity import parity as compare_ways
     from proveout.serving.parity import decided_by_server
 
     server = {"server": partial(decided_by_server, space)}
     env, releases = environment(space), space.releases
-    found = compare_ways(space.spec("build"), env, releases, tolerance=tolerance, cache=space.cache, others=server)
-    say(str(found))
-    return found.agrees
+    report = compare_ways(space.spec("build"), env, releases, tolerance=tolerance, cache=space.cache, others=server)
+    say(str(report))
+    return report.agrees

@@ -1,22 +1,17 @@
-"""How commands print: lines, counts, paths, and who is at the keyboard."""
-
-from __future__ import annotations
+"""How commands print lines, counts, paths and times, and which user runs them."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def say(text: str = "") -> None:
+    """Print a line immediately, also into a pipe."""
     print(text, flush=True)
 
 
 def short(path: Path) -> str:
-    """Relative to where the person stands, when that is shorter."""
-    return os.path.relpath(path) if len(os.path.relpath(path)) < len(str(path)) else str(path)
+    """The path, relative to the working directory if that is shorter."""
+    return min(str(path), os.path.relpath(path), key=len)
 
 
 def counted(number: int, noun: str) -> str:
@@ -36,6 +31,7 @@ def minute(at: str) -> str:
 
 
 def person() -> str:
+    """The name under which a command is recorded: PROVEOUT_USER, or the user of the operating system."""
     import getpass
 
     return os.environ.get("PROVEOUT_USER") or getpass.getuser()

@@ -1,7 +1,7 @@
-"""What a promotion changes, by the evaluations of the two releases. One door: `compare`.
+"""Compare the evaluations of two releases before one replaces the other. Entry point: `compare`.
 
-Compared on each test split: the share of cases that no person touches, and field by field how many values are automated and
-how many of those are right.
+Covered, on each test split: the share of cases handled automatically; for each field, how many values are automated and how
+many of those are right.
 Not covered: whether a difference is chance, and whether the documents of a split are the same as before.
 """
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
+    """One share that differs between two releases."""
+
     split: str
     what: str
     before: float  # a share, 0..1
@@ -39,38 +41,38 @@ class Change:
 
 
 def compare(before: Release, after: Release) -> list[Change] | None:
-    """What differs between two releases' evaluations, in tenths of a percent as they are shown.
+    """The differences between two evaluations, rounded to the tenths of a percent that are printed.
 
-    None where there is nothing to compare: one was never evaluated, or not on a split of the other.
+    None if there is nothing to compare: one release was never evaluated, or the two share no split.
     """
-    old, new = _evaluated(before), _evaluated(after)
+    old, new = _metrics(before), _metrics(after)
     splits = [split for split in old if split in new]
     return [change for split in splits for change in _changes(split, old[split], new[split])] if splits else None
 
 
 def _changes(split: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    then, now = dict(_shares(old)), dict(_shares(new))
-    for what, before in then.items():
-        after = now.get(what, None if what.endswith(RIGHT) else 0.0)
+    shares = dict(_shares(new))
+    for what, before in _shares(old):
+        after = shares.get(what, None if what.endswith(RIGHT) else 0.0)
         if before is not None and after is not None and round(before, 3) != round(after, 3):
             yield Change(split, what, before, after)
 
 
-RIGHT = "right when automated"  # undefined where nothing is automated, which is told by the line before
+RIGHT = "right when automated"  # undefined if nothing is automated, which the line before shows
 
 
 def _shares(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
-    yield "no person touches", metrics.get("no_person_touches")
+    yield "handled automatically", metrics.get("no_person_touches")
     for name, rates in metrics.get("automated", {}).get("fields", {}).items():
         if name != "micro":
             yield f"{name} automated", rates.get("coverage")
             yield f"{name} {RIGHT}", rates.get("precision")
 
 
-def _evaluated(release: Release) -> dict[str, Mapping[str, Any]]:
-    """Split to its metrics."""
+def _metrics(release: Release) -> dict[str, Mapping[str, Any]]:
+    """The metrics of each split; empty if the release was never evaluated."""
     try:
-        metrics = json.loads(release.path("evidence/metrics").read_text(encoding="utf-8"))
+        splits = json.loads(release.path("evidence/metrics").read_text(encoding="utf-8"))
     except (BadModel, ValueError):
         return {}
-    return {split: each for split, each in metrics.items() if isinstance(each, dict)} if isinstance(metrics, dict) else {}
+    return {name: metrics for name, metrics in splits.items() if isinstance(metrics, dict)} if isinstance(splits, dict) else {}

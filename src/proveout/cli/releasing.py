@@ -15,28 +15,29 @@ if TYPE_CHECKING:
 
 
 def releases(space: Workspace) -> None:
+    """List the releases; under the promoted one, warn if something else is installed than it pins."""
     from proveout.release import Releases
 
-    known = Releases(space.releases)
-    for one in known.list():
-        say(str(one))
-        if one.promoted and one.parts:
-            warn_of_differences(known)
+    store = Releases(space.releases)
+    for listed in store.list():
+        say(str(listed))
+        if listed.promoted and listed.parts:
+            warn_of_differences(store)
 
 
 def release(space: Workspace, wanted: str) -> None:
-    """Say what a release is made of, who promoted it, and how what is installed here differs from what it pins."""
+    """Print a release's parts and promotions, and how the installed code and libraries differ from those that it pins."""
     from proveout.release import SHORT, Releases
 
-    known = Releases(space.releases)
-    opened = known.open(wanted)
+    store = Releases(space.releases)
+    opened = store.open(wanted)
     content, frozen = opened.manifest["content"], opened.manifest["frozen"]
     rows = [("mission", content["mission"]), ("frozen", minute(frozen)), ("scores", opened.manifest["headline"] or "none")]
     rows += [(f"part {name}", id[:SHORT]) for name, id in content["parts"].items()]
-    done = {"promote": "promoted", "rollback": "returned to"}
+    titles = {"promote": "promoted", "rollback": "rolled back to"}
     rows += [
-        (done[entry["what"]], f"{minute(entry['at'])} by {entry['by']}")
-        for entry in known.history()
+        (titles[entry["what"]], f"{minute(entry['at'])} by {entry['by']}")
+        for entry in store.history()
         if entry["release"] == opened.id
     ]
     say(f"release {opened.id} in {short(opened.folder)}")
@@ -44,61 +45,65 @@ def release(space: Workspace, wanted: str) -> None:
         say(f"  {name:16} {text}")
 
 
-def warn_of_differences(known: Releases) -> None:
-    """Say what a person has to know of the promoted release where something else is installed than it pins."""
+def warn_of_differences(store: Releases) -> None:
+    """Warn if the promoted release cannot decide, or if the installed code or libraries differ from those that it pins."""
     from proveout.release import ANEW, few
 
     try:
-        promoted = known.promoted()
+        promoted = store.promoted()
     except BadModel as error:
-        say(f"  it decides nothing: {error}")
+        say(f"  it cannot decide: {error}")
         return
     if promoted.other_versions:
-        say(f"  it decides nothing here, it pins {few(promoted.other_versions)}: install those, or {ANEW}")
+        say(f"  it cannot decide here: it pins {few(promoted.other_versions)}; install those versions, or {ANEW}")
     if promoted.other_code:
-        say(f"  it runs its own frozen code; what is installed differs in {few(promoted.other_code)}. To use that, {ANEW}")
+        say(f"  it runs its own frozen code; the installed code differs in {few(promoted.other_code)}. To use that, {ANEW}")
 
 
 def promote(space: Workspace, release: str, yes: bool = False) -> bool:
-    """Whether the release decides from now on. Where it loses against the promoted one, a person is asked."""
+    """Promote a release, and return whether it decides from now on.
+
+    If it is worse than the promoted one, show the difference and ask, unless `yes`. Raises BadInput for a release of another
+    mission, or if there is no terminal to ask on.
+    """
     from proveout.cli.promotion import compare
     from proveout.release import Releases
 
-    known = Releases(space.releases)
-    candidate = known.open(release)
+    store = Releases(space.releases)
+    candidate = store.open(release)
     frozen_for, mission = candidate.manifest["content"]["mission"], space.mission.mission
     if frozen_for != mission:
         raise BadInput(
-            f"release {candidate.id[:12]} decides the cases of mission `{frozen_for}`, not of `{mission}`; "
-            f"choose one of `{mission}`: proveout release list"
+            f"release {candidate.id[:12]} is for mission `{frozen_for}`, not for `{mission}`; "
+            f"choose a release of `{mission}`: proveout release list"
         )
     changes: list[Change] | None = []
     try:
-        changes = compare(known.promoted(), candidate)
+        changes = compare(store.promoted(), candidate)
     except NoRelease:
         pass  # it is the first
     except BadModel as error:
-        say(f"nothing is compared: {error}")
+        say(f"no comparison with the promoted release: {error}")
     if changes is None:
-        say(f"nothing is compared: {known.current()[:12]}, which decides now, was not evaluated on the same test splits")
+        say(f"no comparison: the promoted release {store.current()[:12]} was not evaluated on the same test splits")
     elif any(change.is_loss for change in changes):
-        say(f"release {candidate.id[:12]} is not as good as {known.current()[:12]}, which decides now:")
+        say(f"release {candidate.id[:12]} is worse than the promoted release {store.current()[:12]}:")
         say(f"{'':46}{'promoted':>10}{'this':>9}")
         for change in changes:
             say(str(change))
-        if not yes and not _agreed("promote it all the same?"):
+        if not yes and not _agreed("promote it anyway?"):
             say("nothing was promoted")
             return False
-    known.promote(candidate.id, by=person())
-    say(f"release {candidate.id[:12]} decides from now on; back with: proveout release rollback")
-    warn_of_differences(known)
+    store.promote(candidate.id, by=person())
+    say(f"release {candidate.id[:12]} is promoted; to go back: proveout release rollback")
+    warn_of_differences(store)
     return True
 
 
 def _agreed(question: str) -> bool:
-    """What a person at the terminal says. Raises BadInput where nobody can be asked."""
+    """Ask at the terminal. Raises BadInput if there is none."""
     if not sys.stdin.isatty():
-        raise BadInput("there is no terminal to ask on, so nothing was done; to do it all the same, add --yes")
+        raise BadInput("there is no terminal to ask on, so nothing was done; to do it anyway, add --yes")
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -106,8 +111,9 @@ def _agreed(question: str) -> bool:
 
 
 def rollback(space: Workspace) -> None:
+    """Promote the previously promoted release again. Raises NoRelease if there is none."""
     from proveout.release import Releases
 
-    known = Releases(space.releases)
-    say(f"back to release {known.rollback(by=person())[:12]}")
-    warn_of_differences(known)
+    store = Releases(space.releases)
+    say(f"back to release {store.rollback(by=person())[:12]}")
+    warn_of_differences(store)

@@ -1,4 +1,4 @@
-"""`proveout schedule`, and what `proveout status` says of it."""
+"""`proveout schedule`, and the schedule in `proveout status`."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ from proveout.workspace import Workspace
 def schedule(
     space: Workspace, crons: Mapping[str, str], timezone: str | None, database: str, minutes: float, once: bool
 ) -> bool:
-    """Run jobs by the clock until a signal, or once. Whether all is well."""
+    """Run the jobs on their schedule until a signal, or once. False if a job failed. `minutes`: a job's time limit.
+
+    Raises BadInput for a time zone or cron expression that is not valid, or if every job is `never`.
+    """
     from proveout.schedule import Cron, Job, Scheduler, zone_named
 
-    zone, begin = zone_named(timezone), [sys.executable, "-c", "from proveout.cli import main; main()"]
-    where = ["--mission", space.name, "--home", str(space.home)]
+    zone, program = zone_named(timezone), [sys.executable, "-c", "from proveout.cli import main; main()"]
+    options = ["--mission", space.name, "--home", str(space.home)]
     jobs = [
-        Job(name, [*begin, name, *where], Cron.of(text, zone, f"--{name}"), timedelta(minutes=minutes))
+        Job(name, [*program, name, *options], Cron.of(text, zone, f"--{name}"), timedelta(minutes=minutes))
         for name, text in crons.items()
         if text != "never"
     ]
     if not jobs:
-        raise BadInput("--run and --monitor are both `never`: there is nothing to schedule; leave one of them out")
+        raise BadInput("--run and --monitor are both `never`: there is nothing to schedule; give at least one a time")
     space.claim()
     scheduler = Scheduler(space.home, jobs, database, say)
-    for end in (signal.SIGINT, signal.SIGTERM):  # in a thread: a handler must not wait for locks that it interrupts
-        signal.signal(end, lambda *_: threading.Thread(target=scheduler.stop).start())
+    for number in (signal.SIGINT, signal.SIGTERM):  # in a thread: a handler must not wait for locks that it interrupts
+        signal.signal(number, lambda *_: threading.Thread(target=scheduler.stop).start())
     if once:
         return scheduler.once(always=["run"])
-    say(f"mission {space.name} in {short(space.home)}, until Ctrl-C; what jobs print: {short(space.home / 'schedule.log')}")
+    say(f"mission {space.name} in {short(space.home)}, until Ctrl-C; output of the jobs: {short(space.home / 'schedule.log')}")
     scheduler.serve()
     return True
 
 
 def history(space: Workspace, database: str, last: int) -> None:
-    """The newest jobs, oldest of them first; of a failed one, the last lines that it printed."""
+    """Print the last jobs, oldest first, with the last lines that a failed job printed."""
     from proveout.schedule import History, Note, local, zone_named
 
     note = Note.read(space.home)
     if note is None:
-        say(f"nothing was scheduled in {short(space.home)} yet; begin with: proveout schedule")
+        say(f"nothing was scheduled in {short(space.home)} yet; to start: proveout schedule")
         return
     with History(_database(space, note.database, database), note.id) as rows:
         for entry in reversed(rows.last(last)):
@@ -56,31 +59,31 @@ def history(space: Workspace, database: str, last: int) -> None:
 
 
 def _database(space: Workspace, noted: str, given: str) -> str:
-    """Where the schedule's rows lie: the note knows, but no password. Raises BadInput where one has to be given."""
+    """The database of the schedule. `noted` has no password: raises BadInput if one is needed and not `given`."""
     if not noted:
         return str(space.home / "schedule.db")
     if not given:
-        raise BadInput(f"the schedule's state is in {noted}; see it after: export PROVEOUT_DATABASE=postgresql://...")
+        raise BadInput(f"the schedule's state is in {noted}; to see it: export PROVEOUT_DATABASE=postgresql://...")
     return given
 
 
 def status(space: Workspace) -> Iterator[str]:
-    """What is scheduled, what ran last, and loudly what did not. Nothing where nobody ever scheduled."""
+    """Lines on the next jobs, the last jobs, and in capitals what failed or was missed. None if nothing was ever scheduled."""
     from proveout.schedule import Cron, History, Note, alive, local, zone_named
 
     note = Note.read(space.home)
     if note is None:
         return
-    now, zone, at_work = datetime.now(UTC), zone_named(note.zone), alive(space.home)
+    now, zone, running = datetime.now(UTC), zone_named(note.zone), alive(space.home)
     crons = {name: (Cron(job.cron, zone), job.since) for name, job in note.jobs.items()}
-    if at_work and not note.once:
+    if running and not note.once:
         yield f"schedule: process {note.pid}; " + ", ".join(
             f"{name} next at {local(cron.next(now), zone)}" for name, (cron, _) in crons.items()
         )
-    elif not at_work and not note.stopped:
-        yield f"SCHEDULER DIED: process {note.pid}, since {local(note.began or now, zone)}; begin it again: proveout schedule"
+    elif not running and not note.stopped:
+        yield f"SCHEDULER DIED: process {note.pid}, started {local(note.began or now, zone)}; to restart it: proveout schedule"
     elif not note.once:
-        yield f"schedule: nobody is at it since {local(note.stopped or now, zone)}; begin again with: proveout schedule"
+        yield f"schedule: not running since {local(note.stopped or now, zone)}; to restart it: proveout schedule"
     try:
         database = _database(space, note.database, os.environ.get("PROVEOUT_DATABASE", ""))
     except BadInput as error:

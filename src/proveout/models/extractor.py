@@ -421,7 +421,7 @@ def _open(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         except OSError as error:
             raise BadModel(f"{folder}/{name}: missing ({error.strerror}); build the model again") from error
         if (actual_hash := hashlib.sha256(content).hexdigest()) != expected_hash:
-            hashes = f"its SHA-256 is {actual_hash[:12]}…, the manifest has_value {str(expected_hash)[:12]}…"
+            hashes = f"its SHA-256 is {actual_hash[:12]}…, the manifest says {str(expected_hash)[:12]}…"
             raise BadModel(f"{folder}/{name}: damaged or changed, {hashes}; build the model again")
         files[name] = content
     return manifest, files

@@ -1,4 +1,4 @@
-"""What the API answers: plain data with units, made of the records that the journal and the agent hold."""
+"""The bodies of the API: plain data with units, converted from the records of the journal and the agent."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,27 +22,27 @@ EXAMPLE = "ddae77570773f4d700d6d1e844475f44bd1cf110acf8dbf0646b9868baaf1c39"
 
 
 class Case(BaseModel):
-    """Where a case stands."""
+    """A case and its status."""
 
     id: str = Field(pattern=CASE, examples=[EXAMPLE], description="SHA-256 of the document: the same bytes are the same case.")
     state: CaseStatus
-    document: str = Field(examples=["march-invoice.pdf"], description="What the file is called here.")
-    at: datetime = Field(description="When it was decided; while it waits, when it was handed in.")
-    day: date | None = Field(description="When it was received, as far as somebody said so.")
-    segment: str = Field(examples=["broadcast"], description='The group whose treatment is compared; "" when unknown.')
-    document_class: str = Field(examples=["invoice"], description='"" while it waits, and when it could not be read.')
-    route: Route | None = Field(description="act: the agent may; review: a person sees it; refuse: it cannot be read.")
-    release: str = Field(description='Who decided; "" while it waits.')
+    document: str = Field(examples=["march-invoice.pdf"], description="File name.")
+    at: datetime = Field(description="When it was decided or, while it waits, submitted.")
+    day: date | None = Field(description="When it was received, if known.")
+    segment: str = Field(examples=["broadcast"], description='The group that bias reports compare; "" if unknown.')
+    document_class: str = Field(examples=["invoice"], description='"" while it waits, or if it is unreadable.')
+    route: Route | None = Field(description="act: the agent may act; review: a person decides; refuse: it is unreadable.")
+    release: str = Field(description='The release that decided it; "" while it waits.')
     effects: dict[str, Literal["waiting", "failed", "unreachable", "unknown", "dead", "done", "refused", "taken back"]] = Field(
-        examples=[{"file_document": "done"}], description="What was allowed, and what came of it."
+        examples=[{"file_document": "done"}], description="State of each allowed action."
     )
-    escalated_to: str = Field(examples=["operator"], description='The role whose approval an action waits for; "" for none.')
+    escalated_to: str = Field(examples=["operator"], description='The role that has to approve an action; "" for none.')
 
 
 class Cases(BaseModel):
     cases: list[Case]
-    total: int = Field(description="How many there are, on all pages.")
-    next: str | None = Field(description="The path of the next page.")
+    total: int = Field(description="Number of cases on all pages.")
+    next: str | None = Field(description="Path of the next page.")
 
 
 class Box(BaseModel):
@@ -55,13 +55,13 @@ class Box(BaseModel):
 
 
 class FieldAnswer(BaseModel):
-    text: str = Field(examples=["$19,340.00"], description="As printed.")
-    value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, days as ISO 8601.")
+    text: str = Field(examples=["$19,340.00"], description="As printed on the document.")
+    value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, dates as ISO 8601.")
     kind: Kind
-    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right; null: not calibrated.")
+    confidence: float | None = Field(ge=0, le=1, description="Calibrated probability of being right; null if not calibrated.")
     automated: bool = Field(description="Whether the confidence passes the certified threshold.")
-    tier: str = Field(examples=["ranker"], description="Which tier of the cascade says so.")
-    page: int | None = Field(ge=0, description="From 0; null where the value has no place.")
+    tier: str = Field(examples=["ranker"], description="The tier of the cascade that found it.")
+    page: int | None = Field(ge=0, description="From 0; null if the value has no place.")
     box: Box | None
     speaks_for: list[str] = Field(examples=[["right of “Total”"]])
     speaks_against: list[str]
@@ -69,7 +69,7 @@ class FieldAnswer(BaseModel):
 
 class Check(BaseModel):
     name: str
-    passed: bool | None = Field(description="null: there was nothing to compare.")
+    passed: bool | None = Field(description="null if there was nothing to compare.")
     because: str
 
 
@@ -80,13 +80,13 @@ class Similar(BaseModel):
 
 
 class Action(BaseModel):
-    """A proposed side effect, and what the control plane says to it."""
+    """A proposed side effect and the verdict of the control plane."""
 
     name: str
     arguments: dict[str, str]
     allowed: bool
     because: str
-    escalate_to: str = Field(examples=["operator"], description='Whose approval would be allowed; "" where nobody\'s would.')
+    escalate_to: str = Field(examples=["operator"], description='The role whose approval would be allowed; "" for none.')
 
 
 class DecisionAnswer(BaseModel):
@@ -96,50 +96,51 @@ class DecisionAnswer(BaseModel):
     class_confidence: float | None
     route: Route
     because: list[str] = Field(min_length=2, max_length=2, description="Two sentences for a person.")
-    fields: dict[str, FieldAnswer] = Field(description="A field that is missing is an abstention.")
+    fields: dict[str, FieldAnswer] = Field(description="A missing field is an abstention.")
     checks: list[Check]
     similar: list[Similar]
     actions: list[Action]
-    memory_position: int = Field(description="How much of the memory this decision could see.")
-    descriptors: dict[str, float | None] = Field(description="Of the input; of a document pages, words, ocr_share.")
-    dollars: float = Field(ge=0, description="What the tiers cost.")
-    turn: int = Field(ge=0, description="Of the case; most have one, 0.")
+    memory_position: int = Field(description="Position in the memory that the decision used.")
+    descriptors: dict[str, float | None] = Field(description="Measures of the input; for a document pages, words, ocr_share.")
+    dollars: float = Field(ge=0, description="Cost of the tiers in dollars.")
+    turn: int = Field(ge=0, description="Turn of the case, from 0; most cases have one.")
     digest: str = Field(
-        examples=[EXAMPLE], description='What an approval rests on: this decision and all that happened since; "" of a preview.'
+        examples=[EXAMPLE],
+        description='Send it with an approval: covers this decision and all later events; "" for a preview.',
     )
 
 
 class Approval(BaseModel):
-    """What a person says of a case."""
+    """A person's answer to a case."""
 
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As GET .../decision gave it.")
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
     values: dict[str, Annotated[str, Field(max_length=2000)]] = Field(
         default={},
         examples=[{"gross_amount": "$19,340.00"}],
-        description='Where they differ from what was shown: as printed, "" where the document has none.',
+        description='Corrected values, as printed; "" if the document has none.',
     )
-    document_class: str = Field(default="", max_length=100, examples=["invoice"], description='"" as it was shown.')
+    document_class: str = Field(default="", max_length=100, examples=["invoice"], description='Corrected class; "" if right.')
 
 
 class Undo(BaseModel):
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As GET .../decision gave it.")
-    action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for all that was done.')
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
+    action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for every action that was done.')
 
 
 class Effect(BaseModel):
-    """An action that was allowed, and what came of it."""
+    """An allowed action and its outcome."""
 
     name: str
     state: str = Field(examples=["done"], description="waiting, done or refused.")
-    because: str = Field(examples=["effects/archive/invoice/ddae7757.pdf"], description="Where it is, or why it is not.")
-    taken_back: str = Field(description='"" nobody asked for it; waiting, done or refused.')
+    because: str = Field(examples=["effects/archive/invoice/ddae7757.pdf"], description="Where the result is, or the reason.")
+    taken_back: str = Field(description='Outcome of an undo: waiting, done or refused; "" if none was requested.')
 
 
 class Receipt(BaseModel):
     what: str = Field(examples=["approved"], description="approved, corrected or undone.")
-    verdicts: list[Action] = Field(description="On what was proposed now.")
-    effects: list[Effect] = Field(description="Of the case, as they stand.")
-    digest: str = Field(description="For what this person says next.")
+    verdicts: list[Action] = Field(description="On the actions proposed by this call.")
+    effects: list[Effect] = Field(description="Current effects of the case.")
+    digest: str = Field(description="For the next call on this case.")
 
 
 class Happened(BaseModel):
@@ -149,9 +150,9 @@ class Happened(BaseModel):
 
 class Explanation(BaseModel):
     case: str = Field(pattern=CASE, examples=[EXAMPLE])
-    text: str = Field(description="As `proveout show` prints it.")
+    text: str = Field(description="As printed by `proveout show`.")
     because: list[str]
-    evidence: dict[str, dict[Literal["for", "against"], list[str]]] = Field(description="Of each field.")
+    evidence: dict[str, dict[Literal["for", "against"], list[str]]] = Field(description="By field.")
     verdicts: list[Action]
     history: list[Happened]
 
@@ -159,7 +160,7 @@ class Explanation(BaseModel):
 class ReleaseAnswer(BaseModel):
     id: str = Field(pattern=CASE)
     mission: str
-    headline: str = Field(description="What its evaluation says.")
+    headline: str = Field(description="Summary of its evaluation.")
     frozen: datetime
     parts: dict[str, str] = Field(description="Name to content id.")
 
@@ -171,7 +172,7 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     ready: bool
-    because: str = Field(description='Why what waits is not decided; "" when it is.')
+    because: str = Field(description='Why waiting cases are not decided; "" if they are.')
 
 
 class Because(BaseModel):
@@ -179,106 +180,115 @@ class Because(BaseModel):
 
 
 class Stopped(BaseModel):
-    stopped: str = Field(description='Who stopped every effect, when and why; "" when effects happen.')
+    stopped: str = Field(description='Who stopped all effects, when and why; "" if effects are allowed.')
 
 
-def case(entry: CaseSummary) -> Case:
+def case(summary: CaseSummary) -> Case:
+    """A row of the case index, as the API returns it."""
     return Case.model_validate(
         {
-            "id": entry.case,
-            "state": entry.status,
-            "document": _utf8(entry.document),
-            "at": entry.at,
-            "day": entry.day,
-            "segment": entry.segment,
-            "document_class": entry.document_class,
-            "route": entry.route,
-            "release": entry.release,
-            "effects": entry.effects,
-            "escalated_to": entry.escalated_to,
+            "id": summary.case,
+            "state": summary.status,
+            "document": _utf8(summary.document),
+            "at": summary.at,
+            "day": summary.day,
+            "segment": summary.segment,
+            "document_class": summary.document_class,
+            "route": summary.route,
+            "release": summary.release,
+            "effects": summary.effects,
+            "escalated_to": summary.escalated_to,
         }
     )
 
 
-def decision(said: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind], digest: str = "") -> DecisionAnswer:
-    """In the mission's order of fields."""
+def decision(decision: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind], digest: str = "") -> DecisionAnswer:
+    """A decision, its fields in the order of `kinds`."""
     return DecisionAnswer(
-        case=said.case,
-        release=said.release,
-        document_class=said.document_class,
-        class_confidence=_number(said.class_confidence),
-        route=said.route,
-        because=[_utf8(one) for one in said.because],
+        case=decision.case,
+        release=decision.release,
+        document_class=decision.document_class,
+        class_confidence=_number(decision.class_confidence),
+        route=decision.route,
+        because=[*map(_utf8, decision.because)],
         fields={
-            name: _field(said.fields[name], kind, name in said.automated) for name, kind in kinds.items() if name in said.fields
+            name: _field(decision.fields[name], kind, name in decision.automated)
+            for name, kind in kinds.items()
+            if name in decision.fields
         },
-        checks=[Check(name=one.name, passed=one.passed, because=_utf8(one.because)) for one in said.checks],
-        similar=[Similar(case=one.case, similarity=_number(one.similarity), fields=_plain(one.fields)) for one in said.similar],
+        checks=[Check(name=check.name, passed=check.passed, because=_utf8(check.because)) for check in decision.checks],
+        similar=[
+            Similar(case=similar.case, similarity=_number(similar.similarity), fields=_plain(similar.fields))
+            for similar in decision.similar
+        ],
         actions=actions(rulings),
-        memory_position=said.memory_position,
-        descriptors={name: _number(value) for name, value in said.descriptors.items()},
-        dollars=said.dollars,
-        turn=said.turn,
+        memory_position=decision.memory_position,
+        descriptors={name: _number(value) for name, value in decision.descriptors.items()},
+        dollars=decision.dollars,
+        turn=decision.turn,
         digest=digest,
     )
 
 
-def receipt(given: approvals.Receipt, home: Path) -> Receipt:
+def receipt(receipt: approvals.Receipt, home: Path) -> Receipt:
+    """A receipt; `home` is removed from its texts."""
     effects = [
         Effect(
-            name=one.action.name,
-            state=one.state,
-            because=_utf8((one.taken_back_because or one.because).replace(f"{home}/", "")),
-            taken_back=one.taken_back,
+            name=effect.action.name,
+            state=effect.state,
+            because=_utf8((effect.taken_back_because or effect.because).replace(f"{home}/", "")),
+            taken_back=effect.taken_back,
         )
-        for one in given.effects
+        for effect in receipt.effects
     ]
-    return Receipt(what=given.what, verdicts=actions(given.rulings), effects=effects, digest=given.digest)
+    return Receipt(what=receipt.what, verdicts=actions(receipt.rulings), effects=effects, digest=receipt.digest)
 
 
 def actions(rulings: Sequence[Ruling]) -> list[Action]:
+    """The proposed actions with their verdicts."""
     return [
         Action(
-            name=one.action.name,
-            arguments=_plain(one.action.arguments),
-            allowed=one.verdict.allowed,
-            because=_utf8(one.verdict.because),
-            escalate_to=one.verdict.escalate_to,
+            name=ruling.action.name,
+            arguments=_plain(ruling.action.arguments),
+            allowed=ruling.verdict.allowed,
+            because=_utf8(ruling.verdict.because),
+            escalate_to=ruling.verdict.escalate_to,
         )
-        for one in rulings
+        for ruling in rulings
     ]
 
 
-def explanation(told: CaseHistory, home: Path) -> Explanation:
-    """`home` is cut off from what is told: a visitor need not know where this machine keeps things."""
-    said, rulings = told.decided.decision, told.decided.rulings
-    happened = history(told.events).replace(f"{home}/", "")
-    lines = [line.split("  ", 2)[2] for line in happened.splitlines()[1:]]
+def explanation(case_history: CaseHistory, home: Path) -> Explanation:
+    """What `proveout show` prints of a case. `home` is removed: a visitor need not know this machine's paths."""
+    decision, rulings = case_history.decided.decision, case_history.decided.rulings
+    text = history(case_history.events).replace(f"{home}/", "")
+    lines = [line.split("  ", 2)[2] for line in text.splitlines()[1:]]
     return Explanation(
-        case=said.case,
-        text=_utf8(f"{printed(said, rulings)}\n\n{happened}"),
-        because=[_utf8(one) for one in said.because],
+        case=decision.case,
+        text=_utf8(f"{printed(decision, rulings)}\n\n{text}"),
+        because=[*map(_utf8, decision.because)],
         evidence={
-            name: {"for": [*map(_utf8, one.speaks_for)], "against": [*map(_utf8, one.speaks_against)]}
-            for name, one in said.fields.items()
+            name: {"for": [*map(_utf8, value.speaks_for)], "against": [*map(_utf8, value.speaks_against)]}
+            for name, value in decision.fields.items()
         },
         verdicts=actions(rulings),
         history=[
             Happened.model_validate({"at": event.at, "what": _utf8(line)})
-            for event, line in zip(told.events, lines, strict=True)
+            for event, line in zip(case_history.events, lines, strict=True)
         ],
     )
 
 
 def release(opened: Release) -> ReleaseAnswer:
-    about = opened.manifest
+    """A release's manifest, without the parts that only this machine needs."""
+    manifest = opened.manifest
     return ReleaseAnswer.model_validate(
         {
             "id": opened.id,
             "mission": opened.mission.mission,
-            "headline": about["headline"],
-            "frozen": about["frozen"],
-            "parts": about["content"]["parts"],
+            "headline": manifest["headline"],
+            "frozen": manifest["frozen"],
+            "parts": manifest["content"]["parts"],
         }
     )
 
@@ -299,15 +309,15 @@ def _field(value: records.Output, kind: Kind, automated: bool) -> FieldAnswer:
     )
 
 
-def _plain(said: Mapping[str, str]) -> dict[str, str]:
-    return {name: _utf8(text) for name, text in said.items()}
+def _plain(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: _utf8(text) for name, text in texts.items()}
 
 
 def _number(value: float) -> float | None:
-    """What JSON can say; a number that does not exist is null."""
+    """JSON has no `nan` and no infinity: null."""
     return float(value) if math.isfinite(value) else None
 
 
 def _utf8(text: str) -> str:
-    """Half a surrogate pair, as broken PDFs hold, becomes a question mark."""
+    """Broken PDFs contain half surrogate pairs; each becomes a question mark."""
     return text.encode("utf-8", "replace").decode()

@@ -1,8 +1,7 @@
-"""The door for programs: /api/v1, described by /openapi.json. Each call asks the worker; `answers` shapes the reply."""
+"""The API for programs: /api/v1, described by /openapi.json. `answers` holds the bodies, `worker` does the work."""
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from proveout.documents import page_png
-from proveout.records import Kind, Route
+from proveout.records import Route
 from proveout.serving import answers
 from proveout.serving.case_index import CaseStatus
 from proveout.serving.guards import COOKIE, needed
@@ -22,34 +21,34 @@ from proveout.serving.problems import PROBLEM, Problem, Refusal
 from proveout.serving.worker import CaseHistory, Worker
 
 V1 = "/api/v1"
-CHANGED = "Somebody answered, or something happened, since it was shown; or it is not decided yet, or no release is promoted."
-TORN, STRANGE, FULL = "The body is no multipart/form-data.", "The file is of no kind that can be read.", "The disk is full."
+CHANGED = "The case changed since `digest` was read, or it is not decided yet, or no release is promoted."
+MALFORMED, UNREADABLE, FULL = "The body is malformed.", "This type of file cannot be read.", "The disk is full."
 CaseId = Annotated[
     str,
-    Path(pattern=answers.CASE, examples=[answers.EXAMPLE], description="SHA-256 of the document, as POST /cases gave it."),
+    Path(pattern=answers.CASE, examples=[answers.EXAMPLE], description="SHA-256 of the document, as returned by POST /cases."),
 ]
 Document = Annotated[UploadFile, File(description="PDF, PNG, JPEG, TIFF or plain text in UTF-8.")]
 
 
-def _a_name(text: str) -> str:
-    """Letters of every script, which a pattern of JSON Schema cannot say."""
+def _segment_name(text: str) -> str:
+    """Allows letters of every script, which a JSON Schema pattern cannot express."""
     if not re.fullmatch(r"(\w[\w .&/()-]*)?", text):
-        raise ValueError("write letters, digits, spaces and _.&/()- only, a letter or digit first")
+        raise ValueError("use only letters, digits, spaces and _.&/()-, starting with a letter or digit")
     return text
 
 
 Segment = Annotated[
     str,
-    AfterValidator(_a_name),
+    AfterValidator(_segment_name),
     Form(
         max_length=64,
-        description="The group whose treatment is compared: letters, digits, spaces and _.&/()-, a letter or digit first.",
+        description="Group that bias reports compare: letters, digits, spaces and _.&/()-, starting with a letter or digit.",
     ),
 ]
 
 
-def _written_out(text: str | None) -> str | None:
-    """A number would be taken for seconds since 1970."""
+def _iso_day(text: str | None) -> str | None:
+    """Rejects numbers, which pydantic would read as seconds since 1970."""
     if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         raise ValueError("write the day as YYYY-MM-DD")
     return text
@@ -57,9 +56,9 @@ def _written_out(text: str | None) -> str | None:
 
 Day = Annotated[
     date | None,
-    BeforeValidator(_written_out),
+    BeforeValidator(_iso_day),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}, {"type": "null"}]}),
-    Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, YYYY-MM-DD; today without it."),
+    Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, YYYY-MM-DD; by default today."),
 ]
 
 
@@ -68,136 +67,167 @@ class Memory(StrEnum):
     RELEASE = "release"
 
 
-def _says(**problems: str) -> dict[int | str, dict[str, Any]]:
-    """How a call may say no, beside what every call may answer."""
-    every = {
-        "401": "Nobody is signed in, or the token is not known.",
-        "403": "The account's role does not include this, or the request comes from a page of another site.",
-        "413": "The body is larger than is taken here.",
-        "422": "A part of the request does not fit; `errors` says which.",
+def _problems(**own: str) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a call: those of every call, and `_404="..."` of its own."""
+    common = {
+        "401": "Not signed in, or the token is invalid.",
+        "403": "The account's role does not allow this, or the request comes from a page of another site.",
+        "413": "The body is too large.",
+        "422": "A part of the request is invalid; `errors` says which.",
         "429": "Too many requests; `Retry-After` says how many seconds to wait.",
-        "503": "It took too long, or a run is deciding; try again later.",
+        "503": "The request took too long, or a run is in progress; try again later.",
     }
-    said = every | {name.removeprefix("_"): text for name, text in problems.items()}
-    return {int(status): {"model": Problem, "description": text} for status, text in sorted(said.items())}
+    responses = common | {name.removeprefix("_"): text for name, text in own.items()}
+    return {int(status): {"model": Problem, "description": text} for status, text in sorted(responses.items())}
 
 
 def _location() -> dict[str, Any]:
-    return {"Location": {"description": "Of the case.", "required": True, "schema": {"type": "string"}}}
+    return {"Location": {"description": "Path of the case.", "required": True, "schema": {"type": "string"}}}
 
 
-def router(worker: Worker) -> APIRouter:
+def routers(worker: Worker) -> list[APIRouter]:
+    """Every call of the API, in the order of the OpenAPI document."""
+    parts = (_handing_in, _listing, _reading, _answering, _pictures, _previewing, _stopping, _health)
+    return [part(worker) for part in parts]
+
+
+def _handing_in(worker: Worker) -> APIRouter:
     api = APIRouter(prefix=V1)
 
     @api.post(
         "/cases",
         status_code=202,
         response_model=answers.Case,
-        summary="Hand in a document",
+        summary="Submit a document",
         responses={
             200: {
                 "model": answers.Case,
-                "description": "These bytes are a case already.",
+                "description": "The document is already a case.",
                 "headers": _location(),
             },
-            202: {"description": "It lies in the inbox and is decided next.", "headers": _location()},
-            **_says(_400=TORN, _415=STRANGE, _507=FULL),
+            202: {"description": "The document is in the inbox and will be decided soon.", "headers": _location()},
+            **_problems(_400=MALFORMED, _415=UNREADABLE, _507=FULL),
         },
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
-        """The same bytes are the same case, whatever the file is called: handing them in twice decides nothing twice."""
-        with aside(file.file, worker.incoming) as kept:
-            entry = worker.index.find(kept.case)
-            if entry is not None:
+        """The same bytes are the same case, whatever the file name: submitting them twice decides nothing twice."""
+        with aside(file.file, worker.incoming) as upload:
+            summary = worker.index.find(upload.case)
+            if summary is not None:
                 response.status_code = 200
             else:
-                hand_in(kept, worker.inbox, file.filename or "", day, segment)
+                hand_in(upload, worker.inbox, file.filename or "", day, segment)
                 worker.wake()
-                entry = worker.index.find(kept.case)
-        assert entry is not None
-        response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{entry.case}"
-        return answers.case(entry)
+                summary = worker.index.find(upload.case)
+        assert summary is not None
+        response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{summary.case}"
+        return answers.case(summary)
 
-    @api.get("/cases", response_model=answers.Cases, summary="The cases, newest first", responses=_says())
+    return api
+
+
+def _listing(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
+
+    @api.get("/cases", response_model=answers.Cases, summary="List the cases, newest first", responses=_problems())
     def cases(
         request: Request,
-        state: Annotated[CaseStatus | None, Query(description="Only those that stand so.")] = None,
-        route: Annotated[Route | None, Query(description="Only those that went there.")] = None,
+        state: Annotated[CaseStatus | None, Query(description="Only cases with this status.")] = None,
+        route: Annotated[Route | None, Query(description="Only cases with this route.")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$", description="The last case of the page before.")] = "",
+        after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$", description="Last case of the previous page.")] = "",
     ) -> answers.Cases:
-        found = worker.index.newest(state, route)
-        start = next((place for place, entry in enumerate(found, 1) if entry.case == after), len(found)) if after else 0
-        shown = found[start : start + limit]
-        following = None
-        if start + limit < len(found):
-            wanted = {"state": state, "route": route, "limit": limit, "after": shown[-1].case}
-            query = "&".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
-            following = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
-        return answers.Cases(cases=[answers.case(entry) for entry in shown], total=len(found), next=following)
+        summaries = worker.index.newest(state, route)
+        ids = [summary.case for summary in summaries]
+        start = ids.index(after) + 1 if after in ids else len(ids) if after else 0
+        listed = summaries[start : start + limit]
+        next_page = None
+        if start + limit < len(summaries):
+            parameters = {"state": state, "route": route, "limit": limit, "after": listed[-1].case}
+            query = "&".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+            next_page = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
+        return answers.Cases(cases=[answers.case(summary) for summary in listed], total=len(summaries), next=next_page)
+
+    return api
+
+
+def _reading(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.get(
         "/cases/{case}",
         response_model=answers.Case,
-        summary="Where a case stands",
-        responses=_says(_404="No case has this id."),
+        summary="Get a case and its status",
+        responses=_problems(_404="No case has this id."),
     )
     def one_case(case: CaseId) -> answers.Case:
-        if (entry := worker.index.find(case)) is None:
+        if (summary := worker.index.find(case)) is None:
             raise _unknown()
-        return answers.case(entry)
+        return answers.case(summary)
 
     @api.get(
         "/cases/{case}/decision",
         response_model=answers.DecisionAnswer,
-        summary="What was decided of a case",
-        responses=_says(_404="No case has this id.", _409="It is not decided yet."),
+        summary="Get the decision on a case",
+        responses=_problems(_404="No case has this id.", _409="The case is not decided yet."),
     )
     def decision(case: CaseId) -> answers.DecisionAnswer:
-        """Each field with its value, place and confidence; the checks; similar cases; what the control plane allowed."""
-        found, digest = _told(case), worker.approvals.show(case).digest
-        return answers.decision(found.decided.decision, found.decided.rulings, kinds(), digest)
+        """Fields with value, place and confidence; checks; similar cases; actions with their verdicts."""
+        decided, digest = _decided(worker, case).decided, worker.approvals.show(case).digest
+        return answers.decision(decided.decision, decided.rulings, worker.space.mission.kinds, digest)
 
     @api.get(
         "/cases/{case}/explanation",
         response_model=answers.Explanation,
-        summary="Why, and what came of it",
-        responses=_says(_404="No case has this id.", _409="It is not decided yet."),
+        summary="Get the reasons for a decision and its history",
+        responses=_problems(_404="No case has this id.", _409="The case is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
-        return answers.explanation(_told(case), worker.space.home)
+        return answers.explanation(_decided(worker, case), worker.space.home)
+
+    return api
+
+
+def _answering(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.post(
         "/cases/{case}/approve",
         response_model=answers.Receipt,
         summary="Approve a case, as shown or corrected",
-        responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
+        responses=_problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
     )
-    def approve(request: Request, case: CaseId, said: answers.Approval) -> answers.Receipt:
-        """A label, and the mission's actions as this person's own: policy judges them, and what it allows is done at once."""
-        _told(case)
-        given = worker.approvals.approve(case, request.user.person, said.digest, said.values, said.document_class)
-        return answers.receipt(given, worker.space.home)
+    def approve(request: Request, case: CaseId, approval: answers.Approval) -> answers.Receipt:
+        """Records a label and proposes the mission's actions as this person's; those that the policy allows happen at once."""
+        _decided(worker, case)
+        receipt = worker.approvals.approve(case, request.user.person, approval.digest, approval.values, approval.document_class)
+        return answers.receipt(receipt, worker.space.home)
 
     @api.post(
         "/cases/{case}/undo",
         response_model=answers.Receipt,
-        summary="Take back what was done for a case",
-        responses=_says(_400=TORN, _404="No case has this id.", _409=CHANGED),
+        summary="Undo the actions of a case",
+        responses=_problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
     )
-    def undo(request: Request, case: CaseId, said: answers.Undo) -> answers.Receipt:
-        """By each action's compensation. What was taken back already stays so."""
-        _told(case)
-        given = worker.approvals.undo(case, request.user.person, said.digest, said.action)
-        return answers.receipt(given, worker.space.home)
+    def undo(request: Request, case: CaseId, undo_request: answers.Undo) -> answers.Receipt:
+        """Runs each action's compensation. An action that was already undone stays undone."""
+        _decided(worker, case)
+        receipt = worker.approvals.undo(case, request.user.person, undo_request.digest, undo_request.action)
+        return answers.receipt(receipt, worker.space.home)
+
+    return api
+
+
+def _pictures(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.get(
         "/cases/{case}/page/{number}.png",
         response_class=Response,
-        summary="A page of the document, as a person reads it",
+        summary="Get a page of the document as an image",
         responses={
-            200: {"description": "Boxes in points fit on it after scaling.", "content": {"image/png": {}}},
-            **_says(_404="No case has this id, or it has no such page.", _409="The document cannot be drawn."),
+            200: {"description": "The whole page; scale boxes (in points) to its size.", "content": {"image/png": {}}},
+            **_problems(_404="No case has this id, or the document has no such page.", _409="The document cannot be rendered."),
         },
     )
     def page(case: CaseId, number: Annotated[int, Path(ge=0, le=10_000, description="From 0.")]) -> Response:
@@ -205,68 +235,70 @@ def router(worker: Worker) -> APIRouter:
             raise _unknown()
         picture = page_png(path, number, worker.space.cache)
         if picture is None:
-            raise Refusal(404, "this document has no such page; the first one is 0")
+            raise Refusal(404, "this document has no such page; pages count from 0")
         return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
+
+    return api
+
+
+def _previewing(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
 
     @api.post(
         "/preview",
         response_model=answers.DecisionAnswer,
-        summary="What would be decided of a document",
-        responses=_says(_400=TORN, _409="No release is promoted.", _415=STRANGE, _507=FULL),
+        summary="Preview the decision on a document",
+        responses=_problems(_400=MALFORMED, _409="No release is promoted.", _415=UNREADABLE, _507=FULL),
     )
     def preview(
         file: Document,
         memory: Annotated[
-            Memory, Query(description="live: as the next run decides; release: with what the release was frozen with.")
+            Memory, Query(description="live: the current memory; release: the memory frozen with the release.")
         ] = Memory.LIVE,
     ) -> answers.DecisionAnswer:
-        """Nothing is written down and nothing happens."""
-        with aside(file.file, worker.incoming) as kept:
-            said, rulings = worker.preview(kept.path, frozen=memory is Memory.RELEASE)
-        return answers.decision(said, rulings, kinds())
+        """Records nothing and takes no action."""
+        with aside(file.file, worker.incoming) as upload:
+            decision, rulings = worker.preview(upload.path, frozen=memory is Memory.RELEASE)
+        return answers.decision(decision, rulings, worker.space.mission.kinds)
 
     @api.get(
         "/release",
         response_model=answers.ReleaseAnswer,
-        summary="The release that decides",
-        responses=_says(_409="No release is promoted."),
+        summary="Get the promoted release",
+        responses=_problems(_409="No release is promoted."),
     )
     def release() -> answers.ReleaseAnswer:
         return answers.release(worker.release())
 
-    @api.post("/stop", response_model=answers.Stopped, summary="Stop every side effect", responses=_says(_400=TORN))
-    def stop(request: Request, said: answers.Because) -> answers.Stopped:
-        """Deciding goes on; what it allows waits until the stop is lifted. Stopping what is stopped changes nothing."""
-        worker.switch.stop(request.user.name, said.because)
+    return api
+
+
+def _stopping(worker: Worker) -> APIRouter:
+    api = APIRouter(prefix=V1)
+
+    @api.post("/stop", response_model=answers.Stopped, summary="Stop all side effects", responses=_problems(_400=MALFORMED))
+    def stop(request: Request, reason: answers.Because) -> answers.Stopped:
+        """Cases are still decided; allowed actions wait until the stop is lifted. A second stop changes nothing."""
+        worker.switch.stop(request.user.name, reason.because)
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    @api.post("/lift", response_model=answers.Stopped, summary="Let effects happen again", responses=_says())
+    @api.post("/lift", response_model=answers.Stopped, summary="Allow side effects again", responses=_problems())
     def lift() -> answers.Stopped:
         worker.switch.lift()
         worker.wake()
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    def _told(case: str) -> CaseHistory:
-        if (found := worker.told(case)) is not None:
-            return found
-        if worker.index.find(case) is None:
-            raise _unknown()
-        raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
-
-    def kinds() -> Mapping[str, Kind]:
-        return worker.space.mission.kinds
-
     return api
 
 
-def health_router(worker: Worker) -> APIRouter:
+def _health(worker: Worker) -> APIRouter:
     api = APIRouter()
 
-    @api.get("/health", response_model=answers.Health, summary="Whether the server answers", responses=_open())
+    @api.get("/health", response_model=answers.Health, summary="Check that the server responds", responses=_open())
     def health() -> answers.Health:
         return answers.Health(status="ok", version=version("proveout"))
 
-    @api.get("/ready", response_model=answers.Ready, summary="Whether what waits is decided", responses=_says())
+    @api.get("/ready", response_model=answers.Ready, summary="Check that waiting cases are decided", responses=_problems())
     def ready() -> answers.Ready:
         return answers.Ready(ready=not worker.trouble, because=worker.trouble)
 
@@ -274,8 +306,17 @@ def health_router(worker: Worker) -> APIRouter:
 
 
 def _open() -> dict[int | str, dict[str, Any]]:
-    """How a call may say no that everybody may make."""
-    return {status: said for status, said in _says().items() if status in (413, 429, 503)}
+    """The error responses of a call that needs no account."""
+    return {status: response for status, response in _problems().items() if status in (413, 429, 503)}
+
+
+def _decided(worker: Worker, case: str) -> CaseHistory:
+    """The history of a decided case. Raises Refusal if it does not exist (404) or is not decided yet (409)."""
+    if (history := worker.history(case)) is not None:
+        return history
+    if worker.index.find(case) is None:
+        raise _unknown()
+    raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
 
 
 def _unknown() -> Refusal:
@@ -283,23 +324,23 @@ def _unknown() -> Refusal:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: what FastAPI finds, with problems under their own media type and what each call needs."""
+    """The OpenAPI document: FastAPI's, plus the media type of problems and the role that each call needs."""
     if app.openapi_schema is None:
-        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        found["components"]["securitySchemes"] = {
-            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Given by /login, to browsers."},
-            "token": {"type": "http", "scheme": "bearer", "description": "Made by `proveout user token NAME LABEL`."},
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document["components"]["securitySchemes"] = {
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by /login, for browsers."},
+            "token": {"type": "http", "scheme": "bearer", "description": "Created by `proveout user token NAME LABEL`."},
         }
-        for path, calls in found["paths"].items():
+        for path, calls in document["paths"].items():
             for method, call in calls.items():
                 role = needed(method.upper(), path)
                 call["security"] = [{"token": []}, {"session": []}] if role else []
                 if role:
                     call["description"] = f"{call.get('description', '')}\n\nNeeds the role {role}.".strip()
-                for status, said in call["responses"].items():
+                for status, response in call["responses"].items():
                     if int(status) >= 400:
-                        said["content"] = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                        response["content"] = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
                         if status in ("429", "503"):
-                            said["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
-        app.openapi_schema = json.loads(json.dumps(found))
+                            response["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
+        app.openapi_schema = json.loads(json.dumps(document))
     return app.openapi_schema

@@ -1,7 +1,7 @@
-"""Every case of a workspace and where it stands: waiting in the inbox, decided, or labelled by a person. One door: `CaseIndex`.
+"""Every case of a workspace and its status: waiting in the inbox, decided, or labelled by a person. Entry point: `CaseIndex`.
 
 It follows the journal and the inbox, so that listing, counting and paging read nothing twice.
-Covered: what other processes decide, answer and hand in meanwhile.
+Covered: cases that other processes submit, decide and answer meanwhile.
 Not covered: more cases than fit in memory; a case takes about a kilobyte.
 """
 
@@ -24,16 +24,16 @@ from proveout.records import Role, Route, turn_key
 class CaseStatus(StrEnum):
     WAITING = "waiting"  # in the inbox, not decided yet
     DECIDED = "decided"
-    LABELLED = "labelled"  # decided, and a person said what is right
+    LABELLED = "labelled"  # decided, and answered by a person
 
 
 @dataclass(slots=True)
 class CaseSummary:
-    """One case as a list shows it."""
+    """One row in a list of cases."""
 
     case: str
     path: str
-    at: str  # ISO 8601, UTC: when it was decided; of a waiting one, when it was handed in
+    at: str  # ISO 8601, UTC: when it was decided or, while it waits, when its file was last changed
     status: CaseStatus = CaseStatus.WAITING
     day: date | None = None
     segment: str = ""
@@ -45,27 +45,30 @@ class CaseSummary:
 
     @property
     def asks(self) -> bool:
-        """Whether it waits for a person."""
+        """Whether it waits for a person's answer or approval."""
         return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
 
     @property
     def document(self) -> str:
-        """What people call it, without the id that `intake` puts before a name."""
+        """The file name, without the case id that `intake` puts before it."""
         return self.path.removeprefix(f"{self.case}-")
 
 
 class CaseIndex:
+    """Thread-safe; each call first reads what is new."""
+
     def __init__(self, journal: Journal, inbox: Path, kind: CaseKind) -> None:
         self._journal, self._inbox, self._kind = journal, inbox, kind
         self._lock = threading.Lock()
         self._position = 0
-        self._decided: dict[str, CaseSummary] = {}  # in the order of their decisions
-        self._names: dict[str, str] = {}  # of an effect's key, its action
-        self._turns: set[str] = set()  # that are decided, as `turn_key` names them
-        self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # size and change of each file to case and turn
+        self._decided: dict[str, CaseSummary] = {}  # in the order of the decisions
+        self._names: dict[str, str] = {}  # key of an effect to the name of its action
+        self._turns: set[str] = set()  # `turn_key` of each decided turn
+        self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # file to (size, mtime), (case, turn)
         self._waiting: dict[str, CaseSummary] = {}
 
     def find(self, case: str) -> CaseSummary | None:
+        """The case with this id; None if there is none."""
         with self._lock:
             self._follow_journal()
             if case in self._decided:
@@ -75,29 +78,29 @@ class CaseIndex:
             return self._waiting.get(case)
 
     def file(self, case: str) -> Path | None:
-        """Where its document lies in the inbox, if it still does."""
+        """The case's file in the inbox, if it is still there."""
         with self._lock:
             self._follow_inbox()
             return next((path for path, (_, (id, _)) in self._files.items() if id == case), None)
 
     def newest(self, status: CaseStatus | None = None, route: Route | None = None) -> list[CaseSummary]:
-        """Those that stand so, the newest first; what waits is newer than what is decided."""
+        """The cases with this status and route, newest first; waiting cases count as newer than decided ones."""
         with self._lock:
             self._follow_journal()
             self._follow_inbox()
-            waiting = sorted(self._waiting.values(), key=lambda entry: entry.at, reverse=True)
-            entries = [*waiting, *reversed(self._decided.values())]
-        return [one for one in entries if status in (None, one.status) and route in (None, one.route)]
+            waiting = sorted(self._waiting.values(), key=lambda summary: summary.at, reverse=True)
+            summaries = [*waiting, *reversed(self._decided.values())]
+        return [summary for summary in summaries if status in (None, summary.status) and route in (None, summary.route)]
 
     def _follow_journal(self) -> None:
         for event in self._journal.events(after=self._position):
-            self._note(event)
+            self._apply(event)
             self._position = event.position
 
-    def _note(self, event: Event) -> None:
-        said = event.payload
+    def _apply(self, event: Event) -> None:
+        payload = event.payload
         if event.kind == DECISION:
-            case, decision = said["case"], said["decision"]
+            case, decision = payload["case"], payload["decision"]
             self._waiting.pop(event.case, None)
             self._turns.add(event.key)
             self._decided[event.case] = CaseSummary(
@@ -110,36 +113,36 @@ class CaseIndex:
                 document_class=decision["document_class"],
                 route=Route(decision["route"]),
                 release=decision["release"],
-                escalated_to=_escalated(said["verdicts"]),
+                escalated_to=_escalated(payload["verdicts"]),
             )
-        elif (entry := self._decided.get(event.case)) is None:
+        elif (summary := self._decided.get(event.case)) is None:
             return
         elif event.kind == INTENDED:
-            self._names[event.key] = said["action"]["name"]
+            self._names[event.key] = payload["action"]["name"]
             if not event.key.startswith(UNDO):
-                entry.effects[said["action"]["name"]] = "waiting"
-        elif event.kind in (ATTEMPTED, RETRIED) and said["key"].startswith(UNDO):
+                summary.effects[payload["action"]["name"]] = "waiting"
+        elif event.kind in (ATTEMPTED, RETRIED) and payload["key"].startswith(UNDO):
             return
         elif event.kind == ATTEMPTED:
-            entry.effects[said["name"]] = "dead" if said["dead"] else said["state"]
+            summary.effects[payload["name"]] = "dead" if payload["dead"] else payload["state"]
         elif event.kind == RETRIED:
-            entry.effects[said["name"]] = "waiting"
+            summary.effects[payload["name"]] = "waiting"
         elif event.kind == SETTLED:
             if not event.key.startswith(UNDO):
-                entry.effects[said["name"]] = said["state"]
-            elif said["state"] == "done" and (undone := self._names.get(event.key.removeprefix(UNDO))):
-                entry.effects[undone] = "taken back"
+                summary.effects[payload["name"]] = payload["state"]
+            elif payload["state"] == "done" and (undone := self._names.get(event.key.removeprefix(UNDO))):
+                summary.effects[undone] = "taken back"
         elif event.kind == APPROVAL:
-            entry.escalated_to = _escalated(said["verdicts"])
+            summary.escalated_to = _escalated(payload["verdicts"])
         elif event.kind == LABEL:
-            entry.status = CaseStatus.LABELLED
+            summary.status = CaseStatus.LABELLED
 
     def _follow_inbox(self) -> None:
         files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
         waiting: dict[str, CaseSummary] = {}
         for path, stamp in self._stamped():
-            known = self._files.get(path)
-            case, turn = known[1] if known and known[0] == stamp else self._kind.identify(path)
+            before = self._files.get(path)
+            case, turn = before[1] if before and before[0] == stamp else self._kind.identify(path)
             files[path] = (stamp, (case, turn))
             if turn_key(case, turn) not in self._turns:
                 at = datetime.fromtimestamp(stamp[1] / 1e9, UTC).isoformat(timespec="microseconds")
@@ -148,12 +151,12 @@ class CaseIndex:
 
     def _stamped(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         for path in documents_in(self._inbox):
-            with suppress(FileNotFoundError):  # taken away a moment ago
-                about = path.stat()
-                yield path, (about.st_size, about.st_mtime_ns)
+            with suppress(FileNotFoundError):  # removed a moment ago
+                stat = path.stat()
+                yield path, (stat.st_size, stat.st_mtime_ns)
 
 
 def _escalated(verdicts: Iterable[Mapping[str, Any]]) -> str:
-    """The lowest role that one of these was left to."""
-    roles = {Role(said["escalate_to"]) for said in verdicts if said.get("escalate_to")}
+    """The lowest role that one of these verdicts escalates to; "" for none."""
+    roles = {Role(verdict["escalate_to"]) for verdict in verdicts if verdict.get("escalate_to")}
     return next((role.value for role in Role if role in roles), "")

@@ -1,9 +1,9 @@
-"""What every request passes before anything looks at it: who asks, from which page, for what, how often, how much, how long.
+"""Checks on every request before any other code sees it: account, origin, role, rate, size, duration.
 
-Silence means no: a path that `needed` does not name as open needs an account, and whatever changes something an operator.
-Covered: pages and programs, websockets (asked again while they are open), pages of other sites that a signed-in browser visits
-(SameSite, Origin, Sec-Fetch-Site), a body that is larger than it says, a visitor that never ends its request.
-Not covered: floods that fill the line, and slow headers; a server that faces the internet stands behind a proxy.
+Access is denied by default: every path needs an account unless `needed` names it as open, and every change an operator.
+Covered: pages and programs, websockets (checked again while they are open), pages of other sites in a signed-in
+browser (SameSite, Origin, Sec-Fetch-Site), a body larger than declared, a client that never finishes its request.
+Not covered: floods that fill the line, and slow headers; put a proxy in front of a server on the internet.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 COOKIE = "proveout_session"
 OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # take a document in their body
-ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|undo)")  # what may follow, the policy says
+DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a document
+ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|undo)")  # the policy decides what this leads to
 FORM = 65_536  # bytes of any other body
-NOTEBOOK = 10_000_000  # bytes of what the review page sends
-ASKED_AGAIN = 5.0  # seconds between two looks at whether an open websocket's visitor is still let in
+NOTEBOOK = 10_000_000  # bytes of a body that the review page sends
+CHECK_EVERY = 5.0  # seconds between two checks of an open websocket's account
 
 
 def needed(method: str, path: str) -> Role | None:
-    """The role that a request needs; None where nobody has to sign in.
+    """The role that a request needs; None if it needs no account.
 
     >>> needed("GET", "/login"), needed("GET", "/"), needed("GET", "/nowhere").value, needed("PUT", "/nowhere").value
     (None, <Role.READER: 'reader'>, 'reader', 'operator')
@@ -61,17 +61,17 @@ def needed(method: str, path: str) -> Role | None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one visitor may ask of the server."""
+    """Limits of one visitor's requests."""
 
     document: int = 20_000_000  # bytes
-    seconds: float = 120.0  # of one request, its upload included
-    per_second: float = 60.0  # plain requests of one account or address; the review page loads a few hundred files at once
+    seconds: float = 120.0  # for one request, including its upload
+    per_second: float = 60.0  # plain requests per account or address; the review page loads a few hundred files at once
     burst: float = 600.0
 
 
 @dataclass(frozen=True)
 class Visitor(BaseUser):
-    """`request.user` of whoever signed in or shows a token."""
+    """`request.user` of a request with a session or a token."""
 
     account: Account
 
@@ -105,66 +105,64 @@ class Visitor(BaseUser):
 
 
 class AuthBackend(AuthenticationBackend):
-    """By which sign a visitor is known: a token, or else the cookie of a session. A token that is wrong is not forgiven."""
+    """Finds the account by token or session cookie. An invalid token fails; there is no fallback to the cookie."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
     async def authenticate(self, connection: HTTPConnection) -> tuple[AuthCredentials, BaseUser]:
-        account = await run_in_threadpool(self.known, connection.headers)
+        """The credentials and user of a request, as Starlette's middleware expects them."""
+        account = await run_in_threadpool(self.account, connection.headers)
         if account is None:
             return AuthCredentials(), UnauthenticatedUser()
         return AuthCredentials([account.role.value]), Visitor(account)
 
-    def known(self, headers: Headers, using: bool = True) -> Account | None:
-        if said := headers.get("authorization"):
-            scheme, _, token = said.partition(" ")
+    def account(self, headers: Headers, using: bool = True) -> Account | None:
+        """The account of a request. `using`: whether this counts as use of the session and so keeps it open."""
+        if authorization := headers.get("authorization"):
+            scheme, _, token = authorization.partition(" ")
             return self._accounts.by_token(token.strip()) if scheme.lower() == "bearer" else None
         key = session_key(headers)
         return self._accounts.session(key, using) if key else None
 
 
 def session_key(headers: Headers) -> str:
-    """The session that a browser shows; "" without one."""
-    for said in headers.getlist("cookie"):
-        for one in said.split(";"):
-            name, _, value = one.strip().partition("=")
-            if name == COOKIE:
-                return value
-    return ""
+    """The key in the session's cookie; "" without one."""
+    cookies = (cookie.strip().partition("=") for header in headers.getlist("cookie") for cookie in header.split(";"))
+    return next((key for name, _, key in cookies if name == COOKIE), "")
 
 
 class Buckets:
-    """Tokens that fill up again, a bucket for each visitor; of the visitors that were seen last."""
+    """A token bucket for each visitor (rate limiting); keeps the visitors seen last."""
 
     KEPT = 10_000
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = per_second, burst, clock
-        self._filled: OrderedDict[str, tuple[float, float]] = OrderedDict()  # visitor to tokens, and when
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # visitor to tokens, and when they were counted
 
     def take(self, visitor: str, price: float) -> float:
-        """Seconds to wait until there is enough; 0 when it was taken.
+        """Take tokens. Returns 0, or the seconds until there are enough; then none is taken.
 
         >>> buckets = Buckets(per_second=2, burst=3, clock=lambda: 0.0)
         >>> [buckets.take("ada", 1) for _ in range(5)]
         [0.0, 0.0, 0.0, 0.5, 0.5]
         """
         now = self._clock()
-        tokens, at = self._filled.pop(visitor, (self._burst, now))
-        tokens = min(tokens + (now - at) * self._rate, self._burst)
+        tokens, counted = self._buckets.pop(visitor, (self._burst, now))
+        tokens = min(tokens + (now - counted) * self._rate, self._burst)
         wait = max(price - tokens, 0.0) / self._rate
-        self._filled[visitor] = (tokens if wait else tokens - price, now)
-        while len(self._filled) > self.KEPT:
-            self._filled.popitem(last=False)
+        self._buckets[visitor] = (tokens if wait else tokens - price, now)
+        while len(self._buckets) > self.KEPT:
+            self._buckets.popitem(last=False)
         return wait
 
 
 class Guard:
-    """The one middleware behind the authentication. Websockets that may not be opened are refused before they are."""
+    """Middleware after the authentication. A websocket that is not allowed is refused before it opens."""
 
-    def __init__(self, app: ASGIApp, signs: AuthBackend, limits: Limits) -> None:
-        self.app, self._signs, self._limits = app, signs, limits
+    def __init__(self, app: ASGIApp, backend: AuthBackend, limits: Limits) -> None:
+        self.app, self._backend, self._limits = app, backend, limits
         self._buckets = Buckets(limits.per_second, limits.burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,44 +172,44 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             path = self._allowed(scope, headers)
-        except Refusal as no:
+        except Refusal as refusal:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": "not allowed"})
             else:
-                await self._refusal(scope, no)(scope, receive, send)
+                await self._response(scope, refusal)(scope, receive, send)
             return
         if path.startswith("/review"):
             scope = _for_notebook(scope)
         if scope["type"] == "websocket":
-            await self.app(scope, receive, self._while_known(headers, send))
+            await self.app(scope, receive, self._while_signed_in(headers, send))
         else:
             await self._bounded(scope, headers, receive, send, self._largest(path))
 
     def _allowed(self, scope: Scope, headers: Headers) -> str:
-        """The path under this server's root. Raises Refusal."""
+        """The path under this server's root. Raises Refusal if the request is not allowed."""
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        method = scope.get("method", "POST")  # a websocket changes things
+        method = scope.get("method", "POST")  # a websocket may change things
         visitor = scope["user"]
         address = (scope.get("client") or ("",))[0]
-        who = f"account {visitor.name}" if visitor.is_authenticated else f"address {address}"
-        if wait := self._buckets.take(who, price(method, path)):
-            raise Refusal(429, "too many requests; wait as long as Retry-After says", {"Retry-After": str(int(wait) + 1)})
+        client = f"account {visitor.name}" if visitor.is_authenticated else f"address {address}"
+        if wait := self._buckets.take(client, price(method, path)):
+            raise Refusal(429, "too many requests; wait for the seconds in Retry-After", {"Retry-After": str(int(wait) + 1)})
         role = needed(method, path)
         if role is not None:
             if not visitor.is_authenticated:
                 raise Refusal(401, "sign in, or send a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
             if not visitor.role.includes(role):
-                raise Refusal(403, f"this needs the role {role}, and this account has the role {visitor.role}")
+                raise Refusal(403, f"this needs the role {role}; this account has the role {visitor.role}")
         if method not in SAFE and not same_site(headers, scope):
             raise Refusal(403, "this request came from a page of another site; behind a proxy, start with --proxy ADDRESS")
         return path
 
-    def _refusal(self, scope: Scope, no: Refusal) -> Response:
-        if no.status_code == 401 and wants_page(scope):
-            wanted = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope.get("query_string") else "")
+    def _response(self, scope: Scope, refusal: Refusal) -> Response:
+        if refusal.status_code == 401 and wants_page(scope):
+            target = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope.get("query_string") else "")
             root = scope.get("root_path", "")
-            return RedirectResponse(f"{root}/login?next={quote(wanted.removeprefix(root), safe='/')}", 303)
-        return answer(scope, no.status_code, no.detail, no.headers)
+            return RedirectResponse(f"{root}/login?next={quote(target.removeprefix(root), safe='/')}", 303)
+        return answer(scope, refusal.status_code, refusal.detail, refusal.headers)
 
     def _largest(self, path: str) -> int:
         if path in DOCUMENTS:
@@ -220,56 +218,57 @@ class Guard:
 
     async def _bounded(self, scope: Scope, headers: Headers, receive: Receive, send: Send, largest: int) -> None:
         """Serve a request within its limits of bytes and seconds."""
-        too_large = Refusal(413, f"at most {largest:,} bytes are taken here; split the document, or scan it at 150 dpi")
-        begun, taken = False, 0
+        too_large = Refusal(413, f"the body is larger than {largest:,} bytes; split the document, or scan it at 150 dpi")
+        answering, size = False, 0
 
-        async def counted() -> Message:
-            nonlocal taken
+        async def receive_bounded() -> Message:
+            nonlocal size
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > largest:
+            size += len(message.get("body", b""))
+            if size > largest:
                 raise too_large
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def send_noted(message: Message) -> None:
+            nonlocal answering
+            answering = True
             await send(message)
 
         try:
-            said = headers.get("content-length", "0")
-            if not said.isdecimal() or int(said) > largest:
+            declared = headers.get("content-length", "0")
+            if not declared.isdecimal() or int(declared) > largest:
                 raise too_large
             async with asyncio.timeout(self._limits.seconds):
-                await self.app(scope, counted, noted)
+                await self.app(scope, receive_bounded, send_noted)
         except (Refusal, TimeoutError) as error:
-            if begun:
+            if answering:
                 raise
-            late = Refusal(503, "this took too long; try again later, or with less", {"Retry-After": "30"})
-            no = error if isinstance(error, Refusal) else late
-            await answer(scope, no.status_code, no.detail, {**(no.headers or {}), "Connection": "close"})(scope, receive, send)
+            late = Refusal(503, "this took too long; try again later, or with a smaller document", {"Retry-After": "30"})
+            refusal = error if isinstance(error, Refusal) else late
+            headers_sent = {**(refusal.headers or {}), "Connection": "close"}
+            await answer(scope, refusal.status_code, refusal.detail, headers_sent)(scope, receive, send)
 
-    def _while_known(self, headers: Headers, send: Send) -> Send:
-        """Ends a websocket when its visitor signed out, was removed, or was away for too long."""
-        asked, ended = time.monotonic(), False
+    def _while_signed_in(self, headers: Headers, send: Send) -> Send:
+        """A `send` that closes a websocket whose account signed out, was removed, or was inactive for too long."""
+        checked, closed = time.monotonic(), False
 
-        async def checked(message: Message) -> None:
-            nonlocal asked, ended
-            if ended:
+        async def send_checked(message: Message) -> None:
+            nonlocal checked, closed
+            if closed:
                 return
-            if message["type"] == "websocket.send" and time.monotonic() - asked >= ASKED_AGAIN:
-                asked = time.monotonic()
-                account = await run_in_threadpool(self._signs.known, headers, False)
+            if message["type"] == "websocket.send" and time.monotonic() - checked >= CHECK_EVERY:
+                checked = time.monotonic()
+                account = await run_in_threadpool(self._backend.account, headers, False)
                 if account is None or not account.role.includes(Role.REVIEWER):
-                    ended = True
+                    closed = True
                     message = {"type": "websocket.close", "code": 1008, "reason": "signed out"}
             await send(message)
 
-        return checked
+        return send_checked
 
 
 def price(method: str, path: str) -> float:
-    """In plain requests: what is computed for one visitor is not computed for another.
+    """What a request costs of the rate limit, in plain requests. Requests that compute more cost more.
 
     >>> price("GET", "/"), price("POST", "/api/v1/preview"), price("POST", "/review/api/kernel/set_ui_element_value")
     (1.0, 10.0, 1.0)
@@ -280,9 +279,9 @@ def price(method: str, path: str) -> float:
 
 
 def same_site(headers: Headers, scope: Scope) -> bool:
-    """Whether a request comes from one of this server's own pages, or from no page at all.
+    """Whether a request comes from one of this server's own pages, or from no page.
 
-    SameSite cookies do not tell apart two servers on one machine; Origin does. A program sends neither header.
+    SameSite cookies cannot distinguish two servers on one machine; Origin can. A program sends neither header.
     """
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
@@ -292,15 +291,14 @@ def same_site(headers: Headers, scope: Scope) -> bool:
 
 
 def _for_notebook(scope: Scope) -> Scope:
-    """What a notebook may know of a visitor: name and role, and never the session's key or a token."""
-    secret = (b"cookie", b"authorization")
-    headers = [(name, value) for name, value in scope["headers"] if name not in secret]
+    """The request as a notebook may see it: with the visitor's name and role, never with the session's key or a token."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in (b"cookie", b"authorization")]
     return {**scope, "headers": headers, "meta": {"role": scope["user"].role.value}}
 
 
 OWN = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 REPORT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
-RECORD = (  # a record or a library's report runs scripts: they get an origin of their own, without a session to use
+RECORD = (  # records and Evidently's reports run scripts: in an origin of their own, without access to the session
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; img-src data: blob:;"
     " font-src data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; sandbox allow-scripts"
 )
@@ -312,6 +310,7 @@ REVIEW = (  # marimo's front end
 
 
 def content_policy(path: str) -> str:
+    """The Content-Security-Policy of a path."""
     if path.startswith("/review/"):
         return REVIEW
     if path.startswith("/reports/"):
@@ -319,8 +318,8 @@ def content_policy(path: str) -> str:
     return OWN
 
 
-class Sealed:
-    """The outermost layer: headers that keep a page to itself, on every answer, refusals too."""
+class SecurityHeaders:
+    """The outermost middleware: sets security headers on every answer, also on refusals."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -330,26 +329,26 @@ class Sealed:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        sealed = {
+        security = {
             "Content-Security-Policy": content_policy(path),
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
-            "Referrer-Policy": "same-origin",  # `no-referrer` would send `Origin: null` with our own forms
+            "Referrer-Policy": "same-origin",  # `no-referrer` would send `Origin: null` with the server's own forms
             "Cross-Origin-Opener-Policy": "same-origin",
             "Cross-Origin-Resource-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         }
         if scope["scheme"] == "https":
-            sealed["Strict-Transport-Security"] = "max-age=31536000"
+            security["Strict-Transport-Security"] = "max-age=31536000"
 
-        async def sealing(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in sealed.items():
+                for name, value in security.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
                 for name in [name for name in headers if name.startswith("access-control-")]:
-                    del headers[name]  # marimo would let pages of every site read its answers
+                    del headers[name]  # marimo would let pages of any site read its answers
             await send(message)
 
-        await self.app(scope, receive, sealing)
+        await self.app(scope, receive, send_secured)

@@ -1,8 +1,8 @@
-"""A document that is handed in lies whole in the inbox, or not at all.
+"""Put a submitted document into the inbox, whole or not at all. Entry points: `aside`, then `hand_in`.
 
-Covered: a kill or a full disk at any point (written aside, synced, renamed), the same bytes handed in again (one case), names
-that try to be paths, two that hand in at the same time.
-Not covered: what the document says, and whether it can be read: a release decides that.
+Covered: a kill or a full disk at any point (written aside, synced, renamed), the same bytes submitted again (one case), file
+names that contain paths, two submissions at the same time.
+Not covered: what the document says and whether it can be read; a release decides that.
 """
 
 import csv
@@ -27,24 +27,24 @@ from proveout.files import alone, sync_folder, write_whole
 from proveout.live import INBOX_CSV
 
 CHUNK = 1 << 20
-LEFT = 86_400.0  # seconds after which nobody is still at work on a file
-ENDINGS = {"pdf": ".pdf", "text": ".txt", "image": ".png"}
-HEADS = {b"\xff\xd8\xff": ".jpg", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
+STALE_AFTER = 86_400.0  # seconds after which an unfinished file was left by a killed server
+SUFFIXES = {"pdf": ".pdf", "text": ".txt", "image": ".png"}
+MAGIC = {b"\xff\xd8\xff": ".jpg", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A document on this machine, of known bytes."""
+class Upload:
+    """A submitted document that is stored on this machine but not yet in the inbox."""
 
-    case: str  # SHA-256
+    case: str  # SHA-256 of the document
     path: Path
 
 
 @contextmanager
-def aside(source: BinaryIO, folder: Path) -> Iterator[Kept]:
-    """Write a document down in a folder that no run looks into; it is gone afterwards, unless it was moved.
+def aside(source: BinaryIO, folder: Path) -> Iterator[Upload]:
+    """Store a document in a folder that no run reads. It is deleted afterwards, unless it was moved.
 
-    Raises BadInput for an empty one, UnreadableDocument for a kind of file that nothing here reads.
+    Raises BadInput for an empty document, UnreadableDocument for an unknown type of file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
@@ -59,46 +59,45 @@ def aside(source: BinaryIO, folder: Path) -> Iterator[Kept]:
             os.fsync(file.fileno())
         if not path.stat().st_size:
             raise BadInput("the file is empty: 0 bytes; choose the document again")
-        named = path.with_suffix(_ending(path))
-        path = path.rename(named)
-        yield Kept(digest.hexdigest(), path)
+        path = path.rename(path.with_suffix(_suffix(path)))
+        yield Upload(digest.hexdigest(), path)
     finally:
         path.unlink(missing_ok=True)
 
 
-def hand_in(kept: Kept, inbox: Path, name: str, day: date | None = None, segment: str = "") -> Path:
-    """Move a document that lies `aside` into the inbox, under its content's id, and give where it lies now."""
-    target = inbox / f"{kept.case}-{_safe(name)}{kept.path.suffix}"
+def hand_in(upload: Upload, inbox: Path, name: str, day: date | None = None, segment: str = "") -> Path:
+    """Move a document from `aside` into the inbox, its case id before its name, and return its path there."""
+    target = inbox / f"{upload.case}-{_safe(name)}{upload.path.suffix}"
     with alone(inbox.parent / ".intake.lock", patience=math.inf):
-        if there := next(inbox.glob(f"{kept.case}-*"), None):
-            return there
+        if existing := next(inbox.glob(f"{upload.case}-*"), None):
+            return existing
         if day or segment:
             _note(inbox / INBOX_CSV, target.name, day, segment)
-        kept.path.replace(target)
+        upload.path.replace(target)
     sync_folder(inbox)
     return target
 
 
 def _sweep(folder: Path) -> None:
-    """What a killed server left."""
+    """Delete what a killed server left."""
     for path in folder.iterdir():
         with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - LEFT:
+            if path.stat().st_mtime < time.time() - STALE_AFTER:
                 path.unlink()
 
 
-def _note(sheet: Path, name: str, day: date | None, segment: str) -> None:
-    """Add what is known of a document to the inbox's sheet, which is replaced as a whole."""
-    before = sheet.read_text(encoding="utf-8") if sheet.exists() else "file,day,segment\n"
-    head = next(csv.reader([before.partition("\n")[0]]))
-    row = io.StringIO()
-    known = {"file": name, "day": day.isoformat() if day else "", "segment": segment}
-    csv.DictWriter(row, head, restval="", extrasaction="ignore", lineterminator="\n").writerow(known)
-    write_whole(sheet, before + ("" if before.endswith("\n") else "\n") + row.getvalue())
+def _note(listing: Path, name: str, day: date | None, segment: str) -> None:
+    """Add a document's day and segment to the inbox's CSV file, which is replaced as a whole."""
+    before = listing.read_text(encoding="utf-8") if listing.exists() else "file,day,segment\n"
+    header = next(csv.reader([before.partition("\n")[0]]))
+    line = io.StringIO()
+    row = {"file": name, "day": day.isoformat() if day else "", "segment": segment}
+    csv.DictWriter(line, header, restval="", extrasaction="ignore", lineterminator="\n").writerow(row)
+    write_whole(listing, before + ("" if before.endswith("\n") else "\n") + line.getvalue())
 
 
 def _safe(name: str) -> str:
-    """What is left of a name that may stand in a folder, without its ending.
+    """A file name without its path, its suffix and its special characters.
 
     >>> _safe("../../etc/passwd"), _safe("March invoice (2).PDF"), _safe("C:\\\\temp\\\\.htaccess"), _safe("")
     ('passwd', 'March-invoice-2', 'htaccess', 'document')
@@ -108,8 +107,8 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", stem).strip("-._")[:60].encode("utf-8", "ignore").decode() or "document"
 
 
-def _ending(path: Path) -> str:
-    """By the bytes: a name that lies about its kind fools nobody."""
+def _suffix(path: Path) -> str:
+    """By the content of the file; its name may be wrong."""
     data = path.read_bytes()
-    plain = ENDINGS[kind_of(data)]
-    return next((ending for head, ending in HEADS.items() if plain == ".png" and data.startswith(head)), plain)
+    suffix = SUFFIXES[kind_of(data)]
+    return next((image for magic, image in MAGIC.items() if suffix == ".png" and data.startswith(magic)), suffix)

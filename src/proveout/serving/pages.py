@@ -1,4 +1,4 @@
-"""The server's own pages: plain HTML from templates beside this file, one stylesheet, no script, nothing from elsewhere.
+"""Renders the server's own pages: HTML from the templates beside this file, one stylesheet, no JavaScript, nothing external.
 
 Covered: text from documents and visitors (escaped), a server under a path of a proxy (`root`).
 """
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).with_name("style.css")
 
 
-def page(template: str, **said: Any) -> str:
-    return _environment().get_template(template).render({"root": "", "visitor": None, **said})
+def page(template: str, **values: Any) -> str:
+    """A page as HTML. Raises jinja2's UndefinedError if the template needs a value that is not given."""
+    return _environment().get_template(template).render({"root": "", "visitor": None, **values})
 
 
 @cache

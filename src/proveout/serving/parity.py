@@ -1,4 +1,4 @@
-"""The server as one more way to decide, for the parity test: every document through its own door, `POST /api/v1/preview`."""
+"""The server as one of the four ways of the parity test: every document goes through `POST /api/v1/preview`."""
 
 import asyncio
 import tempfile
@@ -23,7 +23,7 @@ PASSWORD = "nobody signs in here"
 
 
 def decided_by_server(space: Workspace, release: Release, paths: Sequence[Path]) -> list[Decision]:
-    """What a server answers whose home holds this release and nothing else."""
+    """The answers of a server on a temporary workspace that holds only this release."""
     with tempfile.TemporaryDirectory(prefix="proveout-server-") as folder:
         home = replace(space, home=Path(folder))
         home.releases.mkdir()
@@ -32,15 +32,15 @@ def decided_by_server(space: Workspace, release: Release, paths: Sequence[Path])
         with Accounts(home.accounts) as accounts:
             accounts.add("parity", Role.OPERATOR, PASSWORD)
             token = accounts.new_token("parity", "parity")
-            return asyncio.run(_asked(home, accounts, token, paths))
+            return asyncio.run(_decisions(home, accounts, token, paths))
 
 
-async def _asked(space: Workspace, accounts: Accounts, token: str, paths: Sequence[Path]) -> list[Decision]:
+async def _decisions(space: Workspace, accounts: Accounts, token: str, paths: Sequence[Path]) -> list[Decision]:
     import httpx
 
     app = application(space, accounts, UNBOUNDED)
-    transport, sign = httpx.ASGITransport(app), {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=sign) as client:
+    transport, headers = httpx.ASGITransport(app), {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
         return [await _decision(client, path) for path in paths]
 
 
@@ -49,32 +49,32 @@ async def _decision(client: "AsyncClient", path: Path) -> Decision:
     return from_answer(DecisionAnswer.model_validate(answer.raise_for_status().json()))
 
 
-def from_answer(said: DecisionAnswer) -> Decision:
-    """The decision that an answer tells of, as far as it does: values as text, actions without their keys."""
+def from_answer(answer: DecisionAnswer) -> Decision:
+    """The decision in an answer. The API leaves some of it out: values are text, actions have no keys."""
     return Decision(
-        case=said.case,
-        release=said.release,
-        document_class=said.document_class,
-        class_confidence=_number(said.class_confidence),
-        fields={name: _field(field) for name, field in said.fields.items()},
-        automated=frozenset(name for name, field in said.fields.items() if field.automated),
-        checks=tuple(Check(one.name, one.passed, one.because) for one in said.checks),
-        similar=tuple(SimilarCase(one.case, _number(one.similarity), one.fields) for one in said.similar),
-        route=said.route,
-        because=(said.because[0], said.because[1]),
-        actions=tuple(Action(one.name, one.arguments, key="") for one in said.actions),
-        memory_position=said.memory_position,
-        descriptors={name: _number(value) for name, value in said.descriptors.items()},
-        dollars=said.dollars,
-        turn=said.turn,
+        case=answer.case,
+        release=answer.release,
+        document_class=answer.document_class,
+        class_confidence=_number(answer.class_confidence),
+        fields={name: _field(field) for name, field in answer.fields.items()},
+        automated=frozenset(name for name, field in answer.fields.items() if field.automated),
+        checks=tuple(Check(check.name, check.passed, check.because) for check in answer.checks),
+        similar=tuple(SimilarCase(case.case, _number(case.similarity), case.fields) for case in answer.similar),
+        route=answer.route,
+        because=(answer.because[0], answer.because[1]),
+        actions=tuple(Action(action.name, action.arguments, key="") for action in answer.actions),
+        memory_position=answer.memory_position,
+        descriptors={name: _number(value) for name, value in answer.descriptors.items()},
+        dollars=answer.dollars,
+        turn=answer.turn,
     )
 
 
-def _field(said: FieldAnswer) -> Output:
-    place = Place(said.page, Box(**said.box.model_dump())) if said.box and said.page is not None else None
-    for_it, against_it = tuple(said.speaks_for), tuple(said.speaks_against)
-    return Output(said.text, said.value, _number(said.confidence), place, said.tier, for_it, against_it)
+def _field(field: FieldAnswer) -> Output:
+    place = Place(field.page, Box(**field.box.model_dump())) if field.box and field.page is not None else None
+    speaks_for, speaks_against = tuple(field.speaks_for), tuple(field.speaks_against)
+    return Output(field.text, field.value, _number(field.confidence), place, field.tier, speaks_for, speaks_against)
 
 
-def _number(said: float | None) -> float:
-    return float("nan") if said is None else said
+def _number(number: float | None) -> float:
+    return float("nan") if number is None else number

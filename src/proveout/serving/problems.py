@@ -1,6 +1,6 @@
-"""What the server says when it says no: RFC 9457 `application/problem+json`, a page for people. One sentence says what to do.
+"""Error responses: RFC 9457 `application/problem+json`, or a page for people. One sentence says what to do.
 
-Nothing that was sent comes back in it: neither values nor names.
+Nothing that the client sent is repeated in a response, neither values nor names.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ PROBLEM = "application/problem+json"
 
 
 class InvalidPart(BaseModel):
-    """One part of a request that does not fit."""
+    """One invalid part of a request."""
 
     where: str = Field(examples=["query.limit"])
     what: str = Field(examples=["Input should be less than or equal to 200"])
 
 
 class Problem(BaseModel):
-    """RFC 9457: why a request was not served, and what to do now."""
+    """RFC 9457: why a request was not served and what to do."""
 
     type: str = Field(default="about:blank", examples=["about:blank"])
     title: str = Field(examples=["Not Found"])
@@ -35,18 +35,19 @@ class Problem(BaseModel):
 
 
 class Refusal(HTTPException):
-    """Raised by whoever has to say no; the server makes a problem of it."""
+    """A request that is not served; the server answers it with a problem."""
 
 
 def problem(
     status: int, detail: str, headers: Mapping[str, str] | None = None, errors: list[InvalidPart] | None = None
 ) -> Response:
-    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
-    return JSONResponse(said.model_dump(), status, dict(headers or {}), media_type=PROBLEM)
+    """The response for programs. `errors`: the parts of the request that are not valid."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or [])
+    return JSONResponse(body.model_dump(), status, dict(headers or {}), media_type=PROBLEM)
 
 
 def answer(scope: Mapping[str, Any], status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A page for a browser that asked for one, a problem for everybody else."""
+    """A page for a browser that asked for one, a problem for any other client."""
     if wants_page(scope):
         return HTMLResponse(
             page("message.html.j2", title=HTTPStatus(status).phrase, message=detail), status, dict(headers or {})
@@ -55,4 +56,5 @@ def answer(scope: Mapping[str, Any], status: int, detail: str, headers: Mapping[
 
 
 def wants_page(scope: Mapping[str, Any]) -> bool:
+    """Whether a browser asks for a page to show."""
     return scope.get("method") in ("GET", "HEAD") and "text/html" in Headers(scope=dict(scope)).get("accept", "")

@@ -1,8 +1,8 @@
-"""The server's side of one workspace: what waits is decided in the background, by the release that is promoted.
+"""Decides what waits in one workspace, in the background, with the promoted release.
 
-The worker never decides by itself: `live` does, the same as for `proveout run`, under the same lock.
-Covered: a promotion or a rollback meanwhile (the next run and the next preview follow it), another process at work in the same
-home (tried again later), a run that fails (logged and told by `/ready`, tried again).
+The worker uses `live`, as `proveout run` does, under the same lock.
+Covered: a promotion or rollback meanwhile (the next run and the next preview follow it), another process at work in the same
+workspace (retried later), a run that fails (logged, reported by `/ready`, retried).
 Not covered: several machines at one inbox.
 """
 
@@ -31,24 +31,23 @@ if TYPE_CHECKING:
     from proveout.agent import Agent
 
 LOG = logging.getLogger("proveout.serving")
-LOOK_EVERY = 15.0  # seconds between two looks at an inbox into which files may also be laid by hand
-AGAIN_AFTER = 1.0  # seconds, when another process was at work
-PATIENCE = 30.0  # seconds that a preview waits for a run that decides at the moment
-
+POLL_EVERY = 15.0  # seconds between two looks into the inbox, for files that were not submitted through the API
+RETRY_AFTER = 1.0  # seconds, if another process was at work
+PATIENCE = 30.0  # seconds that a preview waits for a run to end
 
 _WORKERS: "WeakValueDictionary[Path, Worker]" = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class CaseHistory:
-    """A case that was decided, and everything that happened to it."""
+    """A decided case and its events."""
 
     decided: Decided
     events: Sequence[Event]
 
 
 class Worker:
-    """One a workspace and process: `at` gives the server's own to its pages."""
+    """One per workspace and process. `at` finds the server's worker for its pages."""
 
     def __init__(self, space: Workspace) -> None:
         _WORKERS[space.home] = self
@@ -61,26 +60,25 @@ class Worker:
         self.originals = Originals(space.originals)
         self.switch = StopSwitch(space.home / "STOP")
         self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
-        self.trouble = ""  # why the last run did not decide what waits
+        self.trouble = ""  # why the last run failed; "" if it did not
         self._release: Release | None = None
         self._live: tuple[object, Live] | None = None
         self._frozen: tuple[str, Agent] | None = None
-        self._agents = threading.Lock()  # a memory and its agent are used by one thread at a time
+        self._agents = threading.Lock()  # only one thread at a time may use a memory and its agent
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
 
     @classmethod
     def at(cls, space: Workspace) -> "Worker":
-        """The worker of a server in this process; where there is none, a new one that decides nothing by itself."""
+        """The worker of the server in this process; without one, a new worker that was not opened and never runs by itself."""
         return _WORKERS.get(space.home) or cls(space)
 
-    # --- life ---
-
     def open(self) -> None:
+        """Start deciding in the background."""
         self._thread.start()
 
     def close(self) -> None:
-        """Waits a little for a run to end. One that is cut off is continued by the next server or run."""
+        """Stop. Waits up to 10 seconds for a run to end; the next server or run continues one that was cut off."""
         self._closing.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -88,10 +86,8 @@ class Worker:
         self.journal.close()
 
     def wake(self) -> None:
-        """Something new waits."""
+        """Look into the inbox now."""
         self._wake.set()
-
-    # --- what is known ---
 
     def release(self) -> Release:
         """The promoted release, opened once. Raises NoRelease."""
@@ -100,8 +96,8 @@ class Worker:
             self._release = self.releases.open(current)
         return self._release
 
-    def told(self, case: str) -> CaseHistory | None:
-        """What was decided of a case in its last turn, its fields in the mission's order; None where nothing is decided yet."""
+    def history(self, case: str) -> CaseHistory | None:
+        """The decision on a case's last turn, fields in the mission's order, and all its events; None if it is undecided."""
         turns = list(self.journal.decisions(case=case))
         if not turns:
             return None
@@ -109,66 +105,64 @@ class Worker:
 
     def file(self, case: str) -> Path | None:
         """The file of a case, decided or waiting."""
-        told = self.told(case)
-        content = told.decided.case.sha256 if told else case
+        history = self.history(case)
+        content = history.decided.case.sha256 if history else case
         return self.originals.path(content) if content in self.originals else self.index.file(case)
 
-    # --- deciding ---
-
     def preview(self, path: Path, frozen: bool = False) -> tuple[Decision, tuple[Ruling, ...]]:
-        """What would be decided of a file. Nothing is written down, nothing happens.
+        """Decide a file without recording anything or taking any action.
 
-        `frozen`: with the memory that the release was frozen with, and without what people corrected since.
-        Raises NoRelease, and Busy while a long run decides.
+        `frozen`: with the memory that the release was frozen with, without later corrections.
+        Raises NoRelease if none is promoted, Busy if a run takes longer than `PATIENCE`.
         """
-        with self._alone():
+        with self._one_at_a_time():
             release = self.release()
-            agent = self._frozen_agent(release) if frozen else self._at_work(release).agent()
+            agent = self._frozen_agent(release) if frozen else self._live_release(release).agent()
             decision = agent.invoke(path)
         control = release.control(self.space.home, self.journal, lambda case: path, run="preview")
         return decision, control.judge([decision])[0]
 
     def decide(self) -> None:
-        """One run of the promoted release, if there is anything to do."""
-        waits = self.index.newest(CaseStatus.WAITING)
-        if not waits and (self.switch.stopped() or not self.journal.pending()):
+        """Run the promoted release once, if any case or effect waits. Raises NoRelease, Busy and NoDocuments."""
+        waiting = self.index.newest(CaseStatus.WAITING)
+        if not waiting and (self.switch.stopped() or not self.journal.pending()):
             return
         with self._agents:
-            live = self._at_work(self.release())
+            live = self._live_release(self.release())
             summary = live.run()
             self._live = self._stamp(live.release), live
         LOG.info("%d cases decided by release %s", summary["decided"], summary["release"][:12])
 
     def _checked(self, decided: Decided, fields: Mapping[str, Output], document_class: str) -> tuple[Decision, tuple[str, ...]]:
-        with self._alone():
-            return self._at_work(self.release()).checked(decided, fields, document_class)
+        with self._one_at_a_time():
+            return self._live_release(self.release()).checked(decided, fields, document_class)
 
     def _control(self, run: str) -> ControlPlane:
         return self.release().control(self.space.home, self.journal, self.originals.path, run)
 
     def _work(self) -> None:
         with suppress(ProveoutError), self._agents:
-            self._at_work(self.release()).agent()  # so that the first visitor does not wait for models to load
+            self._live_release(self.release()).agent()  # loads the models before the first request
         while not self._closing.is_set():
-            pause = LOOK_EVERY
+            pause = POLL_EVERY
             try:
                 self.decide()
                 self.trouble = ""
             except Busy:
-                pause = AGAIN_AFTER
+                pause = RETRY_AFTER
             except (NoRelease, NoDocuments) as error:
                 self.trouble = str(error)
             except ProveoutError as error:
                 self.trouble = str(error)
-                LOG.error("nothing was decided: %s", error)
+                LOG.error("the run failed: %s", error)
             except Exception:
-                self.trouble = "a run failed; the server's log says where"
-                LOG.exception("a run failed")
+                self.trouble = "the run failed; the server's log says why"
+                LOG.exception("the run failed")
             self._wake.wait(pause)
             self._wake.clear()
 
-    def _at_work(self, release: Release) -> Live:
-        """The release over the live memory, opened anew when another process changed either."""
+    def _live_release(self, release: Release) -> Live:
+        """The release with the live memory, reopened if another process changed either."""
         stamp = self._stamp(release)
         if self._live is None or self._live[0] != stamp:
             self._live = stamp, Live(release, self.inbox, self.space.home, self.space.cache)
@@ -184,9 +178,9 @@ class Worker:
         return self._frozen[1]
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _one_at_a_time(self) -> Iterator[None]:
         if not self._agents.acquire(timeout=PATIENCE):
-            raise Busy("a run is deciding what waits; try again in a minute")
+            raise Busy("a run is in progress; try again in a minute")
         try:
             yield
         finally:

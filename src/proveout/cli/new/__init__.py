@@ -1,10 +1,10 @@
-"""Begin a mission: `pipelines/<name>/` with everything that a build needs, and examples to build from. One door: `new`.
+"""Create a mission: `pipelines/<name>/` with everything that a build needs, and examples to build from. Entry point: `new`.
 
-A mission asks documents for its fields, each of a kind: a name, amount, date or number that is printed there (`questions`), or
-a flag, yes or no (`flags`); one mission may have both. What it says stands in files of its own; its steps are the notebooks
-that ship, which take the mission as a parameter, so none is copied.
-Covered: a name that cannot be one, a mission that is there already, a kill on the way (the folder appears whole).
-Not covered: how good it will be. The examples are easy, your documents are not.
+A mission extracts fields from documents, each of a kind: a name, amount, date or number that is printed there (template
+`questions`), or a flag, yes or no (template `flags`); a mission may have both. Its texts are in files of its own; its steps are
+the notebooks that ship with Proveout, which take the mission as a parameter, so none is copied.
+Covered: an invalid name, a mission that exists, a kill during the work (the folder appears whole or not at all).
+Not covered: how good the mission will be. The examples are easy; real documents are not.
 """
 
 import csv
@@ -19,16 +19,16 @@ from proveout.cli.new import bills, letters
 from proveout.errors import BadInput
 
 TEMPLATES = Path(__file__).parent / "template"
-STEPS = "invoices"  # the mission whose notebooks and pipelines a new one uses
+STEPS = "invoices"  # the mission whose notebooks and pipelines a new mission uses
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Examples:
-    """How the examples of a template are drawn, the same from the same chance."""
+    """How the examples of a template are generated; the same seed gives the same examples."""
 
-    draw: Callable[[random.Random, int], Iterator[tuple[str, Mapping[str, str]]]]  # text and row of labels.csv
-    columns: Sequence[str]  # of labels.csv, beside file_id
+    draw: Callable[[random.Random, int], Iterator[tuple[str, Mapping[str, str]]]]  # yields text and row of labels.csv
+    columns: Sequence[str]  # of labels.csv, after file_id
     documents: int
     seed: int
 
@@ -40,35 +40,35 @@ EXAMPLES = {
 
 
 def new(root: Path, name: str, template: str = "questions") -> Path:
-    """Write the mission `name` into a project, and give its folder. Raises BadInput and writes nothing where it cannot."""
-    folder, model = root / "pipelines" / name, root / "pipelines" / STEPS
+    """Write the mission `name` into the project at `root` and return its folder. Raises BadInput and then writes nothing."""
+    folder, source = root / "pipelines" / name, root / "pipelines" / STEPS
     if not NAME.fullmatch(name):
         raise BadInput(f"{name!r} cannot name a mission; expected lowercase letters, digits and _, such as {_nearest(name)!r}")
     if folder.exists():
-        there = ", ".join(sorted(path.name for path in folder.iterdir())[:4]) or "nothing"
-        raise BadInput(f"{folder} exists already and holds {there}; nothing was written: choose another name, or remove it")
-    for needed in (root / "notebooks" / STEPS, root / "monitoring", model):
+        content = ", ".join(sorted(path.name for path in folder.iterdir())[:4]) or "nothing"
+        raise BadInput(f"{folder} already exists and contains {content}; nothing was written; choose another name or remove it")
+    for needed in (root / "notebooks" / STEPS, root / "monitoring", source):
         if not needed.is_dir():
-            raise BadInput(f"{needed}: no such folder; a mission's steps are notebooks that ship: work in a copy of Proveout")
-    aside = folder.with_name(f".{name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
+            raise BadInput(f"{needed}: no such folder; a mission uses the notebooks of Proveout: work in a copy of the project")
+    partial = folder.with_name(f".{name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write(aside, model, name, template)
-        aside.rename(folder)
+        _write(partial, source, name, template)
+        partial.rename(folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
-def _write(folder: Path, model: Path, name: str, template: str) -> None:
-    """The template, what it shares with the mission whose steps it uses, and the examples."""
+def _write(folder: Path, source: Path, name: str, template: str) -> None:
+    """Write the template, the files that it shares with the mission `source`, and the examples."""
     shutil.copytree(TEMPLATES / template, folder)
     shutil.copy(TEMPLATES / "env.build.yaml", folder)
-    shared = [*model.glob("pipeline.*.yaml"), *model.glob("env.*.yaml"), model / "prompts" / "extract.md"]
+    shared = [*source.glob("pipeline.*.yaml"), *source.glob("env.*.yaml"), source / "prompts" / "extract.md"]
     for path in shared:
-        if not (mine := folder / path.relative_to(model)).exists():
+        if not (target := folder / path.relative_to(source)).exists():
             text = path.read_text(encoding="utf-8").replace(f"work/{STEPS}", "work/NEW")
-            mine.write_text(text.replace(" of the political advertising trade", ""), encoding="utf-8")
+            target.write_text(text.replace(" of the political advertising trade", ""), encoding="utf-8")
     for path in folder.glob("*.yaml"):
         path.write_text(re.sub(r"\bNEW\b", name, path.read_text(encoding="utf-8")), encoding="utf-8")
     write_examples(folder / "examples", EXAMPLES[template])
@@ -84,7 +84,7 @@ def _nearest(name: str) -> str:
 
 
 def write_examples(folder: Path, examples: Examples, documents: int | None = None) -> None:
-    """Invented documents as plain texts with a labels.csv, the same bytes every time."""
+    """Write invented documents as text files with a labels.csv, the same bytes every time."""
     folder.mkdir(parents=True)
     rows = []
     for number, (text, row) in enumerate(examples.draw(random.Random(examples.seed), documents or examples.documents)):

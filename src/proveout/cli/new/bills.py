@@ -1,10 +1,10 @@
-"""Invented bills in three layouts, for a mission of questions: who asks for how much, under which number, until when?"""
+"""Invented bills in three layouts for the template `questions`: sender, total, reference and due date."""
 
 import random
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-DOCUMENTS = 200  # a fifth calibrates: enough to certify 90 % at 90 % confidence, which takes 22 values without an error
+DOCUMENTS = 200  # a fifth is for calibration; certifying 90 % at 90 % confidence takes 22 values without an error
 SEED = 7
 COLUMNS = ("reference", "sender", "total", "due", "day", "class", "layout", "segment")
 
@@ -72,7 +72,7 @@ Kind regards
 
 
 def bills(chance: random.Random, documents: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Text and labels of every document, oldest first; one in twelve is a letter that asks for nothing."""
+    """Text and labels of each document, oldest first; one in twelve is a letter that asks for no payment."""
     for number in range(documents):
         day = date(2026, 1, 5) + timedelta(days=number)
         place, trade = chance.choice(PLACES), chance.choice(TRADES)
@@ -81,7 +81,7 @@ def bills(chance: random.Random, documents: int) -> Iterator[tuple[str, dict[str
         cents = [chance.randrange(2_000, 60_000), chance.randrange(300, 1_500)]
         cents.append(sum(cents) * 8 // 100)
         service, standing, tax, total = (f"${amount / 100:,.2f}" for amount in (*cents, sum(cents)))
-        said = {
+        labels = {
             "sender": f"{place} {trade}",
             "reference": f"{place[0]}{trade[0]}-{chance.randrange(100_000, 999_999)}",
             "total": total,
@@ -89,9 +89,9 @@ def bills(chance: random.Random, documents: int) -> Iterator[tuple[str, dict[str
         }
         dates = {"issued": day.strftime(form), "start": (day - timedelta(days=30)).strftime(form)}
         amounts = {"service": service, "standing": standing, "tax": tax}
-        about = {"customer": chance.choice(PEOPLE), "account": str(chance.randrange(10_000, 99_999))}
+        customer = {"customer": chance.choice(PEOPLE), "account": str(chance.randrange(10_000, 99_999))}
         row = {"day": day.isoformat(), "segment": trade.split()[0].lower()}
         if chance.randrange(12):
-            yield text.format(**said, **dates, **amounts, **about), row | said | {"class": "bill", "layout": layout}
+            yield text.format(**labels, **dates, **amounts, **customer), row | labels | {"class": "bill", "layout": layout}
         else:
-            yield LETTER.format(**said, **dates, **about), row | {"class": "other", "layout": "letter"}
+            yield LETTER.format(**labels, **dates, **customer), row | {"class": "other", "layout": "letter"}

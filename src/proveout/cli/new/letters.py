@@ -1,7 +1,7 @@
-"""Invented letters to an electricity works, for a mission of flags: does it complain, is it urgent, does it end a contract?
+"""Invented letters to an electricity company for the template `flags`: complaint, urgent, ends_contract.
 
-Most say it plainly, each in one of many wordings. Some deny it ("there is no hurry"), and some leave it open ("an answer in the
-course of this week would help"): of those, people label some yes and some no, as people do.
+Most letters are plain about each flag, in one of many wordings. Some deny it ("there is no hurry"), and some are ambiguous ("an
+answer in the course of this week would help"): those are labelled sometimes yes and sometimes no, as people would.
 """
 
 import random
@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-DOCUMENTS = 300  # a fifth calibrates: 60, of which 38 with one error at most certify 90 % at 90 % confidence
-SEED = 8  # of six that were tried, one did not certify every flag; this is neither the best of them nor the worst
+DOCUMENTS = 300  # a fifth, 60, is for calibration; 38 with at most one error certify 90 % at 90 % confidence
+SEED = 8  # of six seeds tried, one did not certify every flag; this one is neither the best nor the worst
 COLUMNS = ("complaint", "urgent", "ends_contract", "day", "class", "layout", "segment")
 
-SHARE = {"complaint": 0.4, "urgent": 0.3, "ends_contract": 0.25}  # of the letters, yes
+SHARE = {"complaint": 0.4, "urgent": 0.3, "ends_contract": 0.25}  # share of letters whose answer is yes
 PLAIN = {
     "complaint": [
         "I wish to complain about the bill of {day}.",
@@ -95,19 +95,9 @@ LEAFLET = [
 ]
 FIRST = ["Nora", "Samuel", "Lucia", "Henry", "Priya", "Tom", "Ines", "Walter", "Aiko", "Greta", "Malik", "Rosa", "Emil", "Joan"]
 LAST = [
-    "Whitfield",
-    "Okafor",
-    "Brandt",
-    "Castellano",
-    "Raman",
-    "Lindqvist",
-    "Moreau",
-    "Novak",
-    "Tanaka",
-    "Ferro",
-    "Haddad",
+    "Whitfield", "Okafor", "Brandt", "Castellano", "Raman", "Lindqvist", "Moreau", "Novak", "Tanaka", "Ferro", "Haddad",
     "Byrne",
-]
+]  # fmt: skip
 PLACES = ["Alder Bay", "Castle Rock", "Clear River", "Harbor Hill", "North Fork", "Oak Valley", "Port Elm", "Silver Lake"]
 LAYOUTS = {
     "letter": """{name}
@@ -158,10 +148,10 @@ Your message
 
 
 def letters(chance: random.Random, documents: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Text and labels of every letter, oldest first; one in fifteen is a leaflet."""
+    """Text and labels of each document, oldest first; one in fifteen is a leaflet."""
     for number in range(documents):
         day = date(2026, 1, 5) + timedelta(days=number)
-        about = {
+        details = {
             "day": f"{day:%d %B %Y}",
             "later": f"{day + timedelta(days=chance.randrange(20, 90)):%d %B %Y}",
             "name": f"{chance.choice(FIRST)} {chance.choice(LAST)}",
@@ -172,23 +162,23 @@ def letters(chance: random.Random, documents: int) -> Iterator[tuple[str, dict[s
             "number": chance.randrange(10, 99),
             "amount": f"${chance.randrange(2_000, 60_000) / 100:,.2f}",
         }
-        row = {"day": day.isoformat(), "segment": str(about["place"]).split()[0].lower()}
+        row = {"day": day.isoformat(), "segment": str(details["place"]).split()[0].lower()}
         if chance.randrange(15):
             layout = chance.choice([name for name in LAYOUTS if name != "other"])
-            said = {name: "yes" if chance.random() < share else "no" for name, share in SHARE.items()}
-            row |= {"class": "letter", **said}
-            sentences = [sentence for name in SHARE for sentence in _wording(chance, name, said[name] == "yes")]
+            labels = {name: "yes" if chance.random() < share else "no" for name, share in SHARE.items()}
+            row |= {"class": "letter", **labels}
+            sentences = [sentence for name in SHARE for sentence in _wording(chance, name, labels[name] == "yes")]
             sentences += chance.sample(NEUTRAL, chance.randrange(1, 4))
             chance.shuffle(sentences)
         else:
             layout, sentences = "other", chance.sample(LEAFLET, 3)
             row |= {"class": "other"}
-        body = textwrap.fill(" ".join(sentences).format(**about), 76)
-        yield LAYOUTS[layout].format(**about, body=body), row | {"layout": layout}
+        body = textwrap.fill(" ".join(sentences).format(**details), 76)
+        yield LAYOUTS[layout].format(**details, body=body), row | {"layout": layout}
 
 
 def _wording(chance: random.Random, name: str, yes: bool) -> list[str]:
-    """How a letter says that something is so or is not: plainly, openly, or not at all."""
+    """The sentences for one flag: plain, ambiguous, a denial, or none."""
     drawn = chance.random()
     if yes:
         return [OPEN[name]] if drawn < 0.07 else chance.sample(PLAIN[name], 1 if drawn < 0.6 else 2)
