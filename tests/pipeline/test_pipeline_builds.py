@@ -296,9 +296,7 @@ def test_a_notebook_sees_the_pipelines_paths_in_the_editor_and_as_a_script(proje
     assert project.why("rows") == "product `rows` was changed after the build"
 
 
-def test_a_widgets_value_is_offered_as_a_change_of_the_spec(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_widgets_value_is_offered_as_a_change_of_the_spec(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     context = open_context(project.folder / NOTEBOOK)
     assert context.offer(add=10, factor=3) == ""

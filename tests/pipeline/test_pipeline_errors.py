@@ -40,7 +40,7 @@ FAULTS: dict[str, tuple[Edit, str]] = {
     ),
     "a missing notebook": (
         lambda p: p.edit(SPEC, "../../notebooks/total.py", "../../notebooks/totl.py"),
-        r"pipeline.build.yaml:2: task `totl`: ../../notebooks/totl.py does not exist \(relative to the spec\); did you mean `total.py`\?",
+        r":2: task `totl`: ../../notebooks/totl.py does not exist \(relative to the spec\); did you mean `total.py`\?",
     ),
     "a missing function": (
         lambda p: p.edit(SPEC, "../../notebooks/total.py", "proveout.release.freze"),

@@ -14,11 +14,11 @@ ENTRY = "proveout.bridge.dag.dag"
 
 @pytest.fixture
 def dag(project: Project, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    from proveout.bridge import ploomber
+    from proveout.bridge.dag import dag
 
     monkeypatch.setenv("PROVEOUT_SPEC", str(project.spec))
     monkeypatch.chdir(project.folder)
-    return ploomber.dag
+    return dag
 
 
 def _outdated(dag) -> dict[str, object]:  # type: ignore[no-untyped-def]
@@ -100,12 +100,12 @@ def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest
 
 
 def test_without_a_spec_the_error_says_how_to_set_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from proveout.bridge import ploomber
+    from proveout.bridge.dag import dag
 
     monkeypatch.delenv("PROVEOUT_SPEC", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadSpec, match="found none; set PROVEOUT_SPEC to the spec to use"):
-        ploomber.dag()
+        dag()
 
 
 def test_lazily_imported_modules_are_complete_afterwards() -> None:

@@ -22,9 +22,9 @@ class CellResult:
 
 
 def parse(text: str, file: Path) -> Any:
-    """A notebook's text as marimo parses it: `valid`, and `cells` with `name`, `code` and `lineno`; None if it is no notebook.
+    """A notebook's text as marimo parses it: `valid`, and `cells` with `name`, `code` and `lineno`; None if it is empty.
 
-    Raises SyntaxError.
+    Raises nothing for a cell that is not Python.
     """
     from marimo._ast.parse import parse_notebook
 

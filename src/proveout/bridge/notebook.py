@@ -86,10 +86,7 @@ def open_app(file: Path) -> Loaded:
     """Load a notebook with marimo and check it. Raises BadSpec with file and line; runs nothing."""
     text = file.read_text(encoding="utf-8")
     _check_version(file, text)
-    try:
-        parsed = marimo_internals.parse(text, file)
-    except SyntaxError as error:
-        raise BadSpec(f"{file}:{error.lineno}: not Python: {error.msg}") from error
+    parsed = marimo_internals.parse(text, file)
     if parsed is None or not parsed.valid:
         raise BadSpec(f"{file}:1: marimo cannot read this notebook; open it with `marimo edit` and save it")
     source = text.splitlines()
