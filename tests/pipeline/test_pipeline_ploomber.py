@@ -87,9 +87,9 @@ def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest
     def pipeline(times: int) -> DAG:
         dag = DAG(executor=StepExecutor())
         params = {"data": "data.txt", "times": times}
-        one = MarimoNotebook(Path("one.py"), {"n": "out/n.txt"}, dag, params=params, data=["data.txt"])
-        two = MarimoNotebook(Path("two.py"), {"m": "out/m.txt"}, dag)
-        one >> two
+        first = MarimoNotebook(Path("one.py"), {"n": "out/n.txt"}, dag, params=params, data=["data.txt"])
+        second = MarimoNotebook(Path("two.py"), {"m": "out/m.txt"}, dag)
+        first >> second
         return dag
 
     pipeline(2).build(show_progress=False)

@@ -48,7 +48,7 @@ EDITS: dict[str, tuple[Edit, str]] = {  # the edit, and the answer of `why rows`
     ),
     "a comment in such a module": (lambda p: p.edit("notebooks/helper.py", "import deeper", "import deeper  # so"), ""),
     "a module that only a chart imports": (lambda p: p.edit("notebooks/only_shown.py", "'#'", "'*'"), ""),
-    "a module that nothing imports": (lambda p: p.edit("notebooks/nobody.py", "1", "2"), ""),
+    "a module that nothing imports": (lambda p: p.edit("notebooks/unused.py", "1", "2"), ""),
     "a parameter that a used cell reads": (lambda p: p.edit(SPEC, "add: 10", "add: 11"), "`add`: 10 → 11"),
     "a parameter that replaces a widget's value": (lambda p: p.edit(SPEC, "factor: 3", "factor: 4"), "`factor`: 3 → 4"),
     "a prompt file or another declared file": (lambda p: p.write("pipelines/toy/words.md", "bye\n"), "words.md changed"),

@@ -76,8 +76,7 @@ def build(
             progress(result)
 
     with state.locked():
-        fresh = not forced and not any(state.why(task) for task in wanted)
-        if not fresh:
+        if forced or any(state.why(task) for task in wanted):
             _run_stale(state, wanted, forced, record, workers, report)
     for task in wanted:
         if task.name not in results:

@@ -32,7 +32,6 @@ CACHE_SIZE = 4000  # entries
 
 @dataclass(frozen=True)
 class Module:
-    name: str
     digest: str  # of its syntax tree
     definitions: Mapping[str, str]  # top-level name -> digest, to name what changed
     imports: tuple[str, ...]
@@ -77,7 +76,7 @@ class Code:
 
     def script(self, file: Path) -> Module:
         """A script or an .ipynb as a module; of an .ipynb, the code cells."""
-        return self._module(file.stem, file)
+        return self._module(file)
 
     def exists(self, dotted: str, folders: Sequence[Path]) -> bool:
         """Whether the function at a dotted path exists; its module is not imported."""
@@ -87,7 +86,7 @@ class Code:
             return name.partition(".")[0] in sys.stdlib_module_names
         if _installed(spec) or not spec.origin or not spec.origin.endswith(".py"):
             return True
-        module = self._module(name, Path(spec.origin))
+        module = self._module(Path(spec.origin))
         imported = {wanted.replace(":", ".").rpartition(".")[2] for wanted in module.imports}
         return module.dynamic or function in module.definitions or function in imported
 
@@ -103,7 +102,7 @@ class Code:
 
     def packages_of(self, folder: Path) -> dict[str, str]:
         """Distribution to version, for all that the modules under a folder import."""
-        modules = (self._module(file.stem, file) for file in sorted(folder.rglob("*.py")))
+        modules = (self._module(file) for file in sorted(folder.rglob("*.py")))
         tops = {name.partition(".")[0].partition(":")[0] for module in modules for name in module.imports}
         specs = {top: self._find(top, ()) for top in sorted(tops) if top}
         used = [name for top, spec in specs.items() if spec and _installed(spec) for name in self._distributions(top)]
@@ -171,7 +170,7 @@ class Code:
                     break
                 if not spec.origin or not spec.origin.endswith(".py"):
                     continue
-                module = self._module(name, Path(spec.origin))
+                module = self._module(Path(spec.origin))
                 total.modules[name] = module.digest
                 total.files[name] = Path(spec.origin)
                 package = name if spec.submodule_search_locations else name.rpartition(".")[0]
@@ -198,7 +197,7 @@ class Code:
             self._specs[key] = PathFinder.find_spec(name, path) if path else None
         return self._specs[key]
 
-    def _module(self, name: str, file: Path) -> Module:
+    def _module(self, file: Path) -> Module:
         if file not in self._modules:
             raw = file.read_bytes()
             key = f"module {READER} {hashlib.sha256(raw).hexdigest()[:32]}"
@@ -207,7 +206,7 @@ class Code:
             parsed = self._used[key] = self._cache[key]
             definitions = f"definitions {parsed['digest']}"
             self._used[definitions] = self._cache[definitions] = parsed["definitions"]
-            self._modules[file] = Module(**{**parsed, "name": name, "imports": tuple(parsed["imports"])})
+            self._modules[file] = Module(**{**parsed, "imports": tuple(parsed["imports"])})
         return self._modules[file]
 
     def _installs(self, top: str) -> bool:

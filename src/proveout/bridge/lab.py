@@ -85,11 +85,8 @@ class Pages(TextFileContentsManager):  # type: ignore[misc]
             self.mark_trusted_cells(record, str(page))
             return record
         hint = f"Build it: `proveout build --only {task.name}`" if task else "It is not a task of this pipeline"
-        cell = {
-            "cell_type": "markdown",
-            "metadata": {},
-            "source": f"`{file.name}` is a marimo notebook without a record. {hint}.",
-        }
+        text = f"`{file.name}` is a marimo notebook without a record. {hint}."
+        cell = {"cell_type": "markdown", "metadata": {}, "source": text}
         return nbformat.from_dict({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4})  # type: ignore[no-untyped-call]
 
     def _task(self, file: Path) -> tuple[Spec, Task] | None:

@@ -22,10 +22,7 @@ class CellResult:
 
 
 def parse(text: str, file: Path) -> Any:
-    """A notebook's text as marimo parses it: `valid`, and `cells` with `name`, `code` and `lineno`; None if it is empty.
-
-    Raises nothing for a cell that is not Python.
-    """
+    """A notebook as marimo parses it: `valid`, and `cells` with `name`, `code` (perhaps not Python) and `lineno`; or None."""
     from marimo._ast.parse import parse_notebook
 
     return parse_notebook(text, filepath=str(file))
@@ -40,8 +37,8 @@ def app_of(parsed: Any, file: Path) -> Any:
 
 def cell_codes(app: Any) -> dict[str, str]:
     """Cell id to code, in the order of the file."""
-    found = {str(id): app._cell_manager.get_cell_data(id) for id in app._cell_manager.cell_ids()}
-    return {id: data.code if data else "" for id, data in found.items()}
+    data = {str(id): app._cell_manager.get_cell_data(id) for id in app._cell_manager.cell_ids()}
+    return {id: cell.code if cell else "" for id, cell in data.items()}
 
 
 def graph_of(app: Any) -> Any:

@@ -62,10 +62,11 @@ class Notebook:
 
     @staticmethod
     def of_data(data: list[dict[str, Any]]) -> "Notebook":
-        tuples: list[dict[str, Any]] = [
-            {key: tuple(value) if isinstance(value, list) else value for key, value in cell.items()} for cell in data
-        ]
-        return Notebook(tuple(Cell(**{**cell, "upstream": tuple(map(tuple, cell["upstream"]))}) for cell in tuples))
+        return Notebook(tuple(Cell(**{key: _tuples(value) for key, value in cell.items()}) for cell in data))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _context_names(tree: ast.AST) -> Iterator[str]:
 
 
 def _called(call: ast.Call) -> str:
-    """The name of a called function or method, without what stands before the dot."""
+    """The name of a called function or method, without its module or object."""
     func = call.func
     return func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
 

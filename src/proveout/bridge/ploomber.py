@@ -227,12 +227,9 @@ def run_script(spec: Spec, task: Task, context: Context) -> None:
         _replace_paths(path, names)
 
 
-class _FinishedProduct(File):  # type: ignore[misc]
+class _FinishedProduct(Product):
     def fetch_metadata(self) -> dict[str, Any]:
         return {"timestamp": 0, "stored_source_code": "", "params": {}}
-
-    def save_metadata(self, metadata: Any) -> None:
-        pass
 
     def _is_outdated(self, outdated_by_code: bool = True) -> bool:
         return False
@@ -242,9 +239,6 @@ class _FinishedStep(Step):
     """An upstream step that has run already."""
 
     product_class = _FinishedProduct
-
-    def run(self) -> None:
-        pass
 
 
 def _replace_paths(product: Path, names: Mapping[str, str]) -> None:

@@ -25,18 +25,8 @@ Kind = Literal["marimo", "function", "file"]  # file: .ipynb and percent scripts
 TOP_KEYS = ("meta", "tasks")
 OWN_KEYS = ("source", "name", "product", "upstream", "params", "files", "data", "timeout")
 NOTEBOOK_KEYS = (  # for .ipynb files and scripts; passed to Ploomber
-    "static_analysis",
-    "papermill_params",
-    "executor",
-    "executor_params",
-    "kernelspec_name",
-    "nbconvert_exporter_name",
-    "nbconvert_export_kwargs",
-    "nb_product_key",
-    "ext_in",
-    "local_execution",
-    "check_if_kernel_installed",
-    "debug_mode",
+    *("static_analysis", "papermill_params", "executor", "executor_params", "kernelspec_name", "nbconvert_exporter_name"),
+    *("nbconvert_export_kwargs", "nb_product_key", "ext_in", "local_execution", "check_if_kernel_installed", "debug_mode"),
 )
 
 
@@ -184,9 +174,9 @@ def _fill(value: Any, env: Mapping[str, Any], place: str) -> Any:
             raise BadSpec(f"{place}: {{{{{name}}}}} has no value; set it in env.<name>.yaml; {hint(name, list(env))}")
         return env[name]
 
-    if whole := _PLACEHOLDER.fullmatch(value.strip()):
-        return value_of(whole[1])  # keeps its type
-    return _PLACEHOLDER.sub(lambda match: str(value_of(match[1])), value)
+    if match := _PLACEHOLDER.fullmatch(value.strip()):
+        return value_of(match[1])  # keeps its type
+    return _PLACEHOLDER.sub(lambda part: str(value_of(part[1])), value)
 
 
 def _check_keys(raw: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
