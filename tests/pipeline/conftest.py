@@ -1,4 +1,4 @@
-"""A small pipeline of marimo notebooks in a folder of its own."""
+"""A small pipeline of marimo notebooks in a temporary folder."""
 
 import sys
 from collections.abc import Iterator
@@ -7,18 +7,10 @@ from pathlib import Path
 import pytest
 from toy import CONTEXT, Project, notebook
 
-HELPER = """
-import deeper
-
-
-def scaled(number, factor):
-    return deeper.times(number, factor)
-"""
-
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """A project without anything in it; what its notebooks import is forgotten afterwards."""
+    """An empty project; the modules that its notebooks import are unloaded afterwards."""
     for name in ("PROVEOUT_SPEC", "PROVEOUT_TASK", "PROVEOUT_ENV"):
         monkeypatch.delenv(name, raising=False)
     before = dict(sys.modules)
@@ -26,11 +18,11 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     for name in set(sys.modules) - set(before):
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
-    ours = {name: module for name, module in before.items() if name.partition(".")[0] == "proveout"}
-    if any(sys.modules.get(name) is not module for name, module in ours.items()):  # a step that ran anew imported them anew
+    own = {name: module for name, module in before.items() if name.partition(".")[0] == "proveout"}
+    if any(sys.modules.get(name) is not module for name, module in own.items()):  # a step has imported them again
         for name in [name for name in sys.modules if name.partition(".")[0] == "proveout"]:
             del sys.modules[name]
-        sys.modules.update(ours)
+        sys.modules.update(own)
 
 
 @pytest.fixture
@@ -77,7 +69,7 @@ def project(empty: Project) -> Project:
     )
     empty.write("notebooks/deeper.py", "def times(one, other):\n    return one * other\n")
     empty.write("notebooks/only_shown.py", "def bars(rows):\n    return ['#' * (row % 50) for row in rows]\n")
-    empty.write("notebooks/nobody.py", "X = 1\n")
+    empty.write("notebooks/unused.py", "X = 1\n")
     empty.write("data.txt", "1 2 3\n")
     empty.write("pipelines/toy/words.md", "hello\n")
     empty.write("pipelines/toy/env.build.yaml", "out: ../../out\ndata: ../../data.txt\n")

@@ -1,4 +1,4 @@
-"""What a build does: one execution for products and record, nothing half-written, workers that are watched."""
+"""A build: one execution for products and record, no partial products, supervised workers."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ NOTEBOOK = "notebooks/rows.py"
 SPEC = "pipelines/toy/pipeline.build.yaml"
 
 
-def test_a_build_makes_the_products_and_the_next_one_has_nothing_to_do(project: Project) -> None:
+def test_a_build_writes_the_products_and_the_next_one_has_nothing_to_do(project: Project) -> None:
     first = project.build()
     assert project.text("rows.txt") == "hello: 13 16 19"
     assert project.text("total/total.txt") == "48"
@@ -31,7 +31,7 @@ def test_a_build_makes_the_products_and_the_next_one_has_nothing_to_do(project: 
     ]
 
 
-def test_the_record_shows_the_values_of_the_run_that_made_the_product(empty: Project) -> None:
+def test_the_record_has_the_values_of_the_run_that_wrote_the_product(empty: Project) -> None:
     cells = (
         CONTEXT,
         ("draw", "import secrets\n\nnumber = secrets.token_hex(8)\nnumber"),
@@ -43,7 +43,7 @@ def test_the_record_shows_the_values_of_the_run_that_made_the_product(empty: Pro
     assert empty.text("it.txt") in empty.text("random.record.html")
 
 
-def test_a_record_opens_offline_with_everything_that_was_shown(project: Project) -> None:
+def test_a_record_opens_offline_with_all_output(project: Project) -> None:
     figure = "import matplotlib.pyplot as plt\n\n_, _axes = plt.subplots()\n_axes.plot([1, 2])\n_axes"
     table = "import pandas as pd\n\npd.DataFrame({'name': ['<b>'], 'x': [1.5]})"
     stacked = (
@@ -91,8 +91,8 @@ def test_jupyterlab_opens_a_step_as_a_notebook_that_cannot_be_edited(project: Pr
     nbformat.validate(opened["content"])
     first, *cells = opened["content"]["cells"]
     assert "rows.py" in first["source"] and not any(cell["metadata"]["editable"] for cell in [first, *cells])
-    shown = json.dumps(cells)
-    assert "made 3 rows" in shown and str(project.folder) not in shown
+    text = json.dumps(cells)
+    assert "made 3 rows" in text and str(project.folder) not in text
 
 
 def test_without_a_record_only_the_cells_that_reach_a_product_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,13 +105,13 @@ def test_without_a_record_only_the_cells_that_reach_a_product_run(project: Proje
     assert (project.folder / "shown.txt").read_text() == "ran"
 
 
-def test_what_is_only_shown_cannot_change_a_product(project: Project) -> None:
+def test_a_cell_that_only_displays_cannot_change_a_product(project: Project) -> None:
     project.edit(NOTEBOOK, "only_shown.bars(rows)", "rows.clear()")
     project.build()
     assert project.text("rows.txt") == "hello: 13 16 19"
 
 
-def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_there(project: Project) -> None:
+def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_it(project: Project) -> None:
     project.build()
     project.edit(NOTEBOOK, "][:limit]", "][:limit]\n    print('before')\n    rows[99]")
     line = 1 + (project.folder / NOTEBOOK).read_text().splitlines().index("    rows[99]")
@@ -120,7 +120,7 @@ def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_there
     page = project.text("rows/record.failed.html")
     assert "before" in page and "IndexError" in page and "hello" not in page
     assert "IndexError" not in project.text("rows/record.html")
-    assert project.why("rows") == "its last run failed or was cut off"
+    assert project.why("rows") == "its last run failed or was interrupted"
     project.edit(NOTEBOOK, "\n    rows[99]", "")
     assert project.build().ran == ["rows"]
     assert not project.product("rows/record.failed.html").exists()
@@ -128,14 +128,14 @@ def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_there
 
 def test_a_step_that_forgets_its_product_fails(project: Project) -> None:
     project.edit(NOTEBOOK, 'context.product["rows"].write', 'if False: context.product["rows"].write')
-    with pytest.raises(TaskFailed, match="ended without writing its product `rows`"):
+    with pytest.raises(TaskFailed, match="did not write its product `rows`"):
         project.build()
 
 
-def test_a_kill_in_the_middle_of_a_product_leaves_nothing_that_is_taken_for_whole(project: Project) -> None:
+def test_a_kill_in_the_middle_of_a_product_leaves_no_partial_product(project: Project) -> None:
     half = "target.mkdir()\n    (target / 'half').write_text('half')\n    import os\n    os.kill(os.getpid(), 9)"
     project.edit("notebooks/total.py", "target.mkdir()", half)
-    project.edit(SPEC, "upstream: [rows]", "upstream: [rows]\n    timeout: 600")  # so that it is a process of its own
+    project.edit(SPEC, "upstream: [rows]", "upstream: [rows]\n    timeout: 600")  # so that it runs in its own process
     with pytest.raises(TaskFailed, match="task `total`: its worker was killed by SIGKILL"):
         project.build()
     assert project.text("rows.txt") == "hello: 13 16 19"
@@ -147,29 +147,29 @@ def test_a_kill_in_the_middle_of_a_product_leaves_nothing_that_is_taken_for_whol
     assert not list(project.product("").glob(".staging-*"))
 
 
-def test_a_full_disk_leaves_the_last_whole_product_and_the_next_run_continues(project: Project) -> None:
+def test_a_full_disk_leaves_the_last_complete_product_and_the_next_run_continues(project: Project) -> None:
     project.build(record=False)
     full = "import resource\n    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n    words, _, numbers"
     project.edit("notebooks/total.py", "words, _, numbers", full)
     project.edit("notebooks/total.py", "write_text(str", "write_text('x' * 200_000 + str")
-    project.edit(SPEC, "upstream: [rows]", "upstream: [rows]\n    timeout: 600")  # so that the limit ends with it
+    project.edit(SPEC, "upstream: [rows]", "upstream: [rows]\n    timeout: 600")  # so that the limit ends with its process
     with pytest.raises(TaskFailed, match="task `total`, cell `save`: OSError"):
         project.build(record=False)
     assert project.text("total/total.txt") == "48"
-    assert project.why("total") == "its last run failed or was cut off"
+    assert project.why("total") == "its last run failed or was interrupted"
     project.edit("notebooks/total.py", "'x' * 200_000 + ", "")
     assert project.build(record=False).ran == ["total"]
 
 
-def test_a_second_build_in_the_same_place_says_that_the_first_is_under_way(project: Project) -> None:
+def test_a_second_build_of_the_same_spec_says_that_the_first_is_running(project: Project) -> None:
     from proveout.bridge.spec import load
     from proveout.bridge.staleness import BuildState
 
-    with BuildState(load(project.spec)).alone(), pytest.raises(Busy, match="another build is under way"):
+    with BuildState(load(project.spec)).locked(), pytest.raises(Busy, match=r"process \d+, .* is running a build; wait for it"):
         project.build()
 
 
-def test_steps_side_by_side_share_the_cores(empty: Project) -> None:
+def test_parallel_steps_share_the_cores(empty: Project) -> None:
     cells = (CONTEXT, "import os\n\nimport threadpoolctl", 'context.product["it"].write_text(os.environ["OMP_NUM_THREADS"])')
     empty.write("one.py", notebook(*cells))
     empty.write("two.py", notebook(*cells))
@@ -181,7 +181,7 @@ def test_steps_side_by_side_share_the_cores(empty: Project) -> None:
     assert {empty.text("one.txt"), empty.text("two.txt")} == {str(min(share, allowed))}
 
 
-def test_a_step_that_fails_side_by_side_lets_the_others_end_and_begins_nothing_new(empty: Project) -> None:
+def test_when_a_parallel_step_fails_the_others_finish_and_no_new_one_starts(empty: Project) -> None:
     slow = (CONTEXT, "import time\n\ntime.sleep(0.5)", 'context.product["it"].write_text("done")')
     empty.write("slow.py", notebook(*slow))
     empty.write("fails.py", notebook(CONTEXT, ("fails", 'context.product["it"].write_text(str(1 / 0))')))
@@ -207,8 +207,8 @@ def test_a_worker_ends_when_its_build_is_killed(empty: Project) -> None:
     spec = 'tasks: [{source: ../../long.py, product: {it: "../../out/it.txt"}}]'
     empty.write("pipelines/toy/pipeline.build.yaml", spec)
     code = (
-        "import sys; from proveout.bridge import load; from proveout.bridge.worker import run_apart;"
-        "spec = load(sys.argv[1]); run_apart(spec, spec.tasks['long'], False)"
+        "import sys; from proveout.bridge import load; from proveout.bridge.worker import run_in_worker;"
+        "spec = load(sys.argv[1]); run_in_worker(spec, spec.tasks['long'], False)"
     )
     building = subprocess.Popen([sys.executable, "-c", code, str(empty.spec)])
     while not (empty.folder / "pid").exists() or not (empty.folder / "pid").read_text():
@@ -225,13 +225,13 @@ def test_a_worker_ends_when_its_build_is_killed(empty: Project) -> None:
 @pytest.mark.parametrize(
     ("cell", "timeout", "message"),
     [
-        ("import time\n\ntime.sleep(600)", 8, r"took longer than its timeout of 8 s and was killed; raise `timeout:` in .*:1"),
+        ("import time\n\ntime.sleep(600)", 8, r"exceeded its timeout of 8 s and was killed; raise `timeout:` in .*:1"),
         ("import os\n\nos.kill(os.getpid(), 9)", 600, r"its worker was killed by SIGKILL \(out of memory\?\)"),
-        ("import os\n\nos._exit(3)", 600, r"its worker ended with exit code 3"),
+        ("import os\n\nos._exit(3)", 600, r"its worker exited with code 3"),
         ("1 / 0", 600, r"rest.py:\d+: task `rest`, cell `rest`: ZeroDivisionError"),
     ],
 )
-def test_a_worker_that_ends_badly_is_noticed_and_named(empty: Project, cell: str, timeout: int, message: str) -> None:
+def test_the_error_says_how_a_worker_ended(empty: Project, cell: str, timeout: int, message: str) -> None:
     save = ("rest", f'_target = context.product["it"]\n{cell}')
     empty.write("rest.py", notebook(CONTEXT, save))
     spec = f'tasks: [{{source: ../../rest.py, product: {{it: "../../out/it.txt"}}, timeout: {timeout}}}]'
@@ -293,12 +293,10 @@ def test_a_notebook_sees_the_pipelines_paths_in_the_editor_and_as_a_script(proje
     subprocess.run([sys.executable, str(project.folder / NOTEBOOK)], check=True, cwd=project.folder, capture_output=True)
     assert project.text("rows.txt") == "hello: 12 14 16"  # outside a build the widget's own value counts
     (project.folder / NOTEBOOK).write_bytes(before)
-    assert project.why("rows") == "product `rows` is not what was built"
+    assert project.why("rows") == "product `rows` was changed after the build"
 
 
-def test_a_value_that_a_widget_took_is_offered_back_as_a_change_of_the_spec(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_widgets_value_is_offered_as_a_change_of_the_spec(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
     context = open_context(project.folder / NOTEBOOK)
     assert context.offer(add=10, factor=3) == ""
@@ -313,20 +311,20 @@ def test_other_data_can_be_opened_in_the_editor(project: Project, monkeypatch: p
     assert str(dict(context.product)["rows"]) == "/tmp/elsewhere/rows.txt"
 
 
-def test_an_upstream_product_that_is_not_there_yet_names_the_command_that_builds_it(project: Project) -> None:
+def test_the_error_for_a_missing_upstream_product_names_the_command_that_builds_it(project: Project) -> None:
     context = open_context(project.folder / "notebooks/total.py")
     with pytest.raises(BadInput, match="build it: proveout build --only rows"):
         context.upstream["rows"]["rows"]
 
 
-def test_a_test_can_give_a_notebook_its_context(project: Project) -> None:
-    given = Context.of("rows", {"add": 1}, {}, {"rows": project.folder / "mine.txt"})
-    with acting_as(project.folder / NOTEBOOK, given):
-        assert open_context(str(project.folder / NOTEBOOK)) is given
-    assert open_context(project.folder / NOTEBOOK) is not given
+def test_a_test_can_set_a_notebooks_context(project: Project) -> None:
+    context = Context.of("rows", {"add": 1}, {}, {"rows": project.folder / "mine.txt"})
+    with acting_as(project.folder / NOTEBOOK, context):
+        assert open_context(str(project.folder / NOTEBOOK)) is context
+    assert open_context(project.folder / NOTEBOOK) is not context
 
 
-def test_the_same_build_elsewhere_is_the_same(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_moved_project_is_still_fresh(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
     import shutil
 
     project.build(record=False)
@@ -335,7 +333,7 @@ def test_the_same_build_elsewhere_is_the_same(project: Project, tmp_path_factory
     assert moved.build(record=False).ran == []
 
 
-def test_a_changed_module_is_imported_anew_by_a_process_that_goes_on(project: Project) -> None:
+def test_a_long_lived_process_imports_a_changed_module_again(project: Project) -> None:
     project.build(record=False)
     for factor in (5, 6, 7):
         (project.folder / "notebooks/deeper.py").write_text(f"def times(one, other):\n    return {factor}\n")
@@ -343,7 +341,7 @@ def test_a_changed_module_is_imported_anew_by_a_process_that_goes_on(project: Pr
         assert project.text("rows.txt") == f"hello: {10 + factor} {10 + factor} {10 + factor}"
 
 
-def test_data_may_be_given_from_python(project: Project) -> None:
+def test_data_can_be_set_from_python(project: Project) -> None:
     project.write("mine.txt", "7\n")
     built = project.build(env={"data": Path(project.folder / "mine.txt"), "out": project.folder / "else"}, record=False)
     assert built.products["rows"]["rows"].read_text() == "hello: 31"

@@ -1,4 +1,4 @@
-"""Bad input is named with file and line, says what would be right, and stops a build before anything runs."""
+"""An error about bad input names file and line, says what to do, and stops a build before anything runs."""
 
 from collections.abc import Callable
 
@@ -20,51 +20,51 @@ FAULTS: dict[str, tuple[Edit, str]] = {
     ),
     "an unknown upstream": (
         lambda p: p.edit(SPEC, "upstream: [rows]", "upstream: [rwos]"),
-        r"pipeline.build.yaml:2: task `total`: no upstream `rwos`; did you mean `rows`\?",
+        r"pipeline.build.yaml:2: task `total`: unknown upstream `rwos`; did you mean `rows`\?",
     ),
-    "a ring of tasks": (
+    "a cycle of tasks": (
         lambda p: p.edit(SPEC, "    files: [words.md]", "    files: [words.md]\n    upstream: [total]"),
-        r"pipeline.build.yaml:\d: tasks wait for each other: total → rows → total; remove one `upstream:`",
+        r"pipeline.build.yaml:\d: tasks form a cycle: total → rows → total; remove one `upstream:`",
     ),
-    "two tasks with one name": (
+    "two tasks with the same name": (
         lambda p: p.edit(SPEC, "    files: [words.md]", "    files: [words.md]\n    name: total"),
         r"pipeline.build.yaml:5: a second task `total` \(the first is in line 2\)",
     ),
-    "two tasks with one product": (
+    "two tasks with the same product": (
         lambda p: p.edit(SPEC, "{{out}}/rows.txt", "{{out}}/total"),
-        r"pipeline.build.yaml:5: task `rows`: product .*total is also what `total` makes",
+        r"pipeline.build.yaml:5: task `rows`: product .*total is already written by `total`",
     ),
     "a product inside another": (
         lambda p: p.edit(SPEC, "{{out}}/rows.txt", "{{out}}/total/rows.txt"),
-        r"pipeline.build.yaml:5: task `rows`: product .*rows.txt is also what `total` makes",
+        r"pipeline.build.yaml:5: task `rows`: product .*rows.txt is already written by `total`",
     ),
-    "a notebook that is not there": (
+    "a missing notebook": (
         lambda p: p.edit(SPEC, "../../notebooks/total.py", "../../notebooks/totl.py"),
-        r"pipeline.build.yaml:2: task `totl`: there is no ../../notebooks/totl.py beside the spec; did you mean `total.py`\?",
+        r":2: task `totl`: ../../notebooks/totl.py does not exist \(relative to the spec\); did you mean `total.py`\?",
     ),
-    "a function that is not there": (
+    "a missing function": (
         lambda p: p.edit(SPEC, "../../notebooks/total.py", "proveout.release.freze"),
-        r"pipeline.build.yaml:2: task `freze`: there is no function proveout.release.freze",
+        r"pipeline.build.yaml:2: task `freze`: no function proveout.release.freze",
     ),
-    "data that is not there": (
+    "missing data": (
         lambda p: (p.folder / "data.txt").unlink(),
-        r"pipeline.build.yaml:5: task `rows`: `data:` names .*data.txt, and there is nothing at",
+        r"pipeline.build.yaml:5: task `rows`: `data:` names .*data.txt, but .* does not exist",
     ),
     "a placeholder without a value": (
         lambda p: p.edit(SPEC, '["{{data}}"]', '["{{dta}}"]'),
         r"pipeline.build.yaml:5: \{\{dta\}\} has no value; .* did you mean `data`\?",
     ),
-    "no YAML": (lambda p: p.write(SPEC, "tasks: [\n"), r"pipeline.build.yaml:2: not YAML"),
+    "a spec that is not YAML": (lambda p: p.write(SPEC, "tasks: [\n"), r"pipeline.build.yaml:2: not YAML"),
     "no tasks": (lambda p: p.write(SPEC, "meta: {}\n"), r"pipeline.build.yaml:1: expected `tasks:` with at least one task"),
-    "a timeout of nothing": (
+    "a timeout of 0": (
         lambda p: p.edit(SPEC, "    files: [words.md]", "    files: [words.md]\n    timeout: 0"),
-        r"pipeline.build.yaml:5: task `rows`: `timeout:` is in seconds and above 0, found 0",
+        r"pipeline.build.yaml:5: task `rows`: `timeout:` must be a number of seconds above 0, found 0",
     ),
-    "a product nobody writes": (
+    "a product that no cell writes": (
         lambda p: p.edit(SPEC, '{total: "{{out}}/total"}', '{total: "{{out}}/total", plot: "{{out}}/plot.png"}'),
-        r"pipeline.build.yaml:2: task `total` promises the product `plot`, and no cell of .*total.py writes it",
+        r"pipeline.build.yaml:2: task `total` declares the product `plot`, but no cell of .*total.py writes it",
     ),
-    "a parameter that the spec does not give": (
+    "a parameter that the spec does not set": (
         lambda p: p.edit(ROWS, 'context.params["add"]', 'context.params["ad"]'),
         r"rows.py:\d+: parameter `ad` is not in task `rows` of .*; did you mean `add`\?",
     ),
@@ -76,20 +76,20 @@ FAULTS: dict[str, tuple[Edit, str]] = {
         lambda p: p.edit(TOTAL, '["rows"]["rows"]', '["rows"]["row"]'),
         r"total.py:\d+: product of `rows` `row` is not in .* did you mean `rows`\?",
     ),
-    "a product that the spec does not promise": (
+    "a product that the spec does not declare": (
         lambda p: p.edit(TOTAL, 'context.product["total"]', 'context.product["totals"]'),
         r"total.py:\d+: product `totals` is not in .*; did you mean `total`\?",
     ),
     "one name defined by two cells": (
         lambda p: p.edit(ROWS, "only_shown.bars(rows)", "numbers = only_shown.bars(rows)"),
-        r"rows.py:\d+: `numbers` is defined by 2 cells \(line \d+, line \d+\); rename one, or begin it with `_`",
+        r"rows.py:\d+: `numbers` is defined by 2 cells \(line \d+, line \d+\); rename one, or start its name with `_`",
     ),
-    "cells in a ring": (
+    "a cycle of cells": (
         lambda p: (
             p.edit(ROWS, "limit = limit_slider.value", "limit = len(bars)")
             or p.edit(ROWS, "only_shown.bars", "bars = only_shown.bars")
         ),
-        r"rows.py:\d+: cells need each other in a ring \(line \d+(, line \d+)+\)",
+        r"rows.py:\d+: cells form a cycle \(line \d+(, line \d+)+\)",
     ),
     "a cell that is not Python": (
         lambda p: p.edit(ROWS, "][:limit]", "[:limit]"),
@@ -97,17 +97,17 @@ FAULTS: dict[str, tuple[Edit, str]] = {
     ),
     "a notebook of a newer marimo": (
         lambda p: p.edit(ROWS, '"0.10.0"', '"99.1.0"'),
-        r"rows.py:3: written by marimo 99.1.0, and [\d.]+ is installed; install marimo 99.1.0 or newer",
+        r"rows.py:3: written by marimo 99.1.0, but [\d.]+ is installed; install marimo 99.1.0 or newer",
     ),
-    "a cell of which parameters replace a half": (
+    "a cell that parameters replace in part": (
         lambda p: p.edit(ROWS, "factor = factor_slider.value", "factor = factor_slider.value\n    other = factor_slider.value"),
-        r"rows.py:\d+: this cell takes factor, other from widgets, and task `rows` replaces only factor; split the cell",
+        r"rows.py:\d+: this cell takes factor, other from widgets, but task `rows` replaces only factor; split the cell",
     ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_with_file_and_line_before_anything_runs(project: Project, fault: str) -> None:
+def test_a_fault_is_reported_with_file_and_line_before_anything_runs(project: Project, fault: str) -> None:
     edit, message = FAULTS[fault]
     edit(project)
     with pytest.raises(BadSpec, match=message):
@@ -121,7 +121,7 @@ def test_a_build_of_an_unknown_task_names_the_nearest(project: Project) -> None:
 
 
 def test_an_override_of_an_unknown_placeholder_names_the_nearest(project: Project) -> None:
-    with pytest.raises(BadSpec, match=r"nothing here is called \{\{dta\}\}; did you mean `data`\?"):
+    with pytest.raises(BadSpec, match=r"the spec does not use \{\{dta\}\}; did you mean `data`\?"):
         project.build(env={"dta": "x"})
 
 
@@ -139,7 +139,7 @@ def test_a_notebook_that_two_specs_name_asks_which_one(project: Project) -> None
         open_context(project.folder / ROWS)
 
 
-def test_a_notebook_that_another_mission_uses_too_belongs_to_the_one_that_bears_its_folders_name(project: Project) -> None:
+def test_a_notebook_of_two_missions_belongs_to_the_one_with_its_folders_name(project: Project) -> None:
     file = project.write("notebooks/toy/rows.py", (project.folder / ROWS).read_text())
     project.edit(SPEC, "../../notebooks/rows.py", "../../notebooks/toy/rows.py")
     text = (project.folder / SPEC).read_text()

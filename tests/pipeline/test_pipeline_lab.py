@@ -1,4 +1,4 @@
-"""JupyterLab as `proveout lab` starts it: what its server lists, opens and saves, asked over HTTP as the pages ask it."""
+"""JupyterLab as `proveout lab` starts it: what its server lists, opens and saves, over HTTP as in the browser."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Lab:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         options = ["--no-browser", "--allow-root", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
         port = f"--port={self.url.rpartition(':')[2]}"
-        home = project.folder / "somebody"  # whose Jupyter was never set up
+        home = project.folder / "home"  # without any Jupyter settings
         home.mkdir()
         self.log = (home / "log").open("w+")
         self.process = subprocess.Popen(
@@ -61,32 +61,32 @@ class Lab:
             stderr=self.log,
             start_new_session=True,
         )
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                self.ask("GET", "/api/status")
+                self.request("GET", "/api/status")
                 return
             except (URLError, ConnectionError):
-                assert time.monotonic() < until and self.process.poll() is None, Path(self.log.name).read_text()
+                assert time.monotonic() < deadline and self.process.poll() is None, Path(self.log.name).read_text()
                 time.sleep(0.2)
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.url + path, data=data, method=method)
+        message = urllib.request.Request(self.url + path, data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(message, timeout=60) as answer:
                 return answer.status, json.loads(answer.read() or b"null")
         except HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
     def opened(self, path: str, type: str = "notebook") -> dict[str, Any]:
-        status, model = self.ask("GET", f"/api/contents/{path}?content=1&type={type}")
+        status, model = self.request("GET", f"/api/contents/{path}?content=1&type={type}")
         assert status == 200, (path, model)
         return model
 
     def saved(self, model: dict[str, Any], path: str) -> int:
-        wanted = {name: model[name] for name in ("type", "format", "content")}
-        return self.ask("PUT", f"/api/contents/{path}", wanted)[0]
+        body = {name: model[name] for name in ("type", "format", "content")}
+        return self.request("PUT", f"/api/contents/{path}", body)[0]
 
     def close(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -105,9 +105,9 @@ def lab(project: Project) -> Iterator[Lab]:
     (project.folder / "percent.py").write_text(PERCENT)
     project.spec.write_text(project.spec.read_text().rstrip() + MORE)
     project.build(only="rows")
-    started = Lab(project)
-    yield started
-    started.close()
+    server = Lab(project)
+    yield server
+    server.close()
 
 
 def source_of(model: dict[str, Any]) -> list[str]:
@@ -115,12 +115,12 @@ def source_of(model: dict[str, Any]) -> list[str]:
 
 
 def test_the_lab_lists_opens_and_saves_and_leaves_every_file_as_it_was(project: Project, lab: Lab) -> None:
-    """One server for all of it: to start one takes seconds."""
-    status, listed = lab.ask("GET", "/api/contents/?content=1")
+    """One test, because a server takes seconds to start."""
+    status, listed = lab.request("GET", "/api/contents/?content=1")
     kinds = {entry["name"]: entry["type"] for entry in listed["content"]}
     assert status == 200 and kinds["old.ipynb"] == "notebook" and kinds["notebooks"] == "directory"
 
-    was = (project.folder / "old.ipynb").read_bytes()
+    before = (project.folder / "old.ipynb").read_bytes()
     opened = lab.opened("old.ipynb")
     assert source_of(opened)[1].splitlines()[1:] == [
         "upstream = {'rows': {'rows': 'work/toy/build/rows.txt'}}",
@@ -128,7 +128,7 @@ def test_the_lab_lists_opens_and_saves_and_leaves_every_file_as_it_was(project: 
     ]
     nbformat.validate(opened["content"])
     assert lab.saved(opened, "old.ipynb") == 200
-    assert (project.folder / "old.ipynb").read_bytes() == was
+    assert (project.folder / "old.ipynb").read_bytes() == before
 
     script = lab.opened("percent.py")
     assert source_of(script)[1].splitlines()[1:3] == ["k = 5", "at = 'data.txt'"]
@@ -140,41 +140,41 @@ def test_the_lab_lists_opens_and_saves_and_leaves_every_file_as_it_was(project: 
     assert (project.folder / "percent.py").read_text() == PERCENT.rstrip() + "  # edited\n"
 
     marimo = project.folder / "notebooks" / "rows.py"
-    before = marimo.read_bytes()
+    source = marimo.read_bytes()
     record = lab.opened("notebooks/rows.py")
     assert not record["writable"] and "made 3 rows" in json.dumps(record["content"])
     assert lab.saved(record, "notebooks/rows.py") == 403
-    assert lab.opened("notebooks/rows.py", "file")["content"] == before.decode()
+    assert lab.opened("notebooks/rows.py", "file")["content"] == source.decode()
     assert "proveout build --only total" in source_of(lab.opened("notebooks/total.py"))[0]
-    assert marimo.read_bytes() == before
+    assert marimo.read_bytes() == source
 
-    untold = lab.ask("POST", "/api/contents/notebooks", {"type": "notebook"})[1]
-    assert lab.opened(untold["path"])["content"]["cells"] == []
+    created = lab.request("POST", "/api/contents/notebooks", {"type": "notebook"})[1]
+    assert lab.opened(created["path"])["content"]["cells"] == []
     project.spec.write_text("tasks: [{source: 1}]")
     assert source_of(lab.opened("old.ipynb")) == [cell["source"] for cell in OLD["cells"]]  # type: ignore[index]
     assert not [path for path in project.folder.rglob("*.ipynb") if str(project.folder) in path.read_text()]
 
 
-def test_what_the_lab_gives_a_notebook_is_what_it_works_with(project: Project, lab: Lab, tmp_path: Path) -> None:
-    """The cells, as they are opened, run in a kernel that the lab starts, and read the upstream product."""
+def test_a_notebook_runs_with_the_context_that_the_lab_adds(project: Project, lab: Lab, tmp_path: Path) -> None:
+    """The opened cells run in a kernel that the lab starts, and read the upstream product."""
     from jupyter_client.blocking.client import BlockingKernelClient
 
-    status, kernel = lab.ask(
+    status, kernel = lab.request(
         "POST", "/api/sessions", {"path": "old.ipynb", "type": "notebook", "name": "", "kernel": {"name": "python3"}}
     )
     assert status == 201
-    runtime = next((project.folder / "somebody").rglob(f"kernel-{kernel['kernel']['id']}.json"))
+    runtime = next((project.folder / "home").rglob(f"kernel-{kernel['kernel']['id']}.json"))
     client = BlockingKernelClient(connection_file=str(runtime))
     client.load_connection_file()
     client.start_channels(hb=False)
     try:
         client.wait_for_ready(timeout=60)
-        asked = "from proveout.bridge import open_context\nprint(dict(open_context('old.ipynb').upstream['rows'])['rows'].name)"
-        said: list[str] = []
-        for source in [*source_of(lab.opened("old.ipynb")), asked]:
+        check = "from proveout.bridge import open_context\nprint(dict(open_context('old.ipynb').upstream['rows'])['rows'].name)"
+        messages: list[str] = []
+        for source in [*source_of(lab.opened("old.ipynb")), check]:
             client.execute_interactive(
-                source, timeout=60, output_hook=lambda message: said.append(json.dumps(message["content"]))
+                source, timeout=60, output_hook=lambda message: messages.append(json.dumps(message["content"]))
             )
     finally:
         client.stop_channels()
-    assert "hello: 13 16 19" in "".join(said) and "rows.txt" in said[-2], said
+    assert "hello: 13 16 19" in "".join(messages) and "rows.txt" in messages[-2], messages

@@ -1,4 +1,4 @@
-"""Which cells of a notebook make its products, read without running it."""
+"""Which cells of a notebook write its products, found without running it."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ MENTION = 'context.product["n"]'
         ([("a", "x = context.params['k']"), ("b", "print(x)"), ("c", f"{MENTION}.write_text('1')")], "c"),
     ],
 )
-def test_the_cells_that_make_a_product_are_found(tmp_path: Path, cells: list[str | tuple[str, str]], used: str) -> None:
+def test_the_cells_that_write_a_product_are_identified(tmp_path: Path, cells: list[str | tuple[str, str]], used: str) -> None:
     file = tmp_path / "nb.py"
     file.write_text(notebook(("begin", CONTEXT), *cells))
-    found = read(file)
-    assert [cell.name for cell in found.used({})][1:] == used.split()
-    assert Notebook.of_data(found.as_data()) == found
+    parsed = read(file)
+    assert [cell.name for cell in parsed.used({})][1:] == used.split()
+    assert Notebook.of_data(parsed.as_data()) == parsed
 
 
 def test_a_cell_knows_its_line_and_its_imports(tmp_path: Path) -> None:

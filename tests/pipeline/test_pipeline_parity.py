@@ -1,4 +1,4 @@
-"""Logs that differ in one value are told apart by case and field; what a notebook makes for the comparison goes aside."""
+"""A difference between logs is reported by case and field; a notebook's products for the comparison go to a separate folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def log(path: Path, change: Callable[[list[dict[str, Any]]], object] = lambda ro
     rows: list[dict[str, Any]] = [
         {
             "case": f"case-{at}",
-            "release": path.stem,  # who decided is no difference
+            "release": path.stem,  # does not count as a difference
             "document_class": "invoice",
             "class_confidence": 0.9,
             "route": "review",
@@ -41,13 +41,13 @@ def log(path: Path, change: Callable[[list[dict[str, Any]]], object] = lambda ro
 
 
 def test_logs_that_agree_are_one_line(tmp_path):
-    found = compare({"notebook": log(tmp_path / "a.parquet"), "release": log(tmp_path / "b.parquet")})
-    assert found.agrees
-    assert str(found) == "3 cases, 2 fields: notebook and release agree; largest difference in confidence 0"
+    comparison = compare({"notebook": log(tmp_path / "a.parquet"), "release": log(tmp_path / "b.parquet")})
+    assert comparison.agrees
+    assert str(comparison) == "3 cases, 2 fields: notebook and release agree; largest difference in confidence 0"
 
 
 @pytest.mark.parametrize(
-    ("change", "what", "said"),
+    ("change", "what", "values"),
     [
         (lambda rows: rows[1].update({"total.confidence": 0.7}), "total.confidence", [0.6, 0.7]),
         (lambda rows: rows[1].update(advertiser="Ada for Mayor"), "advertiser", ["advertiser 1", "Ada for Mayor"]),
@@ -60,14 +60,14 @@ def test_logs_that_agree_are_one_line(tmp_path):
     ],
     ids=["confidence", "text", "empty", "automated", "meaning", "route", "class", "missing case"],
 )
-def test_a_planted_difference_is_reported_with_its_case_and_field(tmp_path, change, what, said):
-    found = compare({"notebook": log(tmp_path / "a.parquet"), "release": log(tmp_path / "b.parquet", change)})
-    assert found.differences == (Difference("case-1", what, dict(zip(["notebook", "release"], said, strict=True))),)
-    assert "differ in 1 values of 1 cases" in str(found)
-    assert f"case-1  {what}" in str(found)
+def test_a_planted_difference_is_reported_with_its_case_and_field(tmp_path, change, what, values):
+    comparison = compare({"notebook": log(tmp_path / "a.parquet"), "release": log(tmp_path / "b.parquet", change)})
+    assert comparison.differences == (Difference("case-1", what, dict(zip(["notebook", "release"], values, strict=True))),)
+    assert "differ in 1 values of 1 cases" in str(comparison)
+    assert f"case-1  {what}" in str(comparison)
 
 
-def test_a_confidence_within_the_tolerance_agrees_and_is_still_told(tmp_path):
+def test_a_confidence_within_the_tolerance_agrees_and_is_still_reported(tmp_path):
     def nudge(rows):
         rows[0]["total.confidence"] += 1e-6
 
@@ -88,19 +88,19 @@ def test_many_differences_are_counted_and_not_all_printed(tmp_path):
         for row in rows:
             row["route"] = "review"
 
-    found = compare({"notebook": log(tmp_path / "a.parquet", shift), "release": log(tmp_path / "b.parquet", many)})
-    assert len(found.differences) == 90
-    assert str(found).endswith("and 50 more")
+    comparison = compare({"notebook": log(tmp_path / "a.parquet", shift), "release": log(tmp_path / "b.parquet", many)})
+    assert len(comparison.differences) == 90
+    assert str(comparison).endswith("and 50 more")
 
 
-def test_a_notebook_runs_in_marimos_kernel_and_its_product_goes_aside(project: Project, tmp_path: Path) -> None:
+def test_a_notebook_runs_in_marimos_kernel_and_its_product_goes_to_another_folder(project: Project, tmp_path: Path) -> None:
     project.edit("notebooks/total.py", "str(sum(", "str(__import__('marimo').app_meta().mode) + str(sum(")
     project.build()
     before = {name: project.text(name) for name in ("rows.txt", "total/total.txt")}
-    made = as_notebook(load(project.spec), {}, "total", tmp_path / "aside")
-    assert made["total"].is_relative_to(tmp_path / "aside")
-    assert (made["total"] / "total.txt").read_text() == before["total/total.txt"].replace("script", "edit")
-    assert before["total/total.txt"].startswith("script"), "a build is no editor, so the two runs were told apart"
+    products = as_notebook(load(project.spec), {}, "total", tmp_path / "aside")
+    assert products["total"].is_relative_to(tmp_path / "aside")
+    assert (products["total"] / "total.txt").read_text() == before["total/total.txt"].replace("script", "edit")
+    assert before["total/total.txt"].startswith("script"), "a build does not run in edit mode, so the two runs differ"
     assert {name: project.text(name) for name in before} == before
 
 
@@ -111,7 +111,7 @@ def test_a_notebook_that_fails_in_the_kernel_says_how(project: Project, tmp_path
         as_notebook(load(project.spec), {}, "total", tmp_path / "aside")
 
 
-def test_a_product_that_cannot_be_put_aside_is_never_overwritten(project: Project, tmp_path: Path) -> None:
+def test_a_product_that_cannot_go_to_another_folder_is_never_overwritten(project: Project, tmp_path: Path) -> None:
     project.edit("pipelines/toy/pipeline.build.yaml", '{total: "{{out}}/total"}', '{total: "../../fixed/total"}')
     project.build()
     with pytest.raises(BadSpec, match=r"is not under \{\{out\}\}, so a second run would replace it"):

@@ -14,15 +14,15 @@ ENTRY = "proveout.bridge.dag.dag"
 
 @pytest.fixture
 def dag(project: Project, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    from proveout.bridge import ploomber
+    from proveout.bridge.dag import dag
 
     monkeypatch.setenv("PROVEOUT_SPEC", str(project.spec))
     monkeypatch.chdir(project.folder)
-    return ploomber.dag
+    return dag
 
 
-def _outdated(made) -> dict[str, object]:  # type: ignore[no-untyped-def]
-    return {row["name"]: row["Outdated?"] for row in (task.status() for task in made.values())}
+def _outdated(dag) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    return {row["name"]: row["Outdated?"] for row in (task.status() for task in dag.values())}
 
 
 def test_ploomber_agrees_with_the_bridge_on_what_is_stale(project: Project, dag) -> None:  # type: ignore[no-untyped-def]
@@ -45,11 +45,9 @@ def test_a_build_by_ploomber_leaves_the_notebook_as_it_is_and_no_metadata(projec
 
 
 def test_ploomber_runs_one_task_and_forces_it(project: Project, dag) -> None:  # type: ignore[no-untyped-def]
-    made = dag()
-    made.build(show_progress=False)
+    dag().build(show_progress=False)
     before = project.product("total").stat().st_ino
-    made = dag().render(show_progress=False)
-    made["total"].build(force=True)
+    dag().render(show_progress=False)["total"].build(force=True)
     assert project.product("total").stat().st_ino != before
 
 
@@ -76,7 +74,7 @@ def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest
     from ploomber import DAG
 
     from proveout.bridge.dag import MarimoNotebook
-    from proveout.bridge.ploomber import Side
+    from proveout.bridge.ploomber import StepExecutor
 
     monkeypatch.chdir(empty.folder)
     empty.write("data.txt", "5")
@@ -86,39 +84,39 @@ def test_a_pipeline_can_be_written_in_python(empty: Project, monkeypatch: pytest
     )
     empty.write("two.py", notebook(CONTEXT, 'context.product["m"].write_text(context.upstream["one"]["n"].read_text() + "!")'))
 
-    def made(times: int) -> DAG:
-        dag = DAG(executor=Side())
+    def pipeline(times: int) -> DAG:
+        dag = DAG(executor=StepExecutor())
         params = {"data": "data.txt", "times": times}
-        one = MarimoNotebook(Path("one.py"), {"n": "out/n.txt"}, dag, params=params, data=["data.txt"])
-        two = MarimoNotebook(Path("two.py"), {"m": "out/m.txt"}, dag)
-        one >> two
+        first = MarimoNotebook(Path("one.py"), {"n": "out/n.txt"}, dag, params=params, data=["data.txt"])
+        second = MarimoNotebook(Path("two.py"), {"m": "out/m.txt"}, dag)
+        first >> second
         return dag
 
-    made(2).build(show_progress=False)
+    pipeline(2).build(show_progress=False)
     assert empty.text("m.txt") == "55!"
-    assert _outdated(made(2).render(show_progress=False)) == {"one": False, "two": False}
-    made(3).build(show_progress=False)
+    assert _outdated(pipeline(2).render(show_progress=False)) == {"one": False, "two": False}
+    pipeline(3).build(show_progress=False)
     assert empty.text("m.txt") == "555!"
 
 
-def test_without_a_spec_ploomber_is_told_which_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from proveout.bridge import ploomber
+def test_without_a_spec_the_error_says_how_to_set_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from proveout.bridge.dag import dag
 
     monkeypatch.delenv("PROVEOUT_SPEC", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadSpec, match="set PROVEOUT_SPEC to one spec; found here: none"):
-        ploomber.dag()
+    with pytest.raises(BadSpec, match="found none; set PROVEOUT_SPEC to the spec to use"):
+        dag()
 
 
-def test_what_ploomber_did_not_need_is_whole_for_everybody_else() -> None:
-    said = subprocess.run([sys.executable, "-c", LIGHTER], capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["False", "False", "True", "True"]
+def test_lazily_imported_modules_are_complete_afterwards() -> None:
+    output = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["False", "False", "True", "True"]
 
 
-LIGHTER = """
+LAZY = """
 import sys
-from proveout.bridge.lazy_imports import GRAMMAR, PLOTS, lighter
-with lighter():
+from proveout.bridge.lazy_imports import GRAMMAR, PLOTS, lazy_imports
+with lazy_imports():
     import ploomber
 print(PLOTS in sys.modules, GRAMMAR in sys.modules)
 import matplotlib.pyplot, rfc3987_syntax

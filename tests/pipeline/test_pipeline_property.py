@@ -1,4 +1,4 @@
-"""Whatever is edited in whatever order: an incremental build ends with the same products as a build from scratch."""
+"""After any edits in any order, an incremental build has the same products as a build from scratch."""
 
 import shutil
 import tempfile
@@ -19,11 +19,11 @@ SMALL = st.integers(0, 3)
 
 @dataclass
 class Shape:
-    """A pipeline that stays small: every value is taken modulo 4, so that steps often come out the same."""
+    """A small pipeline. Every value is modulo 4, so that a step often has the same product again."""
 
-    upstream: list[list[int]]  # of each task: earlier ones
-    uses: list[list[int]]  # of each task: modules
-    values: dict[tuple[str, int], int] = field(default_factory=dict)  # what edits change
+    upstream: list[list[int]]  # for each task: earlier tasks
+    uses: list[list[int]]  # for each task: modules
+    values: dict[tuple[str, int], int] = field(default_factory=dict)  # changed by edits
 
     def value(self, kind: str, number: int = 0) -> int:
         return self.values.get((kind, number), 1)
@@ -33,8 +33,8 @@ class Shape:
         return f"# {self.value('comment', number)}\ndef work(x):\n{inner}    return (x + {self.value('module', number)}) % 4\n"
 
     def notebook(self, number: int) -> str:
-        reads = [f'int(context.upstream["t{one}"]["n"].read_text())' for one in self.upstream[number]]
-        works = "".join(f"\nx = mod{one}.work(x)" for one in self.uses[number])
+        reads = [f'int(context.upstream["t{task}"]["n"].read_text())' for task in self.upstream[number]]
+        works = "".join(f"\nx = mod{module}.work(x)" for module in self.uses[number])
         return notebook(
             CONTEXT,
             "import marimo as mo",
@@ -42,7 +42,7 @@ class Shape:
             "w = slider.value",
             f"taken = mo.ui.slider(0, 3, value={self.value('replaced', number)})",
             "p = taken.value",
-            "\n".join(["import json", *(f"import mod{one}" for one in self.uses[number])]),
+            "\n".join(["import json", *(f"import mod{module}" for module in self.uses[number])]),
             f"x = (sum([{', '.join(reads)}]) + w + p + context.params['q'] + {self.value('cell', number)}) % 4{works}"
             f"\nx = (x + int(context.params['data'].read_text())) % 4  # {self.value('note', number)}",
             'context.product["n"].write_text(str(x))',
@@ -51,7 +51,7 @@ class Shape:
 
     def spec(self) -> str:
         tasks = [
-            f"  - {{source: ../../nb{number}.py, name: t{number}, upstream: [{', '.join(f't{one}' for one in before)}],"
+            f"  - {{source: ../../nb{number}.py, name: t{number}, upstream: [{', '.join(f't{task}' for task in before)}],"
             f' product: {{n: "{{{{out}}}}/t{number}.txt"}}, data: [../../data.txt],'
             f" params: {{data: ../../data.txt, p: {self.value('p', number)}, q: {self.value('q', number)}}}}}"
             for number, before in enumerate(self.upstream)
@@ -101,24 +101,24 @@ def _same_as_from_scratch(shape: Shape, edits: list[tuple[str, int, int]]) -> No
             build(project.spec, record=False)
         scratch = build(project.spec, env={"out": project.folder / "scratch"}, record=False)
         assert set(scratch.ran) == set(scratch.products)
-        made = {task: project.text(f"{task}.txt") for task in scratch.products}
-        assert made == {task: product["n"].read_text() for task, product in scratch.products.items()}
+        products = {task: project.text(f"{task}.txt") for task in scratch.products}
+        assert products == {task: product["n"].read_text() for task, product in scratch.products.items()}
         assert build(project.spec, record=False).ran == []
     finally:
         shutil.rmtree(project.folder)
 
 
-UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
+SLOW_MACHINE = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 
 @given(shape=shapes(), edits=EDITS)
-@settings(max_examples=8, **UNHURRIED)
+@settings(max_examples=8, **SLOW_MACHINE)
 def test_an_incremental_build_ends_like_one_from_scratch(shape: Shape, edits: list[tuple[str, int, int]]) -> None:
     _same_as_from_scratch(shape, edits)
 
 
 @pytest.mark.slow
 @given(shape=shapes(), edits=EDITS)
-@settings(max_examples=1000, **UNHURRIED)
+@settings(max_examples=1000, **SLOW_MACHINE)
 def test_a_thousand_incremental_builds_end_like_those_from_scratch(shape: Shape, edits: list[tuple[str, int, int]]) -> None:
     _same_as_from_scratch(shape, edits)

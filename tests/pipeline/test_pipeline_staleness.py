@@ -1,4 +1,4 @@
-"""The table of docs/staleness.md, each row provoked, and what `why` says of it."""
+"""Each row of the table in docs/staleness.md: the edit, whether the step runs again, and the reason that `why` gives."""
 
 import os
 import re
@@ -17,10 +17,10 @@ NOTEBOOK = "notebooks/rows.py"
 SPEC = "pipelines/toy/pipeline.build.yaml"
 
 Edit = Callable[[Project], object]
-EDITS: dict[str, tuple[Edit, str]] = {  # what is done, and what `why rows` says
+EDITS: dict[str, tuple[Edit, str]] = {  # the edit, and the answer of `why rows`
     "a chart's cell": (lambda p: p.edit(NOTEBOOK, "only_shown.bars(rows)", "only_shown.bars(rows[:2])"), ""),
     "a text cell": (lambda p: p.edit(NOTEBOOK, "# Rows of **text**", "# Other text\\n\\nand more"), ""),
-    "the default of a widget that is only shown": (
+    "the default of a widget that is only displayed": (
         lambda p: p.edit(NOTEBOOK, 'value=2, label="zoom"', 'value=3, label="zoom"'),
         "",
     ),
@@ -37,7 +37,7 @@ EDITS: dict[str, tuple[Edit, str]] = {  # what is done, and what `why rows` says
         lambda p: p.edit(NOTEBOOK, "# a comment\n    rows = [helper", "# another\n\n    rows = [  helper"),
         "",
     ),
-    "the name or the place of such a cell": (lambda p: p.edit(NOTEBOOK, "def work():", "def toil():"), ""),
+    "the name or the position of such a cell": (lambda p: p.edit(NOTEBOOK, "def work():", "def toil():"), ""),
     "a module that such a cell imports": (
         lambda p: p.edit("notebooks/helper.py", "(number, factor)\n", "(number, factor) + 1\n"),
         "`helper.scaled` changed",
@@ -48,9 +48,9 @@ EDITS: dict[str, tuple[Edit, str]] = {  # what is done, and what `why rows` says
     ),
     "a comment in such a module": (lambda p: p.edit("notebooks/helper.py", "import deeper", "import deeper  # so"), ""),
     "a module that only a chart imports": (lambda p: p.edit("notebooks/only_shown.py", "'#'", "'*'"), ""),
-    "a module that nothing imports": (lambda p: p.edit("notebooks/nobody.py", "1", "2"), ""),
+    "a module that nothing imports": (lambda p: p.edit("notebooks/unused.py", "1", "2"), ""),
     "a parameter that a used cell reads": (lambda p: p.edit(SPEC, "add: 10", "add: 11"), "`add`: 10 → 11"),
-    "a parameter that stands in for a widget": (lambda p: p.edit(SPEC, "factor: 3", "factor: 4"), "`factor`: 3 → 4"),
+    "a parameter that replaces a widget's value": (lambda p: p.edit(SPEC, "factor: 3", "factor: 4"), "`factor`: 3 → 4"),
     "a prompt file or another declared file": (lambda p: p.write("pipelines/toy/words.md", "bye\n"), "words.md changed"),
     "the input data": (lambda p: p.write("data.txt", "1 2 4\n"), "`data` changed"),
     "the time stamp of the input data": (lambda p: os.utime(p.folder / "data.txt", (1, 1)), ""),
@@ -60,10 +60,13 @@ EDITS: dict[str, tuple[Edit, str]] = {  # what is done, and what `why rows` says
         ),
         "toy-pack 1.0 → 1.1",
     ),
-    "the product itself, by hand": (lambda p: p.product("rows.txt").write_text("mine"), "product `rows` is not what was built"),
-    "the product, removed": (lambda p: p.product("rows.txt").unlink(), "product `rows` is gone"),
+    "the product itself, by hand": (
+        lambda p: p.product("rows.txt").write_text("mine"),
+        "product `rows` was changed after the build",
+    ),
+    "the product, removed": (lambda p: p.product("rows.txt").unlink(), "product `rows` is missing"),
 }
-UPSTREAM: dict[str, Edit] = {  # seen from `total`
+UPSTREAM: dict[str, Edit] = {  # for the step `total`
     "an upstream step whose product comes out different": lambda p: p.edit(SPEC, "add: 10", "add: 11"),
     "an upstream step whose product comes out the same": lambda p: p.edit(NOTEBOOK, "][:limit]", "][0:limit]"),
 }
@@ -104,7 +107,7 @@ def test_a_step_runs_only_if_upstream_content_changed(project: Project, row: str
     assert freshness(project.spec) == {"rows": None, "total": None}
 
 
-def test_of_a_declared_folder_the_file_that_changed_is_named(project: Project) -> None:
+def test_why_names_the_changed_file_of_a_declared_folder(project: Project) -> None:
     project.write("pipelines/toy/prompts/find.md", "find\n")
     project.write("pipelines/toy/prompts/check.md", "check\n")
     project.edit(SPEC, "files: [words.md]", "files: [words.md, prompts]")
@@ -121,7 +124,7 @@ def test_only_the_upstream_product_that_a_used_cell_reads_counts(project: Projec
     assert project.build(record=False).ran == ["rows"]
 
 
-def test_a_change_is_noticed_by_a_process_that_never_built(project: Project) -> None:
+def test_a_process_that_never_built_detects_a_change(project: Project) -> None:
     import subprocess
     import sys
 
@@ -135,7 +138,7 @@ def test_a_change_is_noticed_by_a_process_that_never_built(project: Project) -> 
     assert run.stdout.splitlines() == ["{'rows': '`deeper.times` changed', 'total': 'waits for `rows`, which is stale'}", "[]"]
 
 
-def test_two_changes_within_one_tick_of_the_clock_are_seen(project: Project) -> None:
+def test_two_changes_within_one_time_stamp_are_detected(project: Project) -> None:
     project.build(record=False)
     for number in range(5):
         project.write("data.txt", f"1 2 {number}\n")

@@ -1,4 +1,4 @@
-"""What the tests of the bridge build: marimo notebooks and their pipeline in a folder."""
+"""What the tests of the bridge build: a folder with marimo notebooks and their pipeline."""
 
 import textwrap
 from pathlib import Path
@@ -10,7 +10,7 @@ CONTEXT = "from proveout.bridge import open_context\ncontext = open_context(__fi
 
 
 def notebook(*cells: str | tuple[str, str]) -> str:
-    """A marimo file; a cell is its code, or its name and its code.
+    """The text of a marimo notebook; each cell is its code, or its name and its code.
 
     >>> print(notebook(("one", "x = 1"))[-31:])
     @app.cell
@@ -23,7 +23,7 @@ def notebook(*cells: str | tuple[str, str]) -> str:
 
 
 class Project:
-    """Two notebooks: `rows` makes a table from data, `total` adds it up."""
+    """Two notebooks: `rows` writes a table from data, `total` sums it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Project:
 
     def edit(self, name: str, old: str, new: str) -> None:
         text = (self.folder / name).read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {name}"
         (self.folder / name).write_text(text.replace(old, new), encoding="utf-8")
 
     def build(self, **options: object) -> Built:

@@ -1,8 +1,8 @@
-"""A marimo notebook is a step of a pipeline: the same file is designed, built and recorded.
+"""A marimo notebook is a pipeline step: you edit, build and record the same file.
 
-In a notebook, a script or a test: `open_context`. From Python: `build`, `freshness`, `why`.
-Covered: everything here is imported on first use, so that a notebook pays only for `open_context`.
-Not covered: what a step does. That stands in the notebooks.
+Entry points: `open_context` in a notebook, a script or a test; `build`, `freshness` and `why` from Python.
+Covered: every name is imported on first use, so a notebook pays only for `open_context`.
+Not covered: what a step does. The notebooks define that.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,18 +13,11 @@ if TYPE_CHECKING:
     from proveout.bridge.spec import Spec, Task, load
     from proveout.bridge.staleness import freshness, why
 
-_HOME = {
-    "Built": "builds",
-    "TaskResult": "builds",
-    "build": "builds",
-    "Context": "context",
-    "acting_as": "context",
-    "open_context": "context",
-    "Spec": "spec",
-    "Task": "spec",
-    "load": "spec",
-    "freshness": "staleness",
-    "why": "staleness",
+_MODULES = {
+    "builds": ("Built", "TaskResult", "build"),
+    "context": ("Context", "acting_as", "open_context"),
+    "spec": ("Spec", "Task", "load"),
+    "staleness": ("freshness", "why"),
 }
 __all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build", "freshness", "load", "open_context", "why"]
 
@@ -32,6 +25,7 @@ __all__ = ["Built", "Context", "Spec", "Task", "TaskResult", "acting_as", "build
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,22 +1,22 @@
-"""Build what is stale. One door: `build`.
+"""Build what is stale. Entry point: `build`.
 
-Products are written into a staging folder beside their place and moved when the step is whole; only then is the step
-noted as built. A step that is killed on the way is noted as nothing, and runs again.
+Products are written to a staging folder and moved into place when the step is complete. Only then is the step recorded as
+built; a step that is killed before that runs again.
 Not covered: what makes a step stale. `staleness` decides that.
 """
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from proveout.bridge import marimo_internals
 from proveout.bridge import spec as specs
-from proveout.bridge.lazy_imports import lighter
+from proveout.bridge.lazy_imports import lazy_imports
 from proveout.bridge.spec import Spec, Task
 from proveout.bridge.staleness import BuildState
-from proveout.errors import BadSpec
+from proveout.errors import BadSpec, hint
 
 Progress = Callable[["TaskResult"], None]
 
@@ -25,9 +25,9 @@ Progress = Callable[["TaskResult"], None]
 class TaskResult:
     task: str
     state: Literal["ran", "skipped"]
-    why: str  # it ran, or was skipped
+    why: str  # the reason why it ran or was skipped
     seconds: float = 0.0
-    record: Path | None = None
+    record: Path | None = None  # the HTML page of the last run
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Built:
 
     @property
     def ran(self) -> list[str]:
+        """Names of the tasks that were not skipped."""
         return [task.task for task in self.tasks if task.state == "ran"]
 
 
@@ -51,73 +52,56 @@ def build(
     progress: Progress | None = None,
     workers: int = 1,
 ) -> Built:
-    """Run the tasks of a spec that are stale, upstream first.
+    """Run the stale tasks of a spec, upstream first.
 
-    `only` names tasks: those and what they depend on. `force` runs tasks although nothing changed. `record` writes the
-    HTML record of each run. With `workers`, so many steps run side by side, each in a process of its own; one alone runs in
-    this process, unless it has a timeout. Raises BadSpec before anything runs, and TaskFailed when a step fails.
+    `only` limits the build to these tasks and their upstream. `force` runs tasks even if nothing changed (True: all).
+    `record` writes the HTML record of each run. Up to `workers` steps run in parallel, each in its own process; with one
+    worker, a step runs in this process unless it has a timeout. Raises BadSpec before anything runs, TaskFailed when a step
+    fails, and Busy while another build of this spec is running.
     """
     began = time.perf_counter()
     loaded = specs.load(spec, env)
     wanted = _wanted(loaded, [only] if isinstance(only, str) else only)
     forced = set(loaded.tasks) if force is True else set(force or ())
     for name in forced - set(loaded.tasks):
-        raise BadSpec(f"{loaded.path}: no task `{name}` to force; {specs.nearest(name, list(loaded.tasks))}")
+        raise BadSpec(f"{loaded.path}: no task `{name}` to force; {hint(name, list(loaded.tasks))}")
     state = BuildState(loaded)
     state.check(wanted)
     forced &= {task.name for task in wanted}
-    told = _Told(progress)
-    with state.alone():
-        fresh = not forced and not any(state.why(task) for task in wanted)
-        if not fresh:
-            _run_stale(state, wanted, forced, record, workers, told)
+    results: dict[str, TaskResult] = {}
+
+    def report(result: TaskResult) -> None:
+        results[result.task] = result
+        if progress:
+            progress(result)
+
+    with state.locked():
+        if forced or any(state.why(task) for task in wanted):
+            _run_stale(state, wanted, forced, record, workers, report)
     for task in wanted:
-        told.skipped(task)
+        if task.name not in results:
+            report(TaskResult(task.name, "skipped", "nothing changed", record=_existing(task.record)))
     products = {task.name: dict(task.product) for task in wanted}
-    return Built(loaded.path, tuple(told.results[task.name] for task in wanted), time.perf_counter() - began, products)
+    return Built(loaded.path, tuple(results[task.name] for task in wanted), time.perf_counter() - began, products)
 
 
-class _Told:
-    """What happened to each task, told once each."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.results: dict[str, TaskResult] = {}
-        self._progress = progress
-
-    def ran(self, task: Task, why: str, seconds: float) -> None:
-        self._tell(TaskResult(task.name, "ran", why, seconds, _existing(task.record)))
-
-    def skipped(self, task: Task) -> None:
-        if task.name not in self.results:
-            self._tell(TaskResult(task.name, "skipped", "nothing changed", record=_existing(task.record)))
-
-    def _tell(self, result: TaskResult) -> None:
-        self.results[result.task] = result
-        if self._progress:
-            self._progress(result)
-
-
-def _run_stale(state: BuildState, wanted: Sequence[Task], forced: set[str], record: bool, workers: int, told: _Told) -> None:
-    with lighter():
+def _run_stale(
+    state: BuildState, tasks: Sequence[Task], forced: set[str], record: bool, workers: int, report: Progress
+) -> None:
+    with lazy_imports():
         from proveout.bridge.dag import DagBuildState, run_dag
         from proveout.bridge.steps import run_task
-    from proveout.bridge.worker import run_apart
+    from proveout.bridge.worker import run_in_worker
 
     def run(task: Task, why: str) -> None:
         began = time.perf_counter()
-        if workers > 1 or task.timeout or _inside_marimo():
-            run_apart(state.spec, task, record, workers)
+        if workers > 1 or task.timeout or marimo_internals.is_running():
+            run_in_worker(state.spec, task, record, workers)
         else:
             run_task(state, task, record)
-        told.ran(task, why, time.perf_counter() - began)
+        report(TaskResult(task.name, "ran", why, time.perf_counter() - began, _existing(task.record)))
 
-    run_dag(DagBuildState(state.spec, run, forced), wanted, workers)
-
-
-def _inside_marimo() -> bool:
-    """Whether a running marimo cell called us: its kernel cannot run another notebook."""
-    types = sys.modules.get("marimo._runtime.context.types")
-    return bool(types and types.runtime_context_installed())
+    run_dag(DagBuildState(state.spec, run, forced), tasks, workers)
 
 
 def _wanted(spec: Spec, only: Sequence[str] | None) -> list[Task]:
@@ -126,13 +110,13 @@ def _wanted(spec: Spec, only: Sequence[str] | None) -> list[Task]:
     names = list(only)
     for name in names:
         if name not in spec.tasks:
-            raise BadSpec(f"{spec.path}: no task `{name}`; {specs.nearest(name, list(spec.tasks))}")
-    found: set[str] = set()
+            raise BadSpec(f"{spec.path}: no task `{name}`; {hint(name, list(spec.tasks))}")
+    wanted: set[str] = set()
     while names:
         name = names.pop()
-        found.add(name)
-        names += [other for other in spec.tasks[name].upstream if other not in found]
-    return [task for task in spec.tasks.values() if task.name in found]
+        wanted.add(name)
+        names += [other for other in spec.tasks[name].upstream if other not in wanted]
+    return [task for task in spec.tasks.values() if task.name in wanted]
 
 
 def _existing(record: Path) -> Path | None:

@@ -1,8 +1,8 @@
-"""The digest of a file's or folder's content, remembered as long as nothing touches the file. One door: `Contents`.
+"""The digest of a file's or folder's content, cached until the file changes. Entry point: `Contents`.
 
-A remembered digest holds while size, times and inode are the same, and only if the file was older than the moment it was
-read: a file that changes twice within one tick of the clock is read again, as git does.
-Not covered: a change that restores size, times and inode. Nothing but the clock set back does that.
+A cached digest is valid while size, times and inode are the same, and only if the file was already older than the resolution
+of the file system's time stamps when it was read. So a file that changes twice within one time stamp is read again, as in git.
+Not covered: a change that restores size, times and inode, which takes a clock that is set back.
 """
 
 import hashlib
@@ -15,65 +15,66 @@ from typing import Any
 
 from proveout.files import write_whole
 
-TICK = 50_000_000  # ns; coarser than the clock of any file system in use but FAT
-PASSED_OVER = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
+RESOLUTION = 50_000_000  # ns; coarser than the time stamps of any file system in use except FAT
+IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
 
 class Contents:
-    def __init__(self, memory: Path, root: Path) -> None:
-        """`memory` is the file of remembered digests; paths in it are relative to `root`."""
-        self._memory, self._root = memory, str(root)
-        self._known: dict[str, list[Any]] = remembered(memory)
-        self._new = False
+    def __init__(self, cache: Path, root: Path) -> None:
+        """`cache` is the file of cached digests; paths in it are relative to `root`."""
+        self._file, self._root = cache, str(root)
+        self._cache: dict[str, list[Any]] = read_cache(cache)
+        self._changed = False
 
     def digest(self, path: Path) -> str:
-        """Of a file's bytes, or of a folder's names and bytes; "missing" if there is nothing.
+        """128 bits in hex of SHA-256 over a file's bytes, or a folder's names and bytes; "missing" if the path does not exist.
 
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "a").write_text("1")
-        >>> contents = Contents(folder / "memory.json", folder)
+        >>> contents = Contents(folder / "cache.json", folder)
         >>> contents.digest(folder / "a") == contents.digest(folder / "a")
         True
         """
         if not path.is_dir():
-            return self._file(str(path))
+            return self._digest(str(path))
         total = hashlib.sha256()
-        for name, digest in self.each(path).items():
+        for name, digest in self.digests(path).items():
             total.update(f"{name}\0{digest}\n".encode())
         return total.hexdigest()[:32]
 
-    def each(self, folder: Path) -> dict[str, str]:
-        """Of every file in a folder, by its name within."""
-        return {name: self._file(full) for name, full in sorted(_files(str(folder), ""))}
+    def digests(self, folder: Path) -> dict[str, str]:
+        """Path within the folder to digest, for every file in it."""
+        return {name: self._digest(path) for name, path in sorted(_files(str(folder), ""))}
 
     def save(self) -> None:
-        if self._new:
-            write_whole(self._memory, json.dumps(self._known, separators=(",", ":")))
-            self._new = False
+        """Write the cache, if it has changed."""
+        if self._changed:
+            write_whole(self._file, json.dumps(self._cache, separators=(",", ":")))
+            self._changed = False
 
-    def _file(self, path: str) -> str:
+    def _digest(self, path: str) -> str:
         try:
             stat = os.stat(path)  # noqa: PTH116 - a hundred thousand files
         except OSError:
             return "missing"
-        marks = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         key = os.path.relpath(path, self._root)
-        known = self._known.get(key)
-        if known and known[:4] == marks and max(marks[1:3]) + TICK < known[4]:
-            return str(known[5])
+        cached = self._cache.get(key)
+        if cached and cached[:4] == stamp and max(stamp[1:3]) + RESOLUTION < cached[4]:
+            return str(cached[5])
         now = time.time_ns()
         with open(path, "rb") as stream:  # noqa: PTH123
             digest = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
-        self._known[key] = [*marks, now, digest]
-        self._new = True
+        self._cache[key] = [*stamp, now, digest]
+        self._changed = True
         return digest
 
 
 def _files(folder: str, within: str) -> Iterator[tuple[str, str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name in PASSED_OVER:
+            if entry.name in IGNORED:
                 continue
             if entry.is_dir():
                 yield from _files(entry.path, f"{within}{entry.name}/")
@@ -81,10 +82,10 @@ def _files(folder: str, within: str) -> Iterator[tuple[str, str]]:
                 yield within + entry.name, entry.path
 
 
-def remembered(file: Path) -> dict[str, Any]:
-    """A memory that is gone or broken is an empty one."""
+def read_cache(file: Path) -> dict[str, Any]:
+    """A JSON object; empty if the file is missing or broken."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        cache = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return cache if isinstance(cache, dict) else {}

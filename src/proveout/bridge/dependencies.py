@@ -1,10 +1,10 @@
-"""What code a step depends on, read from the source and never imported. One door: `Code`.
+"""The code that a step depends on, found by reading the source without importing it. Entry point: `Code`.
 
-Project modules count whole, by their syntax tree: a comment or a format edit is no change. They are followed through
-their own imports, also those inside functions. Installed packages count by their version, and are not followed.
-A package that answers names dynamically (`__getattr__` in its `__init__`) counts with all its modules.
+A project module counts as a whole, by its syntax tree: a comment or formatting is no change. Its imports are followed, also
+those inside functions. An installed package counts by its version, and its imports are not followed.
+A package with a module-level `__getattr__` counts with all its modules.
 Covered: relative imports, namespace packages, `import_module("a constant")`, imports for type checkers (they do not count).
-Not covered: a module's name put together at run time; what an installed package does with another one's version.
+Not covered: a module name that is computed at run time; how the version of one installed package affects another.
 """
 
 import ast
@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import invalidate_caches
@@ -22,129 +22,127 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from proveout.bridge.contents import remembered
+from proveout.bridge.contents import read_cache
 from proveout.bridge.notebook import Notebook, imports
 from proveout.files import write_whole
 
-READER = 2  # raise it when the same text is read differently
-MEMORY = 4000  # readings that are kept
-_MACHINERY = "here spec contents reach notebook record execute builds staleness worker ploomber"
-_BRIDGE = {"proveout.bridge", *(f"proveout.bridge.{name}" for name in _MACHINERY.split())}  # runs steps, is no part of them
+READER = 2  # raise it when the same source is read differently
+CACHE_SIZE = 4000  # entries
 
 
 @dataclass(frozen=True)
 class Module:
-    name: str
     digest: str  # of its syntax tree
-    definitions: Mapping[str, str]  # top-level name -> digest, to say what changed
+    definitions: Mapping[str, str]  # top-level name -> digest, to name what changed
     imports: tuple[str, ...]
-    dynamic: bool  # a package that answers names in `__getattr__`
+    dynamic: bool  # defines `__getattr__`
 
 
 @dataclass
 class CodeDependencies:
     modules: dict[str, str] = field(default_factory=dict)  # project module -> digest
     packages: dict[str, str] = field(default_factory=dict)  # distribution -> version
-    files: dict[str, Path] = field(default_factory=dict)  # of the modules
+    files: dict[str, Path] = field(default_factory=dict)  # project module -> file
 
 
-_met: dict[str, str] = {}  # module -> digest when it was first seen loaded
+_loaded: dict[str, str] = {}  # module -> digest when a build of this process first saw it loaded
 
 
 class Code:
-    def __init__(self, memory: Path) -> None:
+    def __init__(self, cache: Path) -> None:
+        """`cache` is a JSON file of what was read, by the digest of its text."""
         invalidate_caches()
-        self._memory = memory
-        self._known: dict[str, Any] = remembered(memory)
+        self._file = cache
+        self._cache: dict[str, Any] = read_cache(cache)
         self._used: dict[str, Any] = {}
         self._modules: dict[Path, Module] = {}
-        self._places: dict[tuple[str, str], ModuleSpec | None] = {}
-        self._reached: dict[tuple[str, str], CodeDependencies] = {}
+        self._specs: dict[tuple[str, str], ModuleSpec | None] = {}
+        self._dependencies: dict[tuple[str, str], CodeDependencies] = {}
         self._versions: dict[str, str] | None = None
         self._path = [entry or str(Path.cwd()) for entry in sys.path]
 
     def notebook(self, file: Path) -> Notebook:
-        """The cells of a notebook; marimo is imported only if this text of it was never read before."""
+        """The cells of a notebook. marimo is imported only if the cache does not have this text."""
         raw = file.read_bytes()
         key = f"notebook {READER} {self.version_of('marimo')} {hashlib.sha256(raw).hexdigest()[:32]}"
-        if key in self._known:
-            self._used[key] = self._known[key]
-            return Notebook.of_data(self._known[key])
+        if key in self._cache:
+            self._used[key] = self._cache[key]
+            return Notebook.of_data(self._cache[key])
         from proveout.bridge.notebook import read
 
         notebook = read(file)
-        self._known[key] = self._used[key] = notebook.as_data()
+        self._cache[key] = self._used[key] = notebook.as_data()
         return notebook
 
     def script(self, file: Path) -> Module:
-        """A script or an .ipynb as a module: code cells only."""
-        return self._module(file.stem, file)
+        """A script or an .ipynb as a module; of an .ipynb, the code cells."""
+        return self._module(file)
 
     def exists(self, dotted: str, folders: Sequence[Path]) -> bool:
-        """Whether a function can be found by its dotted path, without importing its module."""
-        module, _, function = dotted.rpartition(".")
-        place = self._find(module, tuple(map(str, folders))) if module else None
-        if place is None:
-            return module.partition(".")[0] in sys.stdlib_module_names
-        if _installed(place) or not place.origin or not place.origin.endswith(".py"):
+        """Whether the function at a dotted path exists; its module is not imported."""
+        name, _, function = dotted.rpartition(".")
+        spec = self._find(name, tuple(map(str, folders))) if name else None
+        if spec is None:
+            return name.partition(".")[0] in sys.stdlib_module_names
+        if _installed(spec) or not spec.origin or not spec.origin.endswith(".py"):
             return True
-        reading = self._module(module, Path(place.origin))
-        brought = {one.replace(":", ".").rpartition(".")[2] for one in reading.imports}
-        return reading.dynamic or function in reading.definitions or function in brought
+        module = self._module(Path(spec.origin))
+        imported = {wanted.replace(":", ".").rpartition(".")[2] for wanted in module.imports}
+        return module.dynamic or function in module.definitions or function in imported
 
-    def reached(self, wanted: Iterable[str], folders: Sequence[Path]) -> CodeDependencies:
+    def dependencies(self, imports: Iterable[str], folders: Sequence[Path]) -> CodeDependencies:
         """Project modules and packages behind these imports; `folders` are searched before Python's path."""
         total = CodeDependencies()
-        for one in wanted:
-            found = self._reach(one, tuple(map(str, folders)))
-            total.modules |= found.modules
-            total.packages |= found.packages
-            total.files |= found.files
+        for wanted in imports:
+            code = self._dependencies_of(wanted, tuple(map(str, folders)))
+            total.modules |= code.modules
+            total.packages |= code.packages
+            total.files |= code.files
         return total
 
     def packages_of(self, folder: Path) -> dict[str, str]:
-        """The distributions that any module under a folder imports, and their versions."""
-        modules = (self._module(file.stem, file) for file in sorted(folder.rglob("*.py")))
+        """Distribution to version, for all that the modules under a folder import."""
+        modules = (self._module(file) for file in sorted(folder.rglob("*.py")))
         tops = {name.partition(".")[0].partition(":")[0] for module in modules for name in module.imports}
-        places = {top: self._find(top, ()) for top in sorted(tops) if top}
-        used = [name for top, place in places.items() if place and _installed(place) for name in self._distributions(top)]
+        specs = {top: self._find(top, ()) for top in sorted(tops) if top}
+        used = [name for top, spec in specs.items() if spec and _installed(spec) for name in self._distributions(top)]
         return {name: self.version_of(name) for name in used}
 
-    def settle(self, reached: CodeDependencies) -> None:
-        """Forget loaded project modules whose source has changed, so that a step of a long-lived process runs what counts.
+    def unload_changed(self, code: CodeDependencies) -> None:
+        """If a loaded project module has changed, unload all of them, so that a step in a long-lived process imports anew.
 
-        A module counts as loaded from what it was when a build of this process first met it.
+        A module counts as loaded from the source that it had when a build of this process first saw it.
         """
-        loaded = {name: file for name, file in reached.files.items() if name in sys.modules}
-        old = [
+        loaded = {name: file for name, file in code.files.items() if name in sys.modules}
+        changed = [
             name
             for name, file in loaded.items()
             if getattr(sys.modules[name], "__file__", None) != str(file)
-            or _met.setdefault(name, reached.modules[name]) != reached.modules[name]
+            or _loaded.setdefault(name, code.modules[name]) != code.modules[name]
         ]
-        for name, file in loaded.items() if old else ():
+        for name, file in loaded.items() if changed else ():
             del sys.modules[name]
-            Path(cache_from_source(str(file))).unlink(missing_ok=True)  # it is checked to the second only
-        _met.update({name: digest for name, digest in reached.modules.items() if name not in sys.modules})
+            Path(cache_from_source(str(file))).unlink(missing_ok=True)  # Python compares its time to the second only
+        _loaded.update({name: digest for name, digest in code.modules.items() if name not in sys.modules})
         invalidate_caches()
 
     def changed_definitions(self, module: str, then: str, now: str) -> list[str]:
-        """The top-level names of a module that differ between two of its digests; empty if that is no longer known."""
-        old, new = (self._known.get(f"definitions {digest}") for digest in (then, now))
+        """The top-level names of a module that differ between two of its digests; empty if the cache lacks one of them."""
+        old, new = (self._cache.get(f"definitions {digest}") for digest in (then, now))
         if old is None or new is None:
             return []
-        for digest in (then, now):
-            self._used[f"definitions {digest}"] = self._known[f"definitions {digest}"]
+        self._used |= {f"definitions {then}": old, f"definitions {now}": new}
         return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
     def save(self) -> None:
-        fresh = {**{key: value for key, value in self._known.items() if key not in self._used}, **self._used}
-        kept = dict(list(fresh.items())[-MEMORY:])
-        if kept.keys() != remembered(self._memory).keys():
-            write_whole(self._memory, json.dumps(kept, separators=(",", ":")))
+        """Write the cache if its keys changed, with the most recently used entries."""
+        unused = {key: value for key, value in self._cache.items() if key not in self._used}
+        kept = dict(list((unused | self._used).items())[-CACHE_SIZE:])
+        if kept.keys() != read_cache(self._file).keys():
+            write_whole(self._file, json.dumps(kept, separators=(",", ":")))
 
     def version_of(self, distribution: str) -> str:
-        """Of an installed distribution, by the name of its metadata folder; "?" if there is none."""
+        """The version of an installed distribution, from the name of its metadata folder; "?" if it is not installed."""
         if self._versions is None:
             self._versions = {}
             for folder in reversed(self._path):
@@ -153,69 +151,66 @@ class Code:
                         self._versions[_canonical(match[1])] = match[2]
         return self._versions.get(_canonical(distribution), "?")
 
-    def _reach(self, wanted: str, folders: tuple[str, ...]) -> CodeDependencies:
-        """Everything behind one import, modules that import each other included."""
+    def _dependencies_of(self, wanted: str, folders: tuple[str, ...]) -> CodeDependencies:
+        """Everything behind one import; modules may import each other."""
         key = (wanted, "|".join(folders))
-        if key in self._reached:
-            return self._reached[key]
-        total, left, seen = CodeDependencies(), [wanted], {wanted}
-        while left:
-            for name in _with_parents(left.pop()):
-                if name in _BRIDGE or name in total.modules:
-                    continue
-                top = name.partition(".")[0]
-                place = self._find(name, folders)
-                if place is None:
-                    continue  # a name inside a module, a part of Python, or an optional package that is not there
-                if _installed(place):
-                    for distribution in self._distributions(top):
+        if key in self._dependencies:
+            return self._dependencies[key]
+        total, queue, seen = CodeDependencies(), [wanted], {wanted}
+        while queue:
+            for name in _with_parents(queue.pop()):
+                if f"{name}.".startswith("proveout.bridge.") or name in total.modules:
+                    continue  # the bridge runs steps and is no part of them
+                spec = self._find(name, folders)
+                if spec is None:
+                    continue  # a name inside a module, a part of Python, or an optional package that is not installed
+                if _installed(spec):
+                    for distribution in self._distributions(name.partition(".")[0]):
                         total.packages[distribution] = self.version_of(distribution)
                     break
-                if not place.origin or not place.origin.endswith(".py"):
+                if not spec.origin or not spec.origin.endswith(".py"):
                     continue
-                module = self._module(name, Path(place.origin))
+                module = self._module(Path(spec.origin))
                 total.modules[name] = module.digest
-                total.files[name] = Path(place.origin)
-                package = name if place.submodule_search_locations else name.rpartition(".")[0]
-                more = {_absolute(one, package) for one in module.imports}
-                if module.dynamic and place.submodule_search_locations:
-                    more |= {f"{name}.{one}" for one in _submodules(place.submodule_search_locations)}
-                left += more - seen
-                seen |= more
-        self._reached[key] = total
+                total.files[name] = Path(spec.origin)
+                package = name if spec.submodule_search_locations else name.rpartition(".")[0]
+                imported = {_absolute(other, package) for other in module.imports}
+                if module.dynamic and spec.submodule_search_locations:
+                    imported |= {f"{name}.{submodule}" for submodule in _submodules(spec.submodule_search_locations)}
+                queue += imported - seen
+                seen |= imported
+        self._dependencies[key] = total
         return total
 
     def _find(self, name: str, folders: tuple[str, ...]) -> ModuleSpec | None:
-        """Where a module lies, without importing its package."""
+        """The spec of a module, without importing its package. None for Python's own modules."""
         top, _, _ = name.partition(".")
         if top in sys.stdlib_module_names:
             return None
         key = (name, "|".join(folders))
-        if key not in self._places:
+        if key not in self._specs:
             parent, _, _ = name.rpartition(".")
             path: Sequence[str] | None = [*folders, *self._path]
             if parent:
-                above = self._find(parent, folders)
-                path = list(above.submodule_search_locations or ()) if above else None
-            self._places[key] = PathFinder.find_spec(name, path) if path else None
-        return self._places[key]
+                package = self._find(parent, folders)
+                path = list(package.submodule_search_locations or ()) if package else None
+            self._specs[key] = PathFinder.find_spec(name, path) if path else None
+        return self._specs[key]
 
-    def _module(self, name: str, file: Path) -> Module:
+    def _module(self, file: Path) -> Module:
         if file not in self._modules:
             raw = file.read_bytes()
             key = f"module {READER} {hashlib.sha256(raw).hexdigest()[:32]}"
-            if key not in self._known:
-                self._known[key] = _reading(file, raw.decode("utf-8", errors="replace"))
-            reading = self._used[key] = self._known[key]
-            self._used[f"definitions {reading['digest']}"] = self._known[f"definitions {reading['digest']}"] = reading[
-                "definitions"
-            ]
-            fields = {key: value for key, value in reading.items() if key != "imports"}
-            self._modules[file] = Module(name=name, imports=tuple(reading["imports"]), **fields)
+            if key not in self._cache:
+                self._cache[key] = _parsed(file, raw.decode("utf-8", errors="replace"))
+            parsed = self._used[key] = self._cache[key]
+            definitions = f"definitions {parsed['digest']}"
+            self._used[definitions] = self._cache[definitions] = parsed["definitions"]
+            self._modules[file] = Module(**{**parsed, "imports": tuple(parsed["imports"])})
         return self._modules[file]
 
     def _installs(self, top: str) -> bool:
-        """Whether the distribution that is called like the import is the one that installs it."""
+        """Whether the distribution with the same name as the import installs it."""
         for folder in self._path:
             for name in ("RECORD", "top_level.txt"):
                 file = Path(folder, f"{top}-{self.version_of(top)}.dist-info", name)
@@ -224,22 +219,26 @@ class Code:
         return False
 
     def _distributions(self, top: str) -> list[str]:
-        """The distributions that install this top-level name. Finding out can take a second; it is remembered."""
+        """The distributions that install this top-level name. The search can take a second, so the cache keeps the answer."""
         key = f"distributions {top}"
-        found = self._known.get(key)
-        if found is None or any(self.version_of(name) == "?" for name in found if name != top):
-            found = [_canonical(top)] if self._installs(top) else _installers(top)
-            self._known[key] = found
-        self._used[key] = found
-        return list(found)
+        names: list[str] | None = self._cache.get(key)
+        if names is None or any(self.version_of(name) == "?" for name in names if name != top):
+            names = (
+                [_canonical(top)]
+                if self._installs(top)
+                else sorted({_canonical(name) for name in _installers().get(top, [top])})
+            )
+            self._cache[key] = names
+        self._used[key] = names
+        return list(names)
 
 
-def _reading(file: Path, text: str) -> dict[str, Any]:
+def _parsed(file: Path, text: str) -> dict[str, Any]:
     if file.suffix == ".ipynb":
         text = _code_of_notebook(text)
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError):  # it will fail when it runs; until then its text counts
+    except (SyntaxError, ValueError):  # it fails when it runs; until then its text counts
         return {"digest": _short(text), "definitions": {}, "imports": [], "dynamic": False}
     definitions: dict[str, str] = {}
     for statement in tree.body:
@@ -254,7 +253,7 @@ def _reading(file: Path, text: str) -> dict[str, Any]:
 
 
 def _code_of_notebook(text: str) -> str:
-    """The code cells of an .ipynb, one text; magics and shell lines become comments that count."""
+    """The code cells of an .ipynb as one text; magics and shell lines become strings, so that they count."""
     try:
         cells = json.loads(text)["cells"]
     except (ValueError, KeyError, TypeError):
@@ -272,7 +271,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 
 def _with_parents(wanted: str) -> list[str]:
-    """Every module that an import runs, packages first.
+    """Every module that an import executes, packages first.
 
     >>> _with_parents("a.b:c")
     ['a', 'a.b', 'a.b.c']
@@ -282,7 +281,8 @@ def _with_parents(wanted: str) -> list[str]:
 
 
 def _absolute(wanted: str, package: str) -> str:
-    """
+    """A relative import of a module in `package` as an absolute one.
+
     >>> _absolute("..c:d", "a.b")
     'a.c:d'
     """
@@ -294,22 +294,19 @@ def _absolute(wanted: str, package: str) -> str:
     return ".".join(base) + (rest if rest.startswith(":") else f".{rest}" if rest else "")
 
 
-def _submodules(folders: Iterable[str]) -> list[str]:
-    found = (entry for folder in folders for entry in Path(folder).iterdir())
-    return [entry.stem for entry in found if entry.suffix == ".py" or (entry / "__init__.py").exists()]
+def _submodules(folders: Iterable[str]) -> Iterator[str]:
+    for entry in (entry for folder in folders for entry in Path(folder).iterdir()):
+        if entry.suffix == ".py" or (entry / "__init__.py").exists():
+            yield entry.stem
 
 
-def _installed(place: ModuleSpec) -> bool:
-    where = place.origin or next(iter(place.submodule_search_locations or ()), "")
-    return "site-packages" in where or "dist-packages" in where or place.origin in ("built-in", "frozen")
-
-
-def _installers(top: str) -> list[str]:
-    return sorted({_canonical(name) for name in _distributions_of_all().get(top, [top])})
+def _installed(spec: ModuleSpec) -> bool:
+    where = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
+    return "site-packages" in where or "dist-packages" in where or spec.origin in ("built-in", "frozen")
 
 
 @cache
-def _distributions_of_all() -> Mapping[str, list[str]]:
+def _installers() -> Mapping[str, list[str]]:
     from importlib.metadata import packages_distributions
 
     return packages_distributions()

@@ -1,8 +1,8 @@
-"""Run a marimo notebook once, in this process: products and record come from the same execution. One door: `run_notebook`.
+"""Run a marimo notebook once, in this process: products and record come from the same execution.
 
-The cells on a path to a product run first, so that nothing that is only shown can change what is made; the others run
-after them if a record is asked for, and not at all otherwise. The record shows them in the notebook's order.
-Covered: async cells, `mo.stop`, `mo.output.append`, a setup cell, a failing cell (the record up to there is kept).
+Entry point: `run_notebook`. The cells on a path to a product run first, so that nothing that is only displayed can change
+a product. The others run after them if a record is requested, and not at all otherwise. The record keeps the notebook's order.
+Covered: async cells, `mo.stop`, `mo.output.append`, a setup cell, a failing cell (the record up to that cell is kept).
 Not covered: output that C code writes past Python's `sys.stdout`.
 """
 
@@ -16,26 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+from proveout.bridge import marimo_internals
 from proveout.bridge.context import Context, acting_as
 from proveout.bridge.notebook import Loaded, Notebook, open_app
 from proveout.bridge.record import CellRecord, RunRecord, rendered
 from proveout.errors import TaskFailed
-
-
-@dataclass(frozen=True)
-class Ran:
-    seconds: float
-    cells: int  # that ran
-    values: Mapping[str, Any]  # what the notebook's cells define
-
-
-@dataclass
-class _Failure:
-    error: BaseException
-    cell: str
-    line: int
 
 
 @dataclass
@@ -60,151 +48,105 @@ def run_notebook(
     notebook: Notebook,
     record: Path | None = None,
     facts: Mapping[str, str] | None = None,
-) -> Ran:
-    """Run the cells that lead to a product, and with `record` all the others, and write the record.
+) -> None:
+    """Run the cells that lead to a product; with `record`, run all the others too and write the record to that path.
 
-    Raises TaskFailed with notebook, cell and line; the record up to there is written all the same.
+    Raises TaskFailed with notebook, cell and line. The record up to the failing cell is written all the same.
     """
     os.environ.setdefault("MPLBACKEND", "agg")
     loaded = open_app(file)
     used = {cell.id for cell in notebook.used(context.params)}
     replaced = {cell.id: cell for cell in notebook.cells if notebook.replaced(cell, context.params)}
-    order = [str(id) for id in loaded.app._execution_order if not loaded.app._graph.is_disabled(id)]
+    order = marimo_internals.execution_order(loaded.app)
     first = [id for id in order if id in used]
     later = [id for id in order if id not in used and id not in replaced] if record else []
-    given = {name: context.params[name] for cell in replaced.values() for name in cell.sets_from_widget}
-    told = {
+    values = {name: context.params[name] for cell in replaced.values() for name in cell.sets_from_widget}
+    params = {
         name: os.path.relpath(value, file.parent) if isinstance(value, Path) else value
         for name, value in context.params.items()
     }
-    page = RunRecord(context.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), told, dict(facts or {}))
-    shown = {str(id): _blank(loaded, str(id), used, str(id) in replaced, record is not None) for id in loaded.lines}
+    page = RunRecord(context.task, file.name, datetime.now(UTC).isoformat(timespec="seconds"), params, dict(facts or {}))
+    codes = marimo_internals.cell_codes(loaded.app)
+    records = {id: _not_run(loaded, id, code, id in used, id in replaced) for id, code in codes.items()}
     began = time.perf_counter()
-    with acting_as(file, context), _at_home(file):
-        failure, values = _run(loaded, [*first, *later], given, shown, record is not None)
+    with acting_as(file, context), _as_script(file):
+        failed, error = _run(loaded, [*first, *later], values, records, record is not None)
     page.seconds = time.perf_counter() - began
-    page.cells = list(shown.values())
+    page.cells = list(records.values())
     if record:
         page.write(record)
-    if failure:
-        kept = f"; the record up to there: {record}" if record else ""
-        what = f"{type(failure.error).__name__}: {failure.error}"
-        raise TaskFailed(f"{file}:{failure.line}: task `{context.task}`, {failure.cell}: {what}{kept}") from failure.error
-    return Ran(page.seconds, len(first) + len(later), values)
+    if error:
+        line = loaded.lines[failed] + _line_within(error, loaded.graph.cells[failed].body) - 1
+        message = f"{file}:{line}: task `{context.task}`, cell `{loaded.names[failed]}`: {type(error).__name__}: {error}"
+        raise TaskFailed(message + (f"; the record up to that cell is {record}" if record else "")) from error
 
 
-def _blank(loaded: Loaded, id: str, used: set[str], replaced: bool, with_record: bool) -> CellRecord:
+def _not_run(loaded: Loaded, id: str, code: str, used: bool, replaced: bool) -> CellRecord:
     name, line = loaded.names[id], loaded.lines[id]
-    data = loaded.app._cell_manager.get_cell_data(id)
     title = f"{name} · line {line}" if name != "_" else f"line {line}"
     state = "replaced by a parameter" if replaced else "skipped"
-    return CellRecord(title + ("" if id in used else " · only shown"), data.code if data else "", line, state)
+    return CellRecord(title + ("" if used else " · display only"), code, line, state)
 
 
 def _run(
-    loaded: Loaded, order: list[str], values: dict[str, Any], shown: dict[str, CellRecord], show: bool
-) -> tuple[_Failure | None, Mapping[str, Any]]:
-    from marimo._runtime.patches import create_main_module, patch_main_module_context
-
-    graph = loaded.app._graph
+    loaded: Loaded, order: list[str], values: dict[str, Any], records: dict[str, CellRecord], show: bool
+) -> tuple[str, Exception | None]:
+    """Run cells in order, up to the first error. Returns the id of its cell, and the error."""
+    if marimo_internals.is_running():
+        raise TaskFailed("a build cannot run inside a running marimo cell; run it in a terminal, or with `!proveout build`")
     stopped: set[str] = set()
-    file = loaded.app._filename
-    with _marimo_context(loaded, file), patch_main_module_context(create_main_module(file=file, input_override=None)) as module:
-        values_ = module.__dict__
-        values_.update(values)
+    with marimo_internals.script_runtime(loaded.app) as module:
+        module.update(values)
         for id in order:
             if id in stopped:
                 continue
-            failure, halted = _run_cell(loaded, id, values_, shown[id], show)
-            if failure:
-                return failure, dict(values_)
+            error, halted = _run_cell(loaded.graph.cells[id], module, records[id], show)
+            if error:
+                return id, error
             if halted:
-                stopped |= {str(other) for other in graph.descendants(id)}
-        return None, dict(values_)
+                stopped |= {str(other) for other in loaded.graph.descendants(id)}
+    return "", None
 
 
-def _run_cell(loaded: Loaded, id: str, values: dict[str, Any], page: CellRecord, show: bool) -> tuple[_Failure | None, bool]:
-    """Run one cell and fill in its part of the record. True: `mo.stop` halted what follows from it."""
-    from marimo._runtime.context import get_context
-    from marimo._runtime.control_flow import MarimoStopError
-    from marimo._runtime.exceptions import MarimoRuntimeException
-    from marimo._runtime.executor import DefaultExecutor, Evaluator
-
-    cell = loaded.app._graph.cells[id]
-    evaluator = Evaluator(executor=DefaultExecutor(), lifecycles=[])  # looking for plug-ins costs 30 ms a cell
-    out, err = _Console("stdout", page.console), _Console("stderr", page.console)
+def _run_cell(cell: Any, values: dict[str, Any], record: CellRecord, show: bool) -> tuple[Exception | None, bool]:
+    """Run one cell and fill in its part of the record. True: `mo.stop` halted the cells that depend on it."""
+    out, err = _Console("stdout", record.console), _Console("stderr", record.console)
     began = time.perf_counter()
-    with get_context().with_cell_id(cell.cell_id), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        result = _awaited(evaluator.evaluate(cell, values)) if cell.is_coroutine() else evaluator.evaluate_sync(cell, values)
-        page.seconds = time.perf_counter() - began
-        error = result.exception
-        if isinstance(error, MarimoRuntimeException):
-            error = error.__cause__
-        halted = isinstance(error, MarimoStopError)
+    with marimo_internals.cell_scope(cell), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        result = marimo_internals.run_cell(cell, values)
+        record.seconds = time.perf_counter() - began
         if show:
-            page.output = _output(error.output if halted else result.output, get_context().execution_context)  # type: ignore[union-attr]
-    for name in cell.temporaries - cell.closed_over_temporaries:  # as the editor does: what fails there fails here
-        values.pop(name, None)
-    _close_figures()
-    page.state = "ok"
-    if error is None or halted:
-        return None, halted
-    if not isinstance(error, Exception):
-        raise error  # type: ignore[misc]
-    page.state, page.error = "failed", "".join(traceback.format_exception(error))
-    line = loaded.lines[id] + _line_within(error, cell.body.co_filename if cell.body else "") - 1
-    return _Failure(error, f"cell `{loaded.names[id]}`", line), False
+            record.output = _output(result.output)
+    marimo_internals.drop_temporaries(cell, values)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+    if result.error is None:
+        record.state = "ok"
+        return None, result.halted
+    if not isinstance(result.error, Exception):
+        raise result.error
+    record.state, record.error = "failed", "".join(traceback.format_exception(result.error))
+    return result.error, False
 
 
-def _output(value: object, execution: Any) -> str:
-    added = execution.output.stack() if execution is not None and execution.output else None
+def _output(value: object) -> str:
     try:
-        return (rendered(added) if added is not None else "") + rendered(value)
-    except Exception:  # a broken repr must not break what the cell has made
-        return "<p class=note>this value cannot be shown</p>"
+        appended = marimo_internals.appended_output()
+        return (rendered(appended) if appended is not None else "") + rendered(value)
+    except Exception:  # a broken repr must not fail the step
+        return "<p class=note>this value cannot be displayed</p>"
 
 
-def _line_within(error: BaseException, filename: str) -> int:
-    """The cell's line, from 1, in which the error came up."""
-    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename]
+def _line_within(error: BaseException, body: CodeType | None) -> int:
+    """The line within a cell, from 1, that raised the error; `body` is the cell's compiled code."""
+    file = body.co_filename if body else ""
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
     return lines[-1] if lines else 1
 
 
-def _awaited(coroutine: Any) -> Any:
-    from marimo._utils.asyncio_utils import run_coroutine_blocking
-
-    return run_coroutine_blocking(coroutine)
-
-
-def _close_figures() -> None:
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
-        pyplot.close("all")
-
-
 @contextlib.contextmanager
-def _marimo_context(loaded: Loaded, file: str) -> Iterator[None]:
-    """What `mo.ui`, `mo.output` and the formatters expect to find around them."""
-    from marimo._ast.app import InternalApp
-    from marimo._messaging.types import NoopStream
-    from marimo._output.formatters.formatters import register_formatters
-    from marimo._output.formatting import FORMATTERS
-    from marimo._runtime.context.script_context import initialize_script_context
-    from marimo._runtime.context.types import runtime_context_installed, teardown_context
-
-    if FORMATTERS.is_empty():
-        register_formatters()
-    if runtime_context_installed():
-        raise TaskFailed("a build cannot run inside a running marimo cell; run it in a terminal, or with `!proveout build`")
-    initialize_script_context(app=InternalApp(loaded.app), stream=NoopStream(), filename=file)
-    try:
-        yield
-    finally:
-        teardown_context()
-
-
-@contextlib.contextmanager
-def _at_home(file: Path) -> Iterator[None]:
-    """Modules beside the notebook can be imported, as in marimo's editor."""
+def _as_script(file: Path) -> Iterator[None]:
+    """`sys.argv` as for a script; modules beside the notebook can be imported, as in marimo's editor."""
     folder = str(file.parent)
     argv, sys.argv = sys.argv, [str(file)]
     sys.path.insert(0, folder)

@@ -1,10 +1,10 @@
-"""Read a marimo notebook without running it: its cells, what each needs, and which of them make products.
+"""Read a marimo notebook without running it: its cells, what each one needs, and which of them write products.
 
-One door: `read`. A cell that mentions a product is a sink; what leads to a sink is what the step depends on.
-Covered: cells by marimo's own graph; a sink reached through a name (`path = context.product["model"]` in one cell, `path`
-used in another) or a function; a widget's value that a parameter replaces (`k = k_slider.value` with a parameter `k`).
-Not covered: an object of another cell that is changed in place, or that writes a product behind its back. marimo forbids
-the first, and neither leaves a trace in the graph: the cell that mentions a product is the one that writes it.
+Entry point: `read`. A cell that mentions a product is a sink. The step depends on the sinks and on the cells that lead to them.
+Covered: cells by marimo's own graph; a sink that uses a name for the path (`path = context.product["model"]` in one cell,
+`path` in another) or a function; a widget's value that a parameter replaces (`k = k_slider.value` with a parameter `k`).
+Not covered: an object of another cell that is changed in place (marimo forbids it), and an object that writes a product when
+another cell uses it. Neither leaves a trace in the graph: the cell that mentions a product counts as the one that writes it.
 """
 
 import ast
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from proveout.bridge import marimo_internals
 from proveout.errors import BadSpec
 
 
@@ -25,17 +26,13 @@ class Cell:
     line: int  # first line of its code in the file, from 1
     digest: str  # of the code without comments and formatting
     parents: tuple[str, ...]
-    sink: bool  # writes a product, as far as one can see without running it
-    sets_from_widget: tuple[str, ...]  # `k` of a cell that is nothing but `k = widget.value`
+    sink: bool  # writes a product, as far as the source shows
+    sets_from_widget: tuple[str, ...]  # `k`, if the cell is just `k = widget.value`
     defines: tuple[str, ...]
     imports: tuple[str, ...]  # `pandas`, or `proveout.models:Extractor` for a from-import
     params: tuple[str, ...]
-    upstream: tuple[tuple[str, str], ...]  # (task, product); product "*" where it cannot be seen which
-    product: tuple[str, ...]  # "*" where it cannot be seen which
-
-    @property
-    def title(self) -> str:
-        return f"cell `{self.name}` (line {self.line})" if self.name != "_" else f"the cell in line {self.line}"
+    upstream: tuple[tuple[str, str], ...]  # (task, product); product "*" if the source does not show which
+    product: tuple[str, ...]  # "*" if the source does not show which
 
 
 @dataclass(frozen=True)
@@ -43,54 +40,56 @@ class Notebook:
     cells: tuple[Cell, ...]  # in the order of the file
 
     def used(self, params: Mapping[str, Any]) -> list[Cell]:
-        """The cells on a path to a product, in the file's order; without those that a parameter replaces."""
+        """The cells on a path to a product, in the file's order, without those that a parameter replaces."""
         by_id = {cell.id: cell for cell in self.cells}
-        found: set[str] = set()
-        wanted = [cell.id for cell in self.cells if cell.sink]
-        while wanted:
-            cell = by_id[wanted.pop()]
-            if cell.id not in found and not self.replaced(cell, params):
-                found.add(cell.id)
-                wanted += cell.parents
-        return [cell for cell in self.cells if cell.id in found]
+        used: set[str] = set()
+        queue = [cell.id for cell in self.cells if cell.sink]
+        while queue:
+            cell = by_id[queue.pop()]
+            if cell.id not in used and not self.replaced(cell, params):
+                used.add(cell.id)
+                queue += cell.parents
+        return [cell for cell in self.cells if cell.id in used]
 
     @staticmethod
     def replaced(cell: Cell, params: Mapping[str, Any]) -> bool:
+        """Whether parameters give every value that the cell takes from widgets."""
         return bool(cell.sets_from_widget) and set(cell.sets_from_widget) <= set(params)
 
     def as_data(self) -> list[dict[str, Any]]:
+        """For JSON; `of_data` reads it back."""
         return [asdict(cell) for cell in self.cells]
 
     @staticmethod
     def of_data(data: list[dict[str, Any]]) -> "Notebook":
-        tuples: list[dict[str, Any]] = [
-            {key: tuple(value) if isinstance(value, list) else value for key, value in cell.items()} for cell in data
-        ]
-        return Notebook(tuple(Cell(**{**cell, "upstream": tuple(map(tuple, cell["upstream"]))}) for cell in tuples))
+        return Notebook(tuple(Cell(**{key: _tuples(value) for key, value in cell.items()}) for cell in data))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A notebook as marimo holds it, for whoever runs it."""
+    """A notebook as marimo loads it, ready to run."""
 
     app: Any  # marimo.App, initialised
     lines: Mapping[str, int]  # cell id -> first line of its code
     names: Mapping[str, str]
 
+    @property
+    def graph(self) -> Any:
+        """See `marimo_internals.graph_of`."""
+        return marimo_internals.graph_of(self.app)
+
 
 def open_app(file: Path) -> Loaded:
-    """The notebook in marimo's hands, checked. Raises BadSpec with file and line; runs nothing."""
-    from marimo._ast.load import load_notebook_ir
-    from marimo._ast.parse import parse_notebook
-
+    """Load a notebook with marimo and check it. Raises BadSpec with file and line; runs nothing."""
     text = file.read_text(encoding="utf-8")
-    _not_newer(file, text)
-    try:
-        parsed = parse_notebook(text, filepath=str(file))
-    except SyntaxError as error:
-        raise BadSpec(f"{file}:{error.lineno}: not Python: {error.msg}") from error
+    _check_version(file, text)
+    parsed = marimo_internals.parse(text, file)
     if parsed is None or not parsed.valid:
-        raise BadSpec(f"{file}:1: not a notebook that marimo can read; open it with `marimo edit` and save it")
+        raise BadSpec(f"{file}:1: marimo cannot read this notebook; open it with `marimo edit` and save it")
     source = text.splitlines()
     for cell in parsed.cells:
         try:
@@ -98,19 +97,18 @@ def open_app(file: Path) -> Loaded:
         except SyntaxError as error:
             line = _first_line(cell, source) + (error.lineno or 1) - 1
             raise BadSpec(f"{file}:{line}: cell `{cell.name}` is not Python: {error.msg}") from error
-    app = load_notebook_ir(parsed, filepath=str(file))
-    ids = list(app._cell_manager.cell_ids())
-    lines = {str(id): _first_line(cell, source) for id, cell in zip(ids, parsed.cells, strict=True)}
-    names = {str(id): cell.name for id, cell in zip(ids, parsed.cells, strict=True)}
-    loaded = Loaded(app, lines, {id: "_" if name in ("", "*_") else name for id, name in names.items()})
-    _has_no_knots(file, loaded)
+    app = marimo_internals.app_of(parsed, file)
+    cells = dict(zip(marimo_internals.cell_codes(app), parsed.cells, strict=True))
+    lines = {id: _first_line(cell, source) for id, cell in cells.items()}
+    loaded = Loaded(app, lines, {id: "_" if cell.name in ("", "*_") else cell.name for id, cell in cells.items()})
+    _check_graph(file, loaded)
     return loaded
 
 
 def read(file: Path) -> Notebook:
     """The cells of a notebook and what each needs. Raises BadSpec with file and line; runs nothing."""
     loaded = open_app(file)
-    graph = loaded.app._graph
+    graph = loaded.graph
     trees = {id: graph.cells[id].mod for id in loaded.lines if id in graph.cells}
     contexts = {name for tree in trees.values() for name in _context_names(tree)}
     sinks = _sinks(trees, contexts)
@@ -158,23 +156,23 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from imports(node)
 
 
-def _not_newer(file: Path, text: str) -> None:
+def _check_version(file: Path, text: str) -> None:
     import marimo
 
-    found = re.search(r"^__generated_with\s*=\s*[\"']([\d.]+)", text, re.M)
-    if not found:
+    match = re.search(r"^__generated_with\s*=\s*[\"']([\d.]+)", text, re.M)
+    if not match:
         return
-    theirs, ours = (tuple(int(part) for part in re.findall(r"\d+", version)[:2]) for version in (found[1], marimo.__version__))
+    theirs, ours = (tuple(int(part) for part in re.findall(r"\d+", version)[:2]) for version in (match[1], marimo.__version__))
     if theirs > ours:
-        line = text[: found.start()].count("\n") + 1
+        line = text[: match.start()].count("\n") + 1
         raise BadSpec(
-            f"{file}:{line}: written by marimo {found[1]}, and {marimo.__version__} is installed; "
-            f"install marimo {found[1]} or newer, or save the notebook with this one"
+            f"{file}:{line}: written by marimo {match[1]}, but {marimo.__version__} is installed; "
+            f"install marimo {match[1]} or newer, or save the notebook with the installed one"
         )
 
 
 def _first_line(cell: Any, source: list[str]) -> int:
-    """marimo knows the line of the `def`; the code begins after its signature."""
+    """marimo gives the line of the `def`; the code begins after the signature."""
     first = next((line.strip() for line in cell.code.splitlines() if line.strip()), "")
     for number in range(max(cell.lineno - 1, 0), len(source)):
         if first and source[number].strip() == first:
@@ -182,38 +180,41 @@ def _first_line(cell: Any, source: list[str]) -> int:
     return int(cell.lineno)
 
 
-def _has_no_knots(file: Path, loaded: Loaded) -> None:
-    from marimo._ast.errors import CycleError, MultipleDefinitionError
-
-    graph = loaded.app._graph
-    try:
-        loaded.app._maybe_initialize()
-    except (CycleError, MultipleDefinitionError) as error:
-        if twice := graph.get_multiply_defined():  # which often ties a ring, too
-            places = [line for id, line in loaded.lines.items() if id in graph.cells and twice[0] in graph.cells[id].defs]
-            where = ", ".join(f"line {line}" for line in places)
-            message = f"`{twice[0]}` is defined by {len(places)} cells ({where}); rename one, or begin it with `_`"
-            raise BadSpec(f"{file}:{places[1]}: {message}") from error
-        ends = sorted(loaded.lines[edge[0]] for edge in next(iter(graph.cycles)))
-        where = ", ".join(f"line {line}" for line in ends)
-        message = f"cells need each other in a ring ({where}); merge them or cut one name"
-        raise BadSpec(f"{file}:{ends[0]}: {message}") from error
+def _check_graph(file: Path, loaded: Loaded) -> None:
+    graph = loaded.graph
+    error = marimo_internals.graph_error(loaded.app)
+    if error is None:
+        return
+    if duplicates := graph.get_multiply_defined():  # before cycles: a duplicate often makes one
+        name = duplicates[0]
+        lines = [line for id, line in loaded.lines.items() if id in graph.cells and name in graph.cells[id].defs]
+        listed = ", ".join(f"line {line}" for line in lines)
+        message = f"`{name}` is defined by {len(lines)} cells ({listed}); rename one, or start its name with `_`"
+        raise BadSpec(f"{file}:{lines[1]}: {message}") from error
+    lines = sorted(loaded.lines[edge[0]] for edge in next(iter(graph.cycles)))
+    listed = ", ".join(f"line {line}" for line in lines)
+    raise BadSpec(f"{file}:{lines[0]}: cells form a cycle ({listed}); merge them, or remove one dependency") from error
 
 
 def _context_names(tree: ast.AST) -> Iterator[str]:
     """`context` of `context = open_context(__file__)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            called = node.value.func
-            name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-            if name == "open_context" and any(isinstance(arg, ast.Name) and arg.id == "__file__" for arg in node.value.args):
+            about_itself = any(isinstance(arg, ast.Name) and arg.id == "__file__" for arg in node.value.args)
+            if _called(node.value) == "open_context" and about_itself:
                 yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
+def _called(call: ast.Call) -> str:
+    """The name of a called function or method, without its module or object."""
+    func = call.func
+    return func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+
+
 def _uses(tree: ast.AST, contexts: set[str]) -> Iterator[tuple[str, str, str]]:
-    """("params" | "upstream" | "product", key, second key); "*" stands for what cannot be seen."""
-    plain: set[int] = set()  # mentions of a context that are explained
-    seen: set[int] = set()  # attributes whose key is explained
+    """("params" | "upstream" | "product", key, second key); "*" if the source does not show the key."""
+    plain: set[int] = set()  # ids of the names that are the context of an attribute
+    seen: set[int] = set()  # ids of the attributes for which a key was yielded
     for node in ast.walk(tree):  # outermost first
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Subscript) and id(node.value.value) not in seen:
             what = _attribute(node.value.value, contexts)
@@ -232,7 +233,7 @@ def _uses(tree: ast.AST, contexts: set[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _attribute(node: ast.AST, contexts: set[str]) -> str | None:
-    """ "product" of `context.product`; "" for an attribute that leads nowhere; None for anything else."""
+    """ "product" for `context.product`; "" for an attribute that does not count; None for anything else."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in contexts:
         return node.attr if node.attr in ("params", "upstream", "product") else ""
     return None
@@ -243,8 +244,8 @@ def _key(node: ast.Subscript) -> str:
 
 
 def _sinks(trees: Mapping[Any, ast.Module], contexts: set[str]) -> set[Any]:
-    """Cells that mention a product, directly or by a name for its path, or call a function that does."""
-    names: set[str] = set()  # for a product's path, or for a function that mentions one
+    """Ids of the cells that mention a product, directly or by a name for its path, or call a function that does."""
+    names: set[str] = set()  # of product paths, and of functions that mention one
     sinks: set[Any] = set()
     grows = True
     while grows:
@@ -259,12 +260,12 @@ def _sinks(trees: Mapping[Any, ast.Module], contexts: set[str]) -> set[Any]:
 
 
 def _mentions(node: ast.AST, contexts: set[str], names: set[str]) -> bool:
-    loaded = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
+    loaded = {child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Load)}
     return bool(loaded & names) or any(what == "product" for what, _, _ in _uses(node, contexts))
 
 
 def _named(statement: ast.stmt, contexts: set[str], names: set[str]) -> Iterator[str]:
-    """The names that a statement gives to a product's path. What a call returns is no path: it was made, not named."""
+    """The names that a statement gives to a product's path. A call's result is a new object, not the path."""
     match statement:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name
@@ -273,10 +274,9 @@ def _named(statement: ast.stmt, contexts: set[str], names: set[str]) -> Iterator
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if _is_path(value, contexts, names):
             yield name
         case ast.With(items=items):
-            held = [
-                item.optional_vars for item in items if item.optional_vars and _mentions(item.context_expr, contexts, names)
-            ]
-            yield from (node.id for one in held for node in ast.walk(one) if isinstance(node, ast.Name))
+            for item in items:
+                if item.optional_vars and _mentions(item.context_expr, contexts, names):
+                    yield from (node.id for node in ast.walk(item.optional_vars) if isinstance(node, ast.Name))
 
 
 _PATH_CALLS = {"Path", "PurePath", "str", "fspath", "dict", "list", "tuple", "partial", "open"}
@@ -284,7 +284,7 @@ _PATH_METHODS = {"joinpath", "with_name", "with_suffix", "with_stem", "resolve",
 
 
 def _is_path(value: ast.expr, contexts: set[str], names: set[str]) -> bool:
-    """Whether an expression is a product's path, a handle on it, or a collection of such."""
+    """Whether an expression is a product's path, an open file of it, or a collection of these."""
     match value:
         case ast.Name(id=name):
             return name in names
@@ -296,20 +296,17 @@ def _is_path(value: ast.expr, contexts: set[str], names: set[str]) -> bool:
             return _is_path(left, contexts, names)
         case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method in _PATH_METHODS:
             return _is_path(inner, contexts, names)
-        case ast.Call(func=called, args=given):
-            name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-            return name in _PATH_CALLS and any(_is_path(one, contexts, names) for one in given)
-        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-            return any(_is_path(one, contexts, names) for one in elements)
-        case ast.Dict(values=elements):
-            return any(_is_path(one, contexts, names) for one in elements)
+        case ast.Call() as call:
+            return _called(call) in _PATH_CALLS and any(_is_path(arg, contexts, names) for arg in call.args)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements) | ast.Dict(values=elements):
+            return any(_is_path(element, contexts, names) for element in elements)
         case ast.Lambda() | ast.DictComp() | ast.ListComp() | ast.IfExp():
             return _mentions(value, contexts, names)
     return False
 
 
 def _from_widget(tree: ast.Module) -> tuple[str, ...]:
-    """The names of a cell that is nothing but `name = widget.value`, once or several times.
+    """The names that a cell sets, if every statement is `name = widget.value`; else none.
 
     >>> _from_widget(ast.parse("k = k_slider.value"))
     ('k',)

@@ -1,9 +1,9 @@
-"""The one file that touches Ploomber's own classes and their private parts: `Step`, `Side`, `run_script`, `register`.
+"""The only file that touches Ploomber's classes and their private parts: `Step`, `StepExecutor`, `run_script`, `register`.
 
-Ploomber orders the steps and asks each product whether it is stale; the answer is the bridge's, so that `ploomber build`
-and `proveout build` agree. A marimo file is never handed to Ploomber: it would rewrite it.
-A DAG carries `_proveout`, which gives the state of its builds (`dag.DagBuildState`).
-Covered: Ploomber 0.23, its statistics and version check switched off.
+Ploomber orders the steps and asks each product whether it is outdated. The bridge answers, so `ploomber build` and
+`proveout build` agree. Ploomber never gets a marimo file, because it would rewrite it.
+A DAG has the attribute `_proveout`, a function that returns its build state (`dag.DagBuildState`).
+Covered: Ploomber 0.23, with statistics and version check off; tests/pipeline/test_internals.py has a test per private symbol.
 Not covered: Ploomber's clients, hooks and grids.
 """
 
@@ -32,11 +32,13 @@ from proveout.bridge.context import Context
 from proveout.bridge.spec import Kind, Spec, Task
 from proveout.bridge.worker import stop_all
 
-__all__ = ["DAG", "DAGBuildError", "Side", "Step", "register", "run_script"]
+__all__ = ["DAG", "FORCED", "DAGBuildError", "Step", "StepExecutor", "register", "run_script"]
+
+FORCED = "forced"  # the reason of a step that runs although nothing changed
 
 
 class Code(Source):  # type: ignore[misc]
-    """What a step is made of, as text. Ploomber shows it and compares it."""
+    """A step's source as text, which Ploomber displays and compares."""
 
     def __init__(self, primitive: Any, hot_reload: bool = False) -> None:
         self._primitive = primitive
@@ -78,15 +80,15 @@ class Code(Source):  # type: ignore[misc]
         return self._primitive.stem if isinstance(self._primitive, Path) else str(self._primitive).rpartition(".")[2]
 
 
-class Exact(File):  # type: ignore[misc]
-    """A file or folder whose step is stale exactly when the bridge says so. Ploomber writes no metadata beside it."""
+class Product(File):  # type: ignore[misc]
+    """A file or folder that is outdated exactly if the bridge says so. Ploomber writes no metadata beside it."""
 
     def fetch_metadata(self) -> dict[str, Any]:
         noted = self.task.dag._proveout().noted(self.task.name)
-        return {"timestamp": noted, "stored_source_code": "as noted by the bridge" if noted else None, "params": {}}
+        return {"timestamp": noted, "stored_source_code": "recorded by the bridge" if noted else None, "params": {}}
 
     def save_metadata(self, metadata: Any) -> None:
-        pass  # the bridge has noted the run
+        pass  # the bridge has recorded the run
 
     def _outdated_code_dependency(self) -> bool:
         return self.task.dag._proveout().reason(self.task.name) is not None
@@ -96,9 +98,10 @@ class Exact(File):  # type: ignore[misc]
 
 
 class Step(PloomberTask):  # type: ignore[misc]
-    """A step that the bridge runs: products aside, one execution, a record."""
+    """A step that the bridge runs."""
 
     PRODUCT_CLASSES_ALLOWED = (File,)
+    product_class: type[File] = Product
     kind: Kind = "function"
 
     def __init__(
@@ -115,8 +118,8 @@ class Step(PloomberTask):  # type: ignore[misc]
         self._source = self._init_source(source, {})
         self._declared = ({str(path): Path(path) for path in files}, {str(path): Path(path) for path in data}, timeout)
         self.forced = False
-        named = product if isinstance(product, Mapping) else {"product": product}
-        super().__init__({key: Exact(str(each)) for key, each in named.items()}, dag, name, dict(params or {}))
+        paths = product if isinstance(product, Mapping) else {"product": product}
+        super().__init__({key: self.product_class(str(path)) for key, path in paths.items()}, dag, name, dict(params or {}))
 
     @staticmethod
     def _init_source(source: Any, kwargs: Any) -> Code:
@@ -128,16 +131,15 @@ class Step(PloomberTask):  # type: ignore[misc]
 
     def run(self) -> None:
         state = self.dag._proveout()
-        task = state.spec.tasks[self.name]
-        why = state.reason(self.name) or ("asked for" if self.forced else None)
-        if why is not None:  # what upstream made may have come out the same
-            state.run(task, why)
+        why = state.reason(self.name) or (FORCED if self.forced else None)
+        if why is not None:  # upstream products may have come out the same
+            state.run(state.spec.tasks[self.name], why)
 
     def as_task(self) -> Task:
-        """This step in the bridge's words; for one that was made in Python."""
+        """The task of a step that was written in Python."""
         primitive = self.source.primitive
         files, data, timeout = self._declared
-        product = {name: Path(str(each)).resolve() for name, each in self.product.products.products.items()}
+        product = {name: Path(str(file)).resolve() for name, file in self.product.products.products.items()}
         declared = {**data, **files}
         params = {name: value for name, value in self.params.to_dict().items() if name not in ("upstream", "product")}
         return Task(
@@ -156,8 +158,8 @@ class Step(PloomberTask):  # type: ignore[misc]
         )
 
 
-class Side(Executor):  # type: ignore[misc]
-    """Runs the steps of a DAG as they become ready, up to `workers` of them side by side."""
+class StepExecutor(Executor):  # type: ignore[misc]
+    """Runs the steps of a DAG as they become ready, up to `workers` of them in parallel. `failure` is the first error."""
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
@@ -170,20 +172,20 @@ class Side(Executor):  # type: ignore[misc]
             for task in left.values():
                 self._finish(task, partial(task._build, catch_exceptions=False))
             return []
-        under_way: dict[Future[Any], Any] = {}
+        running: dict[Future[Any], Any] = {}
         with ThreadPoolExecutor(self.workers) as pool:
             try:
-                while left or under_way:
-                    waiting = {*left, *(task.name for task in under_way.values())}
+                while left or running:
+                    waiting = {*left, *(task.name for task in running.values())}
                     for name in [name for name, task in left.items() if not waiting & set(task.upstream)]:
                         task = left.pop(name)
-                        under_way[pool.submit(task._build, catch_exceptions=False)] = task
-                    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                        running[pool.submit(task._build, catch_exceptions=False)] = task
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         with suppress(DAGBuildError):
-                            self._finish(under_way.pop(future), future.result)
+                            self._finish(running.pop(future), future.result)
                     if self.failure:
-                        left.clear()  # what is under way ends; nothing new begins
+                        left.clear()  # running steps finish, no new one starts
             except BaseException:
                 stop_all()
                 raise
@@ -205,63 +207,51 @@ _QUIET = {"static_analysis": "disable", "executor_params": {"progress_bar": Fals
 
 
 def run_script(spec: Spec, task: Task, context: Context) -> None:
-    """Run an .ipynb or a percent script with Ploomber's NotebookRunner; its products go where the context says."""
-    made = DAG(executor=Side())
+    """Run an .ipynb or a percent script with Ploomber's NotebookRunner; its products go to the context's paths."""
+    dag = DAG(executor=StepExecutor())
     for name in task.upstream:
-        _Made(name, spec.tasks[name].product, made)
+        _FinishedStep(name, spec.tasks[name].product, dag, name)
     assert task.file is not None
     product = {name: File(str(path)) for name, path in context.product.items()}
     params = {name: str(value) if isinstance(value, Path) else value for name, value in task.params.items()}
-    runner = NotebookRunner(task.file, product=product, dag=made, name=task.name, params=params, **{**_QUIET, **task.others})
+    runner = NotebookRunner(task.file, product=product, dag=dag, name=task.name, params=params, **{**_QUIET, **task.others})
     for name in task.upstream:
-        runner.set_upstream(made[name])
-    made.render(show_progress=False)
+        runner.set_upstream(dag[name])
+    dag.render(show_progress=False)
     runner._build(catch_exceptions=False)
     names = {str(path): task.product[name].name for name, path in context.product.items()}
     names |= {
         str(path): os.path.relpath(path, spec.folder) for name in task.upstream for path in spec.tasks[name].product.values()
     }
     for path in context.product.values():
-        _without_places(path, names)
+        _replace_paths(path, names)
 
 
-class _Made(PloomberTask):  # type: ignore[misc]
-    """An upstream step that has run already."""
-
-    def __init__(self, name: str, product: Mapping[str, Path], dag: DAG) -> None:
-        self._source = Code(name)
-        super().__init__({key: _There(str(path)) for key, path in product.items()}, dag, name, {})
-
-    @staticmethod
-    def _init_source(source: Any, kwargs: Any) -> Code:
-        return Code(source)
-
-    def run(self) -> None:
-        pass
-
-
-class _There(File):  # type: ignore[misc]
+class _FinishedProduct(Product):
     def fetch_metadata(self) -> dict[str, Any]:
         return {"timestamp": 0, "stored_source_code": "", "params": {}}
-
-    def save_metadata(self, metadata: Any) -> None:
-        pass
 
     def _is_outdated(self, outdated_by_code: bool = True) -> bool:
         return False
 
 
-def _without_places(product: Path, names: Mapping[str, str]) -> None:
-    """An executed notebook tells no absolute path of the machine that ran it, nor of the staging folder."""
+class _FinishedStep(Step):
+    """An upstream step that has run already."""
+
+    product_class = _FinishedProduct
+
+
+def _replace_paths(product: Path, names: Mapping[str, str]) -> None:
+    """Remove the absolute paths of this machine and of the staging folder from an executed notebook."""
     if product.suffix not in (".ipynb", ".html") or not product.is_file():
         return
     text = product.read_text(encoding="utf-8")
-    for place, name in names.items():
-        text = text.replace(place, name)
+    for path, name in names.items():
+        text = text.replace(path, name)
     product.write_text(text, encoding="utf-8")
 
 
 def register(name: str, kind: type[Step]) -> None:
-    """Let a spec that Ploomber itself reads say `class: <name>`."""
+    """Allow `class: <name>` in a spec that Ploomber itself reads."""
     string._KEY2CLASS_TASKS[name] = kind
     string._KEY2CLASS[name] = kind

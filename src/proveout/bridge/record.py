@@ -1,10 +1,10 @@
-"""The page that a run leaves behind: code, output, console and time of every cell, as one HTML file that opens offline,
-and as a notebook for JupyterLab that nobody can edit by mistake.
+"""The record of a run: code, output, console and time of every cell, as one HTML file that opens offline, and as a read-only
+notebook for JupyterLab.
 
-One door: `RunRecord`. Output is shown by marimo's own formatters where they yield plain HTML or images; widgets and live
-tables become what they showed: a label and a value, the first rows.
+Entry point: `RunRecord`. marimo's own formatters render the output where they yield plain HTML or images. A widget becomes
+its label and value, a live table its first rows.
 Covered: matplotlib figures (inline images), markdown, tables of pandas and polars, layouts of marimo, errors.
-Not covered: interactive charts (Altair, Plotly). They leave a line that says where to see them.
+Not covered: interactive charts (Altair, Plotly). A line in their place says that only the editor displays them.
 """
 
 import html
@@ -17,8 +17,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-ROWS = 50  # of a table that are shown
-CONSOLE = 200_000  # characters of a cell's console that are kept
+from proveout.bridge import marimo_internals
+
+ROWS = 50  # of a table; the rest is left out
+CONSOLE = 200_000  # characters of a cell's console; the rest is left out
 
 
 @dataclass
@@ -26,7 +28,7 @@ class CellRecord:
     title: str
     code: str
     line: int
-    state: str = "ok"  # ok, failed, skipped, replaced
+    state: str = "ok"  # ok, failed, skipped, replaced by a parameter
     seconds: float = 0.0
     output: str = ""  # HTML
     console: list[tuple[str, str]] = field(default_factory=list)  # ("stdout" | "stderr", text)
@@ -44,6 +46,7 @@ class RunRecord:
     seconds: float = 0.0
 
     def html(self) -> str:
+        """The page; it loads nothing from a network and runs no script."""
         failed = any(cell.state == "failed" for cell in self.cells)
         facts = {**self.facts, "python": platform.python_version(), "platform": platform.platform(aliased=True, terse=True)}
         return _PAGE.format(
@@ -51,25 +54,25 @@ class RunRecord:
             style=_STYLE,
             badge="failed" if failed else "ok",
             line=html.escape(f"{self.notebook} · {self.started} · {self.seconds:.2f} s"),
-            params=_rows({name: _shown(value) for name, value in self.params.items()}),
+            params=_rows({name: _text(value) for name, value in self.params.items()}),
             facts=_rows(facts),
             cells="\n".join(_cell(cell) for cell in self.cells),
         )
 
     def write(self, page: Path) -> None:
-        """The HTML at `page`, and beside it the notebook."""
+        """Write the HTML to `page`, and the read-only notebook beside it."""
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(self.html(), encoding="utf-8")
-        beside = ipynb_of(page)
-        beside.unlink(missing_ok=True)
-        beside.write_text(self.ipynb(), encoding="utf-8")
-        beside.chmod(0o444)
+        notebook = ipynb_of(page)
+        notebook.unlink(missing_ok=True)
+        notebook.write_text(self.ipynb(), encoding="utf-8")
+        notebook.chmod(0o444)
 
     def ipynb(self) -> str:
-        """nbformat 4.5. Cells cannot be edited; what they showed is HTML without scripts."""
-        params = "".join(f"\n- {name}: `{_shown(value)}`" for name, value in self.params.items())
-        head = f"# {self.task}\n\nWhat `{self.notebook}` did at {self.started}, in {self.seconds:.2f} s. "
-        head += f"Read-only: change the notebook itself, in marimo.\n{params}"
+        """The notebook as JSON, nbformat 4.5. Its cells cannot be edited; their output is HTML without scripts."""
+        params = "".join(f"\n- {name}: `{_text(value)}`" for name, value in self.params.items())
+        head = f"# {self.task}\n\nRecord of `{self.notebook}`, run at {self.started} in {self.seconds:.2f} s. "
+        head += f"Read-only: to change the notebook, edit it in marimo.\n{params}"
         locked = {"editable": False, "deletable": False}
         cells: list[dict[str, Any]] = [{"cell_type": "markdown", "id": "head", "metadata": locked, "source": head}]
         for number, cell in enumerate(self.cells, start=1):
@@ -84,31 +87,27 @@ class RunRecord:
                 }
             )
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-        return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+        notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+        return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def ipynb_of(page: Path) -> Path:
-    """Where the notebook of a page lies."""
+    """The path of the notebook that belongs to a page."""
     return page.with_suffix(".ipynb")
 
 
 def rendered(value: object) -> str:
-    """What a cell's value looks like, as HTML that needs neither scripts nor a network."""
+    """A cell's value as HTML that needs neither scripts nor a network."""
     if value is None:
         return ""
     if (table := _table(value)) is not None:
         return table
-    from marimo._output.formatting import try_format
-
-    shown = try_format(value, include_opinionated=False)
-    if shown.exception is not None:
-        return f"<pre class=error>{html.escape(shown.traceback or repr(shown.exception))}</pre>"
-    return static(_as_html(str(shown.mimetype), shown.data))
+    mimetype, data, error = marimo_internals.format_value(value)
+    return f"<pre class=error>{html.escape(error)}</pre>" if error else static(_as_html(mimetype, data))
 
 
 def static(markup: str) -> str:
-    """HTML in which marimo's live elements are replaced by what they showed.
+    """Replace marimo's live elements by plain HTML.
 
     >>> static("<marimo-slider data-initial-value='5' data-label='&quot;k&quot;'></marimo-slider>")
     '<span class=widget>k: <b>5</b></span>'
@@ -141,17 +140,17 @@ def _as_html(mimetype: str, data: Any) -> str:
         return f"<pre>{html.escape(json.dumps(value, indent=2, ensure_ascii=False)[:CONSOLE])}</pre>"
     if mimetype.startswith("text/"):
         return f"<pre>{html.escape(str(data))}</pre>" if data else ""
-    return f"<p class=note>{html.escape(mimetype)}: shown only in the editor</p>"
+    return f"<p class=note>{html.escape(mimetype)}: displayed only in the editor</p>"
 
 
 def _table(value: object) -> str | None:
     """Rows of a pandas or polars table, or of a marimo table widget; None for anything else."""
     kind = type(value)
     if kind.__module__.startswith("marimo.") and kind.__name__ == "table":
-        return _table(getattr(value, "_data", None))
+        return _table(getattr(value, "data", None))
     if kind.__module__.split(".")[0] == "pandas" and kind.__name__ in ("DataFrame", "Series"):
         frame: Any = value.to_frame() if kind.__name__ == "Series" else value  # type: ignore[attr-defined]
-        frame = frame[[name for name in frame.columns if name != "_marimo_row_id"]]
+        frame = frame[[name for name in frame.columns if name != marimo_internals.ROW_ID]]
         return str(frame.head(ROWS).to_html(border=0, max_cols=40, classes="table")) + _more(len(frame))
     if kind.__module__.split(".")[0] == "polars" and kind.__name__ == "DataFrame":
         rows = value.head(ROWS).rows()  # type: ignore[attr-defined]
@@ -177,12 +176,12 @@ _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "me
 
 
 class _Static(HTMLParser):
-    """Copies HTML, and puts words where a live element stood."""
+    """Copies HTML, with text in place of live elements."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
         self.out: list[str] = []
-        self._dropped = ""  # the element inside which nothing is copied
+        self._dropped = ""  # tag of the element whose content is left out
         self._depth = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -212,17 +211,14 @@ class _Static(HTMLParser):
             self.out.append(f"</{tag}>")
 
     def handle_data(self, data: str) -> None:
-        self._copy(data)
+        if not self._dropped:
+            self.out.append(data)
 
     def handle_entityref(self, name: str) -> None:
-        self._copy(f"&{name};")
+        self.handle_data(f"&{name};")
 
     def handle_charref(self, name: str) -> None:
-        self._copy(f"&#{name};")
-
-    def _copy(self, text: str) -> None:
-        if not self._dropped:
-            self.out.append(text)
+        self.handle_data(f"&#{name};")
 
 
 def _decoded(value: str | None) -> Any:
@@ -245,14 +241,14 @@ def _widget(tag: str, data: Mapping[str, Any]) -> str:
         return f"<pre>{html.escape(json.dumps(data.get('json-data'), indent=2, ensure_ascii=False))}</pre>"
     label = re.sub(r"<[^>]+>", "", str(data.get("label") or "")) or tag.removeprefix("marimo-").replace("-", " ")
     value = data.get("initial-value")
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = ", ".join(value)
     if value is None or isinstance(value, dict) or tag in ("marimo-vega", "marimo-plotly", "marimo-anywidget"):
-        return f"<span class=widget>{label}: shown only in the editor</span>"
-    return f"<span class=widget>{label}: <b>{html.escape(_shown(value))}</b></span>"
+        return f"<span class=widget>{label}: displayed only in the editor</span>"
+    return f"<span class=widget>{label}: <b>{html.escape(_text(value))}</b></span>"
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -303,7 +299,7 @@ _PAGE = """<!doctype html>
 <style>{style}</style>
 <body class={badge}><h1>{title}</h1><p>{line}</p>
 <details open><summary>parameters</summary><table>{params}</table></details>
-<details><summary>what it was made of</summary><table>{facts}</table></details>
+<details><summary>built from</summary><table>{facts}</table></details>
 {cells}
 </body></html>
 """

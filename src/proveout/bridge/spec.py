@@ -1,16 +1,15 @@
-"""Read a pipeline's spec: `pipelines/<mission>/pipeline.<name>.yaml`, Ploomber's format and a few keys more. One door: `load`.
+"""Read a pipeline's spec, `pipelines/<mission>/pipeline.<name>.yaml`: Ploomber's format with a few more keys.
 
-A task has `source` (a notebook, a script or a function's dotted path), and optionally `name`, `product` (one path, or
-several by name; files or folders), `upstream`, `params`, `files` (prompts and settings that count), `data` (input that
-counts), `timeout` (seconds). Paths resolve against the spec's folder. `{{name}}` is filled in from `env.<name>.yaml`
-beside the spec (a value there that begins with `./` or `../` is a path); `{{here}}` is the spec's folder.
-A parameter that equals a declared file or data entry arrives in the
-notebook as an absolute path and counts by its content.
-Covered: unknown keys, tasks, placeholders (the nearest known one is named), cycles, two tasks with one name or product.
-Not covered: what stands in a notebook. `notebook` reads that.
+Entry point: `load`. A task has a `source` (a notebook, a script or a function's dotted path) and a `product` (one path, or
+several by name; files or folders). Optional: `name`, `upstream`, `params`, `files` (prompts and settings), `data` (input),
+`timeout` (seconds). A change in `files` or `data` makes the task stale. Paths are relative to the spec's folder.
+`{{name}}` is filled in from `env.<name>.yaml` beside the spec (a value that begins with `./` or `../` is a path);
+`{{here}}` is the spec's folder. A parameter that equals an entry of `files` or `data` reaches the notebook as an absolute
+path, and only its content counts.
+Covered: unknown keys, tasks and placeholders (with a suggestion), cycles, two tasks with the same name or product.
+Not covered: the content of a notebook. `notebook` reads that.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,25 +18,15 @@ from typing import Any, Literal
 
 import yaml
 
-from proveout.errors import BadSpec
+from proveout.errors import BadSpec, hint
 
 Kind = Literal["marimo", "function", "file"]  # file: .ipynb and percent scripts, which Ploomber runs
 
 TOP_KEYS = ("meta", "tasks")
 OWN_KEYS = ("source", "name", "product", "upstream", "params", "files", "data", "timeout")
-NOTEBOOK_KEYS = (  # of .ipynb files and scripts, read by Ploomber alone
-    "static_analysis",
-    "papermill_params",
-    "executor",
-    "executor_params",
-    "kernelspec_name",
-    "nbconvert_exporter_name",
-    "nbconvert_export_kwargs",
-    "nb_product_key",
-    "ext_in",
-    "local_execution",
-    "check_if_kernel_installed",
-    "debug_mode",
+NOTEBOOK_KEYS = (  # for .ipynb files and scripts; passed to Ploomber
+    *("static_analysis", "papermill_params", "executor", "executor_params", "kernelspec_name", "nbconvert_exporter_name"),
+    *("nbconvert_export_kwargs", "nb_product_key", "ext_in", "local_execution", "check_if_kernel_installed", "debug_mode"),
 )
 
 
@@ -46,7 +35,7 @@ class Task:
     name: str
     source: str  # as written in the spec
     kind: Kind
-    file: Path | None  # of a notebook or script; None for a function
+    file: Path | None  # the notebook or script; None for a function
     params: Mapping[str, Any]  # a declared file or data entry is an absolute Path here
     upstream: tuple[str, ...]
     product: Mapping[str, Path]
@@ -54,7 +43,7 @@ class Task:
     data: Mapping[str, Path]
     timeout: float | None  # seconds
     line: int  # of the task in the spec, from 1
-    record: Path  # where the HTML record of the run goes
+    record: Path  # HTML page of the last run
     others: Mapping[str, Any] = field(default_factory=dict)  # NOTEBOOK_KEYS
 
 
@@ -63,23 +52,23 @@ class Spec:
     path: Path
     env: Mapping[str, Any]
     tasks: Mapping[str, Task]  # upstream first
-    state: Path  # folder of what the builds remember
+    state: Path  # folder for the state of the builds
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
+        """The folder that relative paths resolve against."""
         return self.path.parent
 
 
 def load(path: Path | str, env: Mapping[str, Any] | None = None) -> Spec:
-    """Read a spec; `env` overrides what `env.<name>.yaml` says.
+    """Read a spec; `env` overrides values of `env.<name>.yaml`.
 
-    A `Path` in `env` resolves against the working directory, a string against the spec's folder.
-    Raises BadSpec with file and line.
+    A `Path` in `env` is relative to the working directory, a string to the spec's folder. Raises BadSpec with file and line.
     """
     path = Path(path).resolve()
     raw, lines = _read(path)
-    _known(raw, TOP_KEYS, f"{path}:1", "")
+    _check_keys(raw, TOP_KEYS, f"{path}:1")
     values = _environment(path, raw, env or {})
     entries = raw.get("tasks")
     if not isinstance(entries, list) or not entries:
@@ -90,15 +79,15 @@ def load(path: Path | str, env: Mapping[str, Any] | None = None) -> Spec:
         task = _task(path, entry, line, values)
         if task.name in tasks:
             first = tasks[task.name].line
-            raise BadSpec(f"{path}:{line}: a second task `{task.name}` (the first is in line {first}); give one a `name:`")
+            raise BadSpec(f"{path}:{line}: a second task `{task.name}` (the first is in line {first}); rename one with `name:`")
         tasks[task.name] = task
-    _products_are_distinct(path, tasks)
-    ordered = _in_order(path, tasks)
+    _check_products(path, tasks)
+    ordered = _upstream_first(path, tasks)
     return Spec(path, values, {task.name: task for task in ordered}, _state(path, ordered, values), raw.get("meta") or {})
 
 
 def sources(path: Path) -> Iterator[tuple[str, Path]]:
-    """Task name and file of every task of a spec that has a file. Nothing else is checked.
+    """Name and file of every task of a spec that has a file. Nothing else is checked; an unreadable spec has no tasks.
 
     >>> list(sources(Path("nowhere.yaml")))
     []
@@ -113,30 +102,17 @@ def sources(path: Path) -> Iterator[tuple[str, Path]]:
             yield str(entry.get("name") or Path(source).stem), (path.parent / source).resolve()
 
 
-def nearest(name: str, known: Iterator[str] | tuple[str, ...] | list[str]) -> str:
-    """A hint for a mistyped name.
-
-    >>> nearest("currate", ["curate", "models"])
-    'did you mean `curate`?'
-    >>> nearest("x", ["curate", "models"])
-    'known here: curate, models'
-    """
-    names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(names) or 'none'}"
-
-
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLACEHOLDER = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], int]]:
-    """The spec's content, and the line of each of its nodes by their place in it."""
+    """A YAML file's content, and the line of each of its nodes by its keys, such as ("tasks", 0, "source")."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadSpec(
-            f"{path}: cannot be read ({error.strerror}); a spec is pipelines/<mission>/pipeline.<name>.yaml"
+            f"{path}: cannot be read ({error.strerror}); expected pipelines/<mission>/pipeline.<name>.yaml"
         ) from error
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -151,31 +127,30 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], int]]:
     return raw, lines
 
 
-def _note_lines(node: Any, place: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:
-    lines[place] = node.start_mark.line + 1
+def _note_lines(node: Any, keys: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:
+    lines[keys] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            _note_lines(value, (*place, key.value), lines)
+            _note_lines(value, (*keys, key.value), lines)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _note_lines(value, (*place, number), lines)
+            _note_lines(value, (*keys, number), lines)
 
 
 def _environment(path: Path, raw: dict[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    middle = path.name.removeprefix("pipeline").removesuffix(path.suffix)
-    beside = path.with_name(f"env{middle}{path.suffix}")
+    file = path.with_name(f"env{path.name.removeprefix('pipeline')}")
     values: dict[str, Any] = {"here": str(path.parent)}
-    if beside.exists():
-        found, lines = _read(beside)
-        for key, value in found.items():
-            values[key] = _fill(value, values, f"{beside}:{lines.get((key,), 1)}")
+    defaults, lines = _read(file) if file.exists() else ({}, {})
+    for key, value in defaults.items():
+        values[key] = _fill(value, values, f"{file}:{lines.get((key,), 1)}")
     for key, value in override.items():
         values[key] = str(value.resolve()) if isinstance(value, Path) else value
     for key, value in values.items():
         if isinstance(value, str) and value.startswith(("./", "../")):
             values[key] = str((path.parent / value).resolve())
-    if unused := [key for key in override if key not in _placeholders(raw) and not (beside.exists() and key in found)]:
-        raise BadSpec(f"{path}: nothing here is called {{{{{unused[0]}}}}}; {nearest(unused[0], sorted(_placeholders(raw)))}")
+    used = _placeholders(raw)
+    if unused := [key for key in override if key not in used and key not in defaults]:
+        raise BadSpec(f"{path}: the spec does not use {{{{{unused[0]}}}}}; {hint(unused[0], sorted(used))}")
     return values
 
 
@@ -194,20 +169,20 @@ def _fill(value: Any, env: Mapping[str, Any], place: str) -> Any:
     if not isinstance(value, str):
         return value
 
-    def known(name: str) -> Any:
+    def value_of(name: str) -> Any:
         if name not in env:
-            raise BadSpec(f"{place}: {{{{{name}}}}} has no value; set it in env.<name>.yaml; {nearest(name, list(env))}")
+            raise BadSpec(f"{place}: {{{{{name}}}}} has no value; set it in env.<name>.yaml; {hint(name, list(env))}")
         return env[name]
 
-    if whole := _PLACEHOLDER.fullmatch(value.strip()):
-        return known(whole[1])  # keeps its type
-    return _PLACEHOLDER.sub(lambda match: str(known(match[1])), value)
+    if match := _PLACEHOLDER.fullmatch(value.strip()):
+        return value_of(match[1])  # keeps its type
+    return _PLACEHOLDER.sub(lambda part: str(value_of(part[1])), value)
 
 
-def _known(raw: Mapping[str, Any], keys: tuple[str, ...], place: str, inside: str) -> None:
+def _check_keys(raw: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
     for key in raw:
         if key not in keys:
-            raise BadSpec(f"{place}: unknown key `{inside}{key}`; {nearest(str(key), keys)}")
+            raise BadSpec(f"{place}: unknown key `{key}`; {hint(key, keys)}")
 
 
 def _is_file(source: str) -> bool:
@@ -215,7 +190,7 @@ def _is_file(source: str) -> bool:
 
 
 def is_marimo(file: Path) -> bool:
-    """Whether a Python file is a marimo notebook, by its content."""
+    """Whether a file is a marimo notebook, by its content."""
     if file.suffix != ".py":
         return False
     text = file.read_text(encoding="utf-8", errors="replace")
@@ -233,23 +208,23 @@ def _task(path: Path, entry: Any, line: int, env: Mapping[str, Any]) -> Task:
     file = (path.parent / source).resolve() if _is_file(source) else None
     name = str(entry.get("name") or (file.stem if file else source.rpartition(".")[2]))
     if file and not file.is_file():
-        siblings = [str(other.name) for other in file.parent.glob("*.*")] if file.parent.is_dir() else []
-        raise BadSpec(f"{place}: task `{name}`: there is no {source} beside the spec; {nearest(file.name, siblings)}")
+        siblings = [other.name for other in file.parent.glob("*.*")] if file.parent.is_dir() else []
+        raise BadSpec(f"{place}: task `{name}`: {source} does not exist (relative to the spec); {hint(file.name, siblings)}")
     kind: Kind = "function" if file is None else "marimo" if is_marimo(file) else "file"
-    _known(entry, OWN_KEYS + (NOTEBOOK_KEYS if kind == "file" else ()), place, "")
+    _check_keys(entry, OWN_KEYS + (NOTEBOOK_KEYS if kind == "file" else ()), place)
     products = entry.get("product")
     products = {"product": products} if isinstance(products, str) else products
     if not isinstance(products, dict) or not products or not all(isinstance(item, str) for item in products.values()):
         raise BadSpec(
-            f"{place}: task `{name}`: `product:` names what it makes, such as {{model: out/model}}; found {products!r}"
+            f"{place}: task `{name}`: `product:` must name the task's outputs, such as {{model: out/model}}; found {products!r}"
         )
     files, data = (_paths(path, entry.get(key), f"{place}: task `{name}`: `{key}:`") for key in ("files", "data"))
     timeout = entry.get("timeout")
     if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-        raise BadSpec(f"{place}: task `{name}`: `timeout:` is in seconds and above 0, found {timeout!r}")
+        raise BadSpec(f"{place}: task `{name}`: `timeout:` must be a number of seconds above 0, found {timeout!r}")
     params = entry.get("params") or {}
     if not isinstance(params, dict):
-        raise BadSpec(f"{place}: task `{name}`: `params:` are names and values, found {params!r}")
+        raise BadSpec(f"{place}: task `{name}`: `params:` must be names and values, found {params!r}")
     declared = {**data, **files}
     upstream = entry.get("upstream") or []
     product = {key: (path.parent / item).resolve() for key, item in products.items()}
@@ -273,7 +248,7 @@ def _task(path: Path, entry: Any, line: int, env: Mapping[str, Any]) -> Task:
 def _paths(path: Path, entries: Any, place: str) -> dict[str, Path]:
     entries = [entries] if isinstance(entries, str) else entries or []
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise BadSpec(f"{place} is a list of paths, found {entries!r}")
+        raise BadSpec(f"{place} must be a list of paths, found {entries!r}")
     return {entry: (path.parent / entry).resolve() for entry in entries}
 
 
@@ -290,38 +265,40 @@ def _state(path: Path, tasks: list[Task], env: Mapping[str, Any]) -> Path:
     return root / ".proveout" / path.stem
 
 
-def _products_are_distinct(path: Path, tasks: Mapping[str, Task]) -> None:
+def _check_products(path: Path, tasks: Mapping[str, Task]) -> None:
+    """No product is, or is inside, a product of another task or a second product of the same one."""
     owners: dict[Path, list[Task]] = {}
     for task in tasks.values():
         for product in task.product.values():
             owners.setdefault(product, []).append(task)
-    for product, owning in owners.items():
-        above = next((folder for folder in product.parents if folder in owners), None)
-        if above is None and len(owning) == 1:
+    for product, producers in owners.items():
+        parent = next((folder for folder in product.parents if folder in owners), None)
+        if parent is None and len(producers) == 1:
             continue
-        one, two = owning[:2] if above is None else sorted([owners[above][0], owning[0]], key=lambda task: task.line)
-        whose = f"is also what `{one.name}` makes" if one.name != two.name else "is named twice"
-        raise BadSpec(f"{path}:{two.line}: task `{two.name}`: product {product} {whose} ({above or product})")
+        pair = producers[:2] if parent is None else [owners[parent][0], producers[0]]
+        first, second = sorted(pair, key=lambda task: task.line)
+        problem = f"is already written by `{first.name}`" if first.name != second.name else "is declared twice"
+        raise BadSpec(f"{path}:{second.line}: task `{second.name}`: product {product} {problem} ({parent or product})")
 
 
-def _in_order(path: Path, tasks: Mapping[str, Task]) -> list[Task]:
+def _upstream_first(path: Path, tasks: Mapping[str, Task]) -> list[Task]:
     for task in tasks.values():
         for name in task.upstream:
             if name not in tasks:
-                raise BadSpec(f"{path}:{task.line}: task `{task.name}`: no upstream `{name}`; {nearest(name, list(tasks))}")
+                raise BadSpec(f"{path}:{task.line}: task `{task.name}`: unknown upstream `{name}`; {hint(name, tasks)}")
     ordered: list[Task] = []
     left = dict(tasks)
     while left:
         done = {task.name for task in ordered}
         ready = next((task for task in left.values() if done.issuperset(task.upstream)), None)
         if ready is None:
-            ring = _ring(left)
-            raise BadSpec(f"{path}:{left[ring[0]].line}: tasks wait for each other: {' → '.join(ring)}; remove one `upstream:`")
+            cycle = _cycle(left)
+            raise BadSpec(f"{path}:{left[cycle[0]].line}: tasks form a cycle: {' → '.join(cycle)}; remove one `upstream:`")
         ordered.append(left.pop(ready.name))
     return ordered
 
 
-def _ring(left: Mapping[str, Task]) -> list[str]:
+def _cycle(left: Mapping[str, Task]) -> list[str]:
     walk = [next(iter(left))]
     while True:
         after = next(name for name in left[walk[-1]].upstream if name in left)

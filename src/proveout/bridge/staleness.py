@@ -1,9 +1,10 @@
-"""Decide what is stale, without importing anything that a build needs. Doors: `freshness`, `why`, and `BuildState` for builds.
+"""Decide which steps are stale, without importing anything that a build needs.
 
-A step is stale when something differs from its last whole run: the cells on a path to a product, the project modules
-that they import (transitively), the packages' versions, the parameters those cells read, declared files and data, the
-content of upstream products, or the products themselves. docs/staleness.md is the table; every row of it is a test.
-The step that freezes a release depends on the whole package besides, and on the versions that the package imports.
+Entry points: `freshness`, `why`, and `BuildState` for builds. A step is stale when something differs from its last complete
+run: the cells on a path to a product, the project modules that they import (transitively), package versions, the parameters
+that those cells read, declared files and data, the content of upstream products, or the products themselves.
+docs/staleness.md is the table; every row of it is a test.
+The step that freezes a release also depends on the whole package, and on the versions of everything that the package imports.
 Not covered: what a step reads without declaring it: a file beside the notebook, the network, the clock.
 """
 
@@ -11,34 +12,34 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import proveout
-from proveout.bridge.contents import Contents, remembered
+from proveout.bridge.contents import Contents, read_cache
 from proveout.bridge.dependencies import Code, CodeDependencies
 from proveout.bridge.notebook import Cell, Notebook
-from proveout.bridge.spec import Spec, Task, load, nearest
-from proveout.errors import BadSpec
+from proveout.bridge.spec import Spec, Task, load
+from proveout.errors import BadSpec, hint
 from proveout.files import alone, write_whole
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
 FREEZE = "proveout.release.freeze"  # the step whose product holds the package's own code and pins its environment
-REASONS = 4  # that are named in the one line; what was edited stands first
-BEGUN = {"begun": True}  # stands in for a note until the task has run whole
+REASONS = 4  # named in one line; edited code comes first
+BEGUN = {"begun": True}  # the note of a task whose run is not complete
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Everything that a step's products depend on, by kind and name."""
+    """Everything that a step's products depend on, by kind and name. Values are digests unless noted."""
 
-    cells: tuple[tuple[str, str, str], ...] = ()  # (digest, name or "", what it defines)
+    cells: tuple[tuple[str, str, str], ...] = ()  # (digest, name or "", the names it defines)
     modules: Mapping[str, str] = field(default_factory=dict)
-    packages: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)  # versions
+    params: Mapping[str, str] = field(default_factory=dict)  # values, as JSON
     files: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     upstream: Mapping[str, str] = field(default_factory=dict)  # "task.product" -> digest
@@ -46,12 +47,12 @@ class Dependencies:
 
     @property
     def fingerprint(self) -> str:
-        """One hash over all of it. The order of cells and their names do not count."""
+        """One hash over everything. The order and the names of cells do not count."""
         counted = {**vars(self), "cells": sorted(digest for digest, _, _ in self.cells)}
         return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
-    def shown(self) -> dict[str, str]:
-        """For the record."""
+    def facts(self) -> dict[str, str]:
+        """Label to digest or version, for the record of a run."""
         cells = {name or f"the cell of {defines}": digest for digest, name, defines in self.cells}
         kinds = {"cell": cells, "module": self.modules, "package": self.packages, "file": self.files, "data": self.data}
         listed = {f"{kind} {name}": digest for kind, named in kinds.items() for name, digest in named.items()}
@@ -59,31 +60,31 @@ class Dependencies:
 
 
 def freshness(spec: Path | str, env: Mapping[str, Any] | None = None) -> dict[str, str | None]:
-    """Task to the reason why it would run, or None; upstream first. Runs and changes nothing.
+    """Each task and why it would run, or None if it is fresh; upstream first. Runs nothing and changes no product.
 
-    A task behind a stale one is only waiting: it runs if what the other makes comes out different.
+    A task after a stale one is waiting: it runs only if its upstream products come out different.
     """
     state = BuildState(load(spec, env))
     state.check(list(state.spec.tasks.values()))
-    found: dict[str, str | None] = {}
+    reasons: dict[str, str | None] = {}
     for task in state.spec.tasks.values():
-        found[task.name] = state.why(task)
-        if found[task.name] is None and (stale := [name for name in task.upstream if found[name]]):
-            found[task.name] = f"waits for `{stale[0]}`, which is stale"
+        reasons[task.name] = state.why(task)
+        if reasons[task.name] is None and (stale := [name for name in task.upstream if reasons[name]]):
+            reasons[task.name] = f"waits for `{stale[0]}`, which is stale"
     state.save()
-    return found
+    return reasons
 
 
 def why(spec: Path | str, task: str, env: Mapping[str, Any] | None = None) -> str | None:
-    """One line on what made a task stale ("`retrieval.fuse` changed", "`k`: 5 → 8"), or None."""
-    found = freshness(spec, env)
-    if task not in found:
-        raise BadSpec(f"{spec}: no task `{task}`; {nearest(task, list(found))}")
-    return found[task]
+    """One line on what made a task stale ("`retrieval.fuse` changed", "`k`: 5 → 8"), or None. Raises BadSpec."""
+    reasons = freshness(spec, env)
+    if task not in reasons:
+        raise BadSpec(f"{spec}: no task `{task}`; {hint(task, reasons)}")
+    return reasons[task]
 
 
 class BuildState:
-    """What the builds of one spec remember: of each task, what its last whole run was made of."""
+    """The state of one spec's builds: for each task, a note of the dependencies and products of its last complete run."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -92,33 +93,34 @@ class BuildState:
         self._notebooks: dict[Path, Notebook] = {}
 
     def notebook(self, file: Path) -> Notebook:
+        """The cells of a notebook, read once."""
         if file not in self._notebooks:
             self._notebooks[file] = self.code.notebook(file)
         return self._notebooks[file]
 
     def check(self, tasks: Sequence[Task]) -> None:
-        """Everything that can be wrong before anything runs. Raises BadSpec with file and line."""
-        made = {path for task in tasks for path in task.product.values()}
+        """Check tasks against their sources and inputs before anything runs. Raises BadSpec with file and line."""
+        products = {path for task in tasks for path in task.product.values()}
         for task in tasks:
             place = f"{self.spec.path}:{task.line}: task `{task.name}`"
             for key, paths in (("data", task.data), ("files", task.files)):
                 for written, path in paths.items():
-                    if not path.exists() and not made & {path, *path.parents}:
-                        raise BadSpec(f"{place}: `{key}:` names {written}, and there is nothing at {path}")
+                    if not path.exists() and not products & {path, *path.parents}:
+                        raise BadSpec(f"{place}: `{key}:` names {written}, but {path} does not exist")
             if task.kind == "marimo" and task.file:
-                _agree(self.spec, task, self.notebook(task.file))
+                _check_notebook(self.spec, task, self.notebook(task.file))
             if task.kind == "function" and not self.code.exists(task.source, [self.spec.folder]):
-                raise BadSpec(f"{place}: there is no function {task.source}; a source is a file or `package.module.function`")
+                raise BadSpec(f"{place}: no function {task.source}; expected a file or `package.module.function`")
 
-    def parts(self, task: Task) -> Dependencies:
-        """What the task depends on as things stand now; upstream products as they lie on the disk."""
-        return self._parts(task)[0]
+    def dependencies(self, task: Task) -> Dependencies:
+        """The task's current dependencies; upstream products as they are on disk."""
+        return self._dependencies(task)[0]
 
-    def settle(self, task: Task) -> None:
-        """The next run of the task in this process imports the project's modules as they stand now."""
-        self.code.settle(self._parts(task)[1])
+    def unload_changed(self, task: Task) -> None:
+        """Make the next run of the task in this process import the current source of the project's modules."""
+        self.code.unload_changed(self._dependencies(task)[1])
 
-    def _parts(self, task: Task) -> tuple[Dependencies, CodeDependencies]:
+    def _dependencies(self, task: Task) -> tuple[Dependencies, CodeDependencies]:
         cells: tuple[tuple[str, str, str], ...] = ()
         params: list[str] = list(task.params)
         upstream = [(other, "*") for other in task.upstream]
@@ -126,24 +128,24 @@ class BuildState:
             notebook = self.notebook(task.file)
             used = notebook.used(task.params)
             cells = tuple((cell.digest, "" if cell.name == "_" else cell.name, ", ".join(cell.defines)) for cell in used)
-            wanted = [one for cell in used for one in cell.imports]
+            imports = [name for cell in used for name in cell.imports]
             params = _read_params(notebook, used, task)
             upstream = _read_upstream(used, task)
             folders = [task.file.parent]
         elif task.file:
             script = self.code.script(task.file)
             cells = ((script.digest, task.file.name, ""),)
-            wanted, folders = list(script.imports), [task.file.parent]
+            imports, folders = list(script.imports), [task.file.parent]
         else:
             module, _, function = task.source.rpartition(".")
-            wanted, folders = [f"{module}:{function}"], [self.spec.folder]
-        reached = self.code.reached(wanted, folders)
-        modules, packages, files = reached.modules, reached.packages, dict(self._files(task))
+            imports, folders = [f"{module}:{function}"], [self.spec.folder]
+        code = self.code.dependencies(imports, folders)
+        modules, packages, files = code.modules, code.packages, dict(self._files(task))
         if task.source == FREEZE:
             package = Path(proveout.__file__).parent
             modules, packages = {}, self.code.packages_of(package)
-            files |= {f"{package.name}/{name}": digest for name, digest in self.contents.each(package).items()}
-        parts = Dependencies(
+            files |= {f"{package.name}/{name}": digest for name, digest in self.contents.digests(package).items()}
+        dependencies = Dependencies(
             cells=cells,
             modules=modules,
             packages=packages,
@@ -152,9 +154,9 @@ class BuildState:
             data={written: self.contents.digest(path) for written, path in _by_parameter(task).items()},
             upstream={
                 f"{other}.{name}": self.contents.digest(path)
-                for other, one in upstream
+                for other, product in upstream
                 for name, path in self.spec.tasks[other].product.items()
-                if one in ("*", name)
+                if product in ("*", name)
             },
             setting={
                 "bridge": str(FORMAT),
@@ -162,50 +164,50 @@ class BuildState:
                 "products": ", ".join(sorted(task.product)),
             },
         )
-        return parts, reached
+        return dependencies, code
 
     def _files(self, task: Task) -> Iterator[tuple[str, str]]:
-        """Each declared file, those of a declared folder one by one, so that a change can be named."""
+        """Each declared file and its digest; a declared folder file by file, so that `why` can name the changed one."""
         for written, path in task.files.items():
             if path.is_dir():
-                yield from ((f"{written}/{name}", digest) for name, digest in self.contents.each(path).items())
+                yield from ((f"{written}/{name}", digest) for name, digest in self.contents.digests(path).items())
             else:
                 yield written, self.contents.digest(path)
 
     def why(self, task: Task) -> str | None:
-        """What makes the task stale, as things stand now; None if nothing does."""
-        note = remembered(self._note(task))
+        """Why the task is stale now; None if it is fresh."""
+        note = read_cache(self._note(task))
         if note == BEGUN:
-            return "its last run failed or was cut off"
+            return "its last run failed or was interrupted"
         try:
             cells = tuple(tuple(cell) for cell in note["parts"]["cells"])
-            then, made = Dependencies(**{**note["parts"], "cells": cells}), note["products"]
+            then, products = Dependencies(**{**note["parts"], "cells": cells}), note["products"]
         except (KeyError, TypeError):
             return "it was never built"
-        now = self.parts(task)
+        now = self.dependencies(task)
         if then.fingerprint != now.fingerprint:
             reasons = list(self._differences(then, now))
             more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
             return "; ".join([*reasons[:REASONS], *more]) or "something changed"
         for name, path in task.product.items():
             if not path.exists():
-                return f"product `{name}` is gone"
-            if self.contents.digest(path) != made[name]:
-                return f"product `{name}` is not what was built"
+                return f"product `{name}` is missing"
+            if self.contents.digest(path) != products[name]:
+                return f"product `{name}` was changed after the build"
         return None
 
     def begin(self, task: Task) -> None:
-        """From here on the task counts as cut off, until it is noted."""
+        """Mark the task as interrupted until `note` is called."""
         write_whole(self._note(task), json.dumps(BEGUN))
 
-    def note(self, task: Task, parts: Dependencies, seconds: float) -> None:
-        """The task has run whole, and this is what it was made of."""
+    def note(self, task: Task, dependencies: Dependencies, seconds: float) -> None:
+        """Record a complete run of the task, its dependencies and the digests of its products."""
         products = {name: self.contents.digest(path) for name, path in task.product.items()}
-        note = {"parts": vars(parts), "products": products, "seconds": round(seconds, 3)}
+        note = {"parts": vars(dependencies), "products": products, "seconds": round(seconds, 3)}
         write_whole(self._note(task), json.dumps(note, indent=1))
 
     def save(self) -> None:
-        """Keep what was read, so that the next look is quick. A folder that cannot be written is no reason to fail."""
+        """Write the caches, which make the next check fast. A folder that cannot be written is not an error."""
         try:
             self.contents.save()
             self.code.save()
@@ -213,9 +215,9 @@ class BuildState:
             return
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """One build at a time in one place. Raises Busy at once if another one is under way."""
-        with alone(self.spec.state / "lock", patience=0.15, busy="builds here; wait for it, or give another `out`"):
+    def locked(self) -> Iterator[None]:
+        """Allow one build at a time in the state folder. Raises Busy after 0.15 s if another build is running."""
+        with alone(self.spec.state / "lock", patience=0.15, busy="is running a build; wait for it, or use another `out`"):
             try:
                 yield
             finally:
@@ -225,10 +227,10 @@ class BuildState:
         return self.spec.state / f"{task.name}.json"
 
     def _param(self, task: Task, name: str) -> str:
-        """A parameter as it counts: a declared path by where it is declared, another path relative to the spec."""
+        """A parameter as JSON. A path that is not declared is relative to the spec, so that a moved project stays fresh."""
         value = task.params[name]
         if isinstance(value, Path):
-            return "a declared path"  # its content counts under files and data
+            return "a declared path"  # its content counts under files or data
         if isinstance(value, str) and os.path.isabs(value):  # noqa: PTH117
             value = os.path.relpath(value, self.spec.folder)
         return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
@@ -240,9 +242,9 @@ class BuildState:
                 yield f"module `{name}` is {'newly imported' if name in now.modules else 'no longer imported'}"
                 continue
             short = name.rpartition(".")[2]
-            parts = self.code.changed_definitions(name, then.modules[name], now.modules[name])
-            named = [f"`{short}.{part}`" if part.isidentifier() else f"`{name}` ({part})" for part in parts[:3]]
-            yield f"{', '.join(named) or f'`{name}`'} changed"
+            changed = self.code.changed_definitions(name, then.modules[name], now.modules[name])
+            listed = [f"`{short}.{part}`" if part.isidentifier() else f"`{name}` ({part})" for part in changed[:3]]
+            yield f"{', '.join(listed) or f'`{name}`'} changed"
         for name in _changed(then.params, now.params):
             yield f"`{name}`: {then.params.get(name, 'none')} → {now.params.get(name, 'none')}"
         for name in _changed(then.packages, now.packages):
@@ -261,22 +263,22 @@ def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _changed_cells(then: Dependencies, now: Dependencies) -> Iterator[str]:
-    gone = [cell for cell in then.cells if cell[0] not in {digest for digest, _, _ in now.cells}]
+    removed = [cell for cell in then.cells if cell[0] not in {digest for digest, _, _ in now.cells}]
     for digest, name, defines in now.cells:
         if digest in {digest for digest, _, _ in then.cells}:
             continue
-        before = next((cell for cell in gone if (name and cell[1] == name) or (defines and cell[2] == defines)), None)
+        before = next((cell for cell in removed if (name and cell[1] == name) or (defines and cell[2] == defines)), None)
         if before:
-            gone.remove(before)
+            removed.remove(before)
         title = f"cell `{name}`" if name else f"the cell that defines {defines}" if defines else "a cell"
         yield f"{title} {'changed' if before or not (name or defines) else 'is new'}"
-    for _, name, defines in gone:
+    for _, name, defines in removed:
         if name or defines:
-            yield f"{f'cell `{name}`' if name else f'the cell that defines {defines}'} is gone"
+            yield f"{f'cell `{name}`' if name else f'the cell that defines {defines}'} was removed"
 
 
 def _read_params(notebook: Notebook, used: Sequence[Cell], task: Task) -> list[str]:
-    """The parameters that reach a product: those that used cells read, and those that stand in for a widget's value."""
+    """The parameters that affect a product: those that used cells read, and those that replace a widget's value."""
     parents = {parent for cell in used for parent in cell.parents}
     replaced = {
         name
@@ -296,17 +298,17 @@ def _read_upstream(used: Sequence[Cell], task: Task) -> list[tuple[str, str]]:
 
 
 def _by_parameter(task: Task) -> dict[str, Path]:
-    """Data under the name of the parameter that carries it, so that the same bytes elsewhere are the same data."""
-    named = {path: name for name, path in task.params.items() if isinstance(path, Path)}
-    return {f"`{named[path]}`" if path in named else written: path for written, path in task.data.items()}
+    """Declared data by the parameter that passes it, so that the same content at another path is the same data."""
+    params = {path: name for name, path in task.params.items() if isinstance(path, Path)}
+    return {f"`{params[path]}`" if path in params else written: path for written, path in task.data.items()}
 
 
-def _agree(spec: Spec, task: Task, notebook: Notebook) -> None:
-    """The notebook asks only for what the spec declares, and writes every product that the spec promises."""
+def _check_notebook(spec: Spec, task: Task, notebook: Notebook) -> None:
+    """The notebook reads only what the spec declares, and writes every product of the spec."""
 
-    def unknown(line: int, what: str, name: str, known: Any) -> BadSpec:
+    def unknown(line: int, what: str, name: str, declared: Iterable[str]) -> BadSpec:
         place = f"task `{task.name}` of {spec.path}:{task.line}"
-        return BadSpec(f"{task.file}:{line}: {what} `{name}` is not in {place}; {nearest(name, list(known))}")
+        return BadSpec(f"{task.file}:{line}: {what} `{name}` is not in {place}; {hint(name, declared)}")
 
     for cell in notebook.cells:
         for name in cell.params:
@@ -320,17 +322,17 @@ def _agree(spec: Spec, task: Task, notebook: Notebook) -> None:
         for name in cell.product:
             if name != "*" and name not in task.product:
                 raise unknown(cell.line, "product", name, task.product)
-        some = set(cell.sets_from_widget) & set(task.params)
-        if some and not Notebook.replaced(cell, task.params):
+        replaced = set(cell.sets_from_widget) & set(task.params)
+        if replaced and not Notebook.replaced(cell, task.params):
             raise BadSpec(
                 f"{task.file}:{cell.line}: this cell takes {', '.join(cell.sets_from_widget)} from widgets, "
-                f"and task `{task.name}` replaces only {', '.join(sorted(some))}; "
-                f"split the cell, or give the others as parameters too"
+                f"but task `{task.name}` replaces only {', '.join(sorted(replaced))}; "
+                f"split the cell, or set the others as parameters too"
             )
     written = {name for cell in notebook.cells for name in cell.product}
     if missing := [name for name in task.product if name not in written and "*" not in written]:
         raise BadSpec(
-            f"{spec.path}:{task.line}: task `{task.name}` promises the product `{missing[0]}`, "
-            f"and no cell of {task.file} writes it; "
-            f'write it to context.product["{missing[0]}"] in a cell, where `context = open_context(__file__)`'
+            f"{spec.path}:{task.line}: task `{task.name}` declares the product `{missing[0]}`, "
+            f"but no cell of {task.file} writes it; "
+            f'write it to context.product["{missing[0]}"] in a cell, with `context = open_context(__file__)`'
         )

@@ -1,4 +1,4 @@
-"""The process of one step, begun by `worker.run_apart`: `python -m proveout.bridge.worker_main`, its job as JSON on stdin."""
+"""The process of one step, started by `worker.run_in_worker`; reads its job as JSON from stdin."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def _end_with(parent: int) -> None:
-    """A worker whose build was killed works for nobody."""
+    """Kill this worker when its build is gone."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os.killpg(0, signal.SIGKILL)
@@ -29,10 +29,10 @@ def _main() -> None:
     try:
         state = BuildState(load(job["spec"], job["env"]))
         run_task(state, state.spec.tasks[job["task"]], job["record"])
-        answer = {"done": job["task"]}
+        result = {"done": job["task"]}
     except ProveoutError as error:
-        answer = {"error": str(error)}
-    Path(job["said"]).write_text(json.dumps(answer), encoding="utf-8")
+        result = {"error": str(error)}
+    Path(job["answer"]).write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":
