@@ -242,14 +242,9 @@ def _write(
     for document in readable:
         for page in document.pages:
             source = page.words[0].source if page.words else Source.TEXT_LAYER
-            place = {
-                "case": document.sha256,
-                "page": page.number,
-                "start": start,
-                "words": len(page.words),
-                "source": source.value,
-            }
-            pages.append(place | {"width": page.width, "height": page.height, "turned": page.turned})
+            row = {"case": document.sha256, "page": page.number, "start": start, "words": len(page.words)}
+            row |= {"source": source.value, "width": page.width, "height": page.height, "turned": page.turned}
+            pages.append(row)
             start += len(page.words)
     parquet.write_table(arrow.table(columns), staging / "words.parquet")
     parquet.write_table(arrow.Table.from_pylist(pages), staging / "pages.parquet")
