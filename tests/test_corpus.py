@@ -108,9 +108,9 @@ def test_the_same_bytes_are_one_case(data: Dataset) -> None:
 def test_a_near_duplicate_points_to_the_earlier_case_and_is_reported_across_splits(data: Dataset) -> None:
     near = data.entry(case_of(data, "near"))
     assert near.near_duplicate_of == case_of(data, "a")
-    assert [(one.case.path, other.case.path) for one, other in crossing(data.chosen())] == [("near.txt", "a.txt")]
+    assert [(later.case.path, earlier.case.path) for later, earlier in crossing(data.chosen())] == [("near.txt", "a.txt")]
     assert "| near.txt | test-seen | a.txt | train |" in data.card
-    assert [(one.case.path, other.case.path) for one, other in data.near_duplicates(0.8)] == [("near.txt", "a.txt")]
+    assert [(later.case.path, earlier.case.path) for later, earlier in data.near_duplicates(0.8)] == [("near.txt", "a.txt")]
     assert data.near_duplicates(0.999) == []
 
 
@@ -232,7 +232,7 @@ NO_BUILD = {
 
 
 @pytest.mark.parametrize("name", NO_BUILD)
-def test_labels_that_no_build_can_use_are_refused_before_one(tmp_path: Path, invoices: Mission, name: str) -> None:
+def test_labels_that_no_build_can_use_are_refused_before_the_build(tmp_path: Path, invoices: Mission, name: str) -> None:
     text, message = NO_BUILD[name]
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
     with pytest.raises(BadLabels) as caught:
@@ -288,7 +288,7 @@ def test_labels_of_another_encoding_are_refused(tmp_path: Path, invoices: Missio
         read_labels(tmp_path / "labels.csv", invoices)
 
 
-def test_a_spreadsheet_s_mark_at_the_start_is_no_part_of_a_name(tmp_path: Path, invoices: Mission) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_header(tmp_path: Path, invoices: Mission) -> None:
     (tmp_path / "labels.csv").write_text("\ufefffile_id\na\n", encoding="utf-8")
     assert list(read_labels(tmp_path / "labels.csv", invoices).rows) == ["a"]
 

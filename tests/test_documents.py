@@ -185,7 +185,7 @@ def test_a_pdf_page_that_is_a_picture_is_read_by_ocr_beside_pages_that_are_text(
         canvas.showPage()
         canvas.drawImage(str(picture), 0, 0, *SLIP)
         hidden = canvas.beginText(50, 50)
-        hidden.setTextRenderMode(3)  # what a scanner's own OCR left behind
+        hidden.setTextRenderMode(3)  # the text of the scanner software
         hidden.textLine("1nvo1ce 47l1")
         canvas.drawText(hidden)
 
@@ -372,8 +372,7 @@ def test_a_page_of_too_many_letters_is_refused(tmp_path: Path) -> None:
     assert "characters on a page, the limit is" in refusal(pdf(tmp_path / "flood.pdf", flood))
 
 
-def test_an_image_in_memory_order_does_not_matter(tmp_path: Path) -> None:
-    """A grey picture and a picture with transparency show the same page."""
+def test_a_transparent_image_is_read_on_white(tmp_path: Path) -> None:
     grey, clear = Image.open(scan(tmp_path / "a.png")).convert("L"), io.BytesIO()
     see_through = Image.merge("LA", (grey, grey.point(lambda v: 255 - v)))
     see_through.save(clear, format="PNG", dpi=(130, 130))

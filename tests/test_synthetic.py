@@ -85,7 +85,7 @@ def test_a_second_call_on_a_whole_folder_draws_nothing(stream):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_what_was_interrupted_is_drawn_whole_by_the_next_call(tmp_path):
+def test_an_interrupted_stream_is_completed_by_the_next_call(tmp_path):
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -96,7 +96,7 @@ def test_what_was_interrupted_is_drawn_whole_by_the_next_call(tmp_path):
     assert len(rows(tmp_path)) == len(list((tmp_path / "pdf").iterdir())) == 4
 
 
-def test_other_documents_are_not_written_over(stream, tmp_path):
+def test_other_documents_are_not_overwritten(stream, tmp_path):
     with pytest.raises(BadInput, match="already holds other documents"):
         synthetic.generate(stream[0], documents=150, seed=4)
     (tmp_path / "pdf").mkdir()

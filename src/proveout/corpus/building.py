@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import date
@@ -18,14 +18,13 @@ from proveout.corpus.card import card
 from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, gc_paused
 from proveout.corpus.labels import Labels, Row, read_labels
 from proveout.corpus.near_duplicates import ALIKE
+from proveout.documents.batch import Progress
 from proveout.errors import BadLabels, NoDocuments, UnreadableDocument
 from proveout.mission import Mission
 from proveout.records import Case, Document, Source
 
 SPLIT_SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # if labels.csv has no splits; see `_with_splits`
 SIDECARS = (".csv", ".json", ".md", ".yaml", ".yml")  # files of a folder that are not documents
-
-Progress = Callable[[int, int], None]  # files done, files in all
 
 
 def build_dataset(

@@ -42,7 +42,7 @@ def card(data: Dataset, mission: Mission) -> str:
 
 
 def crossing(cases: Iterable[LabelledDocument]) -> list[tuple[LabelledDocument, LabelledDocument]]:
-    """Pairs of near-duplicates in different splits, which leak training data into the test. The later case comes first."""
+    """Pairs of near-duplicates in different splits, which can leak training data into a test; the later case comes first."""
     by_id = {entry.case.id: entry for entry in cases}
     pairs = [(entry, by_id[entry.near_duplicate_of]) for entry in by_id.values() if entry.near_duplicate_of in by_id]
     return [(later, earlier) for later, earlier in pairs if later.split != earlier.split]

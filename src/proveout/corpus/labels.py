@@ -81,7 +81,7 @@ def read_labels(path: Path, mission: Mission) -> Labels:
 
 
 def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> None:
-    """Raise BadLabels if a build cannot use a labels.csv: a required field has no column, or a split would be empty.
+    """Raise BadLabels if no build can use a labels.csv: a required field has no column, or a split would have no documents.
 
     `answers`: path of a second labels.csv that counts too if it exists. A column may be empty.
     """

@@ -22,6 +22,8 @@ DECIMALS = 2  # of a point; rounding happens only in `page_columns`, so that a s
 
 @dataclass(frozen=True, slots=True)
 class PageColumns:
+    """One page; the last four fields are parallel."""
+
     width: float  # points
     height: float  # points
     turned: float  # degrees clockwise, see `records.Page`
@@ -117,7 +119,7 @@ def _page(sha256: str, number: int, page: PageColumns) -> Page:
 
 
 def to_json(sha256: str, pages: list[PageColumns]) -> bytes:
-    """Serialize a document; equal documents give equal bytes."""
+    """Serialise a document; equal documents give equal bytes."""
     import orjson
 
     plain = [
@@ -137,7 +139,7 @@ def to_json(sha256: str, pages: list[PageColumns]) -> bytes:
 
 
 def from_json(payload: bytes) -> Document:
-    """The document that `to_json` serialized."""
+    """The document that `to_json` serialised."""
     import orjson
 
     plain = orjson.loads(payload)

@@ -28,11 +28,11 @@ def marked_pages(decision: Decision, path: Path, cache: Path | None = None, at_m
 
     Files are read and drawn in separate processes, so a hostile file cannot crash this one.
     """
-    document = read_once(path, cache)
-    if not isinstance(document, Document):
-        return f"<p>{html.escape(str(document))}</p>"
+    result = read_once(path, cache)
+    if not isinstance(result, Document):
+        return f"<p>{html.escape(str(result))}</p>"
     numbers = {value.place.page for value in decision.fields.values() if value.place} or {0}
-    pages = [page for page in document.pages if page.number in numbers][:at_most]
+    pages = [page for page in result.pages if page.number in numbers][:at_most]
     with ThreadPoolExecutor(len(pages)) as pool:
         pictures = list(pool.map(lambda page: page_png(path, page.number, cache), pages))
     return STYLE + "".join(_page(page, picture or b"", decision) for page, picture in zip(pages, pictures, strict=True))

@@ -23,10 +23,10 @@ page_image(path, Page(number, width, height, (), turned), scale).save(sys.stdout
 
 def page_png(path: Path, number: int, cache: Path | None = None) -> bytes | None:
     """Page `number`, from 0, of a file; None if the file has no such page. Raises UnreadableDocument."""
-    document = read_once(path, cache)
-    if isinstance(document, UnreadableDocument):
-        raise document
-    return _render(path, document.pages[number]) if number < len(document.pages) else None
+    result = read_once(path, cache)
+    if isinstance(result, UnreadableDocument):
+        raise result
+    return _render(path, result.pages[number]) if number < len(result.pages) else None
 
 
 @lru_cache(maxsize=32)
