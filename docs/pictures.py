@@ -122,7 +122,7 @@ def the_review(page: Page, home: Path) -> None:
         for typed, key in (("ada", "Tab"), (PASSWORD, "Enter")):
             page.keyboard.type(typed)
             page.keyboard.press(key)
-        page.locator(".sheet img").first.wait_for(timeout=120_000)
+        page.locator(".marked-page img").first.wait_for(timeout=120_000)
         page.wait_for_timeout(2_000)
         page.screenshot(path=PICTURES / "review.png")
     finally:

@@ -1,4 +1,4 @@
-"""The corpus: a folder and its labels.csv become a version, or one clear message."""
+"""The corpus: a folder and its labels.csv become a data set, or one clear error."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def invoices() -> Mission:
 
 
 def body(number: int) -> str:
-    """A document's text, like no other's."""
+    """The unique text of a document."""
     return f"Invoice {number}\nGross Total ${number}.00\n" + " ".join(f"spot{number * 1000 + i}" for i in range(60)) + "\n"
 
 
@@ -45,7 +45,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, invoices: Mission) -> Dataset:
-    """Five labelled documents, one without a row, one copy of another, one nearly the same, one that nobody can read."""
+    """Five labelled documents, a copy, a near-duplicate, one without a row and one that cannot be read."""
     home = tmp_path_factory.mktemp("corpus")
     near = body(0).replace("spot59", "spot60")
     rows = [*ROWS, "copy,test-seen,2020-03-05,L1,west,invoice,,,,", "near,test-seen,2020-03-06,L1,west,invoice,,,,"]
@@ -76,7 +76,7 @@ def test_labels_class_day_and_segment_come_from_the_row(data: Dataset) -> None:
     )
     assert (str(entry.case.day), entry.case.segment, entry.case.path) == ("2020-01-05", "east", "a.txt")
     assert data.labels("train")[case_of(data, "a")] == {"contract_num": "4711", "gross_amount": "$1.00"}
-    assert data.labels("train")[case_of(data, "b")] == {"contract_num": "4712"}  # what nobody labelled is not there
+    assert data.labels("train")[case_of(data, "b")] == {"contract_num": "4712"}  # an empty value is no label
     assert case_of(data, "c") not in data.classes()
 
 
@@ -108,20 +108,20 @@ def test_the_same_bytes_are_one_case(data: Dataset) -> None:
 def test_a_near_duplicate_points_to_the_earlier_case_and_is_reported_across_splits(data: Dataset) -> None:
     near = data.entry(case_of(data, "near"))
     assert near.near_duplicate_of == case_of(data, "a")
-    assert [(one.case.path, other.case.path) for one, other in crossing(data.chosen())] == [("near.txt", "a.txt")]
+    assert [(later.case.path, earlier.case.path) for later, earlier in crossing(data.chosen())] == [("near.txt", "a.txt")]
     assert "| near.txt | test-seen | a.txt | train |" in data.card
-    assert [(one.case.path, other.case.path) for one, other in data.near_duplicates(0.8)] == [("near.txt", "a.txt")]
+    assert [(later.case.path, earlier.case.path) for later, earlier in data.near_duplicates(0.8)] == [("near.txt", "a.txt")]
     assert data.near_duplicates(0.999) == []
 
 
-def test_a_file_that_nobody_can_read_is_a_refused_case(data: Dataset) -> None:
+def test_a_file_that_cannot_be_read_is_a_refused_case(data: Dataset) -> None:
     (refused,) = [entry for entry in data.entries if entry.refused]
     assert refused.case.path == "broken.pdf" and refused.refused.startswith("broken PDF")
     assert refused.case.id not in {document.sha256 for document in data.documents()}
     assert "| broken.pdf | broken PDF" in data.card
 
 
-def test_the_version_names_what_is_said_and_not_where(data: Dataset, tmp_path: Path, invoices: Mission) -> None:
+def test_the_version_depends_on_the_content_and_not_on_the_paths(data: Dataset, tmp_path: Path, invoices: Mission) -> None:
     moved = shutil.copytree(data.root.parent / "folder", tmp_path / "elsewhere")
     assert build_dataset(moved, invoices, tmp_path / "same").version == data.version
     (moved / "d.txt").rename(moved / "renamed.txt")
@@ -139,14 +139,14 @@ def test_a_data_set_is_whole_wherever_it_is_moved(data: Dataset, tmp_path: Path)
         assert str(data.root.parent).encode() not in file.read_bytes()  # no path of this machine
 
 
-def test_splits_go_by_day_where_nobody_made_any(tmp_path: Path, invoices: Mission) -> None:
+def test_without_splits_in_the_file_cases_are_split_by_day(tmp_path: Path, invoices: Mission) -> None:
     rows = [f"d{number},2020-01-{20 - number:02}" for number in range(10)]
     data = build_dataset(folder_of(tmp_path / "f", rows, "file_id,received"), invoices, tmp_path / "out")
     days = {
         split: sorted(e.case.day.day for e in data.chosen(split) if e.case.day) for split in ("train", "calibration", "test")
     }
     assert days == {"train": [11, 12, 13, 14, 15], "calibration": [16, 17], "test": [18, 19, 20]}
-    assert len(data.documents("stream")) == 3  # without live cases of their own, the tests are the stream
+    assert len(data.documents("stream")) == 3  # without live cases, the stream is the test split
 
 
 def test_the_class_comes_from_the_title_and_the_segment_from_the_layout(tmp_path: Path, invoices: Mission) -> None:
@@ -164,16 +164,16 @@ def test_a_title_reaches_nothing_that_a_model_sees(tmp_path: Path, invoices: Mis
 
 
 MALFORMED = {
-    "no file_id": ("key,split\na,train\n", "labels.csv, line 1: no column `file_id`; found key, split; expected a CSV"),
+    "no file_id": ("key,split\na,train\n", "labels.csv, line 1: no column `file_id`; found key, split; expected a UTF-8 CSV"),
     "empty": ("", "labels.csv: empty"),
-    "too many cells": ("file_id,split\na,train\nb,train,x\n", "labels.csv, line 3: 3 cells, the header has 2"),
+    "too many values": ("file_id,split\na,train\nb,train,x\n", "labels.csv, line 3: 3 values, the header has 2"),
     "open quote": ('file_id,split\na,"train\n', "labels.csv, line 2: malformed CSV"),
-    "twice": ("file_id\na\nb\na\n", "labels.csv, line 4: file_id 'a' stands in line 2 already"),
+    "twice": ("file_id\na\nb\na\n", "labels.csv, line 4: file_id 'a' is already in line 2"),
     "nameless": ("file_id,split\n,train\n", "labels.csv, line 2: no file_id"),
-    "column twice": ("file_id,split,split\na,b,c\n", "column `split` stands there twice"),
+    "column twice": ("file_id,split,split\na,b,c\n", "column `split` appears twice"),
     "bad day": ("file_id,day\na,02/03/2020\n", "labels.csv, line 2: day '02/03/2020'; expected YYYY-MM-DD"),
     "bad split": ("file_id,split\na,trian\n", "labels.csv, line 2: split 'trian'; expected one of train, calibration"),
-    "bad class": ("file_id,class\na,bill\n", "labels.csv, line 2: class 'bill'; the mission knows invoice, order"),
+    "bad class": ("file_id,class\na,bill\n", "labels.csv, line 2: class 'bill'; expected one of invoice, order"),
 }
 
 
@@ -195,10 +195,10 @@ NEARLY_RIGHT = {
     "file_id,Contract #,GROSS AMOUNT": "Contract # -> contract_num, GROSS AMOUNT -> gross_amount",
     "file_id,flight from,FlightTo": "flight from -> flight_from, FlightTo -> flight_to",
     "file_id,gros_amount,Day,spilt": "gros_amount -> gross_amount, Day -> day, spilt -> split",
-    "File;Contract No.;advertiser": "semicolons stand between the columns; save it as CSV with commas. "
+    "File;Contract No.;advertiser": "the columns are separated by semicolons; save it as CSV with commas. "
     "Also, headers are nearly right; "
     "rename File -> file_id, Contract No. -> contract_num",
-    "file_id\tadvertiser": "tabs stand between the columns; save it as CSV with commas",
+    "file_id\tadvertiser": "the columns are separated by tabs; save it as CSV with commas",
 }
 
 
@@ -225,20 +225,20 @@ NO_BUILD = {
         "no column for `advertiser`, `gross_amount`, `flight_from`, `flight_to`, which the mission invoices requires before it "
         "acts; found file_id, contract_num, client; expected file_id, contract_num, advertiser, gross_amount, flight_from",
     ),
-    "no value": (f"file_id,{FIELDS}\na,,,,,\n", "not one labelled value of contract_num, advertiser"),
+    "no value": (f"file_id,{FIELDS}\na,,,,,\n", "no row has a value for any of contract_num, advertiser"),
     "no split": (f"file_id,split,{FIELDS}\na,train,1,,,,\nb,test-seen,2,,,,\n", "no row has the split calibration; a build"),
-    "too few": (f"file_id,{FIELDS}\na,1,,,,\nb,2,,,,\nc,3,,,,\n", "3 documents that are no live cases; a build needs 4"),
+    "too few": (f"file_id,{FIELDS}\na,1,,,,\nb,2,,,,\nc,3,,,,\n", "3 documents besides live cases; a build needs at least 4"),
 }
 
 
 @pytest.mark.parametrize("name", NO_BUILD)
-def test_labels_that_no_build_can_use_are_refused_before_one(tmp_path: Path, invoices: Mission, name: str) -> None:
+def test_labels_that_no_build_can_use_are_refused_before_the_build(tmp_path: Path, invoices: Mission, name: str) -> None:
     text, message = NO_BUILD[name]
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
     with pytest.raises(BadLabels) as caught:
         check_labels(tmp_path / "labels.csv", invoices)
     assert message in str(caught.value)
-    assert read_labels(tmp_path / "labels.csv", invoices).rows, "people's answers may come from such a file all the same"
+    assert read_labels(tmp_path / "labels.csv", invoices).rows, "a file of answers may be like this"
 
 
 def test_a_column_may_be_empty_or_come_from_what_people_answered(tmp_path: Path, invoices: Mission) -> None:
@@ -250,20 +250,20 @@ def test_a_column_may_be_empty_or_come_from_what_people_answered(tmp_path: Path,
     check_labels(labels, invoices, answers)
 
 
-def test_a_file_id_with_an_ending_is_told_to_go_without(tmp_path: Path, invoices: Mission) -> None:
+def test_a_file_id_with_an_extension_is_refused(tmp_path: Path, invoices: Mission) -> None:
     folder_of(tmp_path / "f", ["a"], "file_id")
     (tmp_path / "f" / "labels.csv").write_text("file_id\na.txt\n", encoding="utf-8")
-    with pytest.raises(BadLabels, match=r"the first is 'a.txt' \(a file_id has no ending: 'a'\)"):
+    with pytest.raises(BadLabels, match=r"the first is 'a.txt' \(omit the extension: 'a'\)"):
         build_dataset(tmp_path / "f", invoices, tmp_path / "out")
 
 
 def test_the_card_says_how_cases_without_a_day_were_split(tmp_path: Path, invoices: Mission) -> None:
     rows = [f"d{number},{'2020-01-05' if number < 3 else ''}" for number in range(10)]
     some = build_dataset(folder_of(tmp_path / "f", rows, "file_id,day"), invoices, tmp_path / "some")
-    assert "Decided by day, oldest first; before them the 7 cases without a day, by chance." in some.card
+    assert "Split by day, oldest first; before them the 7 cases without a day, at random." in some.card
     assert {entry.split for entry in some.chosen() if entry.case.day} == {"test"}
     none = build_dataset(folder_of(tmp_path / "g", [row[:2] for row in rows], "file_id"), invoices, tmp_path / "none")
-    assert "Decided by chance: labels.csv has no days." in none.card
+    assert "Split at random: labels.csv has no days." in none.card
     assert [len(none.documents(split)) for split in ("train", "calibration", "test")] == [5, 2, 3]
 
 
@@ -278,7 +278,7 @@ def test_a_flag_is_yes_or_no_however_it_is_written_and_nothing_else(tmp_path: Pa
         "d": {"rush": "no"},
     }
     (tmp_path / "labels.csv").write_text("file_id,rush\na,yes\nb,maybe\n", encoding="utf-8")
-    with pytest.raises(BadLabels, match="line 3: `rush` is 'maybe'; it is a flag: expected yes or no"):
+    with pytest.raises(BadLabels, match="line 3: flag `rush` is 'maybe'; expected yes or no"):
         read_labels(tmp_path / "labels.csv", mission)
 
 
@@ -288,7 +288,7 @@ def test_labels_of_another_encoding_are_refused(tmp_path: Path, invoices: Missio
         read_labels(tmp_path / "labels.csv", invoices)
 
 
-def test_a_spreadsheet_s_mark_at_the_start_is_no_part_of_a_name(tmp_path: Path, invoices: Mission) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_header(tmp_path: Path, invoices: Mission) -> None:
     (tmp_path / "labels.csv").write_text("\ufefffile_id\na\n", encoding="utf-8")
     assert list(read_labels(tmp_path / "labels.csv", invoices).rows) == ["a"]
 

@@ -181,7 +181,7 @@ def test_a_folder_without_days_goes_through_the_whole_demo(bare):
         assert len(journal.answers()) == round(0.9 * len(decided)) < len(decided)
     assert [one.case.day for one in decided] == [None] * len(decided)
     assert [one.case.id for one in decided] == sorted(one.case.id for one in decided)
-    assert "by chance: labels.csv has no days" in (home / "build" / "curate" / "dataset" / "card.md").read_text()
+    assert "at random: labels.csv has no days" in (home / "build" / "curate" / "dataset" / "card.md").read_text()
 
 
 def test_a_field_that_nobody_labelled_is_named_at_the_end_of_a_build(bare):

@@ -1,4 +1,4 @@
-"""Documents: every kind of file, every turn of a page, and files that nobody should open."""
+"""Documents: every kind of file, every rotation of a page, and hostile files."""
 
 import io
 import re
@@ -30,7 +30,7 @@ ROWS = (
 WORDS = [word for row in ROWS for word in row.split()]
 
 
-LETTER, SLIP = (612, 792), (350, 260)  # points; the fewer pixels a page has, the faster it is recognised
+LETTER, SLIP = (612, 792), (350, 260)  # points; a smaller page is recognised faster
 
 
 def draw(canvas: Canvas) -> None:
@@ -75,7 +75,7 @@ def texts(document: Document) -> list[str]:
 
 
 def ink_under(path: Path, document: Document, scale: float = 2.0) -> float:
-    """Share of a page's ink that lies under the boxes of its words, drawn as `page_image` gives it."""
+    """Share of the ink of `page_image` that is inside the boxes of the page's words."""
     page = document.pages[0]
     ink = np.asarray(documents.page_image(path, page, scale).convert("L")) < 128
     under = np.zeros_like(ink)
@@ -142,10 +142,10 @@ def test_real_text_layers_agree_with_pdfium_itself(shared_data: Path) -> None:
         for page in pypdfium2.PdfDocument(path):
             if text_layer.is_scan(page) or page.get_rotation():
                 continue
-            said = page.get_textpage().get_text_range().replace("\ufffe", "- ").replace("\x02", "- ").split()
+            theirs = page.get_textpage().get_text_range().replace("\ufffe", "- ").replace("\x02", "- ").split()
             ours = Counter(text_layer.read_page(page).texts)
-            assert not ours - Counter(said)
-            assert ours.total() >= 0.99 * len(said)  # what PDFium says beyond it stands outside of the page
+            assert not ours - Counter(theirs)
+            assert ours.total() >= 0.99 * len(theirs)  # PDFium's other words are outside the page
             compared += 1
     assert compared > 20
 
@@ -185,7 +185,7 @@ def test_a_pdf_page_that_is_a_picture_is_read_by_ocr_beside_pages_that_are_text(
         canvas.showPage()
         canvas.drawImage(str(picture), 0, 0, *SLIP)
         hidden = canvas.beginText(50, 50)
-        hidden.setTextRenderMode(3)  # what a scanner's own OCR left behind
+        hidden.setTextRenderMode(3)  # the text of the scanner software
         hidden.textLine("1nvo1ce 47l1")
         canvas.drawText(hidden)
 
@@ -213,7 +213,7 @@ def _locked(path: Path) -> None:
 
 
 def _claims(side: int) -> Callable[[Path], None]:
-    """A small picture whose header says that it is `side` pixels wide and high."""
+    """Write a small picture with a header that claims `side` pixels of width and height."""
 
     def make(path: Path) -> None:
         Image.new("L", (8, 8)).save(path, format="PNG")
@@ -233,8 +233,8 @@ def _claims(side: int) -> Callable[[Path], None]:
         (_cut, "broken PDF"),
         (_locked, "encrypted"),
         (lambda path: pdf(path, pages=files.MAX_PAGES + 1), f"oversized: {files.MAX_PAGES + 1} pages"),
-        (_claims(9_000), f"oversized: at most {files.MAX_PIXELS:,} pixels"),
-        (_claims(60_000), f"oversized: at most {files.MAX_PIXELS:,} pixels"),
+        (_claims(9_000), f"oversized: more than {files.MAX_PIXELS:,} pixels"),
+        (_claims(60_000), f"oversized: more than {files.MAX_PIXELS:,} pixels"),
         (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 50), "broken image"),
         (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(range(256))), "unknown kind"),
         (lambda path: pdf(path, lambda canvas: None), "no text on any page"),
@@ -276,7 +276,7 @@ def content(path):
     return honest(path)
 files.content = content
 worker.main()
-"""  # the real worker, whose parser dies of two files: PDFium has no known file that kills it
+"""  # the real worker with a parser that dies on two files, because no file is known to crash PDFium
 
 
 def test_a_file_that_crashes_or_hangs_the_reader_is_refused_and_the_rest_is_read(
@@ -284,16 +284,18 @@ def test_a_file_that_crashes_or_hangs_the_reader_is_refused_and_the_rest_is_read
 ) -> None:
     monkeypatch.setattr(batch, "WORKER", HOSTILE)
     paths = [pdf(tmp_path / f"{name}.pdf") for name in ("one", "crash", "two", "hang", "three")]
-    answers = list(documents.read_many(paths, processes=1, patience=5))
+    answers = list(documents.read_many(paths, processes=1, timeout=5))
     assert [isinstance(answer, Document) for answer in answers] == [True, False, True, False, True]
-    assert "crashed on it (exit code -6)" in str(answers[1])
-    assert "hung on it: no page in 5 s" in str(answers[3])
+    assert "the reader crashed (exit code -6)" in str(answers[1])
+    assert "the reader hung: no page in 5 s" in str(answers[3])
 
 
 def test_an_abandoned_batch_leaves_no_process(tmp_path: Path) -> None:
     reading = documents.read_many([pdf(tmp_path / "one.pdf")] * 3, processes=1)
     next(reading)
-    (child,) = [each for each in psutil.Process().children() if "proveout.documents.worker" in " ".join(each.cmdline())]
+    (child,) = [
+        process for process in psutil.Process().children() if "proveout.documents.worker" in " ".join(process.cmdline())
+    ]
     reading.close()
     assert not child.is_running()
 
@@ -306,7 +308,7 @@ def test_the_same_bytes_are_read_once(tmp_path: Path, monkeypatch: pytest.Monkey
     path, cache = pdf(tmp_path / "a.pdf"), tmp_path / "cache"
     (first,) = documents.read_many([path], cache)
     path.rename(tmp_path / "b.pdf")
-    monkeypatch.setattr(batch, "WORKER", "raise SystemExit('nobody may read again')")
+    monkeypatch.setattr(batch, "WORKER", "raise SystemExit('must not read again')")
     (second,) = documents.read_many([tmp_path / "b.pdf"], cache)
     assert second == first
 
@@ -367,11 +369,10 @@ def test_a_page_of_too_many_letters_is_refused(tmp_path: Path) -> None:
             line.textLine("x" * 1000)
         canvas.drawText(line)
 
-    assert "characters" in refusal(pdf(tmp_path / "flood.pdf", flood))
+    assert "characters on a page, the limit is" in refusal(pdf(tmp_path / "flood.pdf", flood))
 
 
-def test_an_image_in_memory_order_does_not_matter(tmp_path: Path) -> None:
-    """A grey picture and a picture with transparency show the same page."""
+def test_a_transparent_image_is_read_on_white(tmp_path: Path) -> None:
     grey, clear = Image.open(scan(tmp_path / "a.png")).convert("L"), io.BytesIO()
     see_through = Image.merge("LA", (grey, grey.point(lambda v: 255 - v)))
     see_through.save(clear, format="PNG", dpi=(130, 130))

@@ -106,7 +106,7 @@ def answered(space, before, chromium, serve) -> str:
             page.keyboard.type(typed)
             page.keyboard.press(key)
         page.get_by_text("1 case waits for a person").wait_for()
-        page.locator(".sheet img").wait_for()
+        page.locator(".marked-page img").wait_for()
         tab_to(page, ["SELECT", "other"])
         page.keyboard.type("bill")
         tab_to(page, ["INPUT", "$918.20"])

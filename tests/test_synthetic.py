@@ -1,4 +1,4 @@
-"""The synthetic stream is the same for the same seed, is hard in the ways it names, and says the truth about itself."""
+"""The synthetic stream is reproducible from its seed, is hard in the ways it names, and reports its ground truth."""
 
 import csv
 import random
@@ -13,7 +13,7 @@ import pytest
 from proveout import documents
 from proveout.corpus import synthetic
 from proveout.corpus.synthetic.business import Market, Paperwork
-from proveout.corpus.synthetic.layouts import FAMILIES, KEPT_BACK, family
+from proveout.corpus.synthetic.layouts import HELD_OUT, LAYOUTS, form_of
 from proveout.corpus.synthetic.letters import draw_other
 from proveout.corpus.synthetic.paper import TROUBLES, draw
 from proveout.errors import BadInput
@@ -30,7 +30,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def words_of(folder: Path, row: dict[str, str]) -> list[str]:
-    """The words of a text layer; none for a scan, which has no text layer."""
+    """The words of the text layer; none for a scan."""
     import pypdfium2
 
     from proveout.documents import text_layer
@@ -39,16 +39,16 @@ def words_of(folder: Path, row: dict[str, str]) -> list[str]:
         return [word for page in pdf for word in text_layer.read_page(page).texts]
 
 
-def stands(value: str, words: list[str]) -> bool:
-    """Whether all words of a value are on the page; a long name may run over two lines, a flight is often one word."""
+def is_printed(value: str, words: list[str]) -> bool:
+    """Whether all words of a value are on the page; a long name may take two lines, a flight is often one word."""
     text = "".join(words)
     return value.replace(" ", "") in text or set(value.split()) <= set(words)
 
 
 def paperwork(number: int) -> Paperwork:
-    form = family(number)
+    form = form_of(number)
     return Market(1).paperwork(
-        random.Random(number), form.document_class, date(2026, 5, 1), number=form.number_format, home=form.name
+        random.Random(number), form.document_class, date(2026, 5, 1), number=form.number_format, sender=form.name
     )
 
 
@@ -85,7 +85,7 @@ def test_a_second_call_on_a_whole_folder_draws_nothing(stream):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_what_was_interrupted_is_drawn_whole_by_the_next_call(tmp_path):
+def test_an_interrupted_stream_is_completed_by_the_next_call(tmp_path):
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -96,12 +96,12 @@ def test_what_was_interrupted_is_drawn_whole_by_the_next_call(tmp_path):
     assert len(rows(tmp_path)) == len(list((tmp_path / "pdf").iterdir())) == 4
 
 
-def test_other_documents_are_not_written_over(stream, tmp_path):
-    with pytest.raises(BadInput, match="holds other documents already"):
+def test_other_documents_are_not_overwritten(stream, tmp_path):
+    with pytest.raises(BadInput, match="already holds other documents"):
         synthetic.generate(stream[0], documents=150, seed=4)
     (tmp_path / "pdf").mkdir()
     (tmp_path / "pdf" / "mine.pdf").write_bytes(b"%PDF-")
-    with pytest.raises(BadInput, match=r"holds other things, such as pdf/mine\.pdf"):
+    with pytest.raises(BadInput, match=r"holds other files, such as pdf/mine\.pdf"):
         synthetic.generate(tmp_path, documents=3)
 
 
@@ -110,27 +110,27 @@ def test_a_switch_before_the_live_stream_is_refused(tmp_path):
         synthetic.generate(tmp_path, documents=3, amount_shift=date(2026, 1, 9))
 
 
-def test_the_labels_stand_on_the_pages(stream):
+def test_the_labels_are_printed_on_the_pages(stream):
     folder, _ = stream
-    found = asked = 0
+    printed = labelled = 0
     for row in rows(folder)[::3]:
         if not (words := words_of(folder, row)):
             continue
-        labelled = [row[name] for name in FIELDS if row[name]]
-        asked += len(labelled)
-        found += sum(stands(value, words) for value in labelled)
-    assert asked > 230
-    assert found / asked >= 0.99
+        values = [row[name] for name in FIELDS if row[name]]
+        labelled += len(values)
+        printed += sum(is_printed(value, words) for value in values)
+    assert labelled > 230
+    assert printed / labelled >= 0.99
 
 
-@pytest.mark.parametrize("number", range(FAMILIES))
-def test_every_family_prints_its_answers_among_wrong_ones(number, tmp_path):
-    form, work = family(number), paperwork(number)
+@pytest.mark.parametrize("number", range(LAYOUTS))
+def test_every_layout_prints_its_answers_among_wrong_ones(number, tmp_path):
+    form, work = form_of(number), paperwork(number)
     drawn, answers = (draw_other if form.document_class == "other" else draw)(form, work, random.Random(number))
     (tmp_path / "a.pdf").write_bytes(drawn)
     words = [word.text for word in documents.read(tmp_path / "a.pdf").words]
     text = "".join(words)
-    assert [value for value in answers.values() if not stands(value, words)] == []
+    assert [value for value in answers.values() if not is_printed(value, words)] == []
     if form.document_class != "other":
         assert len({word for word in words if word[-3:-2] == "." and word[-2:].isdigit()}) >= 2, (
             "one amount alone is no question"
@@ -138,12 +138,12 @@ def test_every_family_prints_its_answers_among_wrong_ones(number, tmp_path):
         assert sum(character.isdigit() for character in text) > 60
 
 
-def test_no_two_families_look_alike():
-    seen = {repr(family(number)).split(",", 1)[1] for number in range(FAMILIES)}
-    assert len(seen) == FAMILIES >= 40
+def test_no_two_layouts_look_alike():
+    seen = {repr(form_of(number)).split(",", 1)[1] for number in range(LAYOUTS)}
+    assert len(seen) == LAYOUTS >= 40
 
 
-@pytest.mark.parametrize("number", range(0, FAMILIES, 5))
+@pytest.mark.parametrize("number", range(0, LAYOUTS, 5))
 def test_lines_add_up_to_the_gross_amount(number):
     work = paperwork(number)
     gross = work.items["gross_amount"]
@@ -156,7 +156,7 @@ def test_lines_add_up_to_the_gross_amount(number):
 def test_each_trouble_changes_the_page_and_never_the_answers(trouble):
     changed = 0
     for number in range(12):
-        form, work = family(number), paperwork(number)
+        form, work = form_of(number), paperwork(number)
         easy, hard = (draw(form, work, random.Random(1), troubles) for troubles in (frozenset(), frozenset({trouble})))
         assert easy[1] == hard[1]
         changed += easy[0] != hard[0]
@@ -165,7 +165,7 @@ def test_each_trouble_changes_the_page_and_never_the_answers(trouble):
 
 def test_splits_follow_the_days_and_leave_enough_to_certify():
     start = synthetic.START
-    since = synthetic._days(dict.fromkeys(OFF, "default"), start, synthetic.DAYS)
+    since = synthetic._switch_days(dict.fromkeys(OFF, "default"), start, synthetic.DAYS)
     splits = [synthetic._plan(number, 900, 7, start, synthetic.DAYS, since).split for number in range(900)]
     assert splits[:297] == ["train"] * 297
     assert splits[297:657] == ["calibration"] * 360
@@ -174,10 +174,10 @@ def test_splits_follow_the_days_and_leave_enough_to_certify():
 
 
 def test_every_class_and_both_segments_are_there(stream):
-    found = rows(stream[0])
-    assert {row["class"] for row in found} == {"invoice", "order", "contract", "other"}
-    assert {row["segment"] for row in found} == {"national", "regional"}
-    assert Counter(row["class"] for row in found)["other"] < 0.2 * len(found)
+    labels = rows(stream[0])
+    assert {row["class"] for row in labels} == {"invoice", "order", "contract", "other"}
+    assert {row["segment"] for row in labels} == {"national", "regional"}
+    assert Counter(row["class"] for row in labels)["other"] < 0.2 * len(labels)
 
 
 def test_tests_on_unseen_layouts_share_none_with_training(stream):
@@ -213,13 +213,13 @@ def _raised(after: list[dict[str, str]], calm: list[dict[str, str]]) -> bool:
     return all(amount == pytest.approx(4 * once) for amount, once in pairs)
 
 
-SHOWN = {  # what a switch does to the documents from its day on: their rows beside the same rows of the calm stream
+EFFECTS = {  # checks a switch's effect: the rows from its day on against the same rows of the calm stream
     "new_suppliers": lambda after, calm: (
         len({r["advertiser"] for r in after} & {r["advertiser"] for r in calm}) < len(after) / 2
     ),
     "amount_shift": _raised,
     "worse_segment": lambda after, calm: after == calm,  # the answers stay; the pages do not
-    "new_layouts": lambda after, calm: sum(r["layout"] >= f"F{KEPT_BACK.start}" for r in after) > len(after) / 3,
+    "new_layouts": lambda after, calm: sum(r["layout"] >= f"F{HELD_OUT.start}" for r in after) > len(after) / 3,
 }
 
 
@@ -238,4 +238,4 @@ def test_each_switch_changes_what_it_says_from_its_day_and_nothing_else(tmp_path
     if name == "worse_segment":
         assert {row["segment"] for row in changed} == {"regional"}
     after, before = ([row for row in part if row["day"] >= DAY.isoformat()] for part in (now, then))
-    assert SHOWN[name](after, before)
+    assert EFFECTS[name](after, before)

@@ -59,7 +59,7 @@ def _ocr_page(files: list[Path]) -> dict[str, object]:
     pictures = []
     for path in files[:PAGES]:
         with pypdfium2.PdfDocument(path) as pdf:
-            scale = ocr.READING_SIDE / max(pdf[0].get_size())
+            scale = ocr.RECOGNITION_SIDE / max(pdf[0].get_size())
             pictures.append(np.ascontiguousarray(pdf[0].render(scale=scale).to_numpy()[..., :3]))
     threads = {f"EngineConfig.onnxruntime.{name}_op_num_threads": 1 for name in ("intra", "inter")}
     engine = RapidOCR(params={"Global.log_level": "critical", **threads})

@@ -1,7 +1,7 @@
-"""The corpus: documents with what people know of them, as a version that can be cited.
+"""The corpus: documents and their labels, as a versioned data set.
 
-Doors: `build_dataset` reads a folder, `Dataset` opens what it left, `read_labels` reads a labels.csv (`check_labels` before
-a build), `synthetic.generate` makes a folder to try.
+Entry points: `build_dataset` reads a folder, `Dataset` opens the result, `read_labels` reads a labels.csv (`check_labels`
+before a build), `synthetic.generate` creates a folder to try.
 """
 
 from proveout.corpus.building import build_dataset

@@ -1,10 +1,10 @@
-"""Build a data set: read every document of a folder with its labels.csv, once. One door: `build_dataset`."""
+"""Build a data set from a folder of documents and its labels.csv. Entry point: `build_dataset`."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import date
@@ -15,17 +15,16 @@ import numpy as np
 
 from proveout import documents
 from proveout.corpus.card import card
-from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, without_collecting
+from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, gc_paused
 from proveout.corpus.labels import Labels, Row, read_labels
 from proveout.corpus.near_duplicates import ALIKE
+from proveout.documents.batch import Progress
 from proveout.errors import BadLabels, NoDocuments, UnreadableDocument
 from proveout.mission import Mission
 from proveout.records import Case, Document, Source
 
-SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # where labels.csv has no splits; see `_with_splits`
-BESIDE = (".csv", ".json", ".md", ".yaml", ".yml")  # what lies beside documents and is none
-
-Progress = Callable[[int, int], None]  # files done, files in all
+SPLIT_SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # if labels.csv has no splits; see `_with_splits`
+SIDECARS = (".csv", ".json", ".md", ".yaml", ".yml")  # files of a folder that are not documents
 
 
 def build_dataset(
@@ -36,58 +35,66 @@ def build_dataset(
     cache: Path | None = None,
     answers: Path | str | None = None,
 ) -> Dataset:
-    """Read every document of a folder with its labels.csv, and write the data set to `out`.
+    """Read every document of a folder and its labels.csv, and write the data set to `out`.
 
-    `answers`: a folder of answered live cases (`live.label_export`), which join the training split.
-    Raises NoDocuments for a folder in which nothing can be read, BadLabels for a labels.csv that contradicts itself
-    or the folder. With a `cache` folder, files that were read before are not read again.
+    `answers`: a folder of reviewed live cases (`live.label_export`), which join the training split.
+    With a `cache` folder, files that were read before are not read again.
+    Raises NoDocuments if no file of the folder can be read, BadLabels if labels.csv is malformed, contradicts itself or names
+    missing files.
     """
     folder, out = Path(folder), Path(out)
     files = _files(folder)
     labels = read_labels(folder / "labels.csv", mission)
     missing = [name for name in labels.rows if name not in files]
     if missing:
-        ending = f" (a file_id has no ending: {Path(missing[0]).stem!r})" if Path(missing[0]).stem in files else ""
+        hint = f" (omit the extension: {Path(missing[0]).stem!r})" if Path(missing[0]).stem in files else ""
         raise BadLabels(
             f"{folder / 'labels.csv'}: {len(missing)} of {len(labels.rows)} rows have no file, "
-            f"the first is {missing[0]!r}{ending}; remove the rows or add the files"
+            f"the first is {missing[0]!r}{hint}; remove the rows or add the files"
         )
-    with without_collecting():
-        read = list(documents.read_many(list(files.values()), cache, progress))
-    if all(isinstance(each, UnreadableDocument) for each in read):
+    with gc_paused():
+        results = list(documents.read_many(list(files.values()), cache, progress))
+    if all(isinstance(result, UnreadableDocument) for result in results):
         raise NoDocuments(
-            f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {read[0]}"
+            f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {results[0]}"
         )
-    entries, kept = _entries(folder, files, labels.rows, read)
-    answered = Path(answers) if answers and (Path(answers) / "labels.csv").exists() else None
-    more = _files(answered) if answered else {}
-    told = read_labels(answered / "labels.csv", mission).rows if answered else {}
-    taught = len(told) and _answer(entries, kept, more, told, list(documents.read_many(list(more.values()), cache)))
-    entries = _with_near_duplicates(entries, kept)
+    entries, readable = _entries(folder, files, labels.rows, results)
+    answered = 0
+    answer_files: dict[str, Path] = {}
+    if answers and (Path(answers) / "labels.csv").exists():
+        answer_files = _files(Path(answers))
+        answer_rows = read_labels(Path(answers) / "labels.csv", mission).rows
+        answered = _add_answers(
+            entries, readable, answer_files, answer_rows, documents.read_many(list(answer_files.values()), cache)
+        )
+    earliest = earliest_near_duplicates(entries, readable, ALIKE)
+    entries = [replace(entry, near_duplicate_of=earliest.get(entry.case.id, "")) for entry in entries]
     notes = {
         "unlabelled": sorted(name for name in files if name not in labels.rows),
         "unknown_columns": list(labels.unknown),
         "columns": list(labels.columns),
-        "answers": taught,
+        "answers": answered,
         "splits": _how_split(labels),
     }
-    with _whole(out) as staging:
-        _write(staging, entries, kept, folder.resolve().name, notes)
-        _copy([*files.values(), *more.values()], staging / "files")
+    with _replacing_folder(out) as staging:
+        _write(staging, entries, readable, folder.resolve().name, notes)
+        _copy([*files.values(), *answer_files.values()], staging / "files")
         (staging / "card.md").write_text(card(Dataset(staging), mission), encoding="utf-8")
     return Dataset(out)
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The documents of a folder, or of its `pdf/` or `files/`, by the stem of their names."""
-    inside = next((folder / each for each in ("pdf", "files") if (folder / each).is_dir()), folder)
+    """The documents of a folder, or of its subfolder `pdf` or `files`, by file_id."""
+    inside = next((folder / name for name in ("pdf", "files") if (folder / name).is_dir()), folder)
     if not inside.is_dir():
         raise NoDocuments(f"{folder}: no such folder; expected one with PDFs, images or texts and a labels.csv")
-    found = sorted(p for p in inside.iterdir() if p.is_file() and p.suffix.lower() not in BESIDE and not p.name.startswith("."))
-    if not found:
+    paths = sorted(
+        p for p in inside.iterdir() if p.is_file() and p.suffix.lower() not in SIDECARS and not p.name.startswith(".")
+    )
+    if not paths:
         raise NoDocuments(f"{inside}: no documents; expected PDF, PNG, JPEG, TIFF or text files")
     files: dict[str, Path] = {}
-    for path in found:
+    for path in paths:
         if path.stem in files:
             raise BadLabels(
                 f"{inside}: {files[path.stem].name} and {path.name} have the same file_id {path.stem!r}; rename one"
@@ -97,16 +104,16 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _entries(
-    folder: Path, files: Mapping[str, Path], rows: Mapping[str, Row], read: Sequence[Document | UnreadableDocument]
+    folder: Path, files: Mapping[str, Path], rows: Mapping[str, Row], results: Sequence[Document | UnreadableDocument]
 ) -> tuple[list[LabelledDocument], list[Document]]:
-    """An entry for every file, and the documents that are kept: the readable ones, each once."""
+    """One entry per file, and the readable documents without duplicates."""
     entries: list[LabelledDocument] = []
-    kept: list[Document] = []
+    readable: list[Document] = []
     first: dict[str, str] = {}
-    for (name, path), answer in zip(files.items(), read, strict=True):
+    for (name, path), result in zip(files.items(), results, strict=True):
         row = rows.get(name, Row(split="stream"))
         place = path.relative_to(folder).as_posix()
-        sha256 = answer.sha256 if isinstance(answer, Document) else _id_of_unread(path)
+        sha256 = result.sha256 if isinstance(result, Document) else _id_of_unreadable(path)
         entries.append(
             LabelledDocument(
                 case=Case(sha256, place, row.day, row.segment),
@@ -117,66 +124,61 @@ def _entries(
                 source=row.source,
                 licence=row.licence,
                 duplicate_of=first.get(sha256, ""),
-                refused=str(answer) if isinstance(answer, UnreadableDocument) else "",
+                refused=str(result) if isinstance(result, UnreadableDocument) else "",
             )
         )
-        if sha256 not in first and isinstance(answer, Document):
-            kept.append(answer)
+        if sha256 not in first and isinstance(result, Document):
+            readable.append(result)
         first.setdefault(sha256, place)
-    return _with_splits(entries), kept
+    return _with_splits(entries), readable
 
 
-def _answer(
+def _add_answers(
     entries: list[LabelledDocument],
-    kept: list[Document],
+    readable: list[Document],
     files: Mapping[str, Path],
     rows: Mapping[str, Row],
-    read: Sequence[Document | UnreadableDocument],
+    results: Iterable[Document | UnreadableDocument],
 ) -> int:
-    """Add answered live cases to the training documents, and give how many; where one is here, what people answered counts.
+    """Add reviewed live cases to the training split and return how many. Answers override the labels of existing entries.
 
-    What calibrates and tests stays as it is: it is there to judge, and an answer about it teaches nothing.
+    Calibration and test cases stay unchanged, so that answers never train on them.
     """
-    taught, places = 0, {entry.case.id: at for at, entry in enumerate(entries) if not entry.duplicate_of}
-    for path, found in zip(files.values(), read, strict=True):
+    answered, places = 0, {entry.case.id: at for at, entry in enumerate(entries) if not entry.duplicate_of}
+    for path, document in zip(files.values(), results, strict=True):
         row = rows.get(path.stem)
-        if row is None or not isinstance(found, Document):
+        if row is None or not isinstance(document, Document):
             continue
-        at = places.get(found.sha256)
+        at = places.get(document.sha256)
         if at is None:
-            case = Case(found.sha256, f"answers/{path.name}", row.day, row.segment)
+            case = Case(document.sha256, f"answers/{path.name}", row.day, row.segment)
             entries.append(LabelledDocument(case, "train", "", row.fields, row.document_class, row.source))
-            kept.append(found)
+            readable.append(document)
         elif (entry := entries[at]).split in ("train", "stream"):
             fields, document_class = {**entry.labels, **row.fields}, row.document_class or entry.document_class
             entries[at] = replace(entry, split="train", labels=fields, document_class=document_class, source=row.source)
         else:
             continue
-        taught += 1
-    return taught
+        answered += 1
+    return answered
 
 
-def _id_of_unread(path: Path) -> str:
+def _id_of_unreadable(path: Path) -> str:
     try:
         return documents.sha256_of(path)
-    except OSError:  # not even its bytes can be read, so the name has to do
+    except OSError:  # the bytes are inaccessible, so the id comes from the name
         return hashlib.sha256(path.name.encode()).hexdigest()
 
 
-def _with_near_duplicates(entries: list[LabelledDocument], kept: list[Document]) -> list[LabelledDocument]:
-    earliest = earliest_near_duplicates(entries, kept, ALIKE)
-    return [replace(entry, near_duplicate_of=earliest.get(entry.case.id, "")) for entry in entries]
-
-
 def _with_splits(entries: list[LabelledDocument]) -> list[LabelledDocument]:
-    """Where labels.csv gives no split at all: by day, oldest first; cases without a day first, by their id, which is a hash."""
+    """If labels.csv has no splits at all, split by day, oldest first; cases without a day come first, ordered by their hash."""
     if any(entry.split not in ("", "stream") for entry in entries):
         return [entry if entry.split else replace(entry, split="stream") for entry in entries]
     open_ids = {entry.case.id: entry.case.day or date.min for entry in entries if not entry.split and not entry.duplicate_of}
     order = sorted(open_ids, key=lambda case: (open_ids[case], case))
     split: dict[str, str] = {}
     start, share = 0, 0.0
-    for name, part in SHARES.items():
+    for name, part in SPLIT_SHARES.items():
         share += part
         end = round(share * len(order))
         split.update(dict.fromkeys(order[start:end], name))
@@ -185,19 +187,19 @@ def _with_splits(entries: list[LabelledDocument]) -> list[LabelledDocument]:
 
 
 def _how_split(labels: Labels) -> str:
-    """What `_with_splits` does, for the data card."""
+    """How the cases were split, for the data card."""
     if any(row.split not in ("", "stream") for row in labels.rows.values()):
         return "labels.csv"
     days = [row.day is not None for row in labels.rows.values() if not row.split]
     if not any(days):
-        return "by chance: labels.csv has no days"
-    undated = "" if all(days) else f"; before them the {days.count(False)} cases without a day, by chance"
+        return "at random: labels.csv has no days"
+    undated = "" if all(days) else f"; before them the {days.count(False)} cases without a day, at random"
     return f"by day, oldest first{undated}"
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when everything in it is written."""
+def _replacing_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder that replaces `out` on success."""
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = out.with_name(f".{out.name}-{os.getpid()}")
     shutil.rmtree(staging, ignore_errors=True)
@@ -214,16 +216,18 @@ def _whole(out: Path) -> Iterator[Path]:
 def _copy(files: Iterable[Path], folder: Path) -> None:
     folder.mkdir()
     for path in files:
-        with suppress(OSError):  # what cannot be opened is a refused case already
+        with suppress(OSError):  # a file that cannot be opened is already a refused case
             if path.stat().st_size <= documents.MAX_BYTES:
                 shutil.copyfile(path, folder / path.name)
 
 
-def _write(staging: Path, entries: list[LabelledDocument], kept: list[Document], name: str, notes: Mapping[str, Any]) -> None:
+def _write(
+    staging: Path, entries: list[LabelledDocument], readable: list[Document], name: str, notes: Mapping[str, Any]
+) -> None:
     import pyarrow as arrow  # type: ignore[import-untyped]
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 
-    words = [word for each in kept for word in each.words]
+    words = [word for document in readable for word in document.words]
     boxes = np.array([[w.box.x0, w.box.y0, w.box.x1, w.box.y1] for w in words], dtype=np.float64).reshape(-1, 4)
     hundredths = np.round(boxes * 100).astype(np.int32)
     columns: dict[str, Any] = {
@@ -234,11 +238,12 @@ def _write(staging: Path, entries: list[LabelledDocument], kept: list[Document],
     }
     pages: list[dict[str, Any]] = []
     start = 0
-    for each in kept:
-        for page in each.pages:
+    for document in readable:
+        for page in document.pages:
             source = page.words[0].source if page.words else Source.TEXT_LAYER
-            place = {"case": each.sha256, "page": page.number, "start": start, "words": len(page.words), "source": source.value}
-            pages.append(place | {"width": page.width, "height": page.height, "turned": page.turned})
+            row = {"case": document.sha256, "page": page.number, "start": start, "words": len(page.words)}
+            row |= {"source": source.value, "width": page.width, "height": page.height, "turned": page.turned}
+            pages.append(row)
             start += len(page.words)
     parquet.write_table(arrow.table(columns), staging / "words.parquet")
     parquet.write_table(arrow.Table.from_pylist(pages), staging / "pages.parquet")
@@ -248,7 +253,7 @@ def _write(staging: Path, entries: list[LabelledDocument], kept: list[Document],
 
 
 def _version(entries: list[LabelledDocument], columns: Mapping[str, Any], pages: list[dict[str, Any]]) -> str:
-    """An id of what the data set says. Names of files and the order in which they were read do not count."""
+    """A content id of the data set, independent of the names and the order of the files."""
     digest = hashlib.sha256()
     rows = [_plain(entry) | {"path": None, "duplicate_of": bool(entry.duplicate_of)} for entry in entries]
     for row in sorted(json.dumps(row, sort_keys=True, default=str) for row in rows):
@@ -267,5 +272,5 @@ def _plain(entry: LabelledDocument) -> dict[str, Any]:
     """A row of the manifest."""
     row, case = asdict(entry), entry.case
     del row["case"]
-    known = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
-    return {**known, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
+    columns = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
+    return {**columns, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}

@@ -1,6 +1,6 @@
-"""The data card: what a person has to know before trusting a model that learned from this data set. Markdown.
+"""The data card: what to know before trusting a model trained on a data set. Markdown. Entry point: `card`.
 
-After Gebru et al., Datasheets for Datasets (2021), with the numbers counted and none of them typed.
+After Gebru et al., Datasheets for Datasets (2021); every number is computed.
 """
 
 from collections import Counter
@@ -9,20 +9,21 @@ from collections.abc import Iterable, Sequence
 from proveout.corpus.dataset import Dataset, LabelledDocument
 from proveout.mission import Mission
 
-SHOWN = 12  # rows of a table before the rest is only counted
+MAX_ROWS = 12  # of a table; the rest is only counted
 
 
 def card(data: Dataset, mission: Mission) -> str:
-    cases = data.chosen()
+    """The data card of a data set."""
+    cases, splits = data.chosen(), data.notes["splits"]
     parts = [
         f"# Data card: {data.name}",
         f"Version `{data.version}`. {mission.purpose.strip()}",
-        "## What is in it",
-        _table(("what", "how many"), _counts(data, cases)),
+        "## Contents",
+        _table(("item", "count"), _counts(data, cases)),
         "## Splits",
-        f"Decided {'in' if data.notes['splits'] == 'labels.csv' else ''} {data.notes['splits']}.".replace("  ", " "),
+        f"Split {'as in labels.csv' if splits == 'labels.csv' else splits}.",
         _table(("split", "cases", "labelled", "first day", "last day", "layouts", "refused"), _splits(cases)),
-        "## Fields and classes that people labelled",
+        "## Labelled fields and classes",
         _table(("field", *_names(cases)), _fields(cases, mission)),
         _table(("class", *_names(cases)), _classes(cases, mission)),
         "## Layouts and segments",
@@ -31,7 +32,7 @@ def card(data: Dataset, mission: Mission) -> str:
         "## Duplicates",
         _duplicates(data, cases),
         "## Refused files",
-        _table(("file", "because"), [(entry.case.path, entry.refused) for entry in data.entries if entry.refused]),
+        _table(("file", "reason"), [(entry.case.path, entry.refused) for entry in data.entries if entry.refused]),
         "## Source and licence",
         _table(("source", "licence", "cases"), _licences(cases)),
         "## Known limits",
@@ -41,22 +42,22 @@ def card(data: Dataset, mission: Mission) -> str:
 
 
 def crossing(cases: Iterable[LabelledDocument]) -> list[tuple[LabelledDocument, LabelledDocument]]:
-    """Near-duplicates whose two sides lie in different splits: what was learned on one is tested on the other."""
+    """Pairs of near-duplicates in different splits, which can leak training data into a test; the later case comes first."""
     by_id = {entry.case.id: entry for entry in cases}
     pairs = [(entry, by_id[entry.near_duplicate_of]) for entry in by_id.values() if entry.near_duplicate_of in by_id]
-    return [(one, other) for one, other in pairs if one.split != other.split]
+    return [(later, earlier) for later, earlier in pairs if later.split != earlier.split]
 
 
 def _counts(data: Dataset, cases: Sequence[LabelledDocument]) -> list[tuple[str, object]]:
     days = sorted(entry.case.day for entry in cases if entry.case.day)
     return [
         ("files", len(data.entries)),
-        ("cases (files with bytes of their own)", len(cases)),
+        ("cases (distinct files)", len(cases)),
         ("refused", sum(bool(entry.refused) for entry in cases)),
         ("pages", data.pages),
         ("words", data.words),
         ("words read by OCR", f"{data.ocr_share:.1%}"),
-        ("days", f"{days[0]} to {days[-1]}, {sum(1 for e in cases if not e.case.day)} cases without one" if days else "none"),
+        ("days", f"{days[0]} to {days[-1]}, {sum(1 for e in cases if not e.case.day)} cases without a day" if days else "none"),
     ]
 
 
@@ -67,12 +68,12 @@ def _names(cases: Sequence[LabelledDocument]) -> list[str]:
 def _splits(cases: Sequence[LabelledDocument]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for name in _names(cases):
-        here = [entry for entry in cases if entry.split == name]
-        days = sorted(entry.case.day for entry in here if entry.case.day)
+        entries = [entry for entry in cases if entry.split == name]
+        days = sorted(entry.case.day for entry in entries if entry.case.day)
         ends = (days[0], days[-1]) if days else ("", "")
-        labelled = sum(bool(entry.labels) for entry in here)
-        layouts = len({entry.layout for entry in here} - {""})
-        rows.append((name, len(here), labelled, *ends, layouts, sum(bool(entry.refused) for entry in here)))
+        labelled = sum(bool(entry.labels) for entry in entries)
+        layouts = len({entry.layout for entry in entries} - {""})
+        rows.append((name, len(entries), labelled, *ends, layouts, sum(bool(entry.refused) for entry in entries)))
     return rows
 
 
@@ -92,54 +93,53 @@ def _classes(cases: Sequence[LabelledDocument], mission: Mission) -> list[tuple[
 
 def _top(values: Iterable[str]) -> list[tuple[str, int]]:
     counted = Counter(value or "unknown" for value in values).most_common()
-    rest = counted[SHOWN:]
-    return counted[:SHOWN] + ([(f"{len(rest)} others", sum(n for _, n in rest))] if rest else [])
+    rest = counted[MAX_ROWS:]
+    return counted[:MAX_ROWS] + ([(f"{len(rest)} others", sum(n for _, n in rest))] if rest else [])
 
 
 def _duplicates(data: Dataset, cases: Sequence[LabelledDocument]) -> str:
     same = [entry for entry in data.entries if entry.duplicate_of]
     near = [entry for entry in cases if entry.near_duplicate_of]
-    across = crossing(cases)
-    said = [
-        f"{len(same)} files have the same bytes as another and are counted once; "
-        f"{len(near)} cases say nearly the same as an earlier one, {len(across)} of them across splits."
+    rows = [(later.case.path, later.split, earlier.case.path, earlier.split) for later, earlier in crossing(cases)]
+    parts = [
+        f"{len(same)} files have the same bytes as another file and are counted once; "
+        f"{len(near)} cases are near-duplicates of an earlier case, {len(rows)} of them in another split.",
+        _table(("case", "split", "near-duplicate of", "split"), rows[:MAX_ROWS]),
     ]
-    rows = [(one.case.path, one.split, other.case.path, other.split) for one, other in across]
-    said.append(_table(("case", "split", "nearly the same as", "split"), rows[:SHOWN]))
-    if len(rows) > SHOWN:
-        said.append(f"And {len(rows) - SHOWN} more: column `near_duplicate_of` of manifest.parquet.")
-    return "\n\n".join(part for part in said if part)
+    if len(rows) > MAX_ROWS:
+        parts.append(f"And {len(rows) - MAX_ROWS} more: column `near_duplicate_of` of manifest.parquet.")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _licences(cases: Sequence[LabelledDocument]) -> list[tuple[object, ...]]:
     counted = Counter((entry.source or "not stated", entry.licence or "not stated") for entry in cases)
-    return [(*pair, n) for pair, n in counted.most_common(SHOWN)]
+    return [(*pair, n) for pair, n in counted.most_common(MAX_ROWS)]
 
 
 def _limits(data: Dataset, cases: Sequence[LabelledDocument], mission: Mission) -> list[str]:
-    limits = ["Labels are taken as given: a wrong label teaches and tests wrongly."]
+    limits = ["Labels are taken as given: a wrong label distorts training and tests."]
     if "title" in data.notes["columns"] and "class" not in data.notes["columns"]:
-        limits.append("The class is a guess from words of the title, unknown where it names none or several.")
+        limits.append("The class is a guess from words of the title, and unknown where the title names none or several.")
     if data.notes["unlabelled"]:
-        some = ", ".join(data.notes["unlabelled"][:SHOWN])
-        limits.append(f"{len(data.notes['unlabelled'])} files have no row in labels.csv and count as live cases: {some}.")
+        names = ", ".join(data.notes["unlabelled"][:MAX_ROWS])
+        limits.append(f"{len(data.notes['unlabelled'])} files have no row in labels.csv and count as live cases: {names}.")
     if answers := data.notes.get("answers"):
-        limits.append(f"{answers} training documents carry what people answered about them live.")
+        limits.append(f"{answers} training documents have labels from the reviews of live cases.")
     if data.notes["unknown_columns"]:
-        limits.append(f"Columns that mean nothing here and were left out: {', '.join(data.notes['unknown_columns'])}.")
+        limits.append(f"Unknown columns of labels.csv were left out: {', '.join(data.notes['unknown_columns'])}.")
     for split in _names(cases):
-        bare = [n for n in mission.fields if not any(n in e.labels for e in cases if e.split == split)]
-        if bare:
-            limits.append(f"Nothing is known of {', '.join(bare)} in {split}.")
-    if any(not entry.layout for entry in cases):
-        limits.append(f"{sum(not entry.layout for entry in cases)} cases have no known layout.")
+        unlabelled = [name for name in mission.fields if not any(name in e.labels for e in cases if e.split == split)]
+        if unlabelled:
+            limits.append(f"The split {split} has no labels for {', '.join(unlabelled)}.")
+    if unknown := sum(not entry.layout for entry in cases):
+        limits.append(f"The layout of {unknown} cases is unknown.")
     if data.ocr_share:
-        limits.append("Words read by OCR carry the recogniser's confidence; its mistakes are in the data.")
+        limits.append("OCR errors are in the data; words read by OCR carry the recogniser's confidence.")
     return limits
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; nothing at all without rows."""
+    """A Markdown table; without rows "", or "None." for the refused files."""
     if not rows:
         return "None." if head[0] == "file" else ""
     lines = [" | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) for row in (head, *rows)]

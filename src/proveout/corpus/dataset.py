@@ -1,11 +1,11 @@
-"""A data set: documents that were read, what people know of them, and where each of them belongs. One noun: `Dataset`.
+"""A data set: documents that were read, their labels and their splits. Entry point: `Dataset`.
 
-On disk a folder of manifest.parquet (a row a file), pages.parquet, words.parquet, card.md, dataset.json and files/, a copy
-of every original; written whole or not at all, and whole wherever it is moved. Its version is an id of what it says: the
-same words and labels have the same version, whatever the files are called.
-Covered: duplicates by content (one case, the others point to it) and by near-duplicate text, files that nobody can read
-(refused, with the reason), files without a row (unlabelled: live cases).
-Not covered: who may see it. The copies are as private as the originals.
+On disk it is a folder with manifest.parquet (one row per file), pages.parquet, words.parquet, card.md, dataset.json and
+files/, a copy of every original. It is written whole or not at all, and can be moved. Its version is a content id: the same
+words and labels give the same version, whatever the file names.
+Covered: files with the same bytes (one case, the others point to it), near-duplicate texts, unreadable files (refused, with
+the reason), files without a row (unlabelled live cases).
+Not covered: access control. The copies are as private as the originals.
 """
 
 import gc
@@ -25,7 +25,7 @@ from proveout.documents.columns import PageColumns, document
 from proveout.errors import BadInput
 from proveout.records import Case, Document, Source
 
-SCHEMA = 1  # of the files of a data set
+SCHEMA = 1  # version of the file formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +35,26 @@ class LabelledDocument:
     case: Case
     split: str
     layout: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)  # field to the value that people say is right
-    document_class: str = ""  # "" unknown
+    labels: Mapping[str, str] = field(default_factory=dict)  # field to the correct value, as labelled
+    document_class: str = ""  # "": unknown
     source: str = ""
     licence: str = ""
     duplicate_of: str = ""  # path of the first file with the same bytes
-    near_duplicate_of: str = ""  # case that says nearly the same and came before
-    refused: str = ""  # why it cannot be read
+    near_duplicate_of: str = ""  # id of the earliest case with nearly the same text
+    refused: str = ""  # why the file cannot be read
 
 
 class Dataset:
-    """Entries and documents: what `build_dataset` left."""
+    """Entries and documents of a data set that `build_dataset` wrote."""
 
     def __init__(self, root: Path) -> None:
-        """Open the data set at `root`; `load` says why one cannot be opened."""
+        """Open the data set at `root`, unchecked; use `load` for clear errors."""
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 
         self.root = root
         about = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
         self.version: str = about["version"]
-        self.name: str = about["name"]  # of the folder it was built from
+        self.name: str = about["name"]  # of the source folder
         self.folder: Path = root / "files"
         self.notes: Mapping[str, Any] = about["notes"]  # unlabelled files, unknown columns
         self.entries: tuple[LabelledDocument, ...] = tuple(
@@ -63,82 +63,82 @@ class Dataset:
 
     @classmethod
     def load(cls, out: Path | str) -> Self:
-        """Open a data set.
-
-        Raises BadInput when the folder holds none, or one of another schema.
-        """
+        """Open the data set at `out`. Raises BadInput if there is none, or one of another schema."""
         out = Path(out)
         try:
             schema = json.loads((out / "dataset.json").read_text(encoding="utf-8"))["schema"]
         except (OSError, ValueError, KeyError) as error:
             raise BadInput(f"{out}: not a data set (dataset.json: {error}); build it: proveout build --only curate") from error
         if schema != SCHEMA:
-            raise BadInput(f"{out}: a data set of schema {schema}, this Proveout reads {SCHEMA}; build it anew: proveout build")
+            raise BadInput(
+                f"{out}: the data set has schema {schema}, this version of Proveout reads {SCHEMA}; rebuild it: proveout build"
+            )
         return cls(out)
 
     def chosen(self, split: str | None = None) -> tuple[LabelledDocument, ...]:
-        """One entry for every case of a split, in the order of the files.
+        """One entry per case of a split, in the order of the files; None: of all splits.
 
-        `test` means all tests; `stream`, the live cases, means the tests where no case says `stream`.
+        `test` includes every `test-…` split. `stream`, the live cases, falls back to `test` if no case has that split.
         """
-        cases = [entry for entry in self.entries if not entry.duplicate_of]
+        cases = tuple(entry for entry in self.entries if not entry.duplicate_of)
         if split is None:
-            return tuple(cases)
+            return cases
         if split == "stream" and all(entry.split != "stream" for entry in cases):
             split = "test"
         return tuple(e for e in cases if e.split == split or (split == "test" and e.split.startswith("test-")))
 
     def documents(self, split: str | None = None) -> list[Document]:
         """The readable documents of a split (see `chosen`)."""
-        with without_collecting():
+        with gc_paused():
             return [self.document(entry.case.id) for entry in self.chosen(split) if not entry.refused]
 
     def document(self, case: str) -> Document:
-        """The document of a readable case. The same object every time it is asked for."""
+        """The document of a readable case; the same object on every call."""
         if case not in self._documents:
             self._documents[case] = document(case, [self._page_columns(row) for row in self._pages[case]])
         return self._documents[case]
 
     def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
-        """Case id to the fields that people labelled, refused cases too: they were live, and somebody knows the answer."""
+        """Case id to its labels by field. Includes refused cases, which may be labelled too."""
         return {entry.case.id: dict(entry.labels) for entry in self.chosen(split) if entry.labels}
 
     def classes(self, split: str | None = None) -> dict[str, str]:
-        """Case id to its class, where it is known."""
+        """Case id to its class, for cases with a known class."""
         return {entry.case.id: entry.document_class for entry in self.chosen(split) if entry.document_class}
 
     def path_of(self, case: str) -> Path:
-        """Where the data set's copy of a case's file lies; there is none of a file too large to be read."""
+        """Path of the data set's copy of a case's file. Files over MAX_BYTES are not copied."""
         return self.folder / Path(self._by_case[case].case.path).name
 
     def entry(self, case: str) -> LabelledDocument:
+        """The entry of a case. Raises KeyError for an unknown id."""
         return self._by_case[case]
 
     def near_duplicates(self, alike: float = ALIKE) -> list[tuple[LabelledDocument, LabelledDocument]]:
-        """Pairs of cases that say nearly the same, the later one first; `alike` is their Jaccard similarity or more."""
-        earlier = earliest_near_duplicates(self.entries, self.documents(), alike)
-        return [(self._by_case[one], self._by_case[other]) for one, other in earlier.items()]
+        """Pairs of near-duplicates, the later case first; `alike`: the least Jaccard similarity."""
+        earliest = earliest_near_duplicates(self.entries, self.documents(), alike)
+        return [(self._by_case[later], self._by_case[earlier]) for later, earlier in earliest.items()]
 
     @cached_property
     def card(self) -> str:
-        """The data card, Markdown."""
+        """The data card as Markdown."""
         return (self.root / "card.md").read_text(encoding="utf-8")
 
     @cached_property
     def pages(self) -> int:
-        """Pages that were read."""
+        """Number of pages read."""
         return sum(len(pages) for pages in self._pages.values())
 
     @cached_property
     def words(self) -> int:
-        """Words that were read."""
+        """Number of words read."""
         return sum(page["words"] for pages in self._pages.values() for page in pages)
 
     @cached_property
     def ocr_share(self) -> float:
         """Share of the words that were read by OCR, 0..1."""
-        recognised: int = sum(page["words"] for pages in self._pages.values() for page in pages if page["source"] == Source.OCR)
-        return recognised / max(self.words, 1)
+        by_ocr: int = sum(page["words"] for pages in self._pages.values() for page in pages if page["source"] == Source.OCR)
+        return by_ocr / max(self.words, 1)
 
     @cached_property
     def _by_case(self) -> dict[str, LabelledDocument]:
@@ -150,7 +150,7 @@ class Dataset:
 
     @cached_property
     def _pages(self) -> dict[str, list[dict[str, Any]]]:
-        """Case to the rows of its pages, in order."""
+        """Case id to the rows of its pages, in order."""
         import pyarrow.parquet as parquet
 
         pages: dict[str, list[dict[str, Any]]] = {}
@@ -181,12 +181,14 @@ class Dataset:
         )
 
 
-def earliest_near_duplicates(entries: Iterable[LabelledDocument], read: Iterable[Document], alike: float) -> dict[str, str]:
-    """Case to the earliest one, by day, that says nearly the same."""
+def earliest_near_duplicates(
+    entries: Iterable[LabelledDocument], documents: Iterable[Document], alike: float
+) -> dict[str, str]:
+    """Case id to the id of its earliest near-duplicate, by day. Cases without one are left out."""
     days = {entry.case.id: entry.case.day or date.min for entry in entries}
-    by_day = sorted(read, key=lambda each: (days[each.sha256], each.sha256))
-    found = near_duplicates([[word.text for word in each.words] for each in by_day], alike)
-    return {each.sha256: by_day[other].sha256 for each, other in zip(by_day, found, strict=True) if other is not None}
+    by_day = sorted(documents, key=lambda document: (days[document.sha256], document.sha256))
+    earliest = near_duplicates([[word.text for word in document.words] for document in by_day], alike)
+    return {later.sha256: by_day[at].sha256 for later, at in zip(by_day, earliest, strict=True) if at is not None}
 
 
 def _entry(row: dict[str, Any]) -> LabelledDocument:
@@ -195,12 +197,12 @@ def _entry(row: dict[str, Any]) -> LabelledDocument:
 
 
 @contextmanager
-def without_collecting() -> Iterator[None]:
-    """Hundreds of thousands of words are made at once and none of them is garbage: do not look for it meanwhile."""
-    was = gc.isenabled()
+def gc_paused() -> Iterator[None]:
+    """Pause garbage collection while hundreds of thousands of words are created, none of them garbage."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if enabled:
             gc.enable()

@@ -1,9 +1,9 @@
-"""Which known name a column was meant to have. One door: `meant`.
+"""Match misspelt column headers to the expected names. Entry point: `match_headers`.
 
     Contract Number -> contract_num        Gross Amt -> gross_amount        FILE_ID -> file_id
 
-Covered: case, spaces and punctuation, abbreviations (`Amt`, `No.`), one or two letters too many or wrong, a name that goes on
-(`advertiser_name`), and the usual names for the column that names the file.
+Covered: case, spaces and punctuation, abbreviations (`Amt`, `No.`), one or two extra or wrong letters, a longer name
+(`advertiser_name`), and the usual headers of a file name column.
 Not covered: synonyms (`client` for `advertiser`) and other languages; such a column counts as unknown.
 """
 
@@ -11,52 +11,53 @@ import difflib
 import re
 from collections.abc import Collection, Sequence
 
-_NUMBER = re.compile(r"\b(?:number|nbr|nr|no)\b|[#№]")  # all of them are `num`
+_NUMBER = re.compile(r"\b(?:number|nbr|nr|no)\b|[#№]")  # all become `num`
 _FILE_ID = {"file", "filename", "fileidentifier", "id", "name", "document", "documentid", "doc", "docid", "path", "pdf"}
-_NEAR = 0.8  # difflib's ratio: one letter of five is another one
-_SHORTENED = 0.6  # an abbreviation keeps so much of the word
+_MIN_RATIO = 0.8  # of difflib: about one letter in five may differ
+_SHORTENED = 0.6  # an abbreviation keeps at least this share of the letters
 
 
-def meant(columns: Sequence[str], fields: Collection[str], others: Collection[str] = ()) -> dict[str, str]:
-    """Column to the known name that it was meant to be, of names that no column has. Each name is meant once.
+def match_headers(columns: Sequence[str], fields: Collection[str], others: Collection[str] = ()) -> dict[str, str]:
+    """Map unknown columns to the missing names they most likely stand for; each name is used once.
 
-    `fields` may be misspelt, abbreviated or go on. Any of `others` may be missing, so a column has to have all of its letters.
+    A column may misspell, abbreviate or extend one of `fields`. `others` are optional, so they match only by the same letters.
 
     >>> fields = ("file_id", "contract_num", "gross_amount")
-    >>> meant(["filename", "Contract Number", "Gross Amt", "mood", "Days"], fields, ("day", "split"))
+    >>> match_headers(["filename", "Contract Number", "Gross Amt", "mood", "Days"], fields, ("day", "split"))
     {'filename': 'file_id', 'Contract Number': 'contract_num', 'Gross Amt': 'gross_amount', 'Days': 'day'}
     """
-    known = {*fields, *others}
-    pairs = [
-        (-_likeness(column, name, name in fields), at, column, name)
+    names = dict.fromkeys([*fields, *others])
+    matches = [
+        (-_similarity(column, name, name in fields), at, column, name)
         for at, column in enumerate(columns)
-        for name in dict.fromkeys([*fields, *others])
-        if column not in known and name not in columns
+        for name in names
+        if column not in names and name not in columns
     ]
     mapping: dict[str, str] = {}
-    for distance, _, column, name in sorted(pairs):
-        if distance < 0 and column not in mapping and name not in mapping.values():
+    for negated, _, column, name in sorted(matches):
+        if negated < 0 and column not in mapping and name not in mapping.values():
             mapping[column] = name
     return {column: mapping[column] for column in columns if column in mapping}
 
 
-def _likeness(column: str, name: str, is_field: bool) -> float:
-    """1 for the same letters, 0 for another name."""
-    one, other = _letters(column), _letters(name)
-    if one == other or (name == "file_id" and one in _FILE_ID):
+def _similarity(column: str, name: str, is_field: bool) -> float:
+    """1 for the same letters, 0 for a different name."""
+    header, expected = _letters(column), _letters(name)
+    if header == expected or (name == "file_id" and header in _FILE_ID):
         return 1.0
     if not is_field:
-        return float(sorted(one.rstrip("s")) == sorted(other.rstrip("s")))
-    if one[:1] != other[:1]:
+        return float(sorted(header.rstrip("s")) == sorted(expected.rstrip("s")))
+    if header[:1] != expected[:1]:
         return 0.0
-    ratio = difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
-    short, long = sorted((one, other), key=len)
-    shortened = len(short) >= _SHORTENED * len(long) and _inside(short, long)
-    return ratio if ratio >= _NEAR or shortened else 0.0
+    ratio = difflib.SequenceMatcher(None, header, expected, autojunk=False).ratio()
+    short, long = sorted((header, expected), key=len)
+    shortened = len(short) >= _SHORTENED * len(long) and _is_subsequence(short, long)
+    return ratio if ratio >= _MIN_RATIO or shortened else 0.0
 
 
 def _letters(name: str) -> str:
-    """
+    """The letters to compare, in lower case.
+
     >>> _letters("Contract No."), _letters("contract_num"), _letters("Contract#"), _letters("ContractNumber")
     ('contractnum', 'contractnum', 'contractnum', 'contractnumber')
     """
@@ -64,7 +65,7 @@ def _letters(name: str) -> str:
     return re.sub(r"\W+", "", words)
 
 
-def _inside(short: str, long: str) -> bool:
-    """Whether all letters of the short name stand in the long one, in their order."""
+def _is_subsequence(short: str, long: str) -> bool:
+    """Whether the long name has all letters of the short one in the same order."""
     letters = iter(long)
     return all(letter in letters for letter in short)

@@ -1,11 +1,11 @@
-"""Read a `labels.csv`: what people know of each document. Doors: `read_labels`, and `check_labels` before a build.
+"""Read a `labels.csv`, the labels of each document. Entry points: `read_labels`, and `check_labels` before a build.
 
     file_id, <the mission's fields>, split, day (or received), layout, segment, class (or title), source, licence
 
-Only `file_id`, the file's name without its ending, has to be there. Every mistake names the line.
-Covered: a missing or malformed file, rows that contradict each other, headers that nearly fit (refused, with the names that
-would fit), columns that nobody knows (kept apart, named).
-Not covered: whether a value is right, or even of its field's kind. People write `02/235/20`. Only a flag has to be one.
+Only `file_id`, the file's name without its extension, is required. Every error names the line.
+Covered: a missing or malformed file, contradictory rows, headers that nearly match (refused, with the correct names), unknown
+columns (listed and ignored).
+Not covered: whether a value is correct or of its field's kind: people write `02/235/20`. Only flags are checked.
 """
 
 import csv
@@ -16,23 +16,21 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from proveout.corpus.headers import meant
+from proveout.corpus.headers import match_headers
 from proveout.errors import BadLabels
 from proveout.mission import Mission
 from proveout.records import FLAGS
 
-BESIDE = ("split", "day", "received", "layout", "class", "title", "source", "licence")  # columns that may be there
+OPTIONAL = ("split", "day", "received", "layout", "class", "title", "source", "licence")  # columns
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-FEWEST = 4  # documents, so that no split is empty
+MIN_DOCUMENTS = 4  # so that no split is empty
 SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream")
-HINT = (
-    "expected a CSV in UTF-8 with a column `file_id` (the file's name without its ending) and one column for each known field"
-)
+HINT = "expected a UTF-8 CSV with a column `file_id` (the file's name without its extension) and one column per labelled field"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is known of one document; "" or None: not known."""
+    """The labels of one document; "" or None: unknown."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
@@ -46,48 +44,46 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
+    """A labels.csv."""
+
     rows: Mapping[str, Row]  # by file_id
     columns: tuple[str, ...]  # as in the file
-    unknown: tuple[str, ...]  # columns that mean nothing here
+    unknown: tuple[str, ...]  # columns that are ignored
 
 
 def read_labels(path: Path, mission: Mission) -> Labels:
-    """The rows of a labels.csv.
-
-    Raises BadLabels with the file, the line and what was expected.
-    """
+    """Read a labels.csv. Raises BadLabels with the file, the line and what was expected."""
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     columns: tuple[str, ...] = ()
-    for number, cells in _table(path):
+    for number, values in _table(path):
         if not columns:
-            columns = _columns(path, cells, mission)
+            columns = _columns(path, values, mission)
             continue
-        if not any(cells):
+        if not any(values):
             continue
-        if len(cells) != len(columns):
+        if len(values) != len(columns):
             raise BadLabels(
-                f"{path}, line {number}: {len(cells)} cells, the header has {len(columns)}; quote values with commas"
+                f"{path}, line {number}: {len(values)} values, the header has {len(columns)}; quote values that contain commas"
             )
-        row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+        row = dict(zip(columns, (value.strip() for value in values), strict=True))
         name = row["file_id"]
         if not name:
-            raise BadLabels(f"{path}, line {number}: no file_id; every row names its file, without the ending")
+            raise BadLabels(f"{path}, line {number}: no file_id; expected the file's name without its extension")
         if name in lines:
-            raise BadLabels(f"{path}, line {number}: file_id {name!r} stands in line {lines[name]} already; keep one of them")
+            raise BadLabels(f"{path}, line {number}: file_id {name!r} is already in line {lines[name]}; keep one of them")
         lines[name] = number
         rows[name] = _row(row, mission, f"{path}, line {number}")
     if not columns:
         raise BadLabels(f"{path}: empty; {HINT}")
-    known = {"file_id", *BESIDE, mission.segment, *mission.fields}
-    return Labels(rows, columns, tuple(each for each in columns if each not in known))
+    expected = {"file_id", *OPTIONAL, mission.segment, *mission.fields}
+    return Labels(rows, columns, tuple(column for column in columns if column not in expected))
 
 
 def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> None:
-    """Refuse a labels.csv that no build can use: no column for a required field, or nothing to learn, calibrate or test on.
+    """Raise BadLabels if no build can use a labels.csv: a required field has no column, or a split would have no documents.
 
-    `answers`: another labels.csv that counts too, where it exists. A column that is there may be empty.
-    Raises BadLabels with what was found and what the mission expects.
+    `answers`: path of a second labels.csv that counts too if it exists. A column may be empty.
     """
     labels = read_labels(path, mission)
     columns = set(labels.columns)
@@ -97,29 +93,28 @@ def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> N
         raise BadLabels(
             f"{path}, line 1: no column for {', '.join(missing)}, which the mission {mission.mission} requires before it acts; "
             f"found {_listed(labels.columns)}; expected file_id, {_listed(tuple(mission.fields))}. "
-            "Add the column (it may be empty where nobody knows the value yet), "
-            "or set `required: false` for the field in mission.yaml"
+            "Add the column (leave unknown values empty), or set `required: false` for the field in mission.yaml"
         )
     splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split != "stream")
     if not any(row.fields for row in labels.rows.values()) and not (answers and answers.exists()):
-        raise BadLabels(f"{path}: not one labelled value of {_listed(tuple(mission.fields))}; label some documents first")
+        raise BadLabels(f"{path}: no row has a value for any of {_listed(tuple(mission.fields))}; label some documents first")
     if set(splits) - {""}:
-        if lacking := [name for name in ("train", "calibration", "test") if not splits[name]]:
+        if empty := [name for name in ("train", "calibration", "test") if not splits[name]]:
             raise BadLabels(
-                f"{path}: no row has the split {' or '.join(lacking)}; a build needs documents to learn from, others to "
-                "calibrate on and others to test on. Name them, or leave the column `split` out: then they are chosen by day"
+                f"{path}: no row has the split {' or '.join(empty)}; a build needs documents to train, to calibrate and to "
+                "test. Add rows with that split, or remove the column `split` to split by day"
             )
-    elif splits.total() < FEWEST:
+    elif splits.total() < MIN_DOCUMENTS:
         raise BadLabels(
-            f"{path}: {splits.total()} documents that are no live cases; a build needs {FEWEST} at least, to learn from, "
-            "to calibrate on and to test on, and a useful one some hundred"
+            f"{path}: {splits.total()} documents besides live cases; a build needs at least {MIN_DOCUMENTS} to train, "
+            "calibrate and test, and a useful one a few hundred"
         )
 
 
 def class_by_title(title: str, classes: tuple[str, ...]) -> str:
-    """The class that a title names; "" when it names none, or several.
+    """The class that a title names; "" if it names none, or several.
 
-    A weak label to learn the class from. A title is never shown to a model.
+    A weak label for training the classifier. Models never see the title.
 
     >>> names = ("invoice", "order", "contract", "other")
     >>> [class_by_title(title, names) for title in ("Inv. 4711", "ORDER 12 CONTRACT 13", "Payment Contract 64532", "Biden")]
@@ -127,18 +122,18 @@ def class_by_title(title: str, classes: tuple[str, ...]) -> str:
     """
     words = set(re.findall(r"[a-z]+", title.lower()))
     short = {"inv": "invoice", "ord": "order"}
-    said = {short.get(word, word.removesuffix("s")) for word in words} & (set(classes) - {"other"})
-    return said.pop() if len(said) == 1 else ""
+    named = {short.get(word, word.removesuffix("s")) for word in words} & (set(classes) - {"other"})
+    return named.pop() if len(named) == 1 else ""
 
 
 def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row."""
+    """Line number and values of every row."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.reader(file, strict=True)
             try:
-                for cells in table:
-                    yield table.line_num, cells
+                for values in table:
+                    yield table.line_num, values
             except csv.Error as error:
                 raise BadLabels(f"{path}, line {table.line_num}: malformed CSV: {error}; {HINT}") from error
             except UnicodeDecodeError as error:
@@ -147,12 +142,12 @@ def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadLabels(f"{path}: cannot be read ({error.strerror}); {HINT}") from error
 
 
-def _columns(path: Path, cells: Sequence[str], mission: Mission) -> tuple[str, ...]:
-    columns, faults = tuple(cell.strip() for cell in cells), []
+def _columns(path: Path, header: Sequence[str], mission: Mission) -> tuple[str, ...]:
+    columns, faults = tuple(column.strip() for column in header), []
     if len(columns) == 1 and (separator := max(SEPARATORS, key=columns[0].count)) in columns[0]:
-        faults.append(f"{SEPARATORS[separator]} stand between the columns; save it as CSV with commas")
-        columns = tuple(cell.strip().strip('"') for cell in columns[0].split(separator))
-    if mapping := meant(columns, ("file_id", *mission.fields), (*BESIDE, mission.segment)):
+        faults.append(f"the columns are separated by {SEPARATORS[separator]}; save it as CSV with commas")
+        columns = tuple(column.strip().strip('"') for column in columns[0].split(separator))
+    if mapping := match_headers(columns, ("file_id", *mission.fields), (*OPTIONAL, mission.segment)):
         renamed = ", ".join(f"{column} -> {name}" for column, name in mapping.items())
         faults.append(
             f"{'a header is' if len(mapping) == 1 else 'headers are'} nearly right; rename {renamed} "
@@ -160,31 +155,31 @@ def _columns(path: Path, cells: Sequence[str], mission: Mission) -> tuple[str, .
         )
     if "file_id" not in (*columns, *mapping.values()):
         faults.append(f"no column `file_id`; found {_listed(columns)}; {HINT}")
-    if twice := sorted({each for each in columns if columns.count(each) > 1}):
-        faults.append(f"column `{twice[0]}` stands there twice; keep one of them")
+    if repeated := sorted({column for column in columns if columns.count(column) > 1}):
+        faults.append(f"column `{repeated[0]}` appears twice; keep one of them")
     if faults:
         raise BadLabels(f"{path}, line 1: {'. Also, '.join(faults)}")
     return columns
 
 
 def _listed(columns: Sequence[str]) -> str:
-    """At most a dozen of them."""
+    """The first dozen, and how many follow."""
     more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
     return ", ".join(columns[:12]) + more
 
 
 def _row(row: dict[str, str], mission: Mission, place: str) -> Row:
-    written = row.get("day") or row.get("received") or ""
+    day_text = row.get("day") or row.get("received") or ""
     try:
-        day = date.fromisoformat(written) if written else None
+        day = date.fromisoformat(day_text) if day_text else None
     except ValueError as error:
-        raise BadLabels(f"{place}: day {written!r}; expected YYYY-MM-DD, such as 2020-02-29") from error
+        raise BadLabels(f"{place}: day {day_text!r}; expected YYYY-MM-DD, such as 2020-02-29") from error
     split = row.get("split", "")
     if split and split not in SPLITS:
         raise BadLabels(f"{place}: split {split!r}; expected one of {', '.join(SPLITS)}")
     document_class = row.get("class", "")
     if document_class and document_class not in mission.classes:
-        raise BadLabels(f"{place}: class {document_class!r}; the mission knows {', '.join(mission.classes)}")
+        raise BadLabels(f"{place}: class {document_class!r}; expected one of {', '.join(mission.classes)}")
     layout = row.get("layout", "")
     return Row(
         fields={name: _value(name, row[name], mission, place) for name in mission.fields if row.get(name)},
@@ -198,12 +193,10 @@ def _row(row: dict[str, str], mission: Mission, place: str) -> Row:
     )
 
 
-def _value(name: str, written: str, mission: Mission, place: str) -> str:
-    """As it stands there; a flag as yes or no, whatever the person's word for it."""
+def _value(name: str, text: str, mission: Mission, place: str) -> str:
+    """The text unchanged; for a flag "yes" or "no"."""
     if mission.kinds[name] != "flag":
-        return written
-    if (flag := FLAGS.get(written.lower())) is None:
-        raise BadLabels(
-            f"{place}: `{name}` is {written!r}; it is a flag: expected yes or no (or true, false, 1, 0), or nothing"
-        )
+        return text
+    if (flag := FLAGS.get(text.lower())) is None:
+        raise BadLabels(f"{place}: flag `{name}` is {text!r}; expected yes or no (or true, false, 1, 0), or no value")
     return flag

@@ -1,9 +1,9 @@
-"""Find documents that say nearly the same.
+"""Find documents with nearly the same text.
 
 MinHash over runs of four words (Broder 1997), candidates by banded hashing (Leskovec, Rajaraman, Ullman: Mining of Massive
 Datasets, chapter 3), then the estimate itself. Linear in the number of documents.
-Covered: the same texts give the same answer on every machine; texts shorter than a run duplicate nothing.
-Not covered: documents that differ in a handful of words that matter. A revision of a contract is a near-duplicate of it.
+Covered: the same texts give the same result on every machine; texts shorter than a run have no near-duplicates.
+Not covered: documents that differ in a few words that matter. A revision of a contract is a near-duplicate of it.
 """
 
 import zlib
@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 RUN = 4  # words
 HASHES = 128
-ROWS = 8  # of a band: 16 bands of 8 find 0.85 alike with probability 0.99, 0.5 alike with 0.06
+ROWS = 8  # per band; 16 bands of 8 find a pair of similarity 0.85 with probability 0.99, one of 0.5 with 0.06
 ALIKE = 0.85  # Jaccard similarity from which two documents are near-duplicates
 
 Hashes = npt.NDArray[np.uint64]
 
 
 def near_duplicates(texts: Sequence[Sequence[str]], alike: float = ALIKE) -> list[int | None]:
-    """For each text (its words) the first earlier one that is nearly the same, or None.
+    """For each text (a list of words) the index of the first earlier near-duplicate, or None.
 
     >>> text = "one two three four five six seven eight nine ten eleven twelve".split()
     >>> near_duplicates([text, [*text, "more"], text[::-1]])
@@ -39,19 +39,14 @@ def near_duplicates(texts: Sequence[Sequence[str]], alike: float = ALIKE) -> lis
             continue
         bands = [(band, signature[band : band + ROWS].tobytes()) for band in range(0, HASHES, ROWS)]
         earlier = sorted({j for band in bands for j in buckets[band]})
-        duplicates.append(next((j for j in earlier if similarity(signature, signatures[j]) >= alike), None))
+        duplicates.append(next((j for j in earlier if (signature == signatures[j]).mean() >= alike), None))
         for band in bands:
             buckets[band].append(i)
     return duplicates
 
 
-def similarity(one: Hashes | None, other: Hashes | None) -> float:
-    """Estimated Jaccard similarity of two signatures; 0 where there is none."""
-    return 0.0 if one is None or other is None else float((one == other).mean())
-
-
 class _Codes(dict[str, int]):
-    """A number for every word, the same on every machine, reckoned once."""
+    """A number for every word, the same on every machine, computed once."""
 
     def __missing__(self, word: str) -> int:
         code = zlib.crc32(word.lower().encode()) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB
@@ -68,14 +63,14 @@ def _signature(text: Sequence[str], codes: _Codes) -> Hashes | None:
         runs = runs * np.uint64(0x9E3779B97F4A7C15) + coded[i : i + len(runs)]
     runs = np.unique(runs)
     runs ^= runs >> np.uint64(29)
-    odd, shift = _family()
+    odd, shift = _hash_functions()
     hashed = runs[:, None] * odd + shift
     hashed ^= hashed >> np.uint64(32)
     return np.asarray(hashed.min(axis=0))
 
 
 @cache
-def _family() -> tuple[Hashes, Hashes]:
+def _hash_functions() -> tuple[Hashes, Hashes]:
     random = np.random.default_rng(1997)
     odd = random.integers(1, 2**63, HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     return odd, random.integers(0, 2**63, HASHES, dtype=np.uint64)

@@ -1,8 +1,8 @@
 """Read documents: words with boxes, in reading order, from PDFs, scans, images and plain text.
 
-Two doors: `read` for one file, `read_many` for a batch that no single file can stop. `Originals` keeps the files of cases.
+Entry points: `read` for one file, `read_many` for a batch that no single file can stop. `Originals` keeps the files of cases.
 Covered: text layers, OCR, sideways pages, limits on bytes and pages; every refusal is an UnreadableDocument with its reason.
-Not covered: what the words mean, and what a file is called: a Document knows its bytes and nothing else.
+Not covered: what the words mean, and the file's name: a Document is built from the bytes alone.
 """
 
 from proveout.documents.batch import read_many

@@ -1,8 +1,8 @@
-"""Read many files: in processes that may die, and never the same bytes twice.
+"""Read many files in worker processes, and the same bytes only once.
 
-Covered: a file that crashes the reader or makes it hang is refused and the batch goes on; answers come in the order of
-the paths; a cache entry that is damaged, or of another reader, is read again; entries appear whole or not at all.
-Not covered: the size of the cache. Delete its folder and it comes back.
+Covered: a file that crashes or hangs its worker is refused and the batch goes on; results come in the order of the paths; a
+cache entry that is damaged or written by another reader version is read again; entries are written whole or not at all.
+Not covered: the size of the cache. Its folder can be deleted at any time.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from proveout.errors import UnreadableDocument
 from proveout.files import write_whole
 from proveout.records import Document
 
-READER = "2"  # raise it when the same bytes would be read differently
-PATIENCE = 60.0  # seconds without a page, after which a file is given up; OCR takes 2 to 6 on a busy machine
-WORKER = "from proveout.documents.worker import main; main()"  # the program of a reading process
-AHEAD = 64  # files that are read before the first of them was asked for
+READER = "2"  # increase it when the same bytes would be read differently
+PAGE_TIMEOUT = 60.0  # seconds without a page before a file is refused; OCR takes 2 to 6 on a busy machine
+WORKER = "from proveout.documents.worker import main; main()"  # the program that a worker process runs
+AHEAD = 64  # files submitted before the caller consumes the first result
 
 Progress = Callable[[int, int], None]  # files done, files in all
 
@@ -42,65 +42,65 @@ def read_many(
     progress: Progress | None = None,
     *,
     processes: int | None = None,
-    patience: float = PATIENCE,
+    timeout: float = PAGE_TIMEOUT,
 ) -> Generator[Document | UnreadableDocument, None, None]:
-    """Every file's document, or why it cannot be read, in the order of the paths.
+    """Yield each file's document, or why it cannot be read, in the order of the paths.
 
-    With a `cache` folder, bytes that were read before are not read again.
+    With a `cache` folder, bytes that were read before are not read again. `processes`: by default one per CPU.
     """
     count = min(processes or os.cpu_count() or 1, max(len(paths), 1))
     threads = max((os.cpu_count() or 1) // count, 1)
-    readers = [_Reader(threads, patience) for _ in range(count)]
-    free: SimpleQueue[_Reader] = SimpleQueue()
-    for reader in readers:
-        free.put(reader)
+    workers = [_Worker(threads, timeout) for _ in range(count)]
+    idle: SimpleQueue[_Worker] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
     folder = Path(cache) if cache is not None else None
-    waiting: deque[Future[Document | UnreadableDocument]] = deque()
+    pending: deque[Future[Document | UnreadableDocument]] = deque()
     pool = ThreadPoolExecutor(count)
     try:
         submitted = done = 0
         while done < len(paths):
-            while submitted < len(paths) and len(waiting) < AHEAD:
-                waiting.append(pool.submit(_one, Path(paths[submitted]), folder, free))
+            while submitted < len(paths) and len(pending) < AHEAD:
+                pending.append(pool.submit(_read_file, Path(paths[submitted]), folder, idle))
                 submitted += 1
-            answer = waiting.popleft().result()
+            result = pending.popleft().result()
             done += 1
             if progress is not None:
                 progress(done, len(paths))
-            yield answer
+            yield result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for reader in readers:
-            reader.stop()
+        for worker in workers:
+            worker.stop()
 
 
-def _one(path: Path, cache: Path | None, free: "SimpleQueue[_Reader]") -> Document | UnreadableDocument:
+def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[_Worker]") -> Document | UnreadableDocument:
     entry = None
     if cache is not None:
-        with contextlib.suppress(OSError):  # the reader says why a file cannot be opened
+        with contextlib.suppress(OSError):  # the worker reports why a file cannot be opened
             entry = cache / _reader_version() / f"{sha256_of(path)}.json"
-    if entry is not None and (payload := _kept(entry)) is not None:
+    if entry is not None and (payload := _load(entry)) is not None:
         return columns.from_json(payload)
-    reader = free.get()
+    worker = idle.get()
     try:
-        answer = reader.read(path)
+        result = worker.read(path)
     finally:
-        free.put(reader)
-    if isinstance(answer, UnreadableDocument):
-        return answer
+        idle.put(worker)
+    if isinstance(result, UnreadableDocument):
+        return result
     if entry is not None:
-        _keep(entry, answer)
-    return columns.from_json(answer)
+        write_whole(entry, hashlib.sha256(result).hexdigest().encode() + b"\n" + result)
+    return columns.from_json(result)
 
 
 @once
 def _reader_version() -> str:
-    """What the words depend on beside the bytes."""
+    """Everything besides the bytes that the words depend on."""
     return f"{READER}-pypdfium2-{version('pypdfium2')}-rapidocr-{version('rapidocr')}"
 
 
-def _kept(entry: Path) -> bytes | None:
-    """What a cache entry holds; None where there is none or it is not what was written."""
+def _load(entry: Path) -> bytes | None:
+    """The payload of a cache entry; None if the entry is missing or damaged."""
     try:
         digest, _, payload = entry.read_bytes().partition(b"\n")
     except OSError:
@@ -108,27 +108,23 @@ def _kept(entry: Path) -> bytes | None:
     return payload if digest == hashlib.sha256(payload).hexdigest().encode() else None
 
 
-def _keep(entry: Path, payload: bytes) -> None:
-    write_whole(entry, hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+class _Worker:
+    """One worker process, started on first use and restarted after it died."""
 
-
-class _Reader:
-    """One process that reads. Started when first needed, and again when it died."""
-
-    def __init__(self, threads: int, patience: float) -> None:
+    def __init__(self, threads: int, timeout: float) -> None:
         self._threads = threads
-        self._patience = patience
+        self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
     def read(self, path: Path) -> bytes | UnreadableDocument:
-        """A document as JSON, or why there is none."""
+        """The document as JSON, or why it cannot be read."""
         process = self._process or self._start()
-        late = False
+        timed_out = False
 
         def give_up() -> None:
-            nonlocal late
-            late = True
+            nonlocal timed_out
+            timed_out = True
             process.kill()
 
         assert process.stdin is not None and process.stdout is not None
@@ -136,10 +132,10 @@ class _Reader:
             process.stdin.write(json.dumps(str(path)).encode() + b"\n")
             process.stdin.flush()
             while True:
-                timer = Timer(self._patience, give_up)
+                timer = Timer(self._timeout, give_up)
                 timer.start()
                 try:
-                    kind, payload = _frame(process.stdout)
+                    kind, payload = _read_frame(process.stdout)
                 finally:
                     timer.cancel()
                 if kind == b"d":
@@ -150,11 +146,9 @@ class _Reader:
             process.kill()
             code = process.wait()
             self._process = None
-            if late:
-                return UnreadableDocument(
-                    f"the reader hung on it: no page in {self._patience:g} seconds; ask for the file again"
-                )
-            return UnreadableDocument(f"the reader crashed on it (exit code {code}); ask for the file again")
+            if timed_out:
+                return UnreadableDocument(f"the reader hung: no page in {self._timeout:g} seconds; ask for the file again")
+            return UnreadableDocument(f"the reader crashed (exit code {code}); ask for the file again")
 
     def stop(self) -> None:
         self._stopped = True
@@ -164,7 +158,7 @@ class _Reader:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         source = str(Path(__file__).parents[2])
-        known = os.environ.get("PYTHONPATH")
+        python_path = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
             [sys.executable, "-c", WORKER],
             stdin=subprocess.PIPE,
@@ -173,15 +167,16 @@ class _Reader:
             env={
                 **os.environ,
                 "OMP_NUM_THREADS": str(self._threads),
-                "PYTHONPATH": source + (os.pathsep + known if known else ""),
+                "PYTHONPATH": source + (os.pathsep + python_path if python_path else ""),
             },
         )
-        if self._stopped:  # the batch was given up while this process started
+        if self._stopped:  # the batch was abandoned while this process started
             self._process.kill()
         return self._process
 
 
-def _frame(stream: IO[bytes]) -> tuple[bytes, bytes]:
+def _read_frame(stream: IO[bytes]) -> tuple[bytes, bytes]:
+    """Kind and payload of the next frame (see `worker`). Raises EOFError when the worker died."""
     head = stream.read(FRAME.size)
     if len(head) < FRAME.size:
         raise EOFError

@@ -1,4 +1,4 @@
-"""A document as a kind of case: one file, one case, one turn."""
+"""A document as a kind of case: one file is one case with one turn."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +11,13 @@ from proveout.records import Content, Decision, Document, Source
 
 
 class DocumentCase:
+    """Implements `cases.CaseKind` for documents."""
+
     descriptors: ClassVar[Mapping[str, type[int] | type[float]]] = {
         "pages": int,
         "words": int,
         "ocr_share": float,  # of the words
-        "familiar": float,  # of the first page's wording, shared with the most similar training document; the ranker says it
+        "familiar": float,  # share of the first page's wording also in the most similar training document; set by the ranker
     }
 
     def identify(self, path: Path) -> tuple[str, int]:

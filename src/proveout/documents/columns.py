@@ -1,12 +1,13 @@
-"""One page as columns: what a reader makes, a cache keeps and a process sends; words are made of it at the end.
+"""One page as columns. Readers produce it, the cache stores it, worker processes send it; words are built from it last.
 
-Columns because a page has hundreds of words: arrays are sorted, stored and sent ten times faster than objects.
-Covered: reading order (lines from top to bottom, each from left to right), the same for the same boxes everywhere.
-Not covered: what a table or a column means. Whoever needs that has the boxes.
+Columns, because a page has hundreds of words: arrays are sorted, stored and sent ten times faster than objects.
+Covered: reading order (lines from top to bottom, each from left to right), the same for the same boxes on every machine.
+Not covered: the structure of tables and columns. The boxes hold what is needed to find it.
 """
 
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import groupby, repeat
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,16 @@ from proveout.records import Box, Document, Page, Source, Word
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-DECIMALS = 2  # of a point: boxes are rounded once, here, so that a stored page equals a page just read
+DECIMALS = 2  # of a point; rounding happens only in `page_columns`, so that a stored page equals a freshly read one
 
 
 @dataclass(frozen=True, slots=True)
 class PageColumns:
+    """One page; the last four fields are parallel."""
+
     width: float  # points
     height: float  # points
-    turned: float  # degrees clockwise, see records.Page
+    turned: float  # degrees clockwise, see `records.Page`
     source: Source
     texts: list[str]  # in reading order
     boxes: Floats  # (words, 4): x0, y0, x1, y1 in points, origin at the top left
@@ -41,9 +44,9 @@ def page_columns(
     turned: float = 0.0,
     confidence: Floats | None = None,
 ) -> PageColumns:
-    """Words found in any order, put into reading order."""
+    """Put the words of a page, in any order, into reading order. Without `confidence` it is 1."""
     order, lines = reading_order(boxes)
-    sure = np.ones(len(texts)) if confidence is None else np.round(confidence, 4)
+    rounded = np.ones(len(texts)) if confidence is None else np.round(confidence, 4)
     return PageColumns(
         width=round(float(width), DECIMALS),
         height=round(float(height), DECIMALS),
@@ -52,15 +55,15 @@ def page_columns(
         texts=[texts[i] for i in order.tolist()],
         boxes=np.round(boxes, DECIMALS)[order],
         lines=lines,
-        confidence=sure[order],
+        confidence=rounded[order],
     )
 
 
 def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
-    """The order in which a person reads boxes (n, 4), and the line of each in that order.
+    """The order in which a person reads boxes (n, 4), and the line of each box in that order.
 
-    Two words share a line if their middles are closer than half the lower one's height and neither is three times as
-    high as the other: a stamp in large letters does not pull the lines it covers into one.
+    Two words share a line if the distance of their middles is less than half the smaller height and neither is three times
+    as high as the other, so that a stamp in large letters does not merge the lines it covers.
 
     >>> order, lines = reading_order(np.array([[50.0, 21, 90, 30], [50, 0, 90, 9], [0, 1, 40, 10]]))
     >>> order.tolist(), lines.tolist()
@@ -70,71 +73,73 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     middles = (boxes[:, 1] + boxes[:, 3]) / 2
     heights = np.maximum(boxes[:, 3] - boxes[:, 1], 0.1)
-    found: list[tuple[float, float, list[int]]] = []  # middle and height (means), words
+    rows: list[tuple[float, float, list[int]]] = []  # mean middle, mean height, words
     by_middle = np.lexsort((boxes[:, 0], middles))
     for i, middle, height in zip(by_middle.tolist(), middles[by_middle].tolist(), heights[by_middle].tolist(), strict=True):
         near = [
-            (abs(middle - there), n)
-            for n, (there, tall, _) in enumerate(found[-3:], start=max(len(found) - 3, 0))
-            if abs(middle - there) < 0.5 * min(height, tall) and max(height, tall) < 3 * min(height, tall)
+            (abs(middle - row_middle), n)
+            for n, (row_middle, row_height, _) in enumerate(rows[-3:], start=max(len(rows) - 3, 0))
+            if abs(middle - row_middle) < 0.5 * min(height, row_height)
+            and max(height, row_height) < 3 * min(height, row_height)
         ]
         if not near:
-            found.append((middle, height, [i]))
+            rows.append((middle, height, [i]))
             continue
         n = min(near)[1]
-        there, tall, words = found[n]
+        row_middle, row_height, words = rows[n]
         words.append(i)
         k = len(words)
-        found[n] = (there + (middle - there) / k, tall + (height - tall) / k, words)
-    found.sort(key=lambda line: line[0])
-    number = np.empty(len(boxes), dtype=np.int64)
-    for n, (_, _, words) in enumerate(found):
-        number[words] = n
-    order = np.lexsort((boxes[:, 2], boxes[:, 0], number))
-    return order, number[order]
+        rows[n] = (row_middle + (middle - row_middle) / k, row_height + (height - row_height) / k, words)
+    rows.sort(key=lambda row: row[0])
+    line = np.empty(len(boxes), dtype=np.int64)
+    for n, (_, _, words) in enumerate(rows):
+        line[words] = n
+    order = np.lexsort((boxes[:, 2], boxes[:, 0], line))
+    return order, line[order]
 
 
 def document(sha256: str, pages: list[PageColumns]) -> Document:
-    return Document(sha256, tuple(_page(sha256, number, each) for number, each in enumerate(pages)))
+    """The document with this id and these pages."""
+    return Document(sha256, tuple(_page(sha256, number, page) for number, page in enumerate(pages)))
 
 
-def _page(sha256: str, number: int, each: PageColumns) -> Page:
-    x0, y0, x1, y1 = each.boxes.T.tolist() if len(each.texts) else ([], [], [], [])
+def _page(sha256: str, number: int, page: PageColumns) -> Page:
+    x0, y0, x1, y1 = page.boxes.T.tolist() if len(page.texts) else ([], [], [], [])
     words = map(
         Word,
-        each.texts,
+        page.texts,
         map(Box, x0, y0, x1, y1),
         repeat(number),
-        each.lines.tolist(),
+        page.lines.tolist(),
         repeat(sha256),
-        repeat(each.source),
-        each.confidence.tolist(),
+        repeat(page.source),
+        page.confidence.tolist(),
     )
-    return Page(number, each.width, each.height, tuple(words), each.turned)
+    return Page(number, page.width, page.height, tuple(words), page.turned)
 
 
 def to_json(sha256: str, pages: list[PageColumns]) -> bytes:
-    """A document's columns as JSON, equal for equal documents."""
+    """Serialise a document; equal documents give equal bytes."""
     import orjson
 
     plain = [
         {
-            "width": s.width,
-            "height": s.height,
-            "turned": s.turned,
-            "source": s.source.value,
-            "texts": s.texts,
-            "boxes": s.boxes.ravel(),
-            "lines": s.lines,
-            "confidence": None if (s.confidence == 1).all() else s.confidence,
+            "width": page.width,
+            "height": page.height,
+            "turned": page.turned,
+            "source": page.source.value,
+            "texts": page.texts,
+            "boxes": page.boxes.ravel(),
+            "lines": page.lines,
+            "confidence": None if (page.confidence == 1).all() else page.confidence,
         }
-        for s in pages
+        for page in pages
     ]
     return orjson.dumps({"sha256": sha256, "pages": plain}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def from_json(payload: bytes) -> Document:
-    """The document that `to_json` wrote."""
+    """The document that `to_json` serialised."""
     import orjson
 
     plain = orjson.loads(payload)
@@ -142,25 +147,20 @@ def from_json(payload: bytes) -> Document:
         plain["sha256"],
         [
             PageColumns(
-                width=p["width"],
-                height=p["height"],
-                turned=p["turned"],
-                source=Source(p["source"]),
-                texts=p["texts"],
-                boxes=np.array(p["boxes"], dtype=np.float64).reshape(-1, 4),
-                lines=np.array(p["lines"], dtype=np.int64),
-                confidence=np.ones(len(p["texts"])) if p["confidence"] is None else np.array(p["confidence"]),
+                width=page["width"],
+                height=page["height"],
+                turned=page["turned"],
+                source=Source(page["source"]),
+                texts=page["texts"],
+                boxes=np.array(page["boxes"], dtype=np.float64).reshape(-1, 4),
+                lines=np.array(page["lines"], dtype=np.int64),
+                confidence=np.ones(len(page["texts"])) if page["confidence"] is None else np.array(page["confidence"]),
             )
-            for p in plain["pages"]
+            for page in plain["pages"]
         ],
     )
 
 
 def lines(page: Page) -> list[list[Word]]:
     """The words of a page, line by line from the top, each from left to right."""
-    found: list[list[Word]] = []
-    for word in page.words:
-        if word.line == len(found):
-            found.append([])
-        found[word.line].append(word)
-    return found
+    return [list(words) for _, words in groupby(page.words, key=attrgetter("line"))]

@@ -1,8 +1,8 @@
-"""One file into a Document.
+"""Read one file into a Document.
 
-The kind of a file is told by its bytes, never by its name: PDF, PNG, JPEG, TIFF, or plain text.
+The kind of a file is detected from its bytes, never from its name: PDF, PNG, JPEG, TIFF, or plain text.
 Covered: limits on bytes, pages and pixels; pages of a PDF without a usable text layer are read by OCR.
-Not covered: a file that crashes or hangs the reader. `read_many` reads in processes that may die.
+Not covered: a file that crashes or hangs the reader. `read_many` isolates it in a worker process.
 """
 
 import hashlib
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
 Kind = Literal["pdf", "image", "text"]
 
-MAX_BYTES = 100_000_000  # a scan of 300 pages has about half of it
+MAX_BYTES = 100_000_000  # a scan of 300 pages has about half as many
 MAX_PAGES = 300
 MAX_PIXELS = 60_000_000  # an A3 page at 500 dpi
-LETTER_HEIGHT = 792.0  # points; the longer side of an image that does not say its resolution
+LETTER_HEIGHT = 792.0  # points; the longer side of an image without a resolution
 
 
 def sha256_of(path: Path | str) -> str:
+    """The hexadecimal SHA-256 of a file's bytes, which is the id of its case."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: Path | str) -> Document:
-    """The words of one file.
+    """Read the words of one file.
 
     Raises UnreadableDocument with the reason: broken, empty, encrypted, oversized, without text, or of an unknown kind.
     """
@@ -45,16 +46,16 @@ def read(path: Path | str) -> Document:
 
 
 def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image":
-    """A page as a person reads it: `scale` pixels a point, turned so that the boxes of its words fit on it.
+    """A page as a person reads it: `scale` pixels per point, turned so that the boxes of its words fit.
 
-    Given a Page of a Document that was read, nothing has to be found out again; given the number of a scanned page,
-    its lines are recognised once more to see which way up it is.
+    Pass the Page of a Document where there is one: given only a page number, the file is read again to find out which way
+    up the page is.
     """
     from PIL import Image
 
     data = content(Path(path))
     if isinstance(page, int):
-        turned = next(each.turned for number, each in enumerate(pages(data)) if number == page)
+        turned = next(words.turned for number, words in enumerate(pages(data)) if number == page)
         return page_image(path, Page(page, 0, 0, (), turned), scale)
     quarter = round(page.turned / 90) * 90
     kind = kind_of(data)
@@ -64,32 +65,29 @@ def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image
         with _pdf(data) as pdf:
             picture: Image.Image = pdf[page.number].render(scale=scale, rotation=quarter % 360).to_pil().convert("RGB")
     else:
-        frame = next(each for number, each in enumerate(_frames(data)) if number == page.number)
-        width, height = _points(frame)
+        frame = next(frame for number, frame in enumerate(_frames(data)) if number == page.number)
+        width, height = _size(frame)
         size = (round(width * scale), round(height * scale))
         picture = _on_white(frame).resize(size).rotate(-quarter, expand=True)
     return picture.rotate(quarter - page.turned, resample=Image.Resampling.BICUBIC, fillcolor="white")
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises UnreadableDocument if there are none, or too many.
-    """
+    """The bytes of a file. Raises UnreadableDocument if it cannot be opened, is empty or exceeds MAX_BYTES."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise UnreadableDocument(f"oversized: {size:,} bytes, at most {MAX_BYTES:,} are read; split it or scan it anew")
+            raise UnreadableDocument(f"oversized: {size:,} bytes, the limit is {MAX_BYTES:,}; split it or scan it again")
         data = path.read_bytes()
     except OSError as error:
-        raise UnreadableDocument(f"cannot be opened: {error.strerror}; check that the file exists and may be read") from error
+        raise UnreadableDocument(f"cannot be opened: {error.strerror}; check that the file exists and is readable") from error
     if not data:
         raise UnreadableDocument("empty: 0 bytes; ask for the file again")
     return data
 
 
 def kind_of(data: bytes) -> Kind:
-    """What a file is by its first bytes.
+    """The kind of a file, detected from its bytes. Raises UnreadableDocument for any other kind.
 
     >>> kind_of(b"%PDF-1.7 ..."), kind_of("Total: 12,00 €".encode())
     ('pdf', 'text')
@@ -104,12 +102,12 @@ def kind_of(data: bytes) -> Kind:
 
 
 def pages(data: bytes) -> Iterator[PageColumns]:
-    """The pages, one by one. Raises UnreadableDocument, after the last page too: where none has a word."""
+    """Read the pages one by one. Raises UnreadableDocument, after the last page if no page has a word."""
     kind = kind_of(data)
     words = 0
-    for each in {"pdf": _pdf_pages, "image": _image_pages, "text": plain_text.pages}[kind](data):
-        words += len(each.texts)
-        yield each
+    for page in {"pdf": _pdf_pages, "image": _image_pages, "text": plain_text.pages}[kind](data):
+        words += len(page.texts)
+        yield page
     if not words:
         raise UnreadableDocument("no text on any page, not even by OCR; check whether the scan is blank")
 
@@ -118,21 +116,21 @@ def _pdf_pages(data: bytes) -> Iterator[PageColumns]:
     with _pdf(data) as pdf:
         for number in range(len(pdf)):
             page = pdf[number]
-            written = text_layer.read_page(page)
-            yield written if text_layer.looks_read(written) and not text_layer.is_scan(page) else _scanned(page)
+            words = text_layer.read_page(page)
+            yield words if text_layer.is_usable(words) and not text_layer.is_scan(page) else _recognise(page)
             page.close()
 
 
-def _scanned(page: Any) -> PageColumns:
+def _recognise(page: Any) -> PageColumns:
     width, height = page.get_size()
-    pixels = page.render(scale=ocr.READING_SIDE / max(width, height, 1.0)).to_numpy()
+    pixels = page.render(scale=ocr.RECOGNITION_SIDE / max(width, height, 1.0)).to_numpy()
     return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
 
 
 def _image_pages(data: bytes) -> Iterator[PageColumns]:
     for frame in _frames(data):
         pixels = np.asarray(_on_white(frame))[..., ::-1]
-        yield ocr.read_picture(ocr.shrunk(np.ascontiguousarray(pixels)), *_points(frame))
+        yield ocr.read_picture(ocr.shrink(np.ascontiguousarray(pixels)), *_size(frame))
 
 
 def _frames(data: bytes) -> Iterator["Image"]:
@@ -142,33 +140,33 @@ def _frames(data: bytes) -> Iterator["Image"]:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "TIFF")) as image:
             pages = getattr(image, "n_frames", 1)
             if pages > MAX_PAGES:
-                raise UnreadableDocument(f"oversized: {pages} pages, at most {MAX_PAGES} are read; split it")
+                raise UnreadableDocument(f"oversized: {pages} pages, the limit is {MAX_PAGES}; split it")
             for frame in ImageSequence.Iterator(image):
                 if frame.width * frame.height > MAX_PIXELS:
-                    raise UnreadableDocument(f"oversized: at most {MAX_PIXELS:,} pixels are read; scan it at 300 dpi")
+                    raise UnreadableDocument(f"oversized: more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
                 yield ImageOps.exif_transpose(frame)
     except UnreadableDocument:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableDocument(f"oversized: at most {MAX_PIXELS:,} pixels are read; scan it at 300 dpi") from error
-    except Exception as error:  # Pillow answers hostile bytes with errors of every kind, SyntaxError among them
+        raise UnreadableDocument(f"oversized: more than {MAX_PIXELS:,} pixels; scan it at 300 dpi") from error
+    except Exception as error:  # on hostile bytes Pillow raises anything, even SyntaxError
         raise UnreadableDocument(f"broken image: {error}; ask for the file again") from error
 
 
 def _on_white(frame: "Image") -> "Image":
-    """The picture in red, green and blue, what is transparent in white."""
+    """The picture as RGB on a white background."""
     from PIL import Image
 
     if "A" in frame.getbands() or "transparency" in frame.info:
-        over = frame.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
+        image = frame.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if frame.mode.startswith("I;16"):
         return frame.point(lambda grey: grey / 256).convert("L").convert("RGB")
     return frame.convert("RGB")
 
 
-def _points(frame: "Image") -> tuple[float, float]:
-    """Width and height in points, by the image's resolution where it names a sensible one."""
+def _size(frame: "Image") -> tuple[float, float]:
+    """Width and height in points, from the image's resolution if it states a plausible one."""
     dpi = float(frame.info.get("dpi", (0, 0))[0] or 0)
     scale = 72 / dpi if 60 <= dpi <= 1300 else LETTER_HEIGHT / max(frame.size)
     return frame.width * scale, frame.height * scale
@@ -181,7 +179,7 @@ def _pdf(data: bytes) -> Iterator[Any]:
     try:
         with pypdfium2.PdfDocument(data) as pdf:
             if len(pdf) > MAX_PAGES:
-                raise UnreadableDocument(f"oversized: {len(pdf)} pages, at most {MAX_PAGES} are read; split it")
+                raise UnreadableDocument(f"oversized: {len(pdf)} pages, the limit is {MAX_PAGES}; split it")
             if not len(pdf):
                 raise UnreadableDocument("empty: a PDF without pages; ask for the file again")
             yield pdf

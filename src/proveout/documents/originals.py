@@ -1,7 +1,7 @@
-"""The files of cases, each under its id: a decision can be read, answered and made again after the inbox was emptied.
+"""Keep the file of every case under the case's id, so that decisions can be reviewed and replayed after the inbox is emptied.
 
-Covered: a kill at any point (a file is there whole or not at all), a file that is handed in again under another name.
-Not covered: how long they are kept, and who may see them; they are as private as the inbox.
+Covered: a kill at any point (files are written whole or not at all), a file that is submitted again under another name.
+Not covered: retention and access control. The folder is as private as the inbox.
 """
 
 import os
@@ -13,7 +13,7 @@ from proveout.files import replacing
 
 
 def link(source: Path, target: Path) -> None:
-    """A file under another name too, unless that is taken; a copy where the file system, or its border, allows no link."""
+    """Hard-link `target` to `source`, or copy it where no link is possible; an existing target is left alone."""
     if target.exists():
         return
     try:
@@ -23,26 +23,25 @@ def link(source: Path, target: Path) -> None:
 
 
 class Originals:
-    """`folder/ab/abcdef…01.pdf`: the id's first two digits, the id, and the ending that the file came with."""
+    """Files as `folder/ab/abcdef…01.pdf`: the first two digits of the id, the id, and the original extension."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def keep(self, case: str, source: Path) -> Path:
-        """Copy a file, unless it is kept already, and give where it lies."""
+        """Copy a case's file, unless there is a copy already; returns the path of the copy."""
+        if (existing := self._find(case)) is not None:
+            return existing
         target = self.folder / case[:2] / f"{case}{source.suffix.lower()}"
-        if (there := self._find(case)) is not None:
-            return there
         with replacing(target) as part:
             shutil.copyfile(source, part)
         return target
 
     def path(self, case: str) -> Path:
-        """Where the file of a case lies. Raises BadInput where none is kept."""
-        found = self._find(case)
-        if found is None:
-            raise BadInput(f"{self.folder}: no file of case {case[:12]}; put it back into the inbox, then: proveout run")
-        return found
+        """The path of a case's file. Raises BadInput if there is none."""
+        if (path := self._find(case)) is None:
+            raise BadInput(f"{self.folder}: no file for case {case[:12]}; put it back into the inbox, then: proveout run")
+        return path
 
     def __contains__(self, case: str) -> bool:
         return self._find(case) is not None

@@ -1,7 +1,7 @@
-"""Plain text as pages, as if a line printer had printed it: every letter 6 points wide, every line 12 points high.
+"""Lay out plain text on pages like a line printer: every letter is 6 points wide, every line 12 points high.
 
-Covered: UTF-8 with or without a mark, tabs, form feeds, lines longer than a page is wide (the page gets wider).
-Not covered: other encodings. They are told apart from binary files by nothing but luck, so they are refused.
+Covered: UTF-8 with or without a byte order mark, tabs, form feeds, long lines (the page gets wider).
+Not covered: other encodings. They cannot be told reliably from binary files, so they are refused.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 LETTER = 6.0  # points, width of a letter
 LINE = 12.0  # points, height of a line
 MARGIN = 36.0
-LINES = 60  # a page
+LINES = 60  # per page
 
 
 def is_text(data: bytes) -> bool:
-    """Whether bytes are text that a person could have typed.
+    """Whether the bytes are UTF-8 without control characters other than tabs, line ends and form feeds.
 
     >>> is_text(b"Net 30\\n"), is_text(b"\\x00\\x01\\x02")
     (True, False)
@@ -35,7 +35,7 @@ def is_text(data: bytes) -> bool:
 
 
 def pages(data: bytes) -> Iterator[PageColumns]:
-    """The pages of a text. A form feed starts a page, and so does every line after the sixtieth."""
+    """The pages of a text. A form feed starts a new page; a page holds at most LINES lines."""
     for part in data.decode("utf-8-sig").split("\f"):
         rows = [row.expandtabs(8) for row in part.splitlines()]
         for start in range(0, max(len(rows), 1), LINES):
@@ -43,7 +43,7 @@ def pages(data: bytes) -> Iterator[PageColumns]:
 
 
 def picture(page: PageColumns, scale: float) -> "Image":
-    """A page drawn: the words where their boxes are."""
+    """Draw a page: each word at its box, `scale` pixels per point."""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("RGB", (round(page.width * scale), round(page.height * scale)), "white")

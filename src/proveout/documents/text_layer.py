@@ -1,9 +1,9 @@
 """Read the text layer of a PDF: words with their boxes.
 
-PDFium is asked in bulk (one call for a page's text, two for a word's box), because a call a character costs as much
-as parsing the page.
+PDFium is called in bulk (once for a page's text, twice for a word's box), because one call per character costs as much as
+parsing the page.
 Covered: /Rotate, crop boxes, pages printed sideways without /Rotate, hyphens at line ends, characters beyond U+FFFF.
-Not covered: whether the text layer tells what the page shows. `looks_read` only finds the plainly empty and the garbled.
+Not covered: whether the text layer matches the visible page. `is_usable` detects only empty and garbled ones.
 """
 
 import ctypes
@@ -18,88 +18,85 @@ from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.errors import UnreadableDocument
 from proveout.records import Source
 
-MAX_CHARACTERS = 200_000  # a page: a densely printed broadsheet has a tenth of it
-HYPHEN = "\x02"  # what PDFium puts for a hyphen that breaks a word, U+FFFE in its bulk text
-SCAN_SHARE = 0.8  # of the page's area: a picture that covers more is the page
-_BLOCK = 4096  # character boxes asked for at once
+MAX_CHARACTERS = 200_000  # per page; a densely printed broadsheet has a tenth of that
+HYPHEN = "\x02"  # PDFium's character for a hyphen that breaks a word; U+FFFE in its bulk text
+SCAN_SHARE = 0.8  # of the page's area; a picture that covers more is a scan of the page
+_BLOCK = 4096  # character boxes per call
 
 
 def read_page(page: Any) -> PageColumns:
-    """The words of a pypdfium2 page, without OCR.
-
-    Raises UnreadableDocument for a page with more than MAX_CHARACTERS.
-    """
+    """The words of a pypdfium2 page, without OCR. Raises UnreadableDocument for more than MAX_CHARACTERS."""
     text_page = page.get_textpage()
     try:
         count = text_page.count_chars()
         if count > MAX_CHARACTERS:
-            raise UnreadableDocument(f"a page has {count:,} characters, more than {MAX_CHARACTERS:,}; split it")
+            raise UnreadableDocument(f"oversized: {count:,} characters on a page, the limit is {MAX_CHARACTERS:,}; split it")
         text = _text(text_page, count)
         starts, ends = _spans(text)
         first = _loose_boxes(text_page, starts)
         last = _loose_boxes(text_page, ends - 1)
-        turn = _sideways(text_page, starts, int(page.get_rotation()))
+        turn = _quarter_turn(text_page, starts, int(page.get_rotation()))
     finally:
         text_page.close()
     text = text.replace(HYPHEN, "-")
     corners = np.concatenate([np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])], axis=1)
-    boxes, width, height = _as_shown(corners, page.get_bbox(), (int(page.get_rotation()) + turn) % 360)
+    boxes, width, height = _to_viewed(corners, page.get_bbox(), (int(page.get_rotation()) + turn) % 360)
     middle_x, middle_y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
     on_page = (middle_x >= 0) & (middle_x <= width) & (middle_y >= 0) & (middle_y <= height)
     texts = [text[a:b] for a, b in zip(starts[on_page].tolist(), ends[on_page].tolist(), strict=True)]
     return page_columns(width, height, texts, boxes[on_page], source=Source.TEXT_LAYER, turned=turn)
 
 
-def looks_read(words: PageColumns) -> bool:
-    """Whether the text layer can be what the page shows: it has words, and most of them are made of known letters.
+def is_usable(words: PageColumns) -> bool:
+    """Whether a text layer has words, with less than a fifth of their letters undecodable or private.
 
-    >>> looks_read(page_columns(612, 792, ["\\ufffd\\ufffd", "\\ue001\\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
+    >>> is_usable(page_columns(612, 792, ["\\ufffd\\ufffd", "\\ue001\\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
     False
     """
     text = "".join(words.texts)
     if not text:
         return False
-    strange = sum(1 for letter in text if letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" or letter < " ")
-    return strange / len(text) < 0.2
+    undecodable = sum(1 for letter in text if letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" or letter < " ")
+    return undecodable / len(text) < 0.2
 
 
 def is_scan(page: Any) -> bool:
-    """Whether a page is one picture, its text layer what somebody else's OCR made of it: all letters invisible."""
+    """Whether a page is a scan: a picture covers it and all its text is invisible, left by another program's OCR."""
     from pypdfium2 import raw  # type: ignore[import-untyped]
 
     left, bottom, right, top = page.get_bbox()
     area = (right - left) * (top - bottom)
     covered = False
-    for thing in page.get_objects(max_depth=2):
-        if thing.type == raw.FPDF_PAGEOBJ_TEXT:
-            if raw.FPDFTextObj_GetTextRenderMode(thing.raw) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
+    for item in page.get_objects(max_depth=2):
+        if item.type == raw.FPDF_PAGEOBJ_TEXT:
+            if raw.FPDFTextObj_GetTextRenderMode(item.raw) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
                 return False
-        elif thing.type == raw.FPDF_PAGEOBJ_IMAGE:
-            x0, y0, x1, y1 = thing.get_bounds()
+        elif item.type == raw.FPDF_PAGEOBJ_IMAGE:
+            x0, y0, x1, y1 = item.get_bounds()
             covered = covered or (x1 - x0) * (y1 - y0) > SCAN_SHARE * area
     return covered
 
 
 def _text(text_page: Any, count: int) -> str:
-    """The page's characters, one for each index of PDFium."""
+    """The page's characters, one per PDFium index."""
     from pypdfium2 import raw
 
     buffer = (ctypes.c_ushort * (count + 1))()
     written = raw.FPDFText_GetText(text_page.raw, 0, count, buffer)
     text = bytes(buffer)[: 2 * max(written - 1, 0)].decode("utf-16-le", "replace")
-    if len(text) != count or "\ufffd" in text:  # PDFium left characters out, or pairs of surrogates count as one here
+    if len(text) != count or "\ufffd" in text:  # PDFium omitted characters, or decoding merged surrogate pairs
         codes = map(raw.FPDFText_GetUnicode, repeat(text_page.raw), range(count))
         text = "".join(chr(code) if 0 < code < 0xD800 or 0xE000 <= code < 0x110000 else "\ufffd" for code in codes)
     return text.replace("\ufffe", HYPHEN)
 
 
 def _spans(text: str) -> tuple[Any, Any]:
-    """First index and the index after the last of every word.
+    """Start and end (exclusive) of every word.
 
     >>> [a.tolist() for a in _spans(" Net\\u00a0due")]
     [[1, 5], [4, 8]]
 
-    A hyphen that breaks a word at the end of a line ends it: the rest stands elsewhere.
+    A hyphen at the end of a line ends the word, because the rest is on another line.
 
     >>> [a.tolist() for a in _spans(f"co{HYPHEN}op")]
     [[0, 3], [3, 5]]
@@ -108,7 +105,7 @@ def _spans(text: str) -> tuple[Any, Any]:
     blank = (codes <= 0x20) | ((codes >= 0x7F) & (codes <= 0xA0)) | ((codes >= 0x2000) & (codes <= 0x200B))
     blank |= np.isin(codes, (0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF))
     blank &= codes != ord(HYPHEN)
-    inside = ~blank & ~np.concatenate([[True], blank[:-1] | (codes[:-1] == ord(HYPHEN))])  # goes on from the letter before
+    inside = ~blank & ~np.concatenate([[True], blank[:-1] | (codes[:-1] == ord(HYPHEN))])  # continues the word
     starts = np.flatnonzero(~blank & ~inside)
     ends = np.flatnonzero(~blank & ~np.concatenate([inside[1:], [False]])) + 1
     return starts, ends
@@ -119,25 +116,25 @@ def _block() -> tuple[Any, list[Any]]:
     from pypdfium2 import raw
 
     rectangles = (raw.FS_RECTF * _BLOCK)()
-    return rectangles, [ctypes.byref(each) for each in rectangles]
+    return rectangles, [ctypes.byref(rectangle) for rectangle in rectangles]
 
 
 def _loose_boxes(text_page: Any, indices: Any) -> Floats:
-    """Boxes (n, 4) of characters in the page's own space: left, bottom, right, top; as high as the font is."""
+    """Boxes (n, 4) of characters in PDF page coordinates: left, bottom, right, top; the height is that of the font."""
     from pypdfium2 import raw
 
-    rectangles, places = _block()
+    rectangles, pointers = _block()
     parts = []
     for start in range(0, len(indices), _BLOCK):
-        chosen = indices[start : start + _BLOCK].tolist()
-        deque(map(raw.FPDFText_GetLooseCharBox, repeat(text_page.raw), chosen, places), maxlen=0)
-        parts.append(np.frombuffer(rectangles, dtype=np.float32).reshape(-1, 4)[: len(chosen)].astype(np.float64))
-    found = np.concatenate(parts) if parts else np.zeros((0, 4))
-    return found[:, [0, 3, 2, 1]]  # FS_RECTF is left, top, right, bottom
+        chunk = indices[start : start + _BLOCK].tolist()
+        deque(map(raw.FPDFText_GetLooseCharBox, repeat(text_page.raw), chunk, pointers), maxlen=0)
+        parts.append(np.frombuffer(rectangles, dtype=np.float32).reshape(-1, 4)[: len(chunk)].astype(np.float64))
+    boxes = np.concatenate(parts) if parts else np.zeros((0, 4))
+    return boxes[:, [0, 3, 2, 1]]  # FS_RECTF is left, top, right, bottom
 
 
-def _sideways(text_page: Any, starts: Any, rotation: int) -> int:
-    """Degrees clockwise by which the page as shown must be turned until most of its text runs left to right."""
+def _quarter_turn(text_page: Any, starts: Any, rotation: int) -> int:
+    """Degrees clockwise to turn the page as viewed so that most of its text runs left to right."""
     from pypdfium2 import raw
 
     sample = starts[:: max(len(starts) // 32, 1)].tolist()
@@ -148,21 +145,21 @@ def _sideways(text_page: Any, starts: Any, rotation: int) -> int:
     return int(-np.bincount(quarters, minlength=4).argmax() % 4) * 90
 
 
-def _as_shown(corners: Floats, bbox: tuple[float, float, float, float], rotation: int) -> tuple[Floats, float, float]:
-    """From the page's own space (origin at the bottom left) to the page as shown: boxes, width, height.
+def _to_viewed(corners: Floats, bbox: tuple[float, float, float, float], rotation: int) -> tuple[Floats, float, float]:
+    """Convert boxes from PDF coordinates (origin at the bottom left) to the page as viewed: boxes, width, height.
 
-    >>> _as_shown(np.array([[10.0, 20, 30, 40]]), (0, 0, 100, 200), 0)
+    >>> _to_viewed(np.array([[10.0, 20, 30, 40]]), (0, 0, 100, 200), 0)
     (array([[ 10., 160.,  30., 180.]]), 100, 200)
-    >>> _as_shown(np.array([[10.0, 20, 30, 40]]), (0, 0, 100, 200), 90)
+    >>> _to_viewed(np.array([[10.0, 20, 30, 40]]), (0, 0, 100, 200), 90)
     (array([[20., 10., 40., 30.]]), 200, 100)
     """
     left, bottom, right, top = bbox
     x0, y0, x1, y1 = corners.T
-    shown = {
+    viewed = {
         0: (x0 - left, top - y1, x1 - left, top - y0),
         90: (y0 - bottom, x0 - left, y1 - bottom, x1 - left),
         180: (right - x1, y0 - bottom, right - x0, y1 - bottom),
         270: (top - y1, right - x1, top - y0, right - x0),
     }[rotation]
     width, height = (right - left, top - bottom) if rotation % 180 == 0 else (top - bottom, right - left)
-    return np.stack(shown, axis=1), width, height
+    return np.stack(viewed, axis=1), width, height

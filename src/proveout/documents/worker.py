@@ -1,7 +1,7 @@
-"""A process that reads files one by one, so that a file can take down no more than this process.
+"""The worker process: reads files one by one, so that a hostile file can crash only this process.
 
-One JSON path a line comes in; frames go out: a letter, a length, that many bytes.
-`b` is a sign of life after every page, `d` a document as JSON, `r` the reason of a refusal.
+Input: one JSON-encoded path per line. Output: frames of a letter, a length and that many bytes.
+`b` is the heartbeat after every page, `d` a document as JSON, `r` the reason for a refusal.
 """
 
 import contextlib
@@ -18,18 +18,19 @@ MAX_MEMORY = 8 << 30  # bytes of address space; a file that needs more is hostil
 
 
 def main() -> None:
+    """Answer paths from standard input until it closes."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not look like a frame
+    os.dup2(2, 1)  # output of libraries must not mix with the frames
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     for line in sys.stdin.buffer:
-        kind, payload = _answer(Path(json.loads(line)), out)
+        kind, payload = _read(Path(json.loads(line)), out)
         _send(out, kind, payload)
 
 
-def _answer(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
+def _read(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
     from proveout.documents import columns, files
     from proveout.errors import UnreadableDocument
 
@@ -43,7 +44,7 @@ def _answer(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
     except UnreadableDocument as error:
         return b"r", str(error).encode()
     except Exception as error:
-        return b"r", f"the reader failed on it: {type(error).__name__}: {error}; ask for the file again".encode()
+        return b"r", f"the reader failed: {type(error).__name__}: {error}; ask for the file again".encode()
 
 
 def _send(out: BinaryIO, kind: bytes, payload: bytes) -> None:

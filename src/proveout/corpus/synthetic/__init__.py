@@ -1,10 +1,10 @@
-"""Synthetic documents to try everything on: a dated stream of advertising paperwork with known drift and a known bias.
+"""Synthetic documents for trials and tests: a dated stream of advertising paperwork with known drift and a known bias.
 
-Two doors: `generate` writes a stream, `document` draws one of its documents. `business` decides what happened, `layouts` how
-each sender's form looks, `paper` and `letters` draw it.
-Covered: the same arguments give the same bytes; every switch has its own day or None, and changes nothing before it;
-the truth is written beside; what was interrupted is drawn again.
-Not covered: realism beyond form. Numbers measured here say whether the machinery works, not how good it is on your documents.
+Entry points: `generate` writes a stream, `document` draws one of its documents. `business` decides what happened, `layouts`
+how each sender's form looks, `paper` and `letters` draw it.
+Covered: the same arguments give the same bytes; every switch has its own day or None, and changes nothing before that day;
+the ground truth is written too; an interrupted stream is drawn again.
+Not covered: realism beyond the form. Results on this data show that the machinery works, not how well it does on yours.
 """
 
 import csv
@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from proveout.corpus.synthetic.layouts import KEPT_BACK, LATE, family
+from proveout.corpus.synthetic.layouts import HELD_OUT, LATE, form_of
 from proveout.errors import BadInput
 from proveout.files import replacing
 
@@ -28,19 +28,19 @@ START = date(2026, 1, 5)
 DAYS = 300  # from the first document to the last
 TRAIN, CALIBRATION = 0.33, 0.40  # shares, oldest first; the rest is the live stream
 REGIONAL = 0.35  # share of the segment `regional`; the others are `national`
-NEW_SUPPLIERS, NEW_LAYOUTS = 0.75, 0.6  # shares after the switch of documents that show what is new
-RAISED = 4  # how many times higher amounts are after their shift
-HARD, WORSE = 0.04, 0.9  # shares of documents with troubles: everywhere; in the worse segment
-SCANS, FAINT = 0.02, 0.12  # shares of scans: everywhere; and of faint ones in the worse segment
-COPIES = 0.01  # share of papers that were sent before and come again with another print date
-DRAWN_BY = 2  # raise it when the same arguments would draw other pages
+NEW_SUPPLIERS, NEW_LAYOUTS = 0.75, 0.6  # shares of documents with a new supplier or layout after the switch
+RAISED = 4  # factor on the amounts after their shift
+HARD, WORSE = 0.04, 0.9  # shares of documents with troubles: in general; in the worse segment
+SCANS, FAINT = 0.02, 0.12  # shares of scans in general; of faint ones in the worse segment
+COPIES = 0.01  # share of papers that are sent a second time, with another print date
+DRAWN_BY = 2  # increase it when the same arguments would draw other pages
 
 Switch: TypeAlias = date | Literal["default"] | None
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What was switched on, and when: days in ISO form. None: never."""
+    """The ground truth of a stream (truth.json): the day of each switch in ISO form; None: never."""
 
     seed: int
     documents: int
@@ -50,19 +50,19 @@ class Truth:
     amount_shift: str | None = None
     worse_segment: str | None = None
     new_layouts: str | None = None
-    segment: str = "regional"  # the one that is worse off
-    layouts_kept_back: tuple[str, ...] = tuple(f"F{number:02}" for number in KEPT_BACK)
+    segment: str = "regional"  # the one that `worse_segment` affects
+    layouts_kept_back: tuple[str, ...] = tuple(f"F{number:02}" for number in HELD_OUT)
     suppliers_kept_back: tuple[str, ...] = ()
     drawn_by: int = DRAWN_BY
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is settled about a document before anybody draws it."""
+    """What is decided about a document before it is drawn."""
 
-    number: int  # whose paper it is: an older one's for a copy
+    number: int  # of the paper; for a copy, that of the original
     day: date  # received
-    written: date  # for a copy, when the paper was received first
+    written: date  # for a copy, when the original was received
     split: str
     segment: str
     layout: int
@@ -86,22 +86,23 @@ def generate(
     new_layouts: Switch = "default",
     progress: Callable[[], None] | None = None,
 ) -> Truth:
-    """Write `pdf/`, `labels.csv` and `truth.json` to a folder; a folder that holds them already is left as it is.
+    """Write `pdf/`, `labels.csv` and `truth.json` to a folder; if it holds this very stream already, do nothing.
 
-    A switch is the day from which something is true, None for never; by default each has its day within the live stream:
-    new suppliers after a quarter of it, higher amounts after 40 %, the segment `regional` worse after half, layouts that
-    training never saw after two thirds. Raises BadInput for a folder that holds other things.
+    A switch is the day from which a change applies, or None for never. By default the changes start within the live stream:
+    new suppliers after a quarter of it, higher amounts after 40 %, a worse segment `regional` after half, layouts absent from
+    training after two thirds. `progress` is called after every document.
+    Raises BadInput for a folder with other files, or a switch outside the live stream.
     """
     from proveout.corpus.synthetic.business import Market
 
     folder, market = Path(folder), Market(seed)
-    given = {
+    switches = {
         "new_suppliers": new_suppliers,
         "amount_shift": amount_shift,
         "worse_segment": worse_segment,
         "new_layouts": new_layouts,
     }
-    since = _days(given, start, days)
+    since = _switch_days(switches, start, days)
     truth = Truth(
         seed,
         documents,
@@ -112,7 +113,7 @@ def generate(
     )
     truth_text = json.dumps(asdict(truth), indent=1) + "\n"
     names = [hashlib.sha256(f"proveout {seed} {number}".encode()).hexdigest()[:20] for number in range(documents)]
-    if _whole(folder, truth_text, {f"{name}.pdf" for name in names}):
+    if _is_complete(folder, truth_text, {f"{name}.pdf" for name in names}):
         return truth
     (folder / "pdf").mkdir(parents=True, exist_ok=True)
     rows = []
@@ -123,7 +124,7 @@ def generate(
         if progress:
             progress()
     (folder / "truth.json").write_text(truth_text)
-    with replacing(folder / "labels.csv") as part, part.open("w", newline="") as file:  # last: a folder with labels is whole
+    with replacing(folder / "labels.csv") as part, part.open("w", newline="") as file:  # last: it completes the folder
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["file_id"])
         writer.writeheader()
         writer.writerows(rows)
@@ -139,117 +140,115 @@ def document(
     start: date = START,
     days: int = DAYS,
 ) -> tuple[bytes, dict[str, str]]:
-    """One document of a stream, the PDF and its row of labels.csv, without drawing the others.
+    """Draw one document of a stream without the others: the PDF and its row of labels.csv.
 
-    Another seed with the same market is another stream of the same advertisers. A document before a switch is what it is
-    without that switch.
+    `since`: the day of each switch. Another seed with the same market gives another stream of the same
+    advertisers. A switch has no effect before its day.
     """
     return _draw(_plan(number, documents, seed, start, days, since), seed, market)
 
 
-def _days(given: Mapping[str, Switch], start: date, days: int) -> dict[str, date | None]:
-    """The day of each switch; the defaults lie within the live stream.
+def _switch_days(switches: Mapping[str, Switch], start: date, days: int) -> dict[str, date | None]:
+    """The day of each switch, with the defaults filled in.
 
-    Raises BadInput for a day before it: a change in what calibration saw would be no drift.
+    Raises BadInput for a day outside the live stream: a change that calibration saw would be no drift.
     """
     live = (TRAIN + CALIBRATION) * days
     first = start + timedelta(int(live))
-    for name, day in given.items():
+    for name, day in switches.items():
         if isinstance(day, date) and not first <= day < start + timedelta(days):
             raise BadInput(
-                f"{name}: {day} is not in the live stream; name a day from {first} on, before {start + timedelta(days)}"
+                f"{name}: {day} is not in the live stream; choose a day from {first} on, before {start + timedelta(days)}"
             )
     shares = {"new_suppliers": 0.25, "amount_shift": 0.40, "worse_segment": 0.50, "new_layouts": 0.66}
     return {
         name: start + timedelta(int(live + shares[name] * (days - live))) if isinstance(day, str) else day
-        for name, day in given.items()
+        for name, day in switches.items()
     }
 
 
-def _whole(folder: Path, truth: str, names: set[str]) -> bool:
-    """Whether the folder holds these documents already; False for what an interruption left of them.
-
-    Raises BadInput for anything else.
-    """
+def _is_complete(folder: Path, truth: str, names: set[str]) -> bool:
+    """Whether the folder holds this stream; False if it is empty or incomplete. Raises BadInput for any other content."""
     if (folder / "labels.csv").exists():
         if not (folder / "truth.json").exists() or (folder / "truth.json").read_text() != truth:
-            raise BadInput(f"{folder}: holds other documents already; name a new folder, or delete this one")
+            raise BadInput(f"{folder}: already holds other documents; choose a new folder, or delete this one")
         return True
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder}: is a file; name a new or empty folder")
+        raise BadInput(f"{folder}: is a file; choose a new or empty folder")
     ours = {"pdf", "truth.json", ".labels.csv.part"}
-    strange = [path for path in sorted(folder.glob("*")) if path.name not in ours]
-    strange += [path for path in sorted((folder / "pdf").glob("*")) if path.name not in names]
-    if strange:
-        raise BadInput(f"{folder}: holds other things, such as {strange[0].relative_to(folder)}; name a new or empty folder")
+    others = [path for path in sorted(folder.glob("*")) if path.name not in ours]
+    others += [path for path in sorted((folder / "pdf").glob("*")) if path.name not in names]
+    if others:
+        raise BadInput(f"{folder}: holds other files, such as {others[0].relative_to(folder)}; choose a new or empty folder")
     return False
 
 
 def _plan(number: int, documents: int, seed: int, start: date, days: int, since: Mapping[str, date | None]) -> _Plan:
-    dice, at = random.Random(f"{seed} {number} plan"), number / documents
+    rng, position = random.Random(f"{seed} {number} plan"), number / documents
     day = start + timedelta(number * days // documents)
-    if number and dice.random() < COPIES:
-        older = _plan(number - dice.randint(1, min(number, 25)), documents, seed, start, days, since)
-        return replace(older, day=day, split=_split(at, older.layout), copy=True)
+    if number and rng.random() < COPIES:
+        original = _plan(number - rng.randint(1, min(number, 25)), documents, seed, start, days, since)
+        return replace(original, day=day, split=_split(position, original.layout), copy=True)
 
     def on(name: str) -> bool:
         first = since[name]
         return first is not None and day >= first
 
-    segment = "regional" if dice.random() < REGIONAL else "national"
-    kept_back, newcomer, worse = dice.random() < NEW_LAYOUTS, dice.random() < NEW_SUPPLIERS, dice.random() < WORSE
-    old_layout, new_layout = dice.randrange(LATE.start if at < TRAIN else LATE.stop), dice.choice(KEPT_BACK)
-    paper = dice.random()
-    worse_off = on("worse_segment") and segment == "regional"
-    layout = new_layout if on("new_layouts") and kept_back else old_layout
+    segment = "regional" if rng.random() < REGIONAL else "national"
+    held_out, new_supplier, worse = rng.random() < NEW_LAYOUTS, rng.random() < NEW_SUPPLIERS, rng.random() < WORSE
+    old_layout, new_layout = rng.randrange(LATE.start if position < TRAIN else LATE.stop), rng.choice(HELD_OUT)
+    quality = rng.random()
+    affected = on("worse_segment") and segment == "regional"
+    layout = new_layout if on("new_layouts") and held_out else old_layout
     return _Plan(
         number,
         day,
         day,
-        _split(at, layout),
+        _split(position, layout),
         segment,
         layout,
-        new_supplier=on("new_suppliers") and newcomer,
+        new_supplier=on("new_suppliers") and new_supplier,
         raised=RAISED if on("amount_shift") else 1,
-        worse=worse_off and worse,
-        scan="clean" if paper < SCANS else "faint" if worse_off and paper > 1 - FAINT else "",
+        worse=affected and worse,
+        scan="clean" if quality < SCANS else "faint" if affected and quality > 1 - FAINT else "",
         copy=False,
     )
 
 
-def _split(at: float, layout: int) -> str:
-    if at < TRAIN + CALIBRATION:
-        return "train" if at < TRAIN else "calibration"
+def _split(position: float, layout: int) -> str:
+    """The split of a document at a position, 0..1, of the stream."""
+    if position < TRAIN + CALIBRATION:
+        return "train" if position < TRAIN else "calibration"
     return "test-seen" if layout < LATE.start else "test-unseen"
 
 
 def _draw(plan: _Plan, seed: int, market: "Market") -> tuple[bytes, dict[str, str]]:
-    """One document and its row of labels.csv."""
+    """The PDF of a document and its row of labels.csv."""
     from proveout.corpus.synthetic import letters, paper, scan
 
-    form = family(plan.layout)
+    form = form_of(plan.layout)
     work = market.paperwork(
         random.Random(f"{seed} {plan.number} work"),
         form.document_class,
         plan.written,
         number=form.number_format,
-        home=form.name,
+        sender=form.name,
         raised=plan.raised,
         new=plan.new_supplier,
         short=bool(plan.scan),
     )
     work = replace(work, items={**work.items, "printed": plan.day})
-    dice = random.Random(f"{seed} {plan.number} paper")
+    rng = random.Random(f"{seed} {plan.number} paper")
     stamp = "DUPLICATE" if plan.copy else ""
     trouble = random.Random(f"{seed} {plan.number} trouble")
     count = trouble.randint(3, 4) if plan.worse else int(trouble.random() < HARD)
     troubles = frozenset(trouble.sample(paper.TROUBLES, count))
     if form.document_class == "other":
-        data, answers = letters.draw_other(form, work, dice, stamp)
+        data, answers = letters.draw_other(form, work, rng, stamp)
     else:
-        data, answers = paper.draw(form, work, dice, troubles, stamp)
+        data, answers = paper.draw(form, work, rng, troubles, stamp)
     if plan.scan:
-        data = scan.scanned(data, dice, faint=plan.scan == "faint")
+        data = scan.rasterise(data, rng, faint=plan.scan == "faint")
     about = {"class": form.document_class, "day": plan.day.isoformat(), "split": plan.split}
     about |= {"layout": form.name, "segment": plan.segment, "source": "synthetic", "licence": "CC0-1.0"}
     return data, answers | about

@@ -1,7 +1,7 @@
-"""What happened: who bought which spots when, for how much. Knows nothing of how a form looks.
+"""The business behind a paper: who bought which spots, when, for how much. Independent of the layout of the form.
 
-Covered: lines that add up to the gross amount to the cent; commission, tax and balances that are wrong answers.
-Not covered: chains of papers of one business. Every paper stands alone, but for copies that are sent twice.
+Covered: lines that add up to the gross amount to the cent; commission, tax and balances as plausible wrong answers.
+Not covered: several papers about the same order. Every paper is independent, except for copies that are sent twice.
 """
 
 import random
@@ -17,15 +17,17 @@ Item: TypeAlias = str | date | Decimal | tuple[date, date]
 
 CENT = Decimal("0.01")
 COMMISSION = Decimal("0.15")
-OLD, NEW = 110, 50  # advertisers before `new_suppliers`, and those who come with it
-DIRECT = 0.1  # share of business without an agency: no commission
-LONG = 0.10  # share of papers with more lines than a page holds
-RATES = (15, 20, 25, 40, 45, 60, 75, 85, 110, 125, 150, 175, 225, 300, 350, 450, 600, 850)  # dollars a spot
-LENGTHS = (4, 6, 6, 9, 13, 13, 20, 27, 41)  # days from the first to the last of a flight
+OLD, NEW = 110, 50  # numbers of advertisers before `new_suppliers` and after it
+DIRECT = 0.1  # share of orders without an agency, hence without commission
+LONG = 0.10  # share of papers with more lines than fit on a page
+RATES = (15, 20, 25, 40, 45, 60, 75, 85, 110, 125, 150, 175, 225, 300, 350, 450, 600, 850)  # dollars per spot
+LENGTHS = (4, 6, 6, 9, 13, 13, 20, 27, 41)  # days from the first to the last day of a flight
 
 
 @dataclass(frozen=True)
 class Line:
+    """One line of the table of spots; amounts in dollars."""
+
     number: int
     show: str
     time: str
@@ -43,114 +45,111 @@ class Line:
 
 @dataclass(frozen=True)
 class Paperwork:
-    """One business paper, before anybody prints it."""
+    """The content of one business paper."""
 
-    items: Mapping[str, Item]  # numbers, names, dates and amounts; what is absent is not known
+    items: Mapping[str, Item]  # numbers, names, dates and amounts; unknown ones are absent
     lines: tuple[Line, ...]
-    bill_to: tuple[str, ...]  # lines of an address
-    station: tuple[str, ...]
+    bill_to: tuple[str, ...]  # address lines
+    station: tuple[str, ...]  # address lines
 
     @property
     def months(self) -> dict[str, Decimal]:
-        """Gross amount by the month in which a line starts."""
-        found: dict[str, Decimal] = {}
+        """Gross amount by the month in which a line starts, oldest first."""
+        amounts: dict[str, Decimal] = {}
         for line in sorted(self.lines, key=lambda line: line.first):
             month = line.first.strftime("%B %Y")
-            found[month] = found.get(month, Decimal(0)) + line.amount
-        return found
+            amounts[month] = amounts.get(month, Decimal(0)) + line.amount
+        return amounts
 
 
 class Market:
     """The advertisers, agencies and stations of a seed; the same for every document."""
 
     def __init__(self, seed: int) -> None:
-        dice = random.Random(f"{seed} market")
+        rng = random.Random(f"{seed} market")
         names: dict[str, None] = {}
         while len(names) < OLD + NEW:
-            names.setdefault(_advertiser(dice))
+            names.setdefault(_advertiser(rng))
         self.old, self.new = tuple(names)[:OLD], tuple(names)[OLD:]
         self.agencies = tuple(
-            (dice.choice(wording.AGENCY_FORMS).format(name), *_address(dice), f"Phone {_phone(dice)}")
+            (rng.choice(wording.AGENCY_FORMS).format(name), *_address(rng), f"Phone {_phone(rng)}")
             for name in wording.AGENCY_NAMES
         )
         self.seed = seed
 
     def paperwork(
         self,
-        dice: random.Random,
+        rng: random.Random,
         document_class: str,
         day: date,
         *,
         number: str,
-        home: str,
+        sender: str,
         raised: int = 1,
         new: bool = False,
         short: bool = False,
     ) -> Paperwork:
-        """A paper received on a day.
+        """Generate a paper that is received on `day`.
 
-        number: a form such as "{:07}-1"; home: whose stations; raised: times the usual rates; short: it fits on one page.
+        `number`: format of its number, such as "{:07}-1"; `sender`: the layout, which decides the stations; `raised`: factor on
+        the rates; `new`: from a new advertiser; `short`: it fits on one page.
         """
         pool = self.new if new else self.old
-        advertiser = dice.choices(pool, [1 / (place + 6) for place in range(len(pool))])[0]
-        direct = dice.random() < DIRECT
-        agency = dice.choice(self.agencies)
-        first, last = _flight(dice, document_class, day)
-        lines = _lines(dice, first, last, raised, short)
+        advertiser = rng.choices(pool, [1 / (rank + 6) for rank in range(len(pool))])[0]
+        direct = rng.random() < DIRECT
+        agency = rng.choice(self.agencies)
+        first, last = _flight(rng, document_class, day)
+        lines = _lines(rng, first, last, raised, short)
         gross = sum((line.amount for line in lines), Decimal(0))
         commission = Decimal(0) if direct else (gross * COMMISSION).quantize(CENT)
         tax = (gross * Decimal("0.04")).quantize(CENT)
-        balance = Decimal(dice.randrange(5000, 900_000)) / 100 * raised
-        issued = day - timedelta(dice.randint(0, 4))
-        plain = dice.randrange(10**5, 10**7)
-        written = number.format(plain)
-        station = _call_sign(random.Random(f"{self.seed} {home} {dice.randrange(3)}"))
-        client, product, estimate = (
-            f"{advertiser.replace(' ', '')[:4].upper()}",
-            _product(dice, advertiser),
-            str(dice.randrange(100, 9999)),
-        )
+        balance = Decimal(rng.randrange(5000, 900_000)) / 100 * raised
+        issued = day - timedelta(rng.randint(0, 4))
+        serial = rng.randrange(10**5, 10**7)
+        station = _call_sign(random.Random(f"{self.seed} {sender} {rng.randrange(3)}"))
+        client = advertiser.replace(" ", "")[:4].upper()
+        product, estimate = _product(rng, advertiser), str(rng.randrange(100, 9999))
         items: dict[str, Item] = {
-            "contract_num": written,
-            "revision": str(dice.choice((0, 0, 1, 1, 2, 3, 5))),
+            "contract_num": number.format(serial),
+            "revision": str(rng.choice((0, 0, 1, 1, 2, 3, 5))),
             "advertiser": advertiser,
             "flight": (first, last),
             "gross_amount": gross,
             "net": gross - commission,
             "balance": balance,
             "issued": issued,
-            "entered": issued - timedelta(dice.randint(0, 12)),
+            "entered": issued - timedelta(rng.randint(0, 12)),
             "due": issued + timedelta(30),
             "printed": day,
-            "period": _period(dice, first, last),
+            "period": _period(rng, first, last),
             "month": first.strftime("%B %Y"),
             "estimate": estimate,
-            "alt_order": str(dice.randrange(10**7, 10**8)),
-            "source_order": str(plain) if dice.random() < 0.4 else str(dice.randrange(10**5, 10**7)),
-            "deal": str(dice.randrange(1000, 99999)) if dice.random() < 0.3 else "",
-            "agency_code": str(dice.randrange(10**3, 10**7)),
-            "advertiser_code": str(dice.randrange(10**2, 10**6)),
-            "agency_ref": str(dice.randrange(10**4, 10**8)) if dice.random() < 0.4 else "",
-            "advertiser_ref": str(dice.randrange(10**4, 10**6)) if dice.random() < 0.4 else "",
+            "alt_order": str(rng.randrange(10**7, 10**8)),
+            "source_order": str(serial) if rng.random() < 0.4 else str(rng.randrange(10**5, 10**7)),
+            "deal": str(rng.randrange(1000, 99999)) if rng.random() < 0.3 else "",
+            "agency_code": str(rng.randrange(10**3, 10**7)),
+            "advertiser_code": str(rng.randrange(10**2, 10**6)),
+            "agency_ref": str(rng.randrange(10**4, 10**8)) if rng.random() < 0.4 else "",
+            "advertiser_ref": str(rng.randrange(10**4, 10**6)) if rng.random() < 0.4 else "",
             "product": product,
             "station": station,
-            "market": dice.choice(wording.MARKETS),
-            "executive": _person(dice),
-            "buyer": _person(dice),
-            "office": dice.choice(("Washington DC", "New York", "Local", "National", "Atlanta", "Political")),
-            "calendar": dice.choice(("Broadcast", "Calendar", "EOM/EOC")),
-            "billing": dice.choice(("Cash", "Cash", "Cash in advance", "Trade")),
-            "demo": dice.choice(("Adults 35+", "Households", "Adults 25-54", "")),
+            "market": rng.choice(wording.MARKETS),
+            "executive": _person(rng),
+            "buyer": _person(rng),
+            "office": rng.choice(("Washington DC", "New York", "Local", "National", "Atlanta", "Political")),
+            "calendar": rng.choice(("Broadcast", "Calendar", "EOM/EOC")),
+            "billing": rng.choice(("Cash", "Cash", "Cash in advance", "Trade")),
+            "demo": rng.choice(("Adults 35+", "Households", "Adults 25-54", "")),
             "cpe": f"{client}/{product[:3].upper()}/{estimate}",
-            "special": dice.choice(("", "", "Attention: Accounts Payable", "Email invoice")),
+            "special": rng.choice(("", "", "Attention: Accounts Payable", "Email invoice")),
             "spots": str(sum(line.spots for line in lines)),
         }
         if not direct:
             items |= {"agency": agency[0], "commission": commission}
-        taxed = dice.random() < 0.25
+        taxed = rng.random() < 0.25
         items |= {"tax": tax} if taxed else {}
         items["owed"] = gross - commission + balance + (tax if taxed else 0)
-        bill_to = (advertiser, *_address(dice)) if direct else agency
+        bill_to = (advertiser, *_address(rng)) if direct else agency
         return Paperwork(
             items,
             lines,
@@ -159,52 +158,52 @@ class Market:
         )
 
 
-def _flight(dice: random.Random, document_class: str, day: date) -> tuple[date, date]:
-    """Bills come after their flight, orders and contracts before it."""
-    length = dice.choice(LENGTHS)
+def _flight(rng: random.Random, document_class: str, day: date) -> tuple[date, date]:
+    """First and last day: invoices come after their flight, orders and contracts before it."""
+    length = rng.choice(LENGTHS)
     if document_class in ("invoice", "other"):
-        last = day - timedelta(dice.randint(3, 24))
+        last = day - timedelta(rng.randint(3, 24))
         return last - timedelta(length), last
-    first = day + timedelta(dice.randint(1, 21))
+    first = day + timedelta(rng.randint(1, 21))
     return first, first + timedelta(length)
 
 
-def _period(dice: random.Random, first: date, last: date) -> tuple[date, date]:
-    """What is billed: weeks from Monday to Sunday around the flight, so that it differs from it on most papers."""
-    start = first - timedelta(first.weekday() + 7 * dice.randint(0, 2))
-    return start, last + timedelta(6 - last.weekday() + 7 * dice.randint(0, 1))
+def _period(rng: random.Random, first: date, last: date) -> tuple[date, date]:
+    """The billing period: whole weeks from Monday around the flight, so on most papers it differs from the flight."""
+    start = first - timedelta(first.weekday() + 7 * rng.randint(0, 2))
+    return start, last + timedelta(6 - last.weekday() + 7 * rng.randint(0, 1))
 
 
-def _lines(dice: random.Random, first: date, last: date, raised: int, short: bool) -> tuple[Line, ...]:
-    count = dice.randint(22, 48) if dice.random() < LONG and not short else dice.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13))
+def _lines(rng: random.Random, first: date, last: date, raised: int, short: bool) -> tuple[Line, ...]:
+    count = rng.randint(22, 48) if rng.random() < LONG and not short else rng.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13))
     length = (last - first).days
-    spans = sorted(sorted((dice.randint(0, length), dice.randint(0, length))) for _ in range(count))
+    spans = sorted(sorted((rng.randint(0, length), rng.randint(0, length))) for _ in range(count))
     spans[0][0], spans[-1][1] = 0, length  # the lines span the flight
-    odd = Decimal("0.50") if dice.random() < 0.08 else Decimal(0)
-    show_length = dice.choice(wording.LENGTHS)
+    odd = Decimal("0.50") if rng.random() < 0.08 else Decimal(0)
+    show_length = rng.choice(wording.LENGTHS)
     return tuple(
         Line(
             number,
-            dice.choice(wording.SHOWS),
-            dice.choice(wording.TIMES),
-            dice.choice(wording.WEEKDAYS),
+            rng.choice(wording.SHOWS),
+            rng.choice(wording.TIMES),
+            rng.choice(wording.WEEKDAYS),
             show_length,
             first + timedelta(start),
             first + timedelta(end),
-            dice.choice((1, 1, 2, 2, 3, 4, 5, 8)),
-            (Decimal(dice.choice(RATES)) + odd) * raised,
+            rng.choice((1, 1, 2, 2, 3, 4, 5, 8)),
+            (Decimal(rng.choice(RATES)) + odd) * raised,
         )
         for number, (start, end) in enumerate(spans, 1)
     )
 
 
-def _person(dice: random.Random) -> str:
-    return f"{dice.choice(wording.FIRST_NAMES)} {dice.choice(wording.LAST_NAMES)}"
+def _person(rng: random.Random) -> str:
+    return f"{rng.choice(wording.FIRST_NAMES)} {rng.choice(wording.LAST_NAMES)}"
 
 
-def _advertiser(dice: random.Random) -> str:
-    first, last, office = dice.choice(wording.FIRST_NAMES), dice.choice(wording.LAST_NAMES), dice.choice(wording.OFFICES)
-    cause, trade = dice.choice(wording.CAUSES), dice.choice(wording.TRADES)
+def _advertiser(rng: random.Random) -> str:
+    first, last, office = rng.choice(wording.FIRST_NAMES), rng.choice(wording.LAST_NAMES), rng.choice(wording.OFFICES)
+    cause, trade = rng.choice(wording.CAUSES), rng.choice(wording.TRADES)
     campaign = (
         f"{first} {last} for {office}",
         f"Friends of {first} {last}",
@@ -215,36 +214,36 @@ def _advertiser(dice: random.Random) -> str:
         f"Citizens for {cause}",
         f"PAC/{cause} Action Fund",
         f"{cause} Now, Inc",
-        f"Vote Yes on {dice.randint(1, 40)} - {cause}",
+        f"Vote Yes on {rng.randint(1, 40)} - {cause}",
     )
     local = (
         f"{last} {trade}",
-        f"{last} & {dice.choice(wording.LAST_NAMES)} {trade}",
-        f"{dice.choice(wording.TOWNS)[0]} {trade}, Inc",
+        f"{last} & {rng.choice(wording.LAST_NAMES)} {trade}",
+        f"{rng.choice(wording.TOWNS)[0]} {trade}, Inc",
     )
-    return dice.choice(campaign if dice.random() < 0.7 else local)
+    return rng.choice(campaign if rng.random() < 0.7 else local)
 
 
-def _product(dice: random.Random, advertiser: str) -> str:
-    """Near the advertiser's name, and wrong as an answer."""
+def _product(rng: random.Random, advertiser: str) -> str:
+    """A product name, often close to the advertiser's name, as a plausible wrong answer."""
     word = max(advertiser.replace("/", " ").split(), key=len)
-    return dice.choice(
+    return rng.choice(
         (f"{word.upper()} 26", f"{word} TV", "POLITICAL", "PRIMARY FLIGHT 2", "ISSUE ADVOCACY", "CAND-STATE", "GENERAL 2026")
     )
 
 
-def _call_sign(dice: random.Random) -> str:
-    return dice.choice("KW") + "".join(dice.choices("ABCDEFGHJKLMNPRSTVXYZ", k=3))
+def _call_sign(rng: random.Random) -> str:
+    return rng.choice("KW") + "".join(rng.choices("ABCDEFGHJKLMNPRSTVXYZ", k=3))
 
 
-def _address(dice: random.Random) -> tuple[str, str]:
-    town, state = dice.choice(wording.TOWNS)
-    suite = f", Suite {dice.randrange(100, 990)}" if dice.random() < 0.3 else ""
+def _address(rng: random.Random) -> tuple[str, str]:
+    town, state = rng.choice(wording.TOWNS)
+    suite = f", Suite {rng.randrange(100, 990)}" if rng.random() < 0.3 else ""
     return (
-        f"{dice.randrange(100, 9999)} {dice.choice(wording.STREETS)}{suite}",
-        f"{town}, {state} {dice.randrange(10000, 99999)}",
+        f"{rng.randrange(100, 9999)} {rng.choice(wording.STREETS)}{suite}",
+        f"{town}, {state} {rng.randrange(10000, 99999)}",
     )
 
 
-def _phone(dice: random.Random) -> str:
-    return f"({dice.randrange(201, 989)}) 555-{dice.randrange(10**4):04}"
+def _phone(rng: random.Random) -> str:
+    return f"({rng.randrange(201, 989)}) 555-{rng.randrange(10**4):04}"

@@ -1,4 +1,4 @@
-"""Pages to draw on: measured from the top, written as PDF when everything is placed. The same marks give the same bytes."""
+"""Draw pages with coordinates from the top, and write them as a PDF. The same calls give the same bytes."""
 
 import io
 from collections.abc import Callable
@@ -7,27 +7,27 @@ from typing import Any, Literal
 
 Align = Literal["left", "centre", "right"]
 Colour = tuple[float, float, float]
-Mark = Callable[[Any, int], None]  # draws on a canvas; told how many pages there are
+Mark = Callable[[Any, int], None]  # draws on a canvas, given the number of pages
 BLACK: Colour = (0.0, 0.0, 0.0)
-UNBROKEN = "\xa0"  # a blank at which no line ends; printed as any blank
+UNBROKEN = "\xa0"  # a space that does not break lines; printed as a normal one
 
 
 @cache
 def width_of(text: str, font: str, size: float) -> float:
-    """Points that a text takes."""
+    """Width of a text in points."""
     from reportlab.pdfbase.pdfmetrics import stringWidth  # type: ignore[import-untyped]
 
     return float(stringWidth(text, font, size))
 
 
 class Drawing:
-    """Pages of one size, in points; y grows downwards."""
+    """Pages of the same size in points; y grows downwards. Marks go on the last page."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
         self.pages: list[list[Mark]] = [[]]
 
-    def turn_page(self) -> None:
+    def new_page(self) -> None:
         self.pages.append([])
 
     def text(
@@ -41,7 +41,7 @@ class Drawing:
         colour: Colour = BLACK,
         turned: float = 0.0,
     ) -> None:
-        """`{pages}` in the text becomes the number of pages; `turned`: degrees counter-clockwise."""
+        """Write a text; `{pages}` in it becomes the number of pages. `turned`: degrees counter-clockwise."""
         if not text:
             return
 
@@ -49,14 +49,14 @@ class Drawing:
             canvas.setFont(font, size)
             canvas.setFillColorRGB(*colour)
             draw = {"left": canvas.drawString, "centre": canvas.drawCentredString, "right": canvas.drawRightString}[align]
-            shown = text.replace("{pages}", str(pages)).replace(UNBROKEN, " ")
+            printed = text.replace("{pages}", str(pages)).replace(UNBROKEN, " ")
             if not turned:
-                draw(x, self.height - y, shown)
+                draw(x, self.height - y, printed)
                 return
             canvas.saveState()
             canvas.translate(x, self.height - y)
             canvas.rotate(turned)
-            draw(0, 0, shown)
+            draw(0, 0, printed)
             canvas.restoreState()
 
         self.pages[-1].append(mark)
@@ -78,7 +78,7 @@ class Drawing:
         thick: float = 0.5,
         round: bool = False,
     ) -> None:
-        """A rectangle, or the ellipse in it; filled without a border, or a border alone."""
+        """Draw a rectangle, or the ellipse in it (`round`): filled without a border, or a border alone."""
 
         def mark(canvas: Any, pages: int) -> None:
             canvas.setLineWidth(thick)
@@ -94,6 +94,7 @@ class Drawing:
         self.pages[-1].append(mark)
 
     def pdf(self) -> bytes:
+        """The finished document."""
         from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
         out = io.BytesIO()

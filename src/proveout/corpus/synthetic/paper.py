@@ -1,7 +1,7 @@
 """Draw one business paper as its sender prints it: letterhead, form, parties, table of spots, totals, footer, terms.
 
-One door: `draw`. The same form, paperwork and dice give the same bytes.
-Covered: several pages with a head that continues; what makes a paper honestly hard to read, as named troubles.
+Entry point: `draw`. The same form, paperwork and random state give the same bytes.
+Covered: several pages with a continued header; realistic difficulties for a reader, as named troubles.
 Not covered: letters, statements and other papers without all the fields. `letters` draws those.
 """
 
@@ -22,7 +22,7 @@ TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
 
 MARGIN = 40.0  # points
 FOOT = 62.0  # points kept free at the bottom
-BARE = ("contract_num", "advertiser", "flight", "flight_from", "flight_to", "gross_amount")  # may lose their labels
+BARE = ("contract_num", "advertiser", "flight", "flight_from", "flight_to", "gross_amount")  # "unlabelled" drops their labels
 SHARES = {  # of the table's width
     "line": 0.5, "first": 1.15, "last": 1.15, "show": 2.3, "time": 1.6, "days": 1.0, "length": 0.65, "kind": 0.6, "spots": 0.8,
     "rate": 1.1, "amount": 1.3,
@@ -41,12 +41,12 @@ class Entry:
 
 
 def draw(
-    form: Form, work: Paperwork, dice: random.Random, troubles: frozenset[Trouble] = frozenset(), stamp: str = ""
+    form: Form, work: Paperwork, rng: random.Random, troubles: frozenset[Trouble] = frozenset(), stamp: str = ""
 ) -> tuple[bytes, dict[str, str]]:
-    """A PDF, and the right answers as they are printed on it."""
+    """Draw a paper with all fields: the PDF and the correct answers as printed on it."""
     if "crowded" in troubles:
         form = replace(form, form_style="flow", colon="", bold_labels=False)
-    paper = Paper(form, work, dice, troubles)
+    paper = Paper(form, work, rng, troubles)
     paper.head()
     paper.table()
     paper.totals()
@@ -55,19 +55,20 @@ def draw(
 
 
 class Paper:
-    """One paper from top to bottom; `y` is where the pen stands."""
+    """One paper, drawn from top to bottom. `y` is the current baseline in points from the top."""
 
-    def __init__(self, form: Form, work: Paperwork, dice: random.Random, troubles: frozenset[Trouble]) -> None:
-        self.form, self.work, self.dice, self.troubles = form, work, dice, troubles
+    def __init__(self, form: Form, work: Paperwork, rng: random.Random, troubles: frozenset[Trouble]) -> None:
+        self.form, self.work, self.rng, self.troubles = form, work, rng, troubles
         self.drawing = Drawing(*form.page)
         self.width = form.page[0] - 2 * MARGIN
         self.y = MARGIN + 8
         self.step = form.size * 1.32
-        self.bare = frozenset(dice.sample(BARE, dice.randint(2, 4))) if "unlabelled" in troubles else frozenset()
+        self.bare = frozenset(rng.sample(BARE, rng.randint(2, 4))) if "unlabelled" in troubles else frozenset()
         self.remarks = self._remarks()
-        self.advertiser = form.name_shown(str(work.items["advertiser"]))
+        self.advertiser = form.as_name(str(work.items["advertiser"]))
 
     def answers(self) -> dict[str, str]:
+        """The correct value of every field as printed."""
         items = self.work.items
         flight = items["flight"]
         assert isinstance(flight, tuple)
@@ -75,14 +76,15 @@ class Paper:
         return {
             "contract_num": str(items["contract_num"]),
             "advertiser": self.advertiser,
-            "gross_amount": self.form.shown(items["gross_amount"]),
-            "flight_from": self.form.shown(first),
-            "flight_to": self.form.shown(last),
+            "gross_amount": self.form.as_text(items["gross_amount"]),
+            "flight_from": self.form.as_text(first),
+            "flight_to": self.form.as_text(last),
         }
 
-    # what is said
+    # content
 
     def label(self, name: str) -> str:
+        """The label of an item as printed; "" if it has lost its label."""
         if name in self.bare:
             return ""
         text = self.form.labels.get(name, name)
@@ -96,67 +98,68 @@ class Paper:
         """The form's labelled values in the sender's order."""
         order = [name for name in self.form.order if name != "contract_num" or not self.form.number_in_title]
         if "two periods" in self.troubles and "period" not in order:
-            order.insert(self.dice.randrange(len(order)), "period")
+            order.insert(self.rng.randrange(len(order)), "period")
         if self.form.gross_in_form:
             order.append("gross_amount")
-        return [entry for name in order for entry in self._entry(name)]
+        return [entry for name in order for entry in self.entries_for(name)]
 
-    def _entry(self, name: str) -> Iterable[Entry]:
+    def entries_for(self, name: str) -> Iterable[Entry]:
+        """The entries of an item: none if it is unknown, two for a flight with two labels."""
         items = self.work.items
         if name not in items:
             return
         item = items[name]
         if name == "flight" and isinstance(item, tuple) and not self.form.range_sign and "two periods" not in self.troubles:
-            yield Entry("flight_from", self.label("flight_from"), self._whole(item[0]))
-            yield Entry("flight_to", self.label("flight_to"), self._whole(item[1]))
+            yield Entry("flight_from", self.label("flight_from"), self._unbroken(item[0]))
+            yield Entry("flight_to", self.label("flight_to"), self._unbroken(item[1]))
             return
-        value = self._whole(item)
+        value = self._unbroken(item)
         if name == "contract_num" and "/" in self.form.labels[name]:
             value = f"{value} / {items['revision']}"
         yield Entry(name, self.label(name), self.advertiser if name == "advertiser" else value)
 
-    def _whole(self, item: Item) -> str:
-        """As the sender prints it; a day or an amount is not broken at the end of a line."""
+    def _unbroken(self, item: Item) -> str:
+        """The item as printed, with days and amounts that do not break across lines."""
         if isinstance(item, str):
             return item
         if isinstance(item, tuple):
-            return (self.form.range_sign or " - ").join(self._whole(day) for day in item)
-        return self.form.shown(item).replace(" ", UNBROKEN)
+            return (self.form.range_sign or " - ").join(self._unbroken(day) for day in item)
+        return self.form.as_text(item).replace(" ", UNBROKEN)
 
     def _remarks(self) -> list[str]:
-        """Sentences with numbers, dates and amounts that are no answers."""
-        dice = self.dice
-        texts = [dice.choice(wording.REMARKS) for _ in range(dice.choice((0, 0, 1, 1, 2)))]
-        if dice.random() < 0.005:
+        """Sentences with numbers, dates and amounts as plausible wrong answers."""
+        rng = self.rng
+        texts = [rng.choice(wording.REMARKS) for _ in range(rng.choice((0, 0, 1, 1, 2)))]
+        if rng.random() < 0.005:
             texts.append(wording.INSTRUCTION)
         day = self.work.items["issued"]
         assert isinstance(day, date)
         return [
             text.format(
-                n=dice.randrange(10**4, 10**7),
-                a=self.form.shown(day - timedelta(dice.randint(1, 40))),
-                b=self.form.shown(day + timedelta(dice.randint(1, 40))),
-                m=self.form.shown(Decimal(dice.randrange(2000, 900_000)) / 100),
-                who=f"{dice.choice(wording.FIRST_NAMES)} {dice.choice(wording.LAST_NAMES)}",
+                n=rng.randrange(10**4, 10**7),
+                a=self.form.as_text(day - timedelta(rng.randint(1, 40))),
+                b=self.form.as_text(day + timedelta(rng.randint(1, 40))),
+                m=self.form.as_text(Decimal(rng.randrange(2000, 900_000)) / 100),
+                who=f"{rng.choice(wording.FIRST_NAMES)} {rng.choice(wording.LAST_NAMES)}",
             )
             for text in texts
         ]
 
-    # where it stands
+    # layout
 
     def write(self, x: float, text: str, *, bold: bool = False, size: float = 0, room: float = 0, right: bool = False) -> None:
-        """At the pen; with `room`, in a smaller size rather than wider than that, and cut if it were too small to read."""
+        """Write at `y`. A text wider than `room` is set smaller, but not below 5.5 points."""
         font, points = self.form.bold if bold else self.form.font, size or self.form.size
         if room:
             points = max(min(points, points * room / max(width_of(text, font, points), 0.1)), 5.5)
         self.drawing.text(x, self.y, text, font, round(points, 2), "right" if right else "left")
 
     def room_for(self, height: float) -> bool:
-        """Whether there was room on the page; if not, the next one is begun."""
+        """Start a new page if `height` does not fit on this one. Returns whether it fitted."""
         if self.y + height < self.drawing.height - FOOT:
             return True
         self._foot()
-        self.drawing.turn_page()
+        self.drawing.new_page()
         self.y = MARGIN + 8
         number = self.work.items["contract_num"]
         self.write(MARGIN, f"{self.label('contract_num')} {number}".strip())
@@ -166,6 +169,7 @@ class Paper:
         return False
 
     def head(self) -> None:
+        """Draw everything above the table."""
         form, middle = self.form, self.width / 2
         entries = self.entries()
         if form.top == "stacked":
@@ -211,7 +215,7 @@ class Paper:
         self.y += size + 6
 
     def letterhead(self, x: float) -> float:
-        """The station's; returns where it ends."""
+        """Draw the station's letterhead; returns the `y` below it."""
         form, drawing = self.form, self.drawing
         call_sign = str(self.work.items["station"])
         grey = 0.25 + len(form.labels["agency"]) % 5 / 10
@@ -229,7 +233,7 @@ class Paper:
         return max(y, self.y + 34)
 
     def parties(self, x: float, width: float) -> None:
-        """Who pays, and where to: addresses full of numbers that are no answers."""
+        """Draw the addresses of payer and payee, full of numbers that are no answers."""
         blocks = {
             "bill to": [("Billing Address:", self.work.bill_to)],
             "remit": [("Send Payment To:", self.work.station[:3]), ("Bill To", self.work.bill_to)],
@@ -250,16 +254,17 @@ class Paper:
         self.y = lowest
 
     def fields(self, entries: Sequence[Entry], x: float, width: float) -> None:
+        """Draw labelled values in the form's style."""
         style = self.form.form_style
         if style == "flow":
             self._flow(entries, x, width)
         elif style in ("above", "grid"):
-            self._cells(entries, x, width, bordered=style == "grid")
+            self._grid(entries, x, width, bordered=style == "grid")
         else:
             self._columns(entries, x, width)
 
     def _flow(self, entries: Sequence[Entry], x: float, width: float) -> None:
-        """Label and value run on like words of a sentence."""
+        """Labels and values one after the other, like the words of a sentence."""
         at = x
         for entry in entries:
             label = width_of(entry.label, self.form.bold, self.form.size)
@@ -271,13 +276,13 @@ class Paper:
             at += label + value + 20
         self.y += 1.4 * self.step
 
-    def _cells(self, entries: Sequence[Entry], x: float, width: float, bordered: bool) -> None:
+    def _grid(self, entries: Sequence[Entry], x: float, width: float, bordered: bool) -> None:
         """Values below their labels, row by row, with or without borders."""
         columns, form = self.form.form_columns, self.form
         cell = width / columns
         for start in range(0, len(entries), columns):
             row = entries[start : start + columns]
-            texts = [_wrapped(entry.value, cell - 8, form.font, form.size) for entry in row]
+            texts = [wrap(entry.value, cell - 8, form.font, form.size) for entry in row]
             height = self.step * (1.05 + max(len(lines) for lines in texts)) + 3
             top = self.y - form.size
             for column, (entry, lines) in enumerate(zip(row, texts, strict=True)):
@@ -295,11 +300,11 @@ class Paper:
         self.y += 0.4 * self.step
 
     def _columns(self, entries: Sequence[Entry], x: float, width: float) -> None:
-        """Values beside their labels, column by column: plain, in bordered rows, or led to by dots."""
+        """Values beside their labels, column by column: plain, in bordered rows, or after leader dots."""
         form, start, lowest = self.form, self.y, self.y
-        per = -(-len(entries) // form.form_columns)
+        per_column = -(-len(entries) // form.form_columns)
         for column in range(form.form_columns):
-            part = entries[column * per : (column + 1) * per]
+            part = entries[column * per_column : (column + 1) * per_column]
             cell = width / form.form_columns - 8
             left = x + column * width / form.form_columns
             indent = max((width_of(entry.label, form.bold, form.size) for entry in part), default=0) + 9
@@ -323,8 +328,8 @@ class Paper:
         self.y = lowest
 
     def _lines(self, x: float, text: str, room: float) -> int:
-        """Write a value that may run over several lines; the pen stays. Returns how many."""
-        first, lines = self.y, _wrapped(text, room, self.form.font, self.form.size)
+        """Write a value over as many lines as it needs and return their number; `y` stays."""
+        first, lines = self.y, wrap(text, room, self.form.font, self.form.size)
         for line in lines:
             self.write(x, line, room=room)
             self.y += self.step
@@ -333,8 +338,8 @@ class Paper:
 
     def remark(self) -> None:
         for remark in self.remarks:
-            for line in _wrapped(
-                f"{self.dice.choice(('Remarks: ', 'Note: ', '', '* '))}{remark}", self.width, self.form.font, self.form.size
+            for line in wrap(
+                f"{self.rng.choice(('Remarks: ', 'Note: ', '', '* '))}{remark}", self.width, self.form.font, self.form.size
             ):
                 self.room_for(2 * self.step)
                 self.write(MARGIN, line)
@@ -344,42 +349,42 @@ class Paper:
     # the table
 
     def table(self) -> None:
-        places = self._places()
-        self._table_head(places)
+        spans = self._spans()
+        self._table_head(spans)
         for row, line in enumerate(self.work.lines):
             details = self._details(line)
             if not self.room_for(self.step * (1.3 + min(len(details), 3))):
-                self._table_head(places)
-            self._row(places, self._shown(line), shaded=self.form.table_style == "shaded" and row % 2 == 1)
+                self._table_head(spans)
+            self._row(spans, self._row_values(line), shaded=self.form.table_style == "shaded" and row % 2 == 1)
             for detail in details:
                 if not self.room_for(self.step):
-                    self._table_head(places)
+                    self._table_head(spans)
                 self.drawing.text(MARGIN + 0.08 * self.width, self.y, detail, self.form.font, max(self.form.size - 1, 5.5))
                 self.y += self.step
         if self.form.totals == "in table":
-            gross = self.form.shown(self.work.items["gross_amount"])
+            gross = self.form.as_text(self.work.items["gross_amount"])
             self.room_for(2 * self.step)
-            first = next(iter(places))
+            first = next(iter(spans))
             self.drawing.line(MARGIN, self.y - self.form.size - 1, MARGIN + self.width, self.y - self.form.size - 1)
-            label = "Total" if "vague totals" in self.troubles else self.dice.choice(("Totals", "TOTALS:", "Total"))
-            self._row(places, {first: label, "spots": str(self.work.items["spots"]), "amount": gross}, bold=True)
+            label = "Total" if "vague totals" in self.troubles else self.rng.choice(("Totals", "TOTALS:", "Total"))
+            self._row(spans, {first: label, "spots": str(self.work.items["spots"]), "amount": gross}, bold=True)
         self.y += self.step
 
-    def _places(self) -> dict[str, tuple[float, float]]:
+    def _spans(self) -> dict[str, tuple[float, float]]:
         """Left edge and width of each column."""
         total = sum(SHARES[name] for name in self.form.table_columns)
-        found, x = {}, MARGIN
+        spans, x = {}, MARGIN
         for name in self.form.table_columns:
             width = self.width * SHARES[name] / total
-            found[name] = (x, width)
+            spans[name] = (x, width)
             x += width
-        return found
+        return spans
 
-    def _table_head(self, places: dict[str, tuple[float, float]]) -> None:
+    def _table_head(self, spans: dict[str, tuple[float, float]]) -> None:
         self.room_for(3 * self.step)
         if self.form.table_style in ("shaded", "grid"):
             self.drawing.box(MARGIN, self.y - self.form.size - 1.5, self.width, self.step + 2, fill=(0.85, 0.85, 0.88))
-        for name, (x, width) in places.items():
+        for name, (x, width) in spans.items():
             right = name in RIGHT
             self.write(x + (width - 3 if right else 2), self.form.table_heads[name], bold=True, room=width - 4, right=right)
         self.y += 2
@@ -388,28 +393,28 @@ class Paper:
         self.y += 1.2 * self.step
 
     def _row(
-        self, places: dict[str, tuple[float, float]], cells: dict[str, str], *, shaded: bool = False, bold: bool = False
+        self, spans: dict[str, tuple[float, float]], values: dict[str, str], *, shaded: bool = False, bold: bool = False
     ) -> None:
         top = self.y - self.form.size - 0.5
         if shaded:
             self.drawing.box(MARGIN, top, self.width, self.step + 1, fill=(0.95, 0.95, 0.95))
-        for name, text in cells.items():
-            x, width = places[name]
+        for name, text in values.items():
+            x, width = spans[name]
             right = name in RIGHT
             self.write(
                 x + (width - 3 if right else 2), text, bold=bold, room=width - 4 if not bold or right else 0, right=right
             )
         if self.form.table_style == "grid" and not bold:
-            for x, width in places.values():
+            for x, width in spans.values():
                 self.drawing.box(x, top, width, self.step + 1, thick=0.3)
         elif self.form.table_style == "ruled":
             self.drawing.line(MARGIN, top + self.step + 0.7, MARGIN + self.width, top + self.step + 0.7, 0.25)
         self.y += self.step + 1
 
-    def _shown(self, line: Line) -> dict[str, str]:
+    def _row_values(self, line: Line) -> dict[str, str]:
         form = self.form
-        short = form.date_format if len(form.shown(line.first)) <= 10 else "%m/%d/%y"
-        cells = {
+        short = form.date_format if len(form.as_text(line.first)) <= 10 else "%m/%d/%y"
+        values = {
             "line": str(line.number),
             "first": line.first.strftime(short),
             "last": line.last.strftime(short),
@@ -419,23 +424,25 @@ class Paper:
             "length": line.length,
             "kind": "NM",
             "spots": str(line.spots),
-            "rate": form.shown(line.rate),
-            "amount": form.shown(line.amount),
+            "rate": form.as_text(line.rate),
+            "amount": form.as_text(line.amount),
         }
-        return {name: cells[name] for name in form.table_columns}
+        return {name: values[name] for name in form.table_columns}
 
     def _details(self, line: Line) -> list[str]:
-        """Weeks ordered or spots aired, below a line: more dates and amounts that are no answers."""
+        """Texts below a line, weeks ordered or spots aired: more dates and amounts that are no answers."""
         form, days = self.form, (line.last - line.first).days
         if form.below_lines == "weeks":
             last = min(line.last, line.first + timedelta(6))
-            return [f"Week: {form.shown(line.first)}  {form.shown(last)}  {line.days}  {line.spots}  {form.shown(line.rate)}"]
-        if form.below_lines == "spots":
-            aired = sorted(line.first + timedelta(self.dice.randint(0, days)) for _ in range(line.spots))
-            minute = self.dice.randint(0, 59)
             return [
-                f"{number}  {day:%a}  {form.shown(day)}  {5 + (minute + number) % 7}:{(minute * number) % 60:02} PM  "
-                f"{line.length}  AD{day:%y}{minute:02}{number:02}H  {form.shown(line.rate)}"
+                f"Week: {form.as_text(line.first)}  {form.as_text(last)}  {line.days}  {line.spots}  {form.as_text(line.rate)}"
+            ]
+        if form.below_lines == "spots":
+            aired = sorted(line.first + timedelta(self.rng.randint(0, days)) for _ in range(line.spots))
+            minute = self.rng.randint(0, 59)
+            return [
+                f"{number}  {day:%a}  {form.as_text(day)}  {5 + (minute + number) % 7}:{(minute * number) % 60:02} PM  "
+                f"{line.length}  AD{day:%y}{minute:02}{number:02}H  {form.as_text(line.rate)}"
                 for number, day in enumerate(aired, 1)
             ]
         return []
@@ -457,14 +464,14 @@ class Paper:
     def _total_rows(self) -> list[tuple[str, str, str]]:
         """Name, label and amount of each row."""
         items = self.work.items
-        rows = [(name, self.label(name), self.form.shown(items[name])) for name in self.form.totals_rows if name in items]
+        rows = [(name, self.label(name), self.form.as_text(items[name])) for name in self.form.totals_rows if name in items]
         if "vague totals" in self.troubles:
             rows = [
                 (name, "Total" if name in ("gross_amount", "net", "owed") else label, amount) for name, label, amount in rows
             ]
             part = sum((line.amount for line in self.work.lines[:-1]), Decimal(0))
             if part:
-                rows.insert(self.dice.randrange(len(rows) + 1), ("part", "Total", self.form.shown(part)))
+                rows.insert(self.rng.randrange(len(rows) + 1), ("part", "Total", self.form.as_text(part)))
         return rows
 
     def _stack(self, rows: Sequence[tuple[str, str, str]]) -> None:
@@ -479,8 +486,8 @@ class Paper:
             self.y += 1.3 * self.step
 
     def _months(self) -> None:
-        """Gross, commission and net by month; the last row is the whole."""
-        months, shown = self.work.months, self.form.shown
+        """Draw gross, commission and net by month; the last row holds the totals."""
+        months, as_text = self.work.months, self.form.as_text
         direct = "commission" not in self.work.items
         heads = ["Month", self.form.labels["gross_amount"].replace("Total", "").strip() or "Gross"]
         heads += [] if direct else ["Commission", "Net"]
@@ -493,11 +500,11 @@ class Paper:
         for place, (month, amount) in enumerate(months.items(), 1):
             share = (amount * Decimal("0.85")).quantize(Decimal("0.01")) if place < len(months) else net - taken
             taken += share
-            table.append([month, shown(amount)] + ([] if direct else [shown(amount - share), shown(share)]))
-        whole = self.dice.choice(("Totals", "Total", "Grand Total"))
-        table.append([whole, shown(gross)] + ([] if direct else [shown(gross - net), shown(net)]))
-        for row, cells in enumerate(table):
-            for column, text in enumerate(cells):
+            table.append([month, as_text(amount)] + ([] if direct else [as_text(amount - share), as_text(share)]))
+        label = self.rng.choice(("Totals", "Total", "Grand Total"))
+        table.append([label, as_text(gross)] + ([] if direct else [as_text(gross - net), as_text(net)]))
+        for row, texts in enumerate(table):
+            for column, text in enumerate(texts):
                 at = left + column * width
                 self.write(
                     at + (width - 4 if column else 2), text, bold=row in (0, len(table) - 1), right=bool(column), room=width - 6
@@ -508,17 +515,18 @@ class Paper:
     # the end
 
     def end(self, stamp: str) -> None:
+        """Draw everything below the totals."""
         if self.form.remarks_at == "bottom":
             self.remark()
         self._foot()
-        self._stamp(stamp or (self.dice.choice(wording.STAMPS) if self.dice.random() < 0.15 else ""))
+        self._stamp(stamp or (self.rng.choice(wording.STAMPS) if self.rng.random() < 0.15 else ""))
         if self.form.terms:
-            self.drawing.turn_page()
+            self.drawing.new_page()
             self.y = MARGIN + 20
             self.write(MARGIN, "TERMS AND CONDITIONS", bold=True, size=self.form.size + 1)
             self.y += 2 * self.step
             for term in wording.TERMS:
-                for line in _wrapped(term, self.width, self.form.font, self.form.size):
+                for line in wrap(term, self.width, self.form.font, self.form.size):
                     self.write(MARGIN, line)
                     self.y += self.step
                 self.y += 0.5 * self.step
@@ -530,7 +538,7 @@ class Paper:
             self.drawing.text(
                 self.drawing.width / 2, y - 9 * (len(self.form.footer) - place), line, self.form.font, 6.5, "centre"
             )
-        printed = self.form.shown(self.work.items["printed"])
+        printed = self.form.as_text(self.work.items["printed"])
         self.drawing.text(MARGIN, y + 4, f"Printed {printed} {7 + len(printed) % 5}:12 AM", self.form.font, 6.5)
         self.drawing.text(
             self.drawing.width - MARGIN, y + 4, f"Page {len(self.drawing.pages)} of {{pages}}", self.form.font, 6.5, "right"
@@ -538,16 +546,16 @@ class Paper:
 
     def _stamp(self, text: str) -> None:
         if text:
-            x, y = self.dice.uniform(0.35, 0.75) * self.drawing.width, self.dice.uniform(0.75, 0.9) * self.drawing.height
+            x, y = self.rng.uniform(0.35, 0.75) * self.drawing.width, self.rng.uniform(0.75, 0.9) * self.drawing.height
             self.drawing.text(
-                x, y, text, "Helvetica-Bold", 20, "left", self.dice.choice(INKS), self.dice.choice((0, 0, 8, -6, 15))
+                x, y, text, "Helvetica-Bold", 20, "left", self.rng.choice(INKS), self.rng.choice((0, 0, 8, -6, 15))
             )
 
 
-def _wrapped(text: str, width: float, font: str, size: float) -> list[str]:
-    """Lines no wider than that, where words allow it.
+def wrap(text: str, width: float, font: str, size: float) -> list[str]:
+    """Break a text at spaces into lines of at most `width` points; a longer word keeps its own line.
 
-    >>> _wrapped("Friends of Dana Whitlock", 60, "Helvetica", 8)
+    >>> wrap("Friends of Dana Whitlock", 60, "Helvetica", 8)
     ['Friends of Dana', 'Whitlock']
     """
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""What senders print: label wordings, headings, programs, remarks, terms. Every name and sentence is invented."""
+"""The texts that senders print: labels, headings, programs, remarks, terms. Every name and sentence is invented."""
 
 LABELS: dict[str, tuple[str, ...]] = {
     "invoice_num": (
@@ -81,7 +81,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "spots": ("Total Spots", "Spots", "Total Units", "# Spots"),
 }
 
-SHORT = {  # what a hurried system prints instead
+SHORT = {  # ambiguous abbreviations for the trouble "abbreviated"
     "contract_num": ("No.", "Ref", "#"),
     "order_num": ("No.", "Ref", "#"),
     "invoice_num": ("No.", "Ref", "Doc"),
