@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def monitor(space: Workspace) -> None:
     from proveout.bridge import build as run_build
-    from proveout.monitoring.channels import Alarm, tell
+    from proveout.monitoring.channels import Alarm, notify
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
@@ -32,7 +32,7 @@ def monitor(space: Workspace) -> None:
     say(f"{report['headline']}\nread it: {short(page)}")
     if report["alarm"]:
         alarm = Alarm(space.name, report["headline"], report["advice"], str(page))
-        for failure in tell(alarm, report["alerts"]["channels"], space.home):
+        for failure in notify(alarm, report["alerts"]["channels"], space.home):
             print(f"proveout: {failure}", file=sys.stderr)
 
 
@@ -85,7 +85,7 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     """The mission's objectives over the last days, as a table; beside it what was measured over everything."""
     from proveout import evaluation
     from proveout.monitoring import Alerts
-    from proveout.monitoring.performance import surely
+    from proveout.monitoring.performance import significance_level
 
     mission = space.mission
     cases = evaluation.measurements(journal.decisions(), journal.answers())
@@ -99,7 +99,7 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     for one, ever in zip(recent.objectives, always.objectives, strict=True):
         left = f"{one.left:.0%}" if isfinite(one.left) else "–"
         burn = f"{one.burn:.1f}" if isfinite(one.burn) else "–"
-        verdict = one.verdict(surely(mission, Alerts()))
+        verdict = one.verdict(significance_level(mission, Alerts()))
         lines.append(
             f"  {one.name:{width}}{one.bound:>10}{one.shown(one.measured):>10}{one.cases:>8}{left:>13}{burn:>7}"
             f"{ever.shown(ever.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()
