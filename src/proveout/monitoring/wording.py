@@ -154,7 +154,12 @@ def listed(names: Sequence[str]) -> str:
 
 
 def capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Capitalised, unless the first word is an identifier.
+
+    >>> capital("advertiser precision"), capital("gross_amount precision")
+    ('Advertiser precision', 'gross_amount precision')
+    """
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _whole(value: float | str) -> str:
