@@ -66,8 +66,10 @@ def headline(findings: Findings) -> str:
     sentences = []
     for rows, certainty in ((findings.broken, ", beyond chance"), (findings.doubtful, "; it may be chance")):
         if rows:
-            shares = listed([f"{row.field} precision is {percent(row.precision, 1)}" for row in rows])
-            sentences.append(f"{capital(shares)}, under the {percent(findings.target_precision)} target{certainty}.")
+            shares = listed([f"{row.field} ({percent(row.precision, 1)})" for row in rows])
+            alone = f"{capital(rows[0].field)} precision is {percent(rows[0].precision, 1)},"
+            subject = alone if len(rows) == 1 else f"Precision of {shares} is"
+            sentences.append(f"{subject} under the {percent(findings.target_precision)} target{certainty}.")
     if findings.drifted:
         others = len(findings.drifted) - 1
         more = f"; {others} more change{'s' * (others > 1)}" if others else ""
