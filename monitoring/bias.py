@@ -24,11 +24,11 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # Whom it hurts
+    # Who is treated worse
 
-    Each segment against all other cases: how often no person is needed, how often a value is wrong, how often an
-    automated one is, and by how much confidence promises more than it keeps. Errors count where a label has arrived.
-    A group that is too small is not judged, and its numbers are not shown.
+    Each segment against all other cases: the share handled automatically, the share with a wrong value, the share with a
+    wrong automated value, and the calibration gap (mean confidence minus share of right values). Errors count only where
+    a label has arrived. Groups that are too small are neither judged nor shown.
     """)
     return
 
@@ -44,45 +44,46 @@ def _(context, missions, monitoring):
 
 @app.cell
 def _(alerts, log, mission, monitoring, reference):
-    found = monitoring.compare(reference, log, mission, alerts)
-    return (found,)
+    findings = monitoring.compare(reference, log, mission, alerts)
+    return (findings,)
 
 
 @app.cell
-def _(found, context, monitoring):
-    monitoring.write_bias(found, context.product["html"], context.product["json"])
+def _(findings, context, monitoring):
+    monitoring.write_bias(findings, context.product["html"], context.product["json"])
     return
 
 
 @app.cell
-def every_alarm_is_in_the_harmful_direction(found, mo):
-    for one in found.worse_off:
-        assert one.p <= found.alerts.bias.false_alarm_rate
-        assert (one.difference < 0) == (one.measure == "automation rate")
-        assert one.interval[0] <= one.difference <= one.interval[1]
+def every_alarm_is_in_the_harmful_direction(findings, mo):
+    for alarm in findings.worse_off:
+        assert alarm.p <= findings.alerts.bias.false_alarm_rate
+        assert (alarm.difference < 0) == (alarm.measure == "automation rate")
+        assert alarm.interval[0] <= alarm.difference <= alarm.interval[1]
     alarms = [
-        {"segment": one.segment, "measure": one.measure, "because": one.because, "p": f"{one.p:.1g}"} for one in found.worse_off
+        {"segment": row.segment, "measure": row.measure, "finding": row.because, "p-value": f"{row.p:.1g}"}
+        for row in findings.worse_off
     ]
-    mo.ui.table(alarms, selection=None) if alarms else mo.md("No segment is surely treated worse.")
+    mo.ui.table(alarms, selection=None) if alarms else mo.md("No segment is treated significantly worse.")
     return
 
 
 @app.cell
-def small_groups_stay_unseen(found):
-    smallest = found.alerts.bias.smallest_group
-    for judged in found.disparities:
+def small_groups_are_not_shown(findings):
+    smallest = findings.alerts.bias.smallest_group
+    for judged in findings.disparities:
         assert min(judged.cases, judged.other_cases) >= smallest or judged.value != judged.value
     return
 
 
 @app.cell
-def _(found, mo):
-    mo.stop(not found.disparities, mo.md("The log names fewer than two segments: there is nobody to compare with."))
+def _(findings, mo):
+    mo.stop(not findings.disparities, mo.md("The log has fewer than two segments to compare."))
     from proveout.monitoring.bias import MEASURES
 
     measure_choice = mo.ui.dropdown(["all", *MEASURES], value="all", label="measure")
     smallest_slider = mo.ui.slider(
-        5, 100, step=5, value=min(100, max(5, found.alerts.bias.smallest_group)), label="smallest group"
+        5, 100, step=5, value=min(100, max(5, findings.alerts.bias.smallest_group)), label="smallest group"
     )
     mo.hstack([measure_choice, smallest_slider], justify="start")
     return measure_choice, smallest_slider
@@ -91,15 +92,15 @@ def _(found, mo):
 @app.cell
 def _(alerts, log, mission, monitoring, reference, smallest_slider):
     other_bias = alerts.bias.model_copy(update={"smallest_group": smallest_slider.value})
-    seen = monitoring.compare(reference, log, mission, alerts.model_copy(update={"bias": other_bias}))
-    return (seen,)
+    preview = monitoring.compare(reference, log, mission, alerts.model_copy(update={"bias": other_bias}))
+    return (preview,)
 
 
 @app.cell
-def differences_with_intervals_that_hold_together(measure_choice, mo, seen):
+def differences_with_simultaneous_intervals(measure_choice, mo, preview):
     from proveout.monitoring.page import bias_plot
 
-    rows = [one for one in seen.disparities if measure_choice.value in ("all", one.measure)]
+    rows = [row for row in preview.disparities if measure_choice.value in ("all", row.measure)]
     plot = bias_plot(rows)
     mo.Html(plot) if plot else mo.md("No group is large enough.")
     return (rows,)
@@ -109,15 +110,15 @@ def differences_with_intervals_that_hold_together(measure_choice, mo, seen):
 def _(mo, rows):
     table = [
         {
-            "segment": one.segment,
-            "measure": one.measure,
-            "it": "" if one.value != one.value else round(one.value, 3),
-            "all others": "" if one.other != one.other else round(one.other, 3),
-            "cases": one.cases,
-            "p": "" if one.p != one.p else f"{one.p:.2g}",
-            "said": one.because,
+            "segment": row.segment,
+            "measure": row.measure,
+            "value": "" if row.value != row.value else round(row.value, 3),
+            "all others": "" if row.other != row.other else round(row.other, 3),
+            "cases": row.cases,
+            "p-value": "" if row.p != row.p else f"{row.p:.2g}",
+            "finding": row.because,
         }
-        for one in rows
+        for row in rows
     ]
     mo.ui.table(table, selection=None)
     return

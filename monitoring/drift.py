@@ -26,9 +26,9 @@ def _(mo):
     mo.md("""
     # What changed, and since when
 
-    Every window of the live log is held against the release's reference: the decisions over its calibration split.
-    The columns are what a log tells without anybody reading it: inputs (pages, words, OCR), confidence, routes, the shape
-    of values, how far dates lie from the case's day, whether a name was seen before.
+    Every window of the live log is compared with the release's reference: its decisions on the calibration split.
+    No column holds raw text: the columns are inputs (pages, words, OCR), confidence, routes, printed patterns of values,
+    days from the case's day to its dates, and whether a name was seen before.
     """)
     return
 
@@ -44,40 +44,40 @@ def _(context, missions, monitoring):
 
 @app.cell
 def _(alerts, log, mission, monitoring, reference):
-    found = monitoring.compare(reference, log, mission, alerts)
-    return (found,)
+    findings = monitoring.compare(reference, log, mission, alerts)
+    return (findings,)
 
 
 @app.cell
-def _(found, context, monitoring):
-    monitoring.write_drift(found, context.product["html"], context.product["json"])
+def _(findings, context, monitoring):
+    monitoring.write_drift(findings, context.product["html"], context.product["json"])
     return
 
 
 @app.cell
-def an_alarm_is_sure_and_large_enough_to_matter(found, mo):
-    settings = found.alerts.drift
-    assert all(one.p <= settings.false_alarm_rate for one in found.drifted)
+def an_alarm_is_significant_and_large_enough(findings, mo):
+    settings = findings.alerts.drift
+    assert all(drift.p <= settings.false_alarm_rate for drift in findings.drifted)
     assert all(
         test.p > settings.false_alarm_rate or test.effect < settings.smallest_change
-        for test in found.tests
-        if test.column not in {one.what for one in found.drifted}
+        for test in findings.tests
+        if test.column not in {drift.what for drift in findings.drifted}
     )
     alarms = [
-        {"what": one.sentence, "p": f"{one.p:.1g}", "first alarm": str(one.alarmed), "cases": one.cases_after}
-        for one in found.drifted
+        {"finding": drift.sentence, "p-value": f"{drift.p:.1g}", "first alarm": str(drift.alarmed), "cases": drift.cases_after}
+        for drift in findings.drifted
     ]
-    mo.ui.table(alarms, selection=None) if alarms else mo.md("No column alarmed.")
+    mo.ui.table(alarms, selection=None) if alarms else mo.md("No significant drift.")
     return
 
 
 @app.cell
-def the_shares_are_what_a_plain_count_gives(found):
-    for one in found.drifted:
-        last = one.until or found.case_days[-1]
-        inside = [one.since <= day <= last for day in found.case_days]
-        counted = one.event.holds(found.features[inside]).mean()
-        assert abs(counted - one.after) < 1e-9, (one.what, counted, one.after)
+def the_shares_equal_a_plain_count(findings):
+    for drift in findings.drifted:
+        last = drift.until or findings.case_days[-1]
+        inside = [drift.since <= day <= last for day in findings.case_days]
+        counted = drift.condition.holds(findings.features[inside]).mean()
+        assert abs(counted - drift.after) < 1e-9, (drift.what, counted, drift.after)
     return
 
 
@@ -86,19 +86,19 @@ def _(mo):
     mo.md("""
     ## Look at one column
 
-    Choose a column and other windows. Nothing here changes the report: its windows are set in `alerts.yaml`.
+    Choose a column and try other windows. This does not change the report; its windows are set in `alerts.yaml`.
     """)
     return
 
 
 @app.cell
-def _(found, mo):
+def _(findings, mo):
     column_choice = mo.ui.dropdown(
-        sorted(found.columns), value=found.drifted[0].what if found.drifted else found.columns[0], label="column"
+        sorted(findings.columns), value=findings.drifted[0].what if findings.drifted else findings.columns[0], label="column"
     )
-    by_choice = mo.ui.dropdown(["day", "week", "count"], value=found.alerts.window.by, label="windows by")
+    by_choice = mo.ui.dropdown(["day", "week", "count"], value=findings.alerts.window.by, label="windows by")
     at_least_slider = mo.ui.slider(
-        5, 100, step=5, value=min(100, max(5, found.alerts.window.at_least)), label="at least, cases"
+        5, 100, step=5, value=min(100, max(5, findings.alerts.window.at_least)), label="cases per window, at least"
     )
     mo.hstack([column_choice, by_choice, at_least_slider], justify="start")
     return at_least_slider, by_choice, column_choice
@@ -113,30 +113,30 @@ def _(alerts, at_least_slider, by_choice, log, mission, monitoring, reference):
             "count": max(at_least_slider.value, alerts.window.count),
         }
     )
-    seen = monitoring.compare(reference, log, mission, alerts.model_copy(update={"window": other_windows}))
-    return (seen,)
+    preview = monitoring.compare(reference, log, mission, alerts.model_copy(update={"window": other_windows}))
+    return (preview,)
 
 
 @app.cell
-def the_share_that_moved_most(column_choice, mo, seen):
+def the_share_that_moved_most(column_choice, mo, preview):
     from proveout.monitoring.page import share_plot
 
     column = column_choice.value
-    looks = sorted((test for test in seen.tests if test.column == column), key=lambda test: (test.p, -test.effect))
-    alarm = next((one for one in seen.drifted if one.what == column), None)
-    asked = seen.alerts.window
-    verdict = alarm.sentence if alarm else "no alarm" if looks else "no window is large enough, or the column is empty"
-    windows = f"{sum(window.tested for window in seen.windows)} windows by {asked.by}, of at least {asked.at_least} cases"
-    plot = [mo.Html(share_plot(seen, looks[0].event, alarm and alarm.since))] if looks else []
-    mo.vstack([mo.md(f"**{column}**: {verdict}. Compared: {windows}."), *plot])
+    tests = sorted((test for test in preview.tests if test.column == column), key=lambda test: (test.p, -test.effect))
+    alarm = next((drift for drift in preview.drifted if drift.what == column), None)
+    chosen = preview.alerts.window
+    verdict = alarm.sentence if alarm else "no alarm" if tests else "no window has enough cases, or the column is empty"
+    windows = f"{sum(window.tested for window in preview.windows)} windows by {chosen.by}, of at least {chosen.at_least} cases"
+    plot = [mo.Html(share_plot(preview, tests[0].condition, alarm and alarm.since))] if tests else []
+    mo.vstack([mo.md(f"**{column}**: {verdict}. Tested: {windows}."), *plot])
     return alarm, column
 
 
 @app.cell
-def the_distributions(alarm, column, seen):
+def the_distributions(alarm, column, preview):
     import matplotlib.pyplot as plt
 
-    before, after = seen.reference_features[column].dropna(), seen.since(alarm and alarm.since)[column].dropna()
+    before, after = preview.reference_features[column].dropna(), preview.since(alarm and alarm.since)[column].dropna()
     figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
     if before.dtype.kind == "f":
         for values, name in ((before, "reference"), (after, "since then" if alarm else "log")):

@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Performance, and the page that people read first")
+app = marimo.App(width="medium", app_title="Performance, and the report page")
 
 
 @app.cell
@@ -24,11 +24,10 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # Is the promise kept?
+    # Are the objectives met?
 
-    What the mission promised, with the error budget that is left of it. Precision is that of automated values, as labels
-    arrive late; a window without labels has no precision.
-    Where only reviewed cases get labels, the numbers speak of those.
+    The mission's objectives and the error budget left. Precision is that of automated values, from the labels so far; a
+    window without labels has no precision. If only reviewed cases get labels, the numbers describe those.
     """)
     return
 
@@ -44,70 +43,72 @@ def _(context, missions, monitoring):
 
 @app.cell
 def _(alerts, log, mission, monitoring, reference):
-    found = monitoring.compare(reference, log, mission, alerts)
-    return (found,)
+    findings = monitoring.compare(reference, log, mission, alerts)
+    return (findings,)
 
 
 @app.cell
-def _(found, context, monitoring):
+def _(findings, context, monitoring):
     links = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
-    monitoring.write_page(found, context.product["page"], context.product["json"], links)
+    monitoring.write_page(findings, context.product["page"], context.product["json"], links)
     return
 
 
 @app.cell
-def the_objectives(found, mo):
-    recent = found.service[0]
-    for _one in recent.objectives:
-        assert not _one.missed or _one.burn > 1, "what is missed burns its budget faster than it lasts"
+def the_objectives(findings, mo):
+    recent = findings.service[0]
+    for _row in recent.objectives:
+        assert not _row.missed or _row.burn > 1, "a missed objective burns its budget faster than the window passes"
     _table = [
         {
-            "objective": one.name,
-            "target": one.bound,
-            "measured": one.format(one.measured),
-            "cases": one.cases,
-            "budget left": "" if one.left != one.left else f"{one.left:.0%}",
-            "burn rate": "" if one.burn != one.burn else f"{one.burn:.2f}",
-            "verdict": one.verdict(found.sure_below),
+            "objective": row.name,
+            "target": row.bound,
+            "measured": row.format(row.measured),
+            "cases": row.cases,
+            "budget left": "" if row.left != row.left else f"{row.left:.0%}",
+            "burn rate": "" if row.burn != row.burn else f"{row.burn:.2f}",
+            "verdict": row.verdict(findings.significance_level),
         }
-        for one in recent.objectives
+        for row in recent.objectives
     ]
     mo.ui.table(_table, selection=None, label=f"the last {recent.days} days, {recent.cases} cases")
     return
 
 
 @app.cell
-def no_labels_no_precision(found):
-    for one in found.performance:
-        assert (one.precision != one.precision) == (one.labelled == 0)
-        assert one.right <= one.labelled <= one.automated
+def no_labels_no_precision(findings):
+    for row in findings.performance:
+        assert (row.precision != row.precision) == (row.labelled == 0)
+        assert row.right <= row.labelled <= row.automated
     return
 
 
 @app.cell
-def the_windows_add_up_to_the_log(found):
-    for total in (one for one in found.performance if one.window is None):
-        windows = [one for one in found.performance if one.field == total.field and one.window is not None]
-        assert sum(one.labelled for one in windows) == total.labelled
-        assert sum(one.right for one in windows) == total.right
+def the_windows_add_up_to_the_log(findings):
+    for total in (row for row in findings.performance if row.window is None):
+        windows = [row for row in findings.performance if row.field == total.field and row.window is not None]
+        assert sum(window.labelled for window in windows) == total.labelled
+        assert sum(window.right for window in windows) == total.right
     return
 
 
 @app.cell
-def _(found, mo):
-    field_choice = mo.ui.dropdown(["all", *dict.fromkeys(one.field for one in found.performance)], value="all", label="field")
+def _(findings, mo):
+    field_choice = mo.ui.dropdown(
+        ["all", *dict.fromkeys(row.field for row in findings.performance)], value="all", label="field"
+    )
     field_choice
     return (field_choice,)
 
 
 @app.cell
-def precision_by_window(field_choice, found, mo):
+def precision_by_window(field_choice, findings, mo):
     from dataclasses import replace
 
     from proveout.monitoring.page import performance_plot
 
-    chosen = [one for one in found.performance if field_choice.value in ("all", one.field)]
-    plot = performance_plot(replace(found, performance=tuple(chosen)))
+    chosen = [row for row in findings.performance if field_choice.value in ("all", row.field)]
+    plot = performance_plot(replace(findings, performance=tuple(chosen)))
     mo.Html(plot) if plot else mo.md("No automated value has a label yet.")
     return (chosen,)
 
@@ -116,23 +117,23 @@ def precision_by_window(field_choice, found, mo):
 def _(chosen, mo):
     table = [
         {
-            "field": one.field,
-            "automated": one.automated,
-            "labelled": one.labelled,
-            "right": one.right,
-            "precision": "" if one.precision != one.precision else f"{one.precision:.1%}",
-            "promise": "broken" if one.broken else "",
+            "field": row.field,
+            "automated": row.automated,
+            "labelled": row.labelled,
+            "right": row.right,
+            "precision": "" if row.precision != row.precision else f"{row.precision:.1%}",
+            "target": "missed, beyond chance" if row.broken else "",
         }
-        for one in chosen
-        if one.window is None
+        for row in chosen
+        if row.window is None
     ]
     mo.ui.table(table, selection=None)
     return
 
 
 @app.cell
-def what_to_do(found, mo):
-    mo.md("## What to do\n\n" + "\n".join(f"- {one}" for one in found.advice))
+def what_to_do(findings, mo):
+    mo.md("## What to do\n\n" + "\n".join(f"- {sentence}" for sentence in findings.advice))
     return
 
 

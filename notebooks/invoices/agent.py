@@ -43,9 +43,9 @@ def _(mo):
     mo.md("""
     # The agent, one case at a time
 
-    It reads, recalls, extracts, checks, weighs, routes and proposes. Here its parts are put together as they will be
-    released. Every case of the calibration split is decided, and those decisions become the **reference** that
-    monitoring compares the live logs with.
+    The agent reads, recalls, extracts, checks, weighs, routes and proposes. Here it is assembled from the parts that will
+    be released and decides every case of the calibration split. Those decisions become the **reference** that monitoring
+    compares live logs with.
     """)
     return
 
@@ -74,7 +74,7 @@ def _(agent, dataset):
 @app.cell
 def the_reference(Decided, dataset, decisions, context, mission, verdicts, write_log):
     labels = dataset.labels("calibration")
-    known = {
+    verified = {
         decision.case: {
             "labels": labels.get(decision.case, {}),
             "right": verdicts(labels.get(decision.case, {}), decision, mission.kinds),
@@ -85,9 +85,9 @@ def the_reference(Decided, dataset, decisions, context, mission, verdicts, write
         [Decided(dataset.entry(decision.case).case, decision) for decision in decisions],
         context.product["reference"],
         mission,
-        known,
+        verified,
     )
-    return (known,)
+    return (verified,)
 
 
 @app.cell
@@ -108,9 +108,9 @@ def _(Route, decisions, mission, mo):
 @app.cell
 def _(mo):
     mo.md("""
-    ## What keeps cases from being acted on
+    ## What keeps cases from automation
 
-    Each case counts under the first thing that stands in its way. If one bar towers, that is the next thing to work on.
+    Each case counts once, under its first obstacle. The tallest bar is the next thing to work on.
     """)
     return
 
@@ -119,21 +119,21 @@ def _(mo):
 def obstacles(Route, decisions, mission, pd, plt):
     def _obstacle(decision):
         if decision.route is Route.ACT:
-            return "nothing: it may act"
+            return "none: it may act"
         failed = [check.name for check in decision.checks if check.passed is False]
         if failed:
             return f"check: {failed[0]}"
         missing = [name for name in mission.fields if name not in decision.fields]
         if missing:
-            return f"nothing found: {missing[0]}"
+            return f"no value: {missing[0]}"
         unsure = [name for name in mission.fields if name not in decision.automated]
-        return f"not sure enough: {unsure[0]}" if unsure else f"class: {decision.document_class}"
+        return f"confidence too low: {unsure[0]}" if unsure else f"class: {decision.document_class}"
 
     _counts = pd.Series([_obstacle(decision) for decision in decisions]).value_counts().sort_values()
-    assert _counts.sum() == len(decisions), "every case has one obstacle or none"
+    assert _counts.sum() == len(decisions), "every case is counted once"
     _figure, _axes = plt.subplots(figsize=(8, 0.4 * len(_counts) + 1))
     _axes.barh(
-        _counts.index, _counts.to_numpy(), color=["#2f855a" if "nothing: it" in name else "#718096" for name in _counts.index]
+        _counts.index, _counts.to_numpy(), color=["#2f855a" if "none: it" in name else "#718096" for name in _counts.index]
     )
     _axes.set_xlabel("cases")
     _axes.spines[["top", "right"]].set_visible(False)
@@ -147,7 +147,7 @@ def _(mo):
     mo.md("""
     ## One case, step by step
 
-    Choose a case, and how far the agent has gone with it. Green boxes are automated, orange ones go to a person.
+    Choose a case and a step. Values in green boxes are automated; those in orange boxes go to review.
     """)
     return
 
@@ -182,8 +182,8 @@ def _(mo, state, steps):
         }
         for name, value in state.fields.items()
     ]
-    _passed = {True: "passed", False: "failed", None: "nothing to compare"}
-    _checks = [{"check": check.name, "result": _passed[check.passed], "because": check.because} for check in state.checks]
+    _results = {True: "passed", False: "failed", None: "nothing to compare"}
+    _checks = [{"check": check.name, "result": _results[check.passed], "because": check.because} for check in state.checks]
     mo.vstack(
         [
             mo.md(f"**{steps['decision'].because[0]}** {steps['decision'].because[1]}"),
@@ -225,25 +225,25 @@ def _(mo):
     mo.md("""
     ## Scenarios: the chosen case, changed on purpose
 
-    A design is only as good as what it does on a bad day. The table re-decides the chosen case with one change at a time.
+    How the agent reacts to difficult input. The table decides the chosen case again with one change at a time.
     """)
     return
 
 
 @app.cell
 def scenario_table(agent, chosen, mission, mo, scenarios, steps):
-    _found = steps["decision"].fields
-    _list = scenarios([name for name, kind in mission.kinds.items() if kind != "flag"])
-    _answers = agent.batch([scenario.change(chosen, _found) for scenario in _list])
+    _fields = steps["decision"].fields
+    _scenarios = scenarios([name for name, kind in mission.kinds.items() if kind != "flag"])
+    _answers = agent.batch([scenario.change(chosen, _fields) for scenario in _scenarios])
     _rows = [
         {
             "scenario": scenario.name,
             "route": answer.route.value,
-            "as it should": answer.route in scenario.allowed,
+            "as expected": answer.route in scenario.allowed,
             "because": answer.because[0],
             "proposes": ", ".join(action.name for action in answer.actions) or "nothing",
         }
-        for scenario, answer in zip(_list, _answers, strict=True)
+        for scenario, answer in zip(_scenarios, _answers, strict=True)
     ]
     assert _rows[-1]["route"] == "refuse", "a page without words is refused"
     mo.ui.table(_rows, selection=None, page_size=20)

@@ -37,15 +37,15 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # How sure is sure?
+    # Calibration: from scores to probabilities and thresholds
 
-    Each tier of the mission gives every value a raw score. Here the scores on the **calibration split**, from which no tier
-    has learned, become two things: a probability of being right, and a threshold above which no person has to look. A later
-    tier is calibrated on the cases that the ones before it leave open, because those are the ones that it is asked about.
+    Each tier of the mission gives every value a raw score. The scores on the **calibration split**, on which no tier was
+    trained, yield two things: a probability of being right, and a threshold above which a value is automated. A later tier
+    is calibrated on the cases that earlier tiers leave open, because those are the cases it will decide.
 
-    The threshold is a guarantee or it is missing: *at least the promised precision, at the promised confidence, each
-    field by itself*. It holds for live cases that come from the same stream as these. When the stream drifts, it speaks
-    of the old one; that is what monitoring is for.
+    A threshold carries a guarantee: *at least the target precision, at the required confidence, for each field by itself*.
+    Where the data cannot give it, there is no threshold. The guarantee holds for live cases from the same distribution as
+    these. After drift it may no longer hold; monitoring detects that.
     """)
     return
 
@@ -86,8 +86,8 @@ def _(mission, mo):
     mo.md(f"""
     ## What these labels prove
 
-    The promise is **{mission.slo.precision:.0%} precision** among automated values at **{mission.slo.confidence:.0%}
-    confidence**. *Not certifiable* is an answer, not a failure: those values go to a person.
+    The target is **{mission.slo.precision:.0%} precision** of automated values at **{mission.slo.confidence:.0%} confidence**.
+    *Not certifiable* is a valid result: those values go to review.
     """)
     return
 
@@ -110,7 +110,7 @@ def certificates(calibration, mission, mo, pairs):
             }
         )
         if _certificate.threshold is not None:
-            assert _certificate.bound >= mission.slo.precision, f"{_name} is certified below the promise"
+            assert _certificate.bound >= mission.slo.precision, f"{_name} is certified below the target"
     mo.ui.table(_rows, selection=None)
     return
 
@@ -120,8 +120,8 @@ def _(calibrations, fewest_values, mission, mo):
     _needed = fewest_values(mission.slo.precision, mission.slo.confidence)
     _short = [name for name in mission.fields if not calibrations.certified(name)]
     _answer = (
-        f"Without a threshold: **{', '.join(_short)}**. A field needs at least **{_needed} labelled answers** above one, "
-        "more with every error among them. Lowering the promise after looking is no way out."
+        f"Without a threshold: **{', '.join(_short)}**. A field needs at least **{_needed} labelled answers** above its "
+        "threshold, and more for every error among them. Lowering the target after seeing the data voids the guarantee."
         if _short
         else "Every field has a threshold."
     )
@@ -130,32 +130,32 @@ def _(calibrations, fewest_values, mission, mo):
 
 
 @app.cell
-def what_a_flag_promises(commonest, labels, mission, mo):
-    _said = []
+def is_the_target_of_a_flag_demanding(commonest, labels, mission, mo):
+    _sentences = []
     for _name in (name for name, kind in mission.kinds.items() if kind == "flag"):
         _answer, _share = commonest([gold[_name] for gold in labels.values() if _name in gold])
         if _share >= mission.slo.precision:
-            _said.append(
-                f"**{_name}: the promise is cheap.** Always answering `{_answer}` would be right in {_share:.0%} of these "
-                f"cases, and {mission.slo.precision:.0%} is promised. Promise more than {_share:.0%}, and read in evaluate how "
-                "many a yes it finds."
+            _sentences.append(
+                f"**{_name}: the target is too easy.** Always answering `{_answer}` would be right in {_share:.0%} of these "
+                f"cases, and the target is {mission.slo.precision:.0%}. Set a target above {_share:.0%}, and check the recall "
+                "of yes in the evaluate notebook."
             )
         elif _answer:
-            _said.append(
-                f"{_name}: always answering `{_answer}` would be right in {_share:.0%} of these cases; the promise of "
-                f"{mission.slo.precision:.0%} asks for more than that."
+            _sentences.append(
+                f"{_name}: always answering `{_answer}` would be right in {_share:.0%} of these cases; the target of "
+                f"{mission.slo.precision:.0%} is above that."
             )
-    mo.md("\n\n".join(["### What the promise of a flag is worth", *_said])) if _said else None
+    mo.md("\n\n".join(["### Is the target of each flag demanding?", *_sentences])) if _sentences else None
     return
 
 
 @app.cell
 def _(mo):
     mo.md("""
-    ## Can a confidence be taken at its word?
+    ## Is confidence calibrated?
 
-    Each point is a group of values of similar confidence: how sure the calibration was against how many were right, with
-    a 95 % interval. Each value is judged by a curve that was fitted without it. On the diagonal the word is good.
+    Each point is a group of values of similar confidence: mean confidence against the share that is right, with a 95 %
+    interval. Each value is judged by a curve that was fitted without it. Points on the diagonal are calibrated.
     """)
     return
 
@@ -173,10 +173,10 @@ def reliability(calibration, plt):
         _scores = [step / 100 for step in range(101)]
         _ax.plot(_scores, [calibration.confidence(_name, s) for s in _scores], color="#dd6b20", lw=1, ls=":")
         _ax.set_title(f"{_name}\nerror {_quality.ece:.3f}, Brier {_quality.brier:.3f}", fontsize=9)
-        _ax.set_xlabel("said (dotted: raw score to confidence)", fontsize=8)
+        _ax.set_xlabel("confidence (dotted: raw score to confidence)", fontsize=8)
         _ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
         _ax.spines[["top", "right"]].set_visible(False)
-    _axes[0][0].set_ylabel("was right")
+    _axes[0][0].set_ylabel("share right")
     _figure.tight_layout()
     _figure
     return
@@ -185,11 +185,11 @@ def reliability(calibration, plt):
 @app.cell
 def _(mo):
     mo.md("""
-    ## Where would you draw the line?
+    ## Try a threshold
 
-    Move the threshold. The curve shows which share of the cases it automates and how many of those are right; the band is
-    what these data allow to say at each point. A threshold that is chosen by looking is not a guarantee: the certified
-    one (green) was found by tests whose order was fixed before anybody knew what was right.
+    Move the threshold. The curve shows the share of cases that it automates and their precision; the band is the confidence
+    interval at each point. A threshold chosen by looking at this plot has no guarantee: the certified one (green) comes from
+    tests in an order that was fixed before the labels were seen.
     """)
     return
 
@@ -213,20 +213,20 @@ def _(calibration, field_picker, mo):
 @app.cell
 def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_coverage, threshold_slider):
     _points = risk_coverage(pairs[field_picker.value], mission.slo.confidence)
-    _here = calibration.at(field_picker.value, threshold_slider.value)
+    _chosen = calibration.at(field_picker.value, threshold_slider.value)
     _figure, _ax = plt.subplots(figsize=(8, 3.6))
     _coverage = [point.coverage for point in _points]
     _ax.fill_between(_coverage, [p.lower for p in _points], [p.upper for p in _points], color="#bee3f8", alpha=0.6, step="pre")
     _ax.step(_coverage, [point.precision for point in _points], where="pre", color="#2b6cb0", label="precision, observed")
-    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"promise {mission.slo.precision:.0%}")
+    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"target {mission.slo.precision:.0%}")
     _certified = calibration.threshold(field_picker.value)
     if _certified is not None:
         _at = calibration.at(field_picker.value, _certified)
         _ax.plot(_at.coverage, _at.precision, "o", color="#2f855a", ms=9, label="certified")
-    if _here.n:
-        _ax.plot(_here.coverage, _here.precision, "D", color="#dd6b20", label="your threshold")
+    if _chosen.n:
+        _ax.plot(_chosen.coverage, _chosen.precision, "D", color="#dd6b20", label="your threshold")
     _ax.set(xlim=(0, 1.01), ylim=(max(0, min((p.precision for p in _points), default=0.1) - 0.1), 1.01))
-    _ax.set_xlabel("share of the cases that no person looks at")
+    _ax.set_xlabel("share of cases automated")
     _ax.set_ylabel("precision")
     _ax.legend(loc="lower left", frameon=False, fontsize=8)
     _ax.spines[["top", "right"]].set_visible(False)
@@ -237,17 +237,17 @@ def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_cover
 
 @app.cell
 def _(calibration, field_picker, mission, mo, threshold_slider):
-    _said = calibration.at(field_picker.value, threshold_slider.value)
-    _sure = calibration.confidence(field_picker.value, _said.threshold)
-    _kept = "keeps" if _said.lower >= mission.slo.precision else "does not show"
+    _statement = calibration.at(field_picker.value, threshold_slider.value)
+    _confidence = calibration.confidence(field_picker.value, _statement.threshold)
+    _meets = "meets" if _statement.lower >= mission.slo.precision else "is under"
     mo.callout(
         mo.md(
-            f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_said.n} values ({_said.coverage:.0%} of the cases), "
-            f"{_said.errors} wrong. Had this threshold been named beforehand, these data would certify "
-            f"**{_said.lower:.1%}** at {mission.slo.confidence:.0%} confidence, which {_kept} the promise of "
-            f"{mission.slo.precision:.0%}. A value just there is {_sure:.0%} sure."
+            f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_statement.n} values "
+            f"({_statement.coverage:.0%} of cases), {_statement.errors} wrong. Had this threshold been fixed in advance, "
+            f"these data would certify **{_statement.lower:.1%}** at {mission.slo.confidence:.0%} confidence, which {_meets} "
+            f"the target of {mission.slo.precision:.0%}. A value exactly at the threshold has {_confidence:.0%} confidence."
         ),
-        kind="success" if _said.lower >= mission.slo.precision else "neutral",
+        kind="success" if _statement.lower >= mission.slo.precision else "neutral",
     )
     return
 

@@ -38,11 +38,11 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # The corpus, before anything learns from it
+    # The corpus
 
     A folder of documents and a `labels.csv` become one version of a data set:
     words with boxes, labels, splits, near-duplicates.
-    What a model will be able to learn, and what its test will be worth, is decided here.
+    It determines what a model can learn and how far its test results can be trusted.
     """)
     return
 
@@ -51,7 +51,7 @@ def _(mo):
 def the_data_set(build_dataset, Path, Workspace, context, missions):
     mission = missions.load(context.params["mission"])
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)
-    dataset = build_dataset(  # with the cache nothing is read twice
+    dataset = build_dataset(  # the cache avoids reading a file twice
         context.params["data"], mission, context.product["dataset"], cache=_home.cache, answers=context.params["answers"]
     )
     return dataset, mission
@@ -64,10 +64,10 @@ def _(dataset, mo):
     mo.md(
         f"**{len(cases)} cases** in {len(dataset.entries)} files, {dataset.pages:,} pages and {dataset.words:,} words, "
         f"{dataset.ocr_share:.1%} of them by OCR; **{sum(bool(entry.refused) for entry in cases)} refused**; "
-        + (f"from {min(_days)} to {max(_days)}." if _days else "nobody knows the days.")
+        + (f"from {min(_days)} to {max(_days)}." if _days else "no case has a day.")
         + f" Version `{dataset.version}`."
         + (
-            f" **{dataset.notes['answers']}** training documents carry what people answered live."
+            f" **{dataset.notes['answers']}** training documents have labels from live answers."
             if dataset.notes["answers"]
             else ""
         )
@@ -76,12 +76,12 @@ def _(dataset, mo):
 
 
 @app.cell
-def every_case_has_one_place(cases, dataset, mission, mo):
-    assert len({entry.case.id for entry in cases}) == len(cases), "the same bytes are one case"
+def every_case_counts_once(cases, dataset, mission, mo):
+    assert len({entry.case.id for entry in cases}) == len(cases), "identical files are one case"
     assert all(entry.split for entry in cases), "every case belongs to a split"
-    assert {name for entry in cases for name in entry.labels} <= set(mission.fields), "labels are of the mission's fields"
-    assert len(dataset.documents()) == sum(not entry.refused for entry in cases), "what is not refused was read"
-    mo.md("**Every case has one place:** one split, one document, labels of the mission's fields and no others.")
+    assert {name for entry in cases for name in entry.labels} <= set(mission.fields), "labels belong to fields of the mission"
+    assert len(dataset.documents()) == sum(not entry.refused for entry in cases), "every file that is not refused was read"
+    mo.md("**Every case counts once:** one split, one document, and only labels of the mission's fields.")
     return
 
 
@@ -90,7 +90,7 @@ def _(mo):
     mo.md("""
     ## Splits over time
 
-    A test is honest where it lies after what was learned, or shows what was not. Colour the stream by what you suspect.
+    A test split should come after the training data, or hold layouts that training lacks. Colour the stream by any column.
     """)
     return
 
@@ -123,7 +123,7 @@ def _(cases, pd):
 def the_stream(by_picker, mo, pd, plt, table, width_picker):
     _dated = table.dropna(subset="day")
     mo.stop(_dated.empty, mo.md("*No case has a day, so there is no stream to show.*"))
-    _top = _dated[by_picker.value].value_counts().index[:9]  # more colours than that nobody tells apart
+    _top = _dated[by_picker.value].value_counts().index[:9]  # more colours are hard to tell apart
     _group = _dated[by_picker.value].where(_dated[by_picker.value].isin(_top), "others")
     _first = _dated["day"].min()
     _bin = _first + pd.to_timedelta((_dated["day"] - _first).dt.days // width_picker.value * width_picker.value, unit="D")
@@ -172,12 +172,12 @@ def what_training_never_saw(mo, table):
 def layouts_by_split(plt, table):
     _counts = table.groupby(["layout", "split"]).size().unstack(fill_value=0)
     _counts = _counts.loc[_counts.sum(axis=1).sort_values(ascending=False).index]
-    _shown = _counts.head(40)
+    _top = _counts.head(40)
     _figure, _axes = plt.subplots(figsize=(9, 3.2))
     _bottom = 0
-    for _number, _name in enumerate(_shown):
-        _axes.bar(_shown.index, _shown[_name], bottom=_bottom, label=_name, color=plt.get_cmap("tab10")(_number))
-        _bottom = _bottom + _shown[_name].to_numpy()
+    for _number, _name in enumerate(_top):
+        _axes.bar(_top.index, _top[_name], bottom=_bottom, label=_name, color=plt.get_cmap("tab10")(_number))
+        _bottom = _bottom + _top[_name].to_numpy()
     _axes.set_ylabel("cases")
     _axes.tick_params(axis="x", rotation=90, labelsize=7)
     _axes.spines[["top", "right"]].set_visible(False)
@@ -192,7 +192,7 @@ def _(mo):
     mo.md("""
     ## Labels
 
-    A field that is hardly labelled can be neither learned nor certified.
+    A field with few labels can be neither learned nor certified.
     """)
     return
 
@@ -202,8 +202,8 @@ def labels_by_split(cases, mission, mo):
     _splits = sorted({entry.split for entry in cases})
     _rows = []
     for _name in mission.fields:
-        _known = {split: sum(_name in entry.labels for entry in cases if entry.split == split) for split in _splits}
-        _rows.append({"field": _name, **_known, "in all": sum(_known.values())})
+        _counts = {split: sum(_name in entry.labels for entry in cases if entry.split == split) for split in _splits}
+        _rows.append({"field": _name, **_counts, "in all": sum(_counts.values())})
     assert sum(row["in all"] for row in _rows) == sum(len(entry.labels) for entry in cases), "every label is counted once"
     mo.ui.table(_rows, selection=None, label="labelled values")
     return
@@ -212,17 +212,19 @@ def labels_by_split(cases, mission, mo):
 @app.cell
 def _(mo):
     mo.md("""
-    ## Twins
+    ## Near-duplicates
 
-    The same bytes are one case. Nearly the same text on both sides of a split flatters the test: leave such a case out
-    or move it. Lower the similarity to see what else is close.
+    Identical files are one case. Nearly identical text in two splits inflates test results: remove such a case or move it.
+    Lower the similarity to see more pairs.
     """)
     return
 
 
 @app.cell
 def _(mo):
-    alike_picker = mo.ui.slider(0.5, 0.95, value=0.85, step=0.05, label="alike from (Jaccard of word runs)", show_value=True)
+    alike_picker = mo.ui.slider(
+        0.5, 0.95, value=0.85, step=0.05, label="similarity at least (Jaccard of word n-grams)", show_value=True
+    )
     alike_picker
     return (alike_picker,)
 
@@ -233,16 +235,16 @@ def near_duplicates(alike_picker, crossing, dataset, mo):
     _across = [(one, other) for one, other in _pairs if one.split != other.split]
     if alike_picker.value == 0.85:
         _kept = {(one.case.id, other.case.id) for one, other in crossing(dataset.chosen())}
-        assert {(one.case.id, other.case.id) for one, other in _across} == _kept, "the data set keeps what is found here"
+        assert {(one.case.id, other.case.id) for one, other in _across} == _kept, "the data set records the same pairs"
     _rows = [
-        {"case": one.case.path, "split": one.split, "like": other.case.path, "its split": other.split}
+        {"case": one.case.path, "split": one.split, "similar to": other.case.path, "its split": other.split}
         for one, other in _across or _pairs
     ]
     mo.vstack(
         [
             mo.md(
-                f"{sum(bool(entry.duplicate_of) for entry in dataset.entries)} copies by content. At {alike_picker.value:.2f}, "
-                f"{len(_pairs)} cases are nearly like another, **{len(_across)} of them across splits**."
+                f"{sum(bool(entry.duplicate_of) for entry in dataset.entries)} identical copies. At similarity "
+                f"{alike_picker.value:.2f}: {len(_pairs)} pairs of near-duplicates, **{len(_across)} of them across splits**."
             ),
             mo.ui.table(_rows, selection=None, page_size=8) if _rows else mo.md("*no near-duplicates*"),
         ]
@@ -255,7 +257,7 @@ def _(mo):
     mo.md("""
     ## A page as the models see it
 
-    Words with their boxes, in reading order; nothing else of a file reaches a model. Red is what OCR was unsure of.
+    Words with their boxes, in reading order: nothing else of a file reaches a model. Red words have low OCR confidence.
     """)
     return
 
@@ -281,14 +283,14 @@ def _(case_picker, dataset, mo):
 
 
 @app.cell
-def what_is_known_of_it(case_picker, dataset, find_box, mo, page_picker):
+def about_the_page(case_picker, dataset, find_box, mo, page_picker):
     _document, _entry = dataset.document(case_picker.value), dataset.entry(case_picker.value)
     _page = page_picker.value
     _sources = sorted({word.source.value for word in _page.words})
     _hits = sum(find_box.value.lower() in word.text.lower() for word in _page.words) if find_box.value else 0
     mo.md(
         f"**Page {_page.number + 1} of {len(_document.pages)}**: {len(_page.words)} words, {' and '.join(_sources) or 'none'}"
-        + (f", turned by {_page.turned:g} degrees" if _page.turned else "")
+        + (f", rotated by {_page.turned:g} degrees" if _page.turned else "")
         + (f", {_hits} with {find_box.value!r}" if find_box.value else "")
         + f". Split {_entry.split}, layout {_entry.layout or 'unknown'}, class {_entry.document_class or 'unknown'}. "
         + "; ".join(f"{name}: **{value}**" for name, value in _entry.labels.items())
@@ -304,25 +306,25 @@ def words_on_the_page(case_picker, dataset, documents, drawn_picker, find_box, p
         -2 <= word.box.x0 <= word.box.x1 <= _page.width + 2 and word.box.y0 <= _page.height and word.box.y1 >= 0
         for word in _page.words
     ]
-    assert sum(_inside) >= 0.99 * len(_inside), "words stand on their page"
+    assert sum(_inside) >= 0.99 * len(_inside), "words lie within their page"
     _figure, _axes = plt.subplots(figsize=(9, 9 * _page.height / _page.width))
     _image = documents.page_image(dataset.path_of(_document.sha256), _page, scale=min(1.6, 1200 / _page.width))
     _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))
 
-    def _frame(words, color, width):
+    def _outline(words, color, width):
         _x0, _y0 = min(word.box.x0 for word in words), min(word.box.y0 for word in words)
         _x1, _y1 = max(word.box.x1 for word in words), max(word.box.y1 for word in words)
         _axes.add_patch(plt.Rectangle((_x0, _y0), _x1 - _x0, _y1 - _y0, fill=False, ec=color, lw=width))
 
     if drawn_picker.value == "lines":
         for _line in documents.lines(_page):
-            _frame(_line, "#2b6cb0", 0.8)
+            _outline(_line, "#2b6cb0", 0.8)
     if drawn_picker.value == "words":
         for _word in _page.words:
-            _frame([_word], plt.get_cmap("RdYlGn")((_word.confidence - 0.5) * 2), 0.8)
+            _outline([_word], plt.get_cmap("RdYlGn")((_word.confidence - 0.5) * 2), 0.8)
     for _word in _page.words:
         if find_box.value and find_box.value.lower() in _word.text.lower():
-            _frame([_word], "#d53f8c", 2.5)
+            _outline([_word], "#d53f8c", 2.5)
     _axes.axis("off")
     _figure.tight_layout(pad=0)
     _figure
@@ -340,7 +342,7 @@ def _(mo):
 @app.cell
 def refused_files(dataset, mo):
     _refused = [{"file": entry.case.path, "because": entry.refused} for entry in dataset.entries if entry.refused]
-    assert all(row["because"] for row in _refused), "a refusal has its reason"
+    assert all(row["because"] for row in _refused), "every refusal has a reason"
     mo.ui.table(_refused, selection=None) if _refused else mo.md("None: every file was read.")
     return
 

@@ -37,10 +37,10 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # Evaluation: what the release would do on documents that nothing was chosen on
+    # Evaluation: the release on held-out documents
 
-    The test splits were fixed before anybody looked. Nothing here feeds back into training, calibration or prompts:
-    these numbers are read, not tuned.
+    The test splits were fixed in advance. Nothing here feeds back into training, calibration or prompts, so do not tune to
+    these numbers.
     """)
     return
 
@@ -89,8 +89,8 @@ def the_metrics(dataset, decisions, evaluation, context, json, mission, predicti
         for split in splits
     }
     for _split in splits:
-        _given = evaluation.answers(predictions)
-        if _yes := evaluation.yes_only(dataset.labels(_split), _given, mission.kinds):
+        _answers = evaluation.answers(predictions)
+        if _yes := evaluation.yes_only(dataset.labels(_split), _answers, mission.kinds):
             metrics[_split]["yes"] = {name: counts.as_plain() for name, counts in _yes.items()}
 
     def _headline(split):
@@ -111,10 +111,10 @@ def _(metrics, mo, pd, splits):
     _tables = []
     for _split in splits:
         for _which in ("all", "automated"):
-            _found = metrics[_split][_which]
-            _tables.append(mo.md(f"**{_split}**, {_which} answers, {_found['documents']} documents"))
+            _scores = metrics[_split][_which]
+            _tables.append(mo.md(f"**{_split}**, {_which} answers, {_scores['documents']} documents"))
             _tables.append(
-                mo.ui.table(pd.DataFrame(_found["fields"], dtype=float).T.round(3).reset_index(names="field"), selection=None)
+                mo.ui.table(pd.DataFrame(_scores["fields"], dtype=float).T.round(3).reset_index(names="field"), selection=None)
             )
     mo.vstack(_tables)
     return
@@ -127,7 +127,7 @@ def flags_by_their_yes(metrics, mo, splits):
         for split in splits
         for name, yes in metrics[split].get("yes", {}).items()
     ]
-    _why = "A flag that is seldom yes is right most of the time when it always says no. What its **yes** is worth:"
+    _why = "A flag that is rarely yes is mostly right even if it always answers no. So look at the quality of its **yes**:"
     mo.vstack([mo.md(_why), mo.ui.table(_rows, selection=None)]) if _rows else None
     return
 
@@ -137,8 +137,8 @@ def _(mo):
     mo.md("""
     ## Where it is wrong
 
-    The dots are the share of right answers, the bars 95 % intervals. A group whose bar lies wholly left of the others' is
-    where the next hour of work belongs.
+    The dots show the share of right answers, the bars 95 % intervals. Work next on a group whose bar is entirely left of the
+    others.
     """)
     return
 
@@ -164,17 +164,17 @@ def answers_one_by_one(dataset, decisions, evaluation, mission, pd, splits):
                 "field": name,
                 "right": right,
                 "confidence": decision.fields[name].confidence if name in decision.fields else 0.0,
-                "found": decision.fields[name].text if name in decision.fields else "",
+                "answer": decision.fields[name].text if name in decision.fields else "",
                 "label": dataset.entry(decision.case).labels.get(name, ""),
             }
             for split in splits
             for decision in decisions[split]
             for name, right in evaluation.verdicts(dataset.entry(decision.case).labels, decision, mission.kinds).items()
         ],
-        columns=["split", "case", "layout", "segment", "document class", "field", "right", "confidence", "found", "label"],
+        columns=["split", "case", "layout", "segment", "document class", "field", "right", "confidence", "answer", "label"],
     ).astype({"right": bool})
     assert answers.empty or answers["right"].mean() > 0.5, (
-        "more than half of the labelled fields are found; if not, look at the curation first"
+        "more than half of the labelled fields are right; if not, check the curation first"
     )
     return (answers,)
 
@@ -200,9 +200,9 @@ def right_by_group(answers, evaluation, group_picker, plt, split_picker):
 @app.cell
 def _(mo):
     mo.md("""
-    ## The surest mistakes
+    ## The most confident mistakes
 
-    Wrong, and confident: read these first. They are label noise, a layout that training never saw, or a real fault.
+    Read these first. They are wrong labels, layouts that training never saw, or real faults.
     """)
     return
 
@@ -210,7 +210,7 @@ def _(mo):
 @app.cell
 def _(answers, mo, split_picker):
     _wrong = answers[(answers["split"] == split_picker.value) & ~answers["right"]].sort_values("confidence", ascending=False)
-    mo.ui.table(_wrong[["case", "field", "found", "label", "confidence", "layout"]].head(30).round(3), selection=None)
+    mo.ui.table(_wrong[["case", "field", "answer", "label", "confidence", "layout"]].head(30).round(3), selection=None)
     return
 
 

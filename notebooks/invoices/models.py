@@ -41,10 +41,10 @@ def _(mo):
     mo.md("""
     # The extractor
 
-    Everything on a page that could be a value is a candidate. What stands around it, what the prompts say of the field,
-    and what other documents of the same form taught, make it more or less likely. A flag is answered from the words of the
-    whole document. Here the extractor learns from the training split; the calibration split, which it never sees, says how
-    sure it may be.
+    Everything on a page that could be a value is a candidate. The text around it, the labels in the prompts and other
+    documents with the same layout make it more or less likely. A flag is answered from the words of the whole document.
+    Here the extractor is trained on the training split; its confidence is calibrated on the calibration split, which it
+    never sees.
     """)
     return
 
@@ -76,8 +76,8 @@ def _(mo):
     mo.md("""
     ## Would more documents help, or better settings?
 
-    A third of the training layouts is held back (of the documents, where there is one layout); the curve shows F1 on
-    those as more documents are learned from. If it still climbs at the right end, label more; if it is flat, look at the
+    A third of the training layouts is held out (of the documents, if there is only one layout); the curve shows F1 on
+    those by the number of training documents. If it still climbs at the right end, label more; if it is flat, look at the
     mistakes below.
     """)
     return
@@ -98,25 +98,25 @@ def _(dataset, random):
     random.Random(7).shuffle(_layouts)
     _held = set(_layouts[: max(1, len(_layouts) // 3)])
     random.Random(7).shuffle(_all)
-    held_back = [document for document in _all if dataset.entry(document.sha256).layout in _held][:60]
+    held_out = [document for document in _all if dataset.entry(document.sha256).layout in _held][:60]
     learnable = [document for document in _all if dataset.entry(document.sha256).layout not in _held]
     if not learnable:
-        held_back, learnable = _all[: len(_all) // 3], _all[len(_all) // 3 :]
+        held_out, learnable = _all[: len(_all) // 3], _all[len(_all) // 3 :]
     sizes = sorted({max(5, len(learnable) // 8), max(5, len(learnable) // 4), max(5, len(learnable) // 2)})
-    assert not {document.sha256 for document in held_back} & {document.sha256 for document in learnable}
-    return held_back, learnable, sizes
+    assert not {document.sha256 for document in held_out} & {document.sha256 for document in learnable}
+    return held_out, learnable, sizes
 
 
 @app.cell
-def _(Extractor, Settings, dataset, evaluation, held_back, leaves_picker, learnable, mission, prompts, rounds_picker, sizes):
+def _(Extractor, Settings, dataset, evaluation, held_out, leaves_picker, learnable, mission, prompts, rounds_picker, sizes):
     _settings = Settings(rounds=rounds_picker.value, leaves=leaves_picker.value)
     _labels = dataset.labels("train")
     curve, last_extractions = [], []
     for _size in sizes:
-        _learned = Extractor.train(learnable[:_size], _labels, mission, prompts, _settings)
-        last_extractions = _learned.extract(held_back)
-        _answers = {one.document: {name: value.text for name, value in one.fields.items()} for one in last_extractions}
-        _score = evaluation.score({one.document: _labels[one.document] for one in last_extractions}, _answers, mission.kinds)
+        _extractor = Extractor.train(learnable[:_size], _labels, mission, prompts, _settings)
+        last_extractions = _extractor.extract(held_out)
+        _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}
+        _score = evaluation.score({e.document: _labels[e.document] for e in last_extractions}, _answers, mission.kinds)
         curve.append((_size, _score.micro))
     return curve, last_extractions
 
@@ -131,12 +131,12 @@ def learning_curve(curve, evaluation, plt):
         _sizes, [low for low, _ in _bands], [high for _, high in _bands], color="#bee3f8", label="95 % of recall"
     )
     _axes.plot(_sizes, _f1, "o-", color="#2b6cb0", label="micro-F1")
-    _axes.set_xlabel("documents learned from")
-    _axes.set_ylabel("layouts never seen")
+    _axes.set_xlabel("training documents")
+    _axes.set_ylabel("F1 on unseen layouts")
     _axes.legend(frameon=False, loc="lower right")
     _axes.spines[["top", "right"]].set_visible(False)
     _figure.tight_layout()
-    assert _f1[-1] > 0, "something is learned"
+    assert _f1[-1] > 0, "the extractor learns something"
     _figure
     return
 
@@ -144,7 +144,7 @@ def learning_curve(curve, evaluation, plt):
 @app.cell
 def _(mo):
     mo.md("""
-    ## What it looks at
+    ## Feature importance
     """)
     return
 
@@ -160,21 +160,21 @@ def _(mission, mo):
 def importance(dataset, extractor, field_picker, mission, mo, names, plt):
     mo.stop(
         field_picker.value not in {**extractor.rankers, **extractor.flags},
-        mo.md(f"*No training document has a label for {field_picker.value}, so nothing was learned of it.*"),
+        mo.md(f"*No training document has a label for {field_picker.value}, so it was not learned.*"),
     )
     if mission.kinds[field_picker.value] == "flag":
         _shares = extractor.flags[field_picker.value].log_odds("yes")
         _ranked = sorted(_shares.items(), key=lambda pair: -abs(pair[1]))
-        _said = f"log odds of {field_picker.value} where it is said (orange: of no)"
+        _label = f"log odds of {field_picker.value} if the phrase occurs (orange: of no)"
     else:
-        _evidence = extractor.reader.read(dataset.documents("train")[0]).kinds[mission.kinds[field_picker.value]]
-        _shares = extractor.rankers[field_picker.value].importance(names(_evidence))
-        _ranked, _said = list(_shares.items()), f"share of the gain, {field_picker.value}"
+        _features = extractor.reader.read(dataset.documents("train")[0]).kinds[mission.kinds[field_picker.value]]
+        _shares = extractor.rankers[field_picker.value].importance(names(_features))
+        _ranked, _label = list(_shares.items()), f"share of the gain, {field_picker.value}"
         assert abs(sum(_shares.values()) - 1) < 1e-6
     _top = dict(_ranked[:14][::-1])
     _figure, _axes = plt.subplots(figsize=(7, 3.8))
     _axes.barh(list(_top), list(_top.values()), color=["#2b6cb0" if share >= 0 else "#dd6b20" for share in _top.values()])
-    _axes.set_xlabel(_said)
+    _axes.set_xlabel(_label)
     _axes.spines[["top", "right"]].set_visible(False)
     _figure.tight_layout()
     _figure
@@ -184,9 +184,9 @@ def importance(dataset, extractor, field_picker, mission, mo, names, plt):
 @app.cell
 def _(mo):
     mo.md("""
-    ## Mistakes on unseen layouts, with their place
+    ## Mistakes on unseen layouts
 
-    From the last point of the curve above. Red: what was chosen. The label stands in the title.
+    From the last point of the curve above. Red: the extractor's choice. The title shows the label.
     """)
     return
 
@@ -194,12 +194,14 @@ def _(mo):
 @app.cell
 def _(dataset, evaluation, last_extractions, mission):
     mistakes = [
-        (one, name)
-        for one in last_extractions
-        for name, label in dataset.entry(one.document).labels.items()
-        if name in one.fields
+        (extraction, name)
+        for extraction in last_extractions
+        for name, label in dataset.entry(extraction.document).labels.items()
+        if name in extraction.fields
         and label
-        and not evaluation.score({"": {name: label}}, {"": {name: one.fields[name].text}}, mission.kinds).fields[name].right
+        and not evaluation.score({"": {name: label}}, {"": {name: extraction.fields[name].text}}, mission.kinds)
+        .fields[name]
+        .right
     ]
     return (mistakes,)
 
@@ -213,20 +215,20 @@ def _(mistakes, mo):
 
 @app.cell
 def one_mistake(dataset, documents, mistake_picker, mistakes, mo, plt):
-    def _drawn(one, name):
-        value = one.fields[name]
-        page = dataset.document(one.document).pages[value.place.page]
+    def _drawn(extraction, name):
+        value, document = extraction.fields[name], extraction.document
+        page = dataset.document(document).pages[value.place.page]
         figure, axes = plt.subplots(figsize=(7, 7 * page.height / page.width))
-        axes.imshow(documents.page_image(dataset.path_of(one.document), page, 1.3), extent=(0, page.width, page.height, 0))
+        axes.imshow(documents.page_image(dataset.path_of(document), page, 1.3), extent=(0, page.width, page.height, 0))
         box = value.place.box
         axes.add_patch(plt.Rectangle((box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0, fill=False, ec="#c53030", lw=2))
-        axes.set_title(f"{name}: chose {value.text!r}, label {dataset.entry(one.document).labels[name]!r}", fontsize=10)
+        axes.set_title(f"{name}: chose {value.text!r}, label {dataset.entry(document).labels[name]!r}", fontsize=10)
         axes.axis("off")
         figure.tight_layout(pad=0.3)
         return figure
 
     _drawn(*mistakes[min(mistake_picker.value, len(mistakes) - 1)]) if mistakes else mo.md(
-        "*No mistake on the documents held back.*"
+        "*No mistake on the held-out documents.*"
     )
     return
 

@@ -68,13 +68,13 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # What the extractor is told
+    # Prompts
 
-    A field's **labels** are the phrases printed beside its value, its **not_labels** those beside wrong answers. They cut the
-    page, find candidates and are columns of the ranker; the descriptions and examples go to a language model, where one joins.
-    A flag's labels speak for yes, wherever they stand, and its not_labels for no.
+    A field's **labels** are the phrases printed beside its value; its **not_labels** are printed beside wrong answers. They
+    segment the page, find candidates and are features of the ranker. Descriptions and examples go to a language model, if the
+    mission has one. A flag's labels are evidence for yes, anywhere in the text, and its not_labels for no.
 
-    Edit below and the scores follow. What you edit here is a draft: the step's product is what stands in the files.
+    Edit the texts below and the scores update. Your edits are a draft: the step's product comes from the files.
     """)
     return
 
@@ -107,20 +107,18 @@ def _(BadPrompts, Path, Prompts, examples_box, fields_box, context, mission, pro
 @app.cell
 def _(draft, mistake, mo, prompts):
     if mistake:
-        _said = mo.md(f"**The draft cannot be read**, the scores below are those of the files. {mistake}")
+        _status = f"**The draft is invalid**; the scores below are those of the files. {mistake}"
     elif draft.version == prompts.version:
-        _said = mo.md(f"The draft is what stands in the files: version `{draft.version}`.")
+        _status = f"The draft equals the files: version `{draft.version}`."
     else:
-        _said = mo.md(
-            f"The draft is version **`{draft.version}`**, the files are `{prompts.version}`. Copy it there to keep it."
-        )
-    _said
+        _status = f"The draft is version **`{draft.version}`**, the files are `{prompts.version}`. Copy it there to keep it."
+    mo.md(_status)
     return
 
 
 @app.cell
 def _(Dataset, context):
-    SAMPLE = 40  # documents of the train split: enough to see a phrase work, few enough to answer at once
+    SAMPLE = 40  # documents of the train split: enough to see an effect, few enough to respond at once
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     gold = dataset.labels("train")
     sample = sorted((document for document in dataset.documents("train") if gold.get(document.sha256)), key=lambda d: d.sha256)[
@@ -135,35 +133,34 @@ def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, 
     BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
 
     def by_labels_alone(prompts):
-        """Answers of a rule that knows nothing but the phrases: the value whose label is nearest to one of them.
+        """Score a rule that uses only the phrases: the answer is the value with the most similar label.
 
-        A flag is what its phrases say, and no where they say nothing.
+        A flag follows its phrases; without any it is no.
         """
         groups = {}
         for name in valued:
             groups[name], groups[f"not {name}"] = prompts.fields[name].labels, prompts.fields[name].not_labels
-        told = {name: prompts.fields[name] for name in mission.fields if name not in valued}
-        asked = {name: flags.flag_of(prompt.labels, prompt.not_labels) for name, prompt in told.items()}
+        unvalued = {name: prompts.fields[name] for name in mission.fields if name not in valued}
+        flag_rules = {name: flags.flag_of(prompt.labels, prompt.not_labels) for name, prompt in unvalued.items()}
         labels, order = LabelPhrases(groups), list(groups)
         phrases = sorted({phrase for group in groups.values() for phrase in group})
         names = [phrase for name, kind in valued.items() if kind == "name" for phrase in prompts.fields[name].labels]
-        given, readings = {}, []
+        answers, features = {}, []
         for document in sample:
-            reading = document_features(document, list(valued.values()), labels, phrases, names)
-            given[document.sha256] = {name: flag.classify(reading.segments)[0] for name, flag in asked.items()}
+            features.append(document_features(document, list(valued.values()), labels, phrases, names))
+            answers[document.sha256] = {name: flag.classify(features[-1].segments)[0] for name, flag in flag_rules.items()}
             for name, kind in valued.items():
-                evidence = reading.kinds[kind]
-                if not evidence.candidates:
+                of_kind = features[-1].kinds[kind]
+                if not of_kind.candidates:
                     continue
-                near = evidence.similar[:, BESIDE, order.index(name)].max(axis=1)
-                against = evidence.similar[:, BESIDE, order.index(f"not {name}")].max(axis=1)
-                taken = [candidate.text in given[document.sha256].values() for candidate in evidence.candidates]
-                weight = near - 0.5 * against - 9 * np.array(taken)  # two fields seldom have one value
+                near = of_kind.similar[:, BESIDE, order.index(name)].max(axis=1)
+                against = of_kind.similar[:, BESIDE, order.index(f"not {name}")].max(axis=1)
+                taken = [candidate.text in answers[document.sha256].values() for candidate in of_kind.candidates]
+                weight = near - 0.5 * against - 9 * np.array(taken)  # two fields rarely share one value
                 best = int(weight.argmax()) if kind != "amount" else len(weight) - 1 - int(weight[::-1].argmax())
                 if near[best] > 0.5:
-                    given[document.sha256][name] = evidence.candidates[best].text
-            readings.append(reading)
-        return score({document.sha256: gold[document.sha256] for document in sample}, given, mission.kinds), readings
+                    answers[document.sha256][name] = of_kind.candidates[best].text
+        return score({document.sha256: gold[document.sha256] for document in sample}, answers, mission.kinds), features
 
     return BESIDE, by_labels_alone
 
@@ -171,17 +168,17 @@ def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, 
 @app.cell
 def _(by_labels_alone, draft, prompts):
     saved_score, _ = by_labels_alone(prompts)
-    draft_score, readings = (saved_score, _) if draft.version == prompts.version else by_labels_alone(draft)
-    return draft_score, readings, saved_score
+    draft_score, features = (saved_score, _) if draft.version == prompts.version else by_labels_alone(draft)
+    return draft_score, features, saved_score
 
 
 @app.cell
 def _(mo):
     mo.md("""
-    ## How far do the phrases alone reach?
+    ## Scores of the phrases alone
 
-    A rule that picks the value with the nearest label and knows nothing else. It is the floor on which training stands;
-    a field that is low here has a label that nobody wrote down yet, or a `not_label` that is missing.
+    A rule that only picks the value with the most similar label. It is the baseline for training: a field with a low score
+    here lacks a label or a `not_label`.
     """)
     return
 
@@ -195,7 +192,7 @@ def scores_by_field(draft_score, mission, plt, saved_score):
             _axes.bar(_at + _offset, 0 if _f1 != _f1 else _f1, 0.36, color=_color)
             _axes.text(_at + _offset, (0 if _f1 != _f1 else _f1) + 0.02, f"{_f1:.2f}", ha="center", fontsize=8)
     _axes.set_xticks(range(len(mission.fields)), mission.fields)
-    _axes.set(ylim=(0, 1.1), ylabel="F1 of the labels alone")
+    _axes.set(ylim=(0, 1.1), ylabel="F1 of the phrases alone")
     _axes.set_title(f"files {saved_score.micro.f1:.3f} (grey), draft {draft_score.micro.f1:.3f} (blue), all fields", fontsize=9)
     _axes.spines[["top", "right"]].set_visible(False)
     _figure.tight_layout()
@@ -204,7 +201,7 @@ def scores_by_field(draft_score, mission, plt, saved_score):
 
 
 @app.cell
-def descriptions_beside_scores(draft, draft_score, mo, saved_score):
+def descriptions_and_scores(draft, draft_score, mo, saved_score):
     _rows = []
     for _name, _prompt in draft.fields.items():
         _counts = draft_score.fields.get(_name)
@@ -219,7 +216,7 @@ def descriptions_beside_scores(draft, draft_score, mo, saved_score):
                 "wrong": _counts.answered - _counts.right,
                 "no answer": _counts.labelled - _counts.answered,
                 "F1": f"{_counts.f1:.3f}",
-                "against the files": f"{_counts.f1 - saved_score.fields[_name].f1:+.3f}",
+                "change from the files": f"{_counts.f1 - saved_score.fields[_name].f1:+.3f}",
             }
         )
     mo.ui.table(_rows, selection=None)
@@ -229,9 +226,9 @@ def descriptions_beside_scores(draft, draft_score, mo, saved_score):
 @app.cell
 def _(mo):
     mo.md("""
-    ## Which phrase earns its place?
+    ## Which phrases help?
 
-    For every phrase of a field: how often it stands beside the right value, and how often beside a wrong one. Of a flag: in how
+    For every phrase of a field: how often it is next to the right value, and how often next to a wrong one. For a flag: in how
     many documents it agrees with the label, and in how many it does not.
     """)
     return
@@ -245,19 +242,19 @@ def _(mission, mo):
 
 
 @app.cell
-def phrases_beside_values(BESIDE, LabelPhrases, draft, field_picker, flags, gold, mission, mo, readings, same):
+def phrases_beside_values(BESIDE, LabelPhrases, draft, field_picker, features, flags, gold, mission, mo, same):
     _name = field_picker.value
     _kind, _prompt = mission.kinds[_name], draft.fields[_name]
     _labels = LabelPhrases({phrase: [phrase] for phrase in (*_prompt.labels, *_prompt.not_labels)})
     _beside = {phrase: [0, 0] for phrase in _labels.groups}
-    for _reading in readings if _kind == "flag" else ():
+    for _document in features if _kind == "flag" else ():
         _flag = flags.flag_of(_prompt.labels, _prompt.not_labels)
-        for _said in {text for _, text, _ in _flag.evidence_for(_reading.segments, "yes")}:
-            _beside[_said][gold[_reading.sha256].get(_name) == ("yes" if _said in _prompt.labels else "no")] += 1
-    for _reading in readings if _kind != "flag" else ():
-        _wanted = gold[_reading.sha256].get(_name, "")
-        for _candidate, _texts in zip(_reading.kinds[_kind].candidates, _reading.kinds[_kind].neighbours, strict=True):
-            _right = bool(_wanted) and same(_kind, _wanted, _candidate.text)
+        for _phrase in {text for _, text, _ in _flag.evidence_for(_document.segments, "yes")}:
+            _beside[_phrase][gold[_document.sha256].get(_name) == ("yes" if _phrase in _prompt.labels else "no")] += 1
+    for _document in features if _kind != "flag" else ():
+        _label = gold[_document.sha256].get(_name, "")
+        for _candidate, _texts in zip(_document.kinds[_kind].candidates, _document.kinds[_kind].neighbours, strict=True):
+            _right = bool(_label) and same(_kind, _label, _candidate.text)
             for _at in BESIDE:
                 if _texts[_at]:
                     _near = _labels.similarity(_texts[_at])
@@ -284,7 +281,7 @@ def _(mo):
     mo.md("""
     ## Does it help after training?
 
-    Press to train the extractor twice on two thirds of the sample, with the files and with the draft, and score the last third.
+    Press to train the extractor on two thirds of the sample, with the files and with the draft, and score both on the rest.
     """)
     return
 
@@ -298,20 +295,20 @@ def _(mo):
 
 @app.cell
 def trained_on_a_fold(Extractor, draft, gold, mission, mo, prompts, sample, score, train_button):
-    def _trained(told):
-        learned, asked = sample[: 2 * len(sample) // 3], sample[2 * len(sample) // 3 :]
-        found = Extractor.train(learned, gold, mission, told).extract(asked)
-        given = {each.document: {name: proposal.text for name, proposal in each.fields.items()} for each in found}
-        return score({document.sha256: gold[document.sha256] for document in asked}, given, mission.kinds).micro.f1
+    def _trained(prompts):
+        train, test = sample[: 2 * len(sample) // 3], sample[2 * len(sample) // 3 :]
+        extractions = Extractor.train(train, gold, mission, prompts).extract(test)
+        answers = {e.document: {name: proposal.text for name, proposal in e.fields.items()} for e in extractions}
+        return score({document.sha256: gold[document.sha256] for document in test}, answers, mission.kinds).micro.f1
 
     if train_button.value:
         _files, _draft = _trained(prompts), _trained(draft)
-        _shown = mo.hstack(
+        _view = mo.hstack(
             [mo.stat(f"{_files:.3f}", label="micro-F1, files"), mo.stat(f"{_draft:.3f}", label="micro-F1, draft")]
         )
     else:
-        _shown = mo.md("*not trained yet*")
-    _shown
+        _view = mo.md("*not trained yet*")
+    _view
     return
 
 
@@ -320,7 +317,7 @@ def _(mo):
     mo.md("""
     ## What a language model would read
 
-    The template filled with a document of the sample. What is printed on it stands inside a fence that it cannot close.
+    The template filled with a document of the sample. The document's text is inside a fence that it cannot close.
     """)
     return
 
@@ -339,10 +336,10 @@ def the_filled_template(document_slider, draft, mission, mo, sample):
     if sample:
         _messages = draft.messages(document_text(sample[document_slider.value]), schema_of(mission))
         assert [_role for _role, _ in _messages][-1] == "user", "the document comes last, as the user's message"
-        _shown = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
+        _view = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
     else:
-        _shown = mo.md("*no labelled document in the train split*")
-    _shown
+        _view = mo.md("*no labelled document in the train split*")
+    _view
     return
 
 

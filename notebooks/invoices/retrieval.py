@@ -36,18 +36,18 @@ def _():
 @app.cell
 def _(mo):
     mo.md("""
-    # What is like this case?
+    # Retrieval: similar past cases
 
-    The memory begins with the labelled cases of the **train** split. A new document finds past cases by *meaning* (vectors
-    of its first page's words, numbers left out) and by its *words*, fused by reciprocal rank. Here the cases of the
-    **calibration** split ask: how often is a past case of the same layout, or of the same party, among the first k?
+    The memory starts with the labelled cases of the **train** split. A new document finds past cases by *meaning* (vectors
+    of its first page's words, without numbers) and by *words*, fused by reciprocal rank. The queries here are the cases of
+    the **calibration** split: how often is a past case of the same layout, or of the same party, among the first k?
     """)
     return
 
 
 @app.cell
 def _(mo):
-    tokens_picker = mo.ui.dropdown({"32": 32, "64": 64, "128": 128, "256": 256}, value="64", label="word pieces that are read")
+    tokens_picker = mo.ui.dropdown({"32": 32, "64": 64, "128": 128, "256": 256}, value="64", label="tokens per document")
     tokens_picker
     return (tokens_picker,)
 
@@ -97,8 +97,8 @@ def the_index(Encoder, Memory, context, records, shutil, tokens):
 @app.cell
 def _(dataset, memory, mo):
     mo.md(f"""
-    **{memory.position}** past cases, id `{memory.id()}` over their records.
-    Documents of the calibration split ask.
+    **{memory.position}** past cases; id of their records: `{memory.id()}`.
+    The queries are documents of the calibration split.
     """)
     return
 
@@ -109,25 +109,23 @@ def _(dataset, memory, np):
     ways = {"meaning": ("vectors",), "words": ("keywords",), "both, fused": ("vectors", "keywords")}
     questions = [document for document in dataset.documents("calibration") if document.words]
     questions = questions[:: max(1, len(questions) // 120)]  # enough for a curve
-    found = {name: memory.search_many(questions, DEPTH, ways=way) for name, way in ways.items()}
+    results = {name: memory.search_many(questions, DEPTH, ways=way) for name, way in ways.items()}
 
-    def _answers(known):
-        return {known.get(record.case) for record in memory.records()} - {None, ""}
-
-    def hits(name, known):
-        """(questions that have an answer, DEPTH) whether the case at each rank shares what `known` says of a case."""
-        asked = [at for at, document in enumerate(questions) if known.get(document.sha256) in _answers(known)]
-        rows = np.zeros((len(asked), DEPTH), dtype=bool)
-        for row, at in enumerate(asked):
-            same = [known.get(similar.case) == known[questions[at].sha256] for similar in found[name][at]]
+    def hits(name, value_of):
+        """(queries with a match in memory, DEPTH): whether the case at each rank has the query's value in `value_of`."""
+        _values = {value_of.get(record.case) for record in memory.records()} - {None, ""}
+        _queries = [at for at, document in enumerate(questions) if value_of.get(document.sha256) in _values]
+        rows = np.zeros((len(_queries), DEPTH), dtype=bool)
+        for row, at in enumerate(_queries):
+            same = [value_of.get(similar.case) == value_of[questions[at].sha256] for similar in results[name][at]]
             rows[row, : len(same)] = same
         return rows
 
     def recall(rows):
-        """(DEPTH,) share of questions with an answer among the first k; nan without questions."""
+        """(DEPTH,): share of queries with a match among the first k; nan without queries."""
         return np.logical_or.accumulate(rows, axis=1).mean(axis=0) if len(rows) else np.full(DEPTH, np.nan)
 
-    return DEPTH, found, hits, questions, recall, ways
+    return DEPTH, hits, questions, recall, results, ways
 
 
 @app.cell
@@ -154,18 +152,18 @@ def recall_curves(DEPTH, hits, k_slider, np, plt, recall, shared, ways):
     _figure, _grid = plt.subplots(1, len(shared), figsize=(4.5 * len(shared), 3.6), sharey=True, squeeze=False)
     _axes = _grid[0]
     _colors = dict(zip(ways, ("#718096", "#dd6b20", "#2b6cb0"), strict=True))
-    for _ax, (_what, _known) in zip(_axes, shared.items(), strict=True):
+    for _ax, (_what, _value_of) in zip(_axes, shared.items(), strict=True):
         for _name in ways:
-            _rows = hits(_name, _known)
+            _rows = hits(_name, _value_of)
             _ax.plot(range(1, DEPTH + 1), recall(_rows), "o-", ms=3, color=_colors[_name], label=_name)
         _ax.axvline(k_slider.value, color="#a0aec0", lw=1, ls="--")
-        _ax.set_title(f"{_what}: {len(_rows)} questions with an answer in the memory", fontsize=9)
+        _ax.set_title(f"{_what}: {len(_rows)} queries with a match in memory", fontsize=9)
         _ax.set_xlabel("k")
         _ax.set_xticks([1, *range(5, DEPTH + 1, 5)])
         _ax.spines[["top", "right"]].set_visible(False)
         _curve = recall(_rows)
-        assert np.isnan(_curve).all() or (np.diff(_curve) >= 0).all(), "looking further never finds less"
-    _axes[0].set(ylabel="found among the first k", ylim=(0, 1.03))
+        assert np.isnan(_curve).all() or (np.diff(_curve) >= 0).all(), "recall never falls as k grows"
+    _axes[0].set(ylabel="recall among the first k", ylim=(0, 1.03))
     _axes[0].legend(frameon=False, fontsize=8, loc="lower right")
     _figure.tight_layout()
     _figure
@@ -176,22 +174,22 @@ def recall_curves(DEPTH, hits, k_slider, np, plt, recall, shared, ways):
 def the_choice(hits, k_slider, mo, recall, shared, ways):
     _rows = []
     for _name in ways:
-        _row = {"found by": _name}
-        for _what, _known in shared.items():
-            _hits = hits(_name, _known)
+        _row = {"method": _name}
+        for _what, _value_of in shared.items():
+            _hits = hits(_name, _value_of)
             _row[f"{_what}: among the first {k_slider.value}"] = f"{recall(_hits)[k_slider.value - 1]:.0%}"
-            _row[f"{_what}: share of them"] = f"{_hits[:, : k_slider.value].mean():.0%}" if len(_hits) else "no question"
+            _row[f"{_what}: share of them"] = f"{_hits[:, : k_slider.value].mean():.0%}" if len(_hits) else "no query"
         _rows.append(_row)
-    mo.ui.table(_rows, selection=None, label="the agent looks at 5 past cases, found by both")
+    mo.ui.table(_rows, selection=None, label="the agent uses 5 past cases, by both methods")
     return
 
 
 @app.cell
 def _(mo):
     mo.md("""
-    ## One question
+    ## One query
 
-    Choose a document and see what it is reminded of. A document that is in the memory itself is never its own answer.
+    Choose a document to see the most similar past cases. A document is never similar to itself.
     """)
     return
 
@@ -204,9 +202,9 @@ def _(mo, questions):
 
 
 @app.cell
-def neighbours(dataset, found, k_slider, mo, question_picker, questions):
+def neighbours(dataset, results, k_slider, mo, question_picker, questions):
     if questions:
-        _asked = questions[question_picker.value]
+        _query = questions[question_picker.value]
         _rows = [
             {
                 "similarity": f"{similar.similarity:.3f}",
@@ -214,25 +212,25 @@ def neighbours(dataset, found, k_slider, mo, question_picker, questions):
                 "layout": dataset.entry(similar.case).layout,
                 **similar.fields,
             }
-            for similar in found["both, fused"][question_picker.value][: k_slider.value]
+            for similar in results["both, fused"][question_picker.value][: k_slider.value]
         ]
-        _entry = dataset.entry(_asked.sha256)
-        _said = mo.md(f"**{_entry.case.path}**, layout {_entry.layout or 'unknown'}, is like")
-        assert all(similar.case != _asked.sha256 for similar in found["both, fused"][question_picker.value])
-        _shown = mo.vstack([_said, mo.ui.table(_rows, selection=None)])
+        _entry = dataset.entry(_query.sha256)
+        _title = mo.md(f"Most similar to **{_entry.case.path}**, layout {_entry.layout or 'unknown'}:")
+        assert all(similar.case != _query.sha256 for similar in results["both, fused"][question_picker.value])
+        _view = mo.vstack([_title, mo.ui.table(_rows, selection=None)])
     else:
-        _shown = mo.md("*no document in the calibration split*")
-    _shown
+        _view = mo.md("*no document in the calibration split*")
+    _view
     return
 
 
 @app.cell
-def a_past_position_answers_as_it_did(memory, questions):
+def a_search_at_a_past_position_sees_only_earlier_cases(memory, questions):
     if questions and memory.position > 1:
         _half = memory.position // 2
-        _then = {record.case for record in memory.records(_half)}
-        _seen = {similar.case for similar in memory.search(questions[0], 10, position=_half)}
-        assert _seen <= _then, "a search at a position sees only what was known then"
+        _earlier = {record.case for record in memory.records(_half)}
+        _similar = {similar.case for similar in memory.search(questions[0], 10, position=_half)}
+        assert _similar <= _earlier, "a search at a position sees only the records before it"
     return
 
 
@@ -241,7 +239,7 @@ def _(mo):
     mo.md("""
     ## What does the policy say?
 
-    Ask in plain words. The passages are shown beside decisions; the rules themselves are Cedar's.
+    Ask in plain words. The passages are shown next to decisions; Cedar enforces the rules.
     """)
     return
 
@@ -256,9 +254,9 @@ def _(mo):
 @app.cell
 def policy_passages(Encoder, Passages, context, mo, question_box):
     _passages = Passages.read(context.params["policy"], Encoder.load())
-    _found = _passages.search(question_box.value or "policy", 3)
+    _results = _passages.search(question_box.value or "policy", 3)
     mo.ui.table(
-        [{"similarity": f"{likeness:.2f}", "under": passage.heading, "says": passage.text} for passage, likeness in _found],
+        [{"similarity": f"{score:.2f}", "section": passage.heading, "text": passage.text} for passage, score in _results],
         selection=None,
     )
     return

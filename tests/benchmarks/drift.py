@@ -18,10 +18,10 @@ def frame(rows: int, seed: int) -> pd.DataFrame:
 
 def ours(reference: pd.DataFrame, current: pd.DataFrame) -> set[str]:
     from proveout.monitoring.alerts import DriftAlerts
-    from proveout.monitoring.drift import look
+    from proveout.monitoring.drift import run_tests
 
     settings = DriftAlerts(over_windows=1)
-    return {test.column for test in look(reference, current, [slice(0, len(current))], settings) if test.p <= 0.05}
+    return {test.column for test in run_tests(reference, current, [slice(0, len(current))], settings) if test.p <= 0.05}
 
 
 def evidently(reference: pd.DataFrame, current: pd.DataFrame) -> object:

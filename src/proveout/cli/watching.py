@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def monitor(space: Workspace) -> None:
     """Write the monitoring report, print its headline, and send an alarm to the channels of the mission's alerts."""
     from proveout.bridge import build as run_build
-    from proveout.monitoring.channels import Alarm, tell
+    from proveout.monitoring.channels import Alarm, notify
 
     page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
@@ -33,7 +33,7 @@ def monitor(space: Workspace) -> None:
     say(f"{report['headline']}\nreport: {short(page)}")
     if report["alarm"]:
         alarm = Alarm(space.name, report["headline"], report["advice"], str(page))
-        for failure in tell(alarm, report["alerts"]["channels"], space.home):
+        for failure in notify(alarm, report["alerts"]["channels"], space.home):
             print(f"proveout: {failure}", file=sys.stderr)
 
 
@@ -86,7 +86,7 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     """The mission's objectives as the lines of a table: measured over the last days, and over all cases."""
     from proveout import evaluation
     from proveout.monitoring import Alerts
-    from proveout.monitoring.performance import surely
+    from proveout.monitoring.performance import significance_level
 
     mission = space.mission
     cases = evaluation.measurements(journal.decisions(), journal.answers())
@@ -100,7 +100,7 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     for objective, overall in zip(recent.objectives, everything.objectives, strict=True):
         left = f"{objective.left:.0%}" if isfinite(objective.left) else "–"
         burn = f"{objective.burn:.1f}" if isfinite(objective.burn) else "–"
-        verdict = objective.verdict(surely(mission, Alerts()))
+        verdict = objective.verdict(significance_level(mission, Alerts()))
         lines.append(
             f"  {objective.name:{width}}{objective.bound:>10}{objective.format(objective.measured):>10}{objective.cases:>8}"
             f"{left:>13}{burn:>7}{overall.format(overall.measured):>11}  {verdict.replace('missed', 'MISSED')}".rstrip()

@@ -1,10 +1,9 @@
-"""What changed, since when, how sure, whom it hurts: a live log against the release's reference.
+"""What changed, since when, how significantly, and which segments are treated worse: a live log against the reference.
 
-Two doors: `compare` computes, `write` prints (report.html for people, report.json for machines, two Evidently reports).
-Covered: drift of inputs, confidence, routes and values; bias by segment; performance as labels arrive late; the mission's
-objectives with their error budgets. Alarms have a stated false-alarm rate (`alerts.yaml`), held over everything that is looked
-at.
-Not covered: who is told, and what is done about it. A person decides that; the report says what to do first.
+Entry points: `compare` computes; `write` writes report.html for people, report.json for machines, and two Evidently reports.
+Covered: drift of inputs, confidence, routes and values; bias by segment; performance as labels arrive; the mission's objectives
+with their error budgets. Alarms hold a stated false-alarm rate (`alerts.yaml`) over everything that is tested.
+Not covered: acting on an alarm. The report advises; a person decides.
 """
 
 from collections.abc import Mapping
@@ -42,16 +41,18 @@ __all__ = [
 
 
 def read(path: Path | str) -> "DataFrame":
-    """The cases of a Parquet file, or of all Parquet files in a folder. Of a case that was decided again, the last decision.
+    """The cases of a Parquet file, or of all Parquet files in a folder; only the last decision of each case.
 
-    Raises BadInput when there is none.
+    Raises BadInput if there is no file.
     """
     import pandas as pd
 
     path = Path(path)
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise BadInput(f"{path}: no Parquet log here; expected are logs as a run of the agent writes them: proveout run")
+        raise BadInput(
+            f"{path}: found no Parquet log; expected a log as `proveout run` writes it. Run the agent first: proveout run"
+        )
     frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     if "decided_at" in frame.columns:
         frame = frame.sort_values("decided_at", kind="stable", ignore_index=True)
@@ -59,9 +60,9 @@ def read(path: Path | str) -> "DataFrame":
 
 
 def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: Alerts | None = None) -> Findings:
-    """Compare a log with the reference: both one row a case, in the format that the agent writes.
+    """Compare a log with the reference, both one row per case as the agent writes them.
 
-    Raises BadInput when a column is missing or either frame has no cases.
+    Raises BadInput if a column is missing or either frame has no cases.
     """
     from proveout.monitoring import bias, drift, features, performance
     from proveout.monitoring.advice import advice
@@ -70,27 +71,27 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     for frame, what in ((reference, "reference"), (log, "log")):
         features.check(frame, mission, what)
         if not len(frame):
-            raise BadInput(f"the {what} has no cases; expected is one row a case. Run the agent first: proveout run")
+            raise BadInput(f"the {what} has no cases; expected one row per case. Run the agent first: proveout run")
     reference, decided, log = features.dated(reference), features.dated(log, ordered=False), features.dated(log)
     current, settings = log[log["day"].notna()], alerts.window
     days: list[Moment] = list(current["day"])
     without_day = len(log) - len(current)
-    if without_day > len(current):  # too few days to tell the time by
+    if without_day > len(current):  # too few dated cases; count cases instead
         current, days, settings = decided, list(range(1, len(log) + 1)), settings.model_copy(update={"by": "count"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
-    windows, slices = tuple(window for window, _ in cut), [place for window, place in cut if window.tested]
+    windows, slices = tuple(window for window, _ in cut), [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
-    tests = drift.look(before, after, slices, alerts.drift)
+    tests = drift.run_tests(before, after, slices, alerts.drift)
     drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
-    disparities = bias.with_cases(bias.disparities(log, measured, reference, measured_before, alerts.bias), log, mission)
-    performances = performance.performance(current, mission, [place for _, place in cut], alerts)
-    found = Findings(
+    disparities = bias.with_examples(bias.disparities(log, measured, reference, measured_before, alerts.bias), log, mission)
+    performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)
+    findings = Findings(
         mission=mission.mission,
-        releases=tuple(sorted({str(one) for one in log.get("release", ()) if one})),
+        releases=tuple(sorted({str(release) for release in log.get("release", ()) if release})),
         alerts=alerts,
-        promised_precision=mission.slo.precision,
+        target_precision=mission.slo.precision,
         reference_days=features.span(reference),
         reference_cases=len(reference),
         days=features.span(decided),
@@ -104,7 +105,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         disparities=disparities,
         performance=performances,
         service=performance.service(decided, mission),
-        sure_below=performance.surely(mission, alerts),
+        significance_level=performance.significance_level(mission, alerts),
         examples=drift.best_examples(drifted),
         advice=(),
         reference_features=before,
@@ -115,41 +116,41 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
             "log": measured.assign(**{by: log[by] for by in ("day", *alerts.bias.by) if by in log}),
         },
     )
-    return advice(found, mission)
+    return advice(findings, mission)
 
 
-def write(found: Findings, folder: Path | str) -> Path:
-    """All into one folder: report.html and report.json, drift and bias as Evidently's HTML and JSON. Returns the page.
+def write(findings: Findings, folder: Path | str) -> Path:
+    """Write report.html and report.json, and drift and bias as Evidently's HTML and JSON. Returns the path of the page.
 
-    The same findings give the same report.html and report.json, byte for byte.
+    Equal findings give the same report.html and report.json, byte for byte.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_drift(found, folder / "drift.html", folder / "drift.json")
-    write_bias(found, folder / "bias.html", folder / "bias.json")
-    write_page(found, folder / "report.html", folder / "report.json", REPORTS)
+    write_drift(findings, folder / "drift.html", folder / "drift.json")
+    write_bias(findings, folder / "bias.html", folder / "bias.json")
+    write_page(findings, folder / "report.html", folder / "report.json", REPORTS)
     return folder / "report.html"
 
 
 REPORTS = {"Every column, by Evidently": "drift.html", "Every segment, by Evidently": "bias.html"}
 
 
-def write_drift(found: Findings, html: Path, json: Path) -> None:
-    """Evidently's report of drift."""
+def write_drift(findings: Findings, html: Path, json: Path) -> None:
+    """The Evidently report on drift."""
     from proveout.monitoring import evidently_reports
 
-    evidently_reports.write_drift(found, html, json)
+    evidently_reports.write_drift(findings, html, json)
 
 
-def write_bias(found: Findings, html: Path, json: Path) -> None:
-    """Evidently's report of bias by segment."""
+def write_bias(findings: Findings, html: Path, json: Path) -> None:
+    """The Evidently report on bias by segment."""
     from proveout.monitoring import evidently_reports
 
-    evidently_reports.write_bias(found, html, json)
+    evidently_reports.write_bias(findings, html, json)
 
 
-def write_page(found: Findings, html: Path, json: Path, links: Mapping[str, str]) -> None:
-    """The page that people read first, and the same for machines. `links`: titles and paths of the other reports."""
+def write_page(findings: Findings, html: Path, json: Path, links: Mapping[str, str]) -> None:
+    """The page for people and its JSON. `links`: titles and paths of the other reports."""
     from proveout.monitoring import page
 
-    page.write_page(found, html, json, links)
+    page.write_page(findings, html, json, links)

@@ -5,67 +5,74 @@ from dataclasses import replace
 
 from proveout.cases import kind_of
 from proveout.mission import Mission
-from proveout.monitoring.findings import Drift, Findings
-from proveout.monitoring.wording import day_said, listed
+from proveout.monitoring.findings import Drift, FieldPerformance, Findings
+from proveout.monitoring.wording import day_text, listed, percent
 
 
-def advice(found: Findings, mission: Mission) -> Findings:
-    """The findings with what a colleague would do about them."""
-    return replace(found, advice=tuple(dict.fromkeys(_sentences(found, _inputs(mission)))))
+def advice(findings: Findings, mission: Mission) -> Findings:
+    """The findings with advice added."""
+    return replace(findings, advice=tuple(dict.fromkeys(_sentences(findings, _inputs(mission)))))
 
 
 def _inputs(mission: Mission) -> set[str]:
-    """The columns of a log that a sender decides about."""
+    """The columns of a log that depend on the sender, not on the agent."""
     return {*kind_of(mission).descriptors, "document_class", "segment"}
 
 
-def _sentences(found: Findings, inputs: Collection[str]) -> Iterator[str]:
-    for one in found.broken:
+def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
+    target = percent(findings.target_precision)
+    for row in findings.broken:
         yield (
-            f"Stop automating {one.field}: {one.right} of {one.labelled} labelled automated values are right, "
-            f"{found.promised_precision:.0%} was promised. Roll back (proveout release rollback) or send it to review."
+            f"Stop automating {row.field}: {_counted(row)}, under the {target} target. "
+            "Roll back (proveout release rollback) or send the field to review."
         )
-    for one in found.doubtful:
+    for row in findings.doubtful:
         yield (
-            f"Watch {one.field}: {one.right} of {one.labelled} labelled automated values are right ({one.precision:.1%}), "
-            f"below the promised {found.promised_precision:.0%}. It can still be chance, over all fields and a year of reports."
+            f"Watch {row.field}: {_counted(row)}, under the {target} target. "
+            "It may be chance, over all fields and a year of reports."
         )
-    for segment in dict.fromkeys(one.segment for one in found.worse_off):
-        yield f"Read the cases of {segment} below and ask what they share; let a person see {segment} until you know."
-    if not found.before_the_log:
+    for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
+        yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
+    if not findings.before_the_log:
         yield (
-            "Ask first whether the reference is fair: it reaches into this log's time, so a difference may be who is in which, "
-            "and no change at all."
+            "First check whether the reference is comparable: it overlaps the log in time, so a difference may come from which "
+            "cases are in which, not from a change."
         )
-    yield from _of_drift(found.drifted, inputs)
-    if not any(window.tested for window in found.windows):
-        yield f"Wait: no window has {found.alerts.window.at_least} cases yet, so nothing was tested for drift."
-    elif not (found.broken or found.worse_off or found.drifted):
-        yield "Nothing. No alarm, at the stated false-alarm rates."
+    yield from _of_drift(findings.drifted, inputs)
+    if not any(window.tested for window in findings.windows):
+        yield f"Wait: no window has {findings.alerts.window.at_least} cases yet, so drift was not tested."
+    elif not (findings.broken or findings.worse_off or findings.drifted):
+        yield "No action needed: no alarm, at the stated false-alarm rates."
+
+
+def _counted(row: FieldPerformance) -> str:
+    return f"{row.right} of {row.labelled} labelled automated values are right ({percent(row.precision, 1)})"
 
 
 def _of_drift(drifted: tuple[Drift, ...], inputs: Collection[str]) -> Iterator[str]:
-    """One sentence for each thing that there is to do, with all that calls for it."""
-    new = [one for one in drifted if one.what.endswith((".known", ".pattern"))]
-    for one in new:
-        cases = str(one.event) if one.after > one.before else f"cases unlike those before in {one.subject}"
-        yield f"Answer {cases} ({one.when}) on the review page, build, and promote: the next release has learned from them."
-    others = [one for one in drifted if one.what in inputs]
+    """One sentence per action, naming every drift that calls for it."""
+    new = [drift for drift in drifted if drift.what.endswith((".known", ".pattern"))]
+    for drift in new:
+        cases = drift.condition if drift.after > drift.before else f"cases with a new kind of {drift.what.rpartition('.')[0]}"
+        yield f"Answer the {cases} ({drift.when}) on the review page, build and promote: the next release learns from them."
+    others = [drift for drift in drifted if drift.what in inputs]
     if others:
-        when = listed(list(dict.fromkeys(one.when for one in others)))
-        yield f"Other cases come in {when}: read the cases below, then decide whether the mission covers them."
+        when = listed(list(dict.fromkeys(drift.when for drift in others)))
+        yield f"The input changed {when}: read the cases below, then decide whether the mission covers them."
     unsure = [
-        one for one in drifted if one.what.endswith((".confidence", ".answer")) or one.what in ("class_confidence", "route")
+        drift
+        for drift in drifted
+        if drift.what.endswith((".confidence", ".answer")) or drift.what in ("class_confidence", "route")
     ]
     if unsure:
-        fields = dict.fromkeys(one.what.rpartition(".")[0] or "class" for one in unsure)
-        day = min(one.since for one in unsure)
+        fields = dict.fromkeys(drift.what.rpartition(".")[0] or "class" for drift in unsure)
+        day = min(drift.since for drift in unsure)
         yield (
-            f"Certainty moved ({listed(list(fields))}): add a labelled sample from {day_said(day)} on to the calibration rows "
-            "of labels.csv, and build, so that confidence is measured on such cases."
+            f"Confidence changed ({listed(list(fields))}): add labelled cases from {day_text(day)} on to the calibration rows "
+            "of labels.csv, then build, so that confidence is calibrated on such cases."
         )
-    known = {id(one) for one in (*new, *others, *unsure)}
-    for one in drifted:
-        if id(one) not in known:
-            more = "More" if one.after > one.before else "Fewer"
-            yield f"{more} {one.event} {one.when}: check limits and budget against that."
+    covered = {id(drift) for drift in (*new, *others, *unsure)}
+    for drift in drifted:
+        if id(drift) not in covered:
+            more = "More" if drift.after > drift.before else "Fewer"
+            yield f"{more} {drift.condition} {drift.when}: check limits and budget."

@@ -1,10 +1,9 @@
-"""When to alarm: the false-alarm rates and thresholds of `monitoring/alerts.yaml`. One door: `load`.
+"""When to alarm: the false-alarm rates and thresholds of `monitoring/alerts.yaml`. Entry point: `load`.
 
-Covered: unknown keys (the nearest known one is named), values out of range.
-Not covered: telling people. `channels` does.
+Covered: unknown keys (the error suggests the nearest known key), values out of range.
+Not covered: sending alarms. `channels` does that.
 """
 
-import difflib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from proveout import plugins
-from proveout.errors import BadInput
+from proveout.errors import BadInput, hint
 
 
 class _Strict(BaseModel):
@@ -21,26 +20,26 @@ class _Strict(BaseModel):
 
 class WindowAlerts(_Strict):
     by: Literal["day", "week", "count"] = "week"
-    at_least: int = Field(default=30, ge=1)  # cases; a shorter window grows by whole days until it has them
-    count: int = Field(default=100, ge=1)  # cases a window, when `by` is count
+    at_least: int = Field(default=30, ge=1)  # cases; a shorter window grows by whole days until it has that many
+    count: int = Field(default=100, ge=1)  # cases per window if `by` is count
 
 
 class DriftAlerts(_Strict):
-    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # of any false alarm, over all columns and `over_windows` windows
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # P(any false alarm), over all columns and `over_windows` windows
     over_windows: int = Field(default=52, ge=1)  # a year of weeks
-    smallest_change: float = Field(default=0.10, ge=0, le=1)  # in the share of cases; smaller ones are real but not news
-    ignore: tuple[str, ...] = ()  # columns that are expected to move
+    smallest_change: float = Field(default=0.10, ge=0, le=1)  # in the share of cases; smaller changes do not alarm
+    ignore: tuple[str, ...] = ()  # columns that are expected to drift
 
 
 class BiasAlerts(_Strict):
-    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # of any false alarm, over all segments and measures of a report
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # P(any false alarm), over all segments and measures of a report
     smallest_difference: float = Field(default=0.05, ge=0, le=1)
-    smallest_group: int = Field(default=20, ge=2)  # below this a group is not judged, and its numbers are not shown
+    smallest_group: int = Field(default=20, ge=2)  # cases; smaller groups are neither judged nor shown
     by: tuple[str, ...] = ("segment",)  # columns whose groups must not be treated worse
 
 
 class PerformanceAlerts(_Strict):
-    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # of any false alarm, over all fields and `over_windows` windows
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # P(any false alarm), over all fields and `over_windows` windows
 
 
 class Alerts(_Strict):
@@ -48,7 +47,9 @@ class Alerts(_Strict):
     drift: DriftAlerts = DriftAlerts()
     bias: BiasAlerts = BiasAlerts()
     performance: PerformanceAlerts = PerformanceAlerts()
-    channels: dict[str, dict[str, Any]] = Field(default={"file": {"path": "alarms.jsonl"}})  # who is told: channel to settings
+    channels: dict[str, dict[str, Any]] = Field(
+        default={"file": {"path": "alarms.jsonl"}}
+    )  # where alarms go: channel to settings
 
     @field_validator("channels")
     @classmethod
@@ -67,13 +68,13 @@ class Alerts(_Strict):
 def load(path: Path | str) -> Alerts:
     """Read an `alerts.yaml`. An empty file means the defaults.
 
-    Raises BadInput with the file, the key, and what would have been accepted.
+    Raises BadInput with the file, the key and what is accepted.
     """
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); alerts live in monitoring/alerts.yaml") from error
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); the one that ships is monitoring/alerts.yaml") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{path}: not YAML: {error}") from error
     if not isinstance(raw, dict):
@@ -94,6 +95,4 @@ def _explain(fault: Any) -> str:
         inner = model.model_fields[str(parent)].annotation
         assert isinstance(inner, type) and issubclass(inner, BaseModel)
         model = inner
-    near = difflib.get_close_matches(str(key), model.model_fields, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(model.model_fields)}"
-    return f"unknown key `{place}`; {hint}"
+    return f"unknown key `{place}`; {hint(str(key), model.model_fields)}"

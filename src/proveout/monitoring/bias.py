@@ -1,13 +1,13 @@
-"""Who is treated worse: each segment against all other cases, with intervals, small groups protected.
+"""Which segments are treated worse: each segment against all other cases, with intervals and protection of small groups.
 
-Of two segments that are all there is, only the one that fares worse is told of: the other is its mirror image.
-Measures of the agent: automation rate, error rate, error rate among automated values, calibration gap. Per case, not per
-value: five fields of one document are not five witnesses. Each is looked at over the whole log, over its last half, the last
-quarter and so on, so that what changed lately is not drowned in what went before. Fisher's exact test for rates, a permutation
-test for the gap; Bonferroni's correction over the looks of a pair, Holm's over all segments and measures; intervals after
-Newcombe, Bonferroni-wide, so that all of them hold together.
-Also the group rates of fairness audits (`group_rates`, `between_groups`), as fairlearn defines them.
-Not covered: why. A segment may be worse off because its documents are harder; the difference in the reference stands beside it.
+Entry points: `disparities` and `with_examples`; `group_rates` and `between_groups` are the group rates of fairness audits, as
+fairlearn defines them. With two segments, report only the worse one.
+Measures of the agent: automation rate, error rate, error rate of automated values, calibration gap. They count cases, not
+values: the five fields of one document are not independent. Each is tested on the whole log, its last half, the last quarter
+and so on, so that earlier cases do not dilute a recent change. Fisher's exact test for rates, a permutation test for the gap;
+Bonferroni's correction over the looks of a pair, Holm's over all segments and measures; Newcombe's intervals at Bonferroni's
+level, so that they hold simultaneously.
+Not covered: causes. A segment may fare worse because its documents are harder; the report shows the reference's difference.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity, Example
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
-from proveout.monitoring.wording import Moment, day_said, listed
+from proveout.monitoring.wording import Moment, day_text, listed, percent
 from proveout.records import Route
 from proveout.values import same
 
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 
 AUTOMATION, ERROR, AUTOMATED_ERROR, GAP = "automation rate", "error rate", "error rate of automated values", "calibration gap"
 MEASURES = (AUTOMATION, ERROR, AUTOMATED_ERROR, GAP)
-_SAID = {
-    AUTOMATION: "{value:.0%} of the cases of {segment} pass without a person, {other:.0%} of all others",
-    ERROR: "{value:.0%} of the cases of {segment} have a wrong value, {other:.0%} of all others",
-    AUTOMATED_ERROR: "{value:.1%} of the automated cases of {segment} have a wrong automated value, {other:.1%} of all others",
-    GAP: "confidence is {value:+.3f} above the share of right values in {segment}, {other:+.3f} in all others",
+_SENTENCES = {  # value, other
+    AUTOMATION: "{:.0%} handled automatically, others {:.0%}",
+    ERROR: "{:.0%} of cases have a wrong value, others {:.0%}",
+    AUTOMATED_ERROR: "{:.1%} of automated cases have a wrong automated value, others {:.1%}",
+    GAP: "confidence minus share of right values {:+.3f}, others {:+.3f}",
 }
 
 
 @dataclass(frozen=True)
 class GroupRates:
-    """Rates of one group, or of everybody. `nan` where nobody is there to count."""
+    """Rates of one group, or of all cases. `nan` where there are no cases to count."""
 
     cases: int
-    selection_rate: float  # predicted yes
+    selection_rate: float  # share predicted yes
     error_rate: float
     true_positive_rate: float
     false_positive_rate: float
@@ -56,7 +56,7 @@ Rate = Literal["selection_rate", "error_rate", "true_positive_rate", "false_posi
 
 
 def group_rates(truth: NDArray[np.bool_], yes: NDArray[np.bool_], groups: Sequence[Hashable]) -> dict[Hashable, GroupRates]:
-    """The rates of every group.
+    """The rates of every group. `truth` and `yes` (predicted): (cases,).
 
     >>> truth, yes = np.array([1, 0, 1, 0], bool), np.array([1, 0, 0, 0], bool)
     >>> rates = group_rates(truth, yes, ["a", "a", "b", "b"])
@@ -70,7 +70,7 @@ def group_rates(truth: NDArray[np.bool_], yes: NDArray[np.bool_], groups: Sequen
 
 
 def overall_rates(truth: NDArray[np.bool_], yes: NDArray[np.bool_]) -> GroupRates:
-    """The rates of everybody together."""
+    """The rates of all cases together."""
     return GroupRates(len(truth), _mean(yes), _mean(truth != yes), _mean(yes[truth]), _mean(yes[~truth]))
 
 
@@ -80,7 +80,7 @@ def between_groups(rates: Mapping[Hashable, GroupRates], of: Rate) -> tuple[floa
     >>> between_groups({"a": GroupRates(9, 0.5, 0, 0, 0), "b": GroupRates(9, 0.25, 0, 0, 0)}, "selection_rate")
     (0.25, 0.5)
     """
-    values = [value for one in rates.values() if not math.isnan(value := getattr(one, of))]
+    values = [value for group in rates.values() if not math.isnan(value := getattr(group, of))]
     if not values:
         return math.nan, math.nan
     return max(values) - min(values), min(values) / max(values) if max(values) else math.nan
@@ -91,7 +91,7 @@ def _mean(values: NDArray[np.bool_]) -> float:
 
 
 def outcomes(frame: "DataFrame", mission: Mission) -> "DataFrame":
-    """What happened to each case: one column a measure, `nan` where it cannot be said (no label yet, nothing automated)."""
+    """One row per case, one column per measure; `nan` where a measure does not apply (no label yet, nothing automated)."""
     import pandas as pd
 
     right = pd.DataFrame({name: rightness(frame, name, mission) for name in mission.fields}, index=frame.index)
@@ -105,22 +105,22 @@ def outcomes(frame: "DataFrame", mission: Mission) -> "DataFrame":
 
 
 def rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
-    """1.0 right, 0.0 wrong, `nan` where the agent gave no answer or nobody has said yet what is right."""
+    """1.0 right, 0.0 wrong, `nan` where there is no answer or no label yet."""
     import pandas as pd
 
     answered = frame[field].notna() & (frame[field].astype("string").fillna("") != "")
     if f"{field}.right" in frame.columns:
-        known = frame[f"{field}.right"].map({True: 1.0, False: 0.0}).astype(float)
+        right = frame[f"{field}.right"].map({True: 1.0, False: 0.0}).astype(float)
     elif f"{field}.label" in frame.columns:
         kind = mission.kinds[field]
         pairs = zip(frame[field], frame[f"{field}.label"], strict=True)
         judged = [
             float(same(kind, str(a), str(b))) if isinstance(a, str) and isinstance(b, str) and b else math.nan for a, b in pairs
         ]
-        known = pd.Series(judged, index=frame.index, dtype=float)
+        right = pd.Series(judged, index=frame.index, dtype=float)
     else:
-        known = pd.Series(math.nan, index=frame.index, dtype=float)
-    return known.where(answered, math.nan)
+        right = pd.Series(math.nan, index=frame.index, dtype=float)
+    return right.where(answered, math.nan)
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,10 @@ class _Look:
 def disparities(
     log: "DataFrame", measured: "DataFrame", reference: "DataFrame", measured_before: "DataFrame", settings: BiasAlerts
 ) -> tuple[Disparity, ...]:
-    """Every segment and measure, the worst first. `measured` are the log's `outcomes`, row for row."""
+    """Every segment and measure, alarms first, then by p. `measured` and `measured_before`: `outcomes` of log and reference."""
     days, smallest = log["day"].to_numpy(), settings.smallest_group
     looks = list(_looks(days, 5 * smallest))
-    found: list[tuple[_Pair, list[Disparity]]] = []
+    candidates: list[tuple[_Pair, list[Disparity]]] = []
     for by in settings.by:
         groups, groups_before = _names(log[by]), _names(reference[by]) if by in reference.columns else np.array([])
         segments = sorted(set(groups) - {""})
@@ -146,58 +146,60 @@ def disparities(
                 pair = _Pair(by, segment, measure, measured[measure].to_numpy(), groups == segment, before)
                 compared.append((pair, [_compare(pair, look, smallest) for look in looks]))
             mirrored = len(set(groups)) == len(segments) == 2
-            found += [max(compared, key=lambda one: _harm(_surest(one[1])))] if mirrored else compared
-    judged = _judged(found, looks, days, settings)
-    return tuple(sorted(judged, key=lambda one: (not one.worse, math.isnan(one.p), one.p)))
+            candidates += (
+                [max(compared, key=lambda pair_and_tests: _harm(_surest(pair_and_tests[1])))] if mirrored else compared
+            )
+    judged = _judged(candidates, looks, days, settings)
+    return tuple(sorted(judged, key=lambda disparity: (not disparity.worse, math.isnan(disparity.p), disparity.p)))
 
 
 def _looks(days: NDArray[np.object_], at_least: int) -> Iterator[_Look]:
     """The whole log, its last half, the last quarter and so on, by whole days, while a look has `at_least` cases."""
     yield _Look(None, np.ones(len(days), dtype=bool))
     dated = sorted(day for day in days if day is not None)
-    wanted = len(days) // 2
-    while at_least <= wanted <= len(dated):
-        first = dated[-wanted]
+    size = len(days) // 2
+    while at_least <= size <= len(dated):
+        first = dated[-size]
         yield _Look(first, np.array([day is not None and day >= first for day in days]))
-        wanted //= 2
+        size //= 2
 
 
 def _surest(looks: Sequence[Disparity]) -> Disparity:
-    return min(looks, key=lambda one: 2.0 if math.isnan(one.p) else one.p)
+    return min(looks, key=lambda disparity: 2.0 if math.isnan(disparity.p) else disparity.p)
 
 
-def _harm(one: Disparity) -> float:
-    """How much worse the segment fares than the others; below 0 where it fares better or nobody can say."""
-    if math.isnan(one.difference):
+def _harm(disparity: Disparity) -> float:
+    """How much worse the segment fares than the others; negative where it fares better or is not judged."""
+    if math.isnan(disparity.difference):
         return -math.inf
-    return -one.difference if one.measure == AUTOMATION else one.difference
+    return -disparity.difference if disparity.measure == AUTOMATION else disparity.difference
 
 
-def with_cases(found: Sequence[Disparity], log: "DataFrame", mission: Mission) -> tuple[Disparity, ...]:
-    """Each segment that is worse off with up to ten of its cases that show it, the newest first."""
-    if not any(one.worse for one in found):
-        return tuple(found)
+def with_examples(disparities: Sequence[Disparity], log: "DataFrame", mission: Mission) -> tuple[Disparity, ...]:
+    """The same, each alarm with up to ten cases of its segment that illustrate it, the newest first."""
+    if not any(disparity.worse for disparity in disparities):
+        return tuple(disparities)
     right = {name: rightness(log, name, mission).to_numpy() for name in mission.fields}
     newest = log["day"].fillna(date.min).argsort(kind="stable")[::-1]
 
-    def shown(one: Disparity) -> Iterator[Example]:
-        member = _names(log[one.by]) == one.segment
-        for place in newest:
-            if member[place] and (because := tuple(_shows(one.measure, log.iloc[place], place))):
-                yield Example(str(log["case"].iloc[place]), log["day"].iloc[place], because)
+    def examples(disparity: Disparity) -> Iterator[Example]:
+        member = _names(log[disparity.by]) == disparity.segment
+        for row in newest:
+            if member[row] and (because := tuple(reasons(disparity.measure, log.iloc[row], row))):
+                yield Example(str(log["case"].iloc[row]), log["day"].iloc[row], because)
 
-    def _shows(measure: str, case: "Series", place: int) -> Iterator[str]:
-        """Which fields are wrong, or what a person has to check."""
+    def reasons(measure: str, case: "Series", row: int) -> Iterator[str]:
+        """Which fields are wrong, or need review."""
         if measure == AUTOMATION:
             if case["route"] == Route.REVIEW.value:
                 unsure = [name for name in mission.fields if not case[f"{name}.automated"]]
-                yield f"a person has to check {listed(unsure)}" if unsure else "a check did not pass"
+                yield f"needs review: {listed(unsure)}" if unsure else "a check failed"
             return
         for name in mission.fields:
-            if right[name][place] == 0 and (measure != AUTOMATED_ERROR or case[f"{name}.automated"]):
-                yield f"{name} is wrong, at {case[f'{name}.confidence']:.0%} confidence"
+            if right[name][row] == 0 and (measure != AUTOMATED_ERROR or case[f"{name}.automated"]):
+                yield f"{name} is wrong, confidence {percent(case[f'{name}.confidence'])}"
 
-    return tuple(replace(one, examples=tuple(itertools.islice(shown(one), 10))) if one.worse else one for one in found)
+    return tuple(replace(d, examples=tuple(itertools.islice(examples(d), 10))) if d.worse else d for d in disparities)
 
 
 def _names(values: "Series") -> NDArray[np.object_]:
@@ -207,14 +209,14 @@ def _names(values: "Series") -> NDArray[np.object_]:
 def _difference(values: NDArray[np.float64], member: NDArray[np.bool_], smallest: int) -> float:
     if len(member) != len(values):
         return math.nan
-    known = ~np.isnan(values)
-    inside, outside = values[known & member], values[known & ~member]
+    measured = ~np.isnan(values)
+    inside, outside = values[measured & member], values[measured & ~member]
     return float(inside.mean() - outside.mean()) if min(len(inside), len(outside)) >= smallest else math.nan
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A measure of every case of the log, and which of them are of the segment."""
+    """A measure of every case of the log, and which cases belong to the segment."""
 
     by: str
     segment: str
@@ -224,9 +226,9 @@ class _Pair:
     before: float  # the difference in the reference
 
     def sides(self, look: _Look) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What is known of the segment and of all others, in one look."""
-        known = look.member & ~np.isnan(self.values)
-        return self.values[known & self.member], self.values[known & ~self.member]
+        """The measured values of the segment and of all others, in one look."""
+        measured = look.member & ~np.isnan(self.values)
+        return self.values[measured & self.member], self.values[measured & ~self.member]
 
 
 def _compare(pair: _Pair, look: _Look, smallest: int) -> Disparity:
@@ -235,49 +237,51 @@ def _compare(pair: _Pair, look: _Look, smallest: int) -> Disparity:
     n, m = len(inside), len(outside)
     about = Disparity(pair.by, pair.segment, pair.measure, cases=n, other_cases=m, lately=look.first)
     if min(n, m) < smallest:
-        side = "it" if n <= m else "the rest"
-        known = f"{pair.measure} is known of {min(n, m)} cases of {side}"
-        return replace(about, because=f"not judged: {known}, fewer than {smallest}")
+        side = "of the segment" if n <= m else "of the others"
+        return replace(about, because=f"not judged: {pair.measure} known for {min(n, m)} cases {side}, {smallest} needed")
     value, other = float(inside.mean()), float(outside.mean())
     ratio = value / other if other and pair.measure != GAP else math.nan
     p = permutation_p(inside, outside) if pair.measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
-    because = _SAID[pair.measure].format(value=value, other=other, segment=pair.segment)
-    because = f"from {day_said(look.first)} on, {because}" if look.first else because
+    numbers = _SENTENCES[pair.measure].format(value, other).replace("%", " %")
+    because = f"{pair.segment}: {numbers}" + (f", since {day_text(look.first)}" if look.first else "")
     rates = replace(about, value=value, other=other, difference=value - other, ratio=ratio, p=p, because=because)
     return replace(rates, reference_difference=pair.before)
 
 
 def _judged(
-    found: Sequence[tuple[_Pair, Sequence[Disparity]]], looks: Sequence[_Look], days: NDArray[np.object_], settings: BiasAlerts
+    candidates: Sequence[tuple[_Pair, Sequence[Disparity]]],
+    looks: Sequence[_Look],
+    days: NDArray[np.object_],
+    settings: BiasAlerts,
 ) -> Iterator[Disparity]:
-    """Of each pair its surest look where that is an alarm, else the whole log; p corrected, intervals that hold together."""
-    compared = sum(not math.isnan(one.p) for _, seen in found for one in seen)
+    """For each pair, its most significant look if that is an alarm, else the whole log; p corrected, intervals simultaneous."""
+    compared = sum(not math.isnan(test.p) for _, tests in candidates for test in tests)
     confidence = 1 - settings.false_alarm_rate / max(1, compared)
-    for (pair, seen), p in zip(found, holm([_of_any(seen) for _, seen in found]), strict=True):
-        surest = _surest(seen)
+    for (pair, tests), p in zip(candidates, holm([_of_any(tests) for _, tests in candidates]), strict=True):
+        surest = _surest(tests)
         worse = p <= settings.false_alarm_rate and _harm(surest) >= settings.smallest_difference
-        one, look = (surest, looks[seen.index(surest)]) if worse else (seen[0], looks[0])
-        if math.isnan(one.value):
-            yield one
+        disparity, look = (surest, looks[tests.index(surest)]) if worse else (tests[0], looks[0])
+        if math.isnan(disparity.value):
+            yield disparity
             continue
         inside, outside = pair.sides(look)
         if pair.measure == GAP:
             interval = welch(inside, outside, confidence)[1]
         else:
             interval = newcombe(int(inside.sum()), len(inside), int(outside.sum()), len(outside), confidence)
-        known = pair.member & ~np.isnan(pair.values)
-        since = _since(pair.values, known, days) if worse and pair.measure != GAP else None
-        yield replace(one, p=p, interval=interval, worse=worse, since=since)
+        measured = pair.member & ~np.isnan(pair.values)
+        since = _since(pair.values, measured, days) if worse and pair.measure != GAP else None
+        yield replace(disparity, p=p, interval=interval, worse=worse, since=since)
 
 
 def _of_any(looks: Sequence[Disparity]) -> float:
-    """Bonferroni: the probability that any look at a pair would be as sure by chance."""
-    p_values = [one.p for one in looks if not math.isnan(one.p)]
+    """Bonferroni: the p-value of the most significant look, corrected for the number of looks."""
+    p_values = [disparity.p for disparity in looks if not math.isnan(disparity.p)]
     return min(1.0, len(p_values) * min(p_values)) if p_values else math.nan
 
 
 def _since(values: NDArray[np.float64], member: NDArray[np.bool_], days: NDArray[np.object_]) -> Moment | None:
-    """When the segment's own rate changed, if it did so clearly (the change is e**8 times as likely as none)."""
+    """When the segment's own rate changed, if clearly (a change is e**8 times as likely as none)."""
     tally: dict[Moment, list[int]] = {}
     for day, value in sorted(((d, v) for d, v in zip(days[member], values[member], strict=True) if d is not None)):
         counts = tally.setdefault(day, [0, 0])

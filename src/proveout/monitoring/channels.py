@@ -1,9 +1,9 @@
-"""Who is told of an alarm. One door: `tell`.
+"""Send an alarm to the channels of `alerts.yaml`. Entry point: `notify`.
 
-Channels stand in `alerts.yaml` under `channels:`, each with its settings. `file` ships with Proveout; a package brings others.
-To add one: a class with the members of `Channel`, and its name in the table of `plugins`.
-Covered: an alarm is told once on each channel; a channel that fails is named, tried again with the next report, and stops no
-other.
+`channels:` lists each channel with its settings. `file` ships with Proveout; packages add others.
+To add one, write a class with the members of `Channel` and register its name in the table of `plugins`.
+Covered: each channel gets an alarm once; a channel that fails is reported, is tried again with the next report, and does not
+stop the others.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from proveout.files import write_whole
 class Alarm:
     mission: str
     headline: str  # the report in a sentence or two
-    advice: Sequence[str]  # what a colleague would do about it
-    report: str  # where to read it
+    advice: Sequence[str]  # what to do, a sentence each
+    report: str  # path of the page
 
     @property
     def key(self) -> str:
-        """The same for the same news."""
+        """Equal for alarms with the same headline."""
         return hashlib.sha256(f"{self.mission}\n{self.headline}".encode()).hexdigest()[:16]
 
 
@@ -39,11 +39,11 @@ class Channel(Protocol):
         """`home`: the workspace, for relative paths."""
 
     def send(self, alarm: Alarm) -> None:
-        """Tell somebody. Raises whatever it likes when nobody could be told."""
+        """Send the alarm; raise any exception if that fails."""
 
 
 class FileChannel:
-    """Appends one JSON line an alarm."""
+    """Appends one JSON line per alarm."""
 
     class Settings(BaseModel):
         model_config = ConfigDict(extra="forbid")
@@ -58,19 +58,19 @@ class FileChannel:
             file.write(json.dumps(asdict(alarm), ensure_ascii=False) + "\n")
 
 
-def tell(alarm: Alarm, channels: Mapping[str, Mapping[str, Any]], home: Path) -> list[str]:
-    """Tell an alarm on every channel that has not told it yet, and give what failed, one sentence a channel."""
-    kept = home / "alarms.json"
-    told: dict[str, str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    failed = []
+def notify(alarm: Alarm, channels: Mapping[str, Mapping[str, Any]], home: Path) -> list[str]:
+    """Send an alarm to every channel that has not had it yet. Returns the failures, one sentence per channel."""
+    record = home / "alarms.json"
+    sent: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    failures = []
     for name, settings in channels.items():
-        if told.get(name) == alarm.key:
+        if sent.get(name) == alarm.key:
             continue
         try:
             channel = plugins.find("channels", name)
             channel(channel.Settings.model_validate(settings), home).send(alarm)
-            told[name] = alarm.key
-        except Exception as error:  # whatever a channel raises, the others are still told
-            failed.append(f"the alarm could not be told on the channel `{name}`: {type(error).__name__}: {error}")
-    write_whole(kept, json.dumps(told))
-    return failed
+            sent[name] = alarm.key
+        except Exception as error:  # whatever a channel raises, the others still get the alarm
+            failures.append(f"cannot send the alarm to channel `{name}`: {type(error).__name__}: {error}")
+    write_whole(record, json.dumps(sent))
+    return failures

@@ -1,12 +1,11 @@
-"""What changed, since when, and how sure.
+"""Which columns drifted, since when, and with what p-value.
 
-Each window of the log is looked at once, when it ends: by itself and together with the last 2, 4, 8 ... windows, against the
-reference, every column by an exact test (Kolmogorov–Smirnov for numbers, Fisher for each category). Holm's correction holds the
-false-alarm rate over everything looked at in one window, Bonferroni's over a stated number of windows. So a finding never goes
-away because more days arrive, and the rate holds however dependent the columns are.
+Entry points: `cut`, `run_tests`, `drifts`. Each window of the log is tested once, when it ends: by itself and together with the
+last 2, 4, 8 ... windows, against the reference, every column by an exact test (Kolmogorov–Smirnov for numbers, Fisher for each
+category). Holm's correction holds the false-alarm rate over all tests of one window, Bonferroni's over a stated number of
+windows. So later days never remove a finding, and the rate holds however dependent the columns are.
 Covered: a shared reference, ties, missing values, windows of unequal size.
-Not covered: cases that depend on each other (ten invoices of one campaign count as ten); a window looked at
-while it still fills.
+Not covered: dependent cases (ten invoices of one campaign count as ten); a window that is still filling.
 """
 
 import itertools
@@ -20,18 +19,18 @@ from proveout.monitoring.alerts import DriftAlerts, WindowAlerts
 from proveout.monitoring.features import is_number
 from proveout.monitoring.findings import Condition, Drift, Example, Test, Window
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, ks_distance, ks_p
-from proveout.monitoring.wording import Moment, value_said
+from proveout.monitoring.wording import Moment, value_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
-_RARE = 5  # a category with fewer cases in both samples together cannot be significant; it is not tested by itself
+_RARE = 5  # a category with fewer cases in both samples together cannot be significant and is not tested
 
 
 def cut(days: Sequence[Moment], settings: WindowAlerts) -> list[tuple[Window, slice]]:
-    """Cut a log, sorted by time, into windows. The last one may be too short to be tested. By day or week it needs days.
+    """Cut a log, sorted by time, into windows, each with its rows. The last one may be too short to test.
 
-    A week that is too short grows by whole days; the next window then ends with its own week again.
+    A week that is too short grows by whole days; the next window ends with its own week. By day or week, `days` are dates.
 
     >>> from datetime import date
     >>> days = [date(2024, 1, d) for d in (1, 2, 2, 8, 10, 11, 11, 15, 16)]
@@ -53,18 +52,18 @@ def cut(days: Sequence[Moment], settings: WindowAlerts) -> list[tuple[Window, sl
     return [(Window(days[a], days[b - 1], b - a, b - a >= enough), slice(a, b)) for a, b in pairs]
 
 
-def look(reference: "DataFrame", current: "DataFrame", windows: Sequence[slice], settings: DriftAlerts) -> list[Test]:
-    """Every column in every window, p-values corrected. `current` is in time order."""
-    found: list[list[Test]] = [[] for _ in windows]
+def run_tests(reference: "DataFrame", current: "DataFrame", windows: Sequence[slice], settings: DriftAlerts) -> list[Test]:
+    """Test every column in every window; p-values corrected. `current` is in time order, `windows` are its rows."""
+    by_window: list[list[Test]] = [[] for _ in windows]
     for column in current.columns:
         if column in settings.ignore:
             continue
         tests = _numbers if is_number(reference[column]) else _categories
         for test in tests(column, reference[column], current[column], windows):
-            found[test.window].append(test)
+            by_window[test.window].append(test)
     return [
         replace(test, p=min(1.0, p * settings.over_windows))
-        for tests_of_window in found
+        for tests_of_window in by_window
         for test, p in zip(tests_of_window, holm([test.p for test in tests_of_window]), strict=True)
     ]
 
@@ -86,8 +85,8 @@ def _numbers(column: str, reference: "Series", current: "Series", windows: Seque
                 continue
             distance, at = ks_distance(before, after)
             more = np.searchsorted(after, at, "right") / len(after) > np.searchsorted(before, at, "right") / len(before)
-            event = Condition(column, "at most" if more else "above", at)
-            yield Test(column, last, size, ks_p(distance, len(before), len(after)), distance, event)
+            condition = Condition(column, "at most" if more else "above", at)
+            yield Test(column, last, size, ks_p(distance, len(before), len(after)), distance, condition)
 
 
 def _categories(column: str, reference: "Series", current: "Series", windows: Sequence[slice]) -> Iterator[Test]:
@@ -106,10 +105,10 @@ def _categories(column: str, reference: "Series", current: "Series", windows: Se
                 continue
             p_values = [fisher_p(int(before[c]), n, int(after[c]), m) for c in tested]
             shift = after[tested] / m - before[tested] / n
-            best = min(range(len(tested)), key=lambda i: (float(f"{p_values[i]:.6g}"), -shift[i]))  # tied: what rises
+            best = min(range(len(tested)), key=lambda i: (float(f"{p_values[i]:.6g}"), -shift[i]))  # on a tie, the rising one
             p = p_values[best] * (len(tested) if len(names) > 2 else 1)  # with two categories both tests are the same
-            best_event = Condition(column, "is", str(names[tested[best]]))
-            yield Test(column, last, size, min(1.0, p), abs(float(shift[best])), best_event)
+            condition = Condition(column, "is", str(names[tested[best]]))
+            yield Test(column, last, size, min(1.0, p), abs(float(shift[best])), condition)
 
 
 def drifts(
@@ -121,26 +120,26 @@ def drifts(
     tests: Sequence[Test],
     settings: DriftAlerts,
 ) -> tuple[Drift, ...]:
-    """The columns that alarmed, surest first, each with its change point and the cases that show it."""
+    """The columns that alarmed, smallest p first, each with its change point and example cases."""
     alarmed = [test for test in tests if test.p <= settings.false_alarm_rate and test.effect >= settings.smallest_change]
     surest: dict[str, Test] = {}
     for test in sorted(alarmed, key=lambda test: (test.p, -test.effect)):
         surest.setdefault(test.column, test)
     first = {column: min(test.window for test in alarmed if test.column == column) for column in surest}
-    found = [_dated(test, reference, current, days, windows[first[test.column]].end) for test in surest.values()]
-    return tuple(_with_examples(found, current, cases, days))
+    drifted = [_dated(test, reference, current, days, windows[first[test.column]].end) for test in surest.values()]
+    return tuple(_with_examples(drifted, current, cases, days))
 
 
 def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Sequence[Moment], alarmed: Moment) -> Drift:
-    """Where the share of the test's event changed, by day or by case."""
-    earlier, true = test.event.holds(reference).dropna(), test.event.holds(current)
-    kept = true.notna().to_numpy()
-    of_day: dict[Moment, list[int]] = {}
-    for day, value in zip(np.asarray(days, dtype=object)[kept], true.to_numpy()[kept], strict=True):
-        tally = of_day.setdefault(day, [0, 0])
+    """The drift behind an alarm, with the day or case at which the share changed."""
+    earlier, met = test.condition.holds(reference).dropna(), test.condition.holds(current)
+    measured = met.notna().to_numpy()
+    by_day: dict[Moment, list[int]] = {}  # cases that meet the condition, cases
+    for day, value in zip(np.asarray(days, dtype=object)[measured], met.to_numpy()[measured], strict=True):
+        tally = by_day.setdefault(day, [0, 0])
         tally[0] += int(value)
         tally[1] += 1
-    dates, tallies = list(of_day), list(of_day.values())
+    dates, tallies = list(by_day), list(by_day.values())
     before = (int(earlier.sum()), len(earlier))
     start, stop, low, high = changed_stretch(before, [x for x, _ in tallies], [n for _, n in tallies])
     inside = np.array(tallies[start : stop + 1]).sum(axis=0)
@@ -148,7 +147,7 @@ def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Seque
     share_before, share_after = float(outside[0] / outside[1]), float(inside[0] / inside[1])
     return Drift(
         what=test.column,
-        event=test.event,
+        condition=test.condition,
         since=dates[start],
         since_between=(dates[low], dates[high]),
         until=dates[stop] if stop < len(dates) - 1 else None,
@@ -163,36 +162,33 @@ def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Seque
 
 
 def _with_examples(
-    found: Sequence[Drift], current: "DataFrame", cases: Sequence[str], days: Sequence[Moment]
+    drifted: Sequence[Drift], current: "DataFrame", cases: Sequence[str], days: Sequence[Moment]
 ) -> Iterator[Drift]:
-    """Each drift with the three cases that show it best: those that show most of the other changes too."""
-    if not found:
+    """Each drift with three example cases: those that also show most of the other changes."""
+    if not drifted:
         return
     day = np.asarray(days, dtype=object)
-    rising = [one for one in found if one.after > one.before]
-    shown = {one.what: one.event.holds(current).fillna(0).to_numpy() == 1 for one in rising}
-    score = sum(shown.values(), np.zeros(len(current)))
-    for one in found:
-        holds = one.event.holds(current).fillna(0 if one.after > one.before else 1).to_numpy() == 1
-        inside = (day >= one.since) & (day <= (one.until or day[-1])) & (holds if one.after > one.before else ~holds)
-        places = np.flatnonzero(inside)
-        best = places[np.lexsort((places, -score[places]))][:3]
-        yield replace(one, examples=tuple(_example(int(i), one, rising, shown, cases, days, current) for i in best))
+    rising = [drift for drift in drifted if drift.after > drift.before]
+    met = {drift.what: drift.condition.holds(current).fillna(0).to_numpy() == 1 for drift in rising}
+    score = sum(met.values(), np.zeros(len(current)))
+    for drift in drifted:
+        rises = drift.after > drift.before
+        inside = (day >= drift.since) & (day <= (drift.until or day[-1]))
+        inside &= (drift.condition.holds(current).fillna(0 if rises else 1).to_numpy() == 1) == rises
+        rows = np.flatnonzero(inside)
+        best = rows[np.lexsort((rows, -score[rows]))][:3]
+        yield replace(drift, examples=tuple(_example(int(row), drift, rising, met, cases, days, current) for row in best))
 
 
-def _example(i: int, one: Drift, rising: Sequence[Drift], shown: Any, cases: Any, days: Any, current: Any) -> Example:
-    own = [other for other in rising if shown[other.what][i] and other is not one]
-    because = [_value(one, current, i), *(_value(other, current, i) for other in own[:3])]
-    return Example(cases[i], days[i], tuple(because))
+def _example(row: int, drift: Drift, rising: Sequence[Drift], met: Any, cases: Any, days: Any, current: Any) -> Example:
+    others = [other for other in rising if met[other.what][row] and other is not drift]
+    because = [value_text(change.what, current[change.what].iloc[row]) for change in (drift, *others[:3])]
+    return Example(cases[row], days[row], tuple(because))
 
 
-def _value(one: Drift, current: "DataFrame", i: int) -> str:
-    return value_said(one.what, current[one.what].iloc[i])
-
-
-def best_examples(found: Sequence[Drift]) -> tuple[Example, ...]:
-    """Three cases for the first screen: of the surest findings, each case once."""
+def best_examples(drifted: Sequence[Drift]) -> tuple[Example, ...]:
+    """Up to three cases that show the most changes, each case once."""
     chosen: dict[str, Example] = {}
-    for one in sorted((one for drift in found for one in drift.examples), key=lambda example: -len(example.because)):
-        chosen.setdefault(one.case, one)
+    for example in sorted((example for drift in drifted for example in drift.examples), key=lambda e: -len(e.because)):
+        chosen.setdefault(example.case, example)
     return tuple(chosen.values())[:3]

@@ -1,9 +1,9 @@
-"""The same findings as two Evidently reports: drift, and bias by segment. Imports Evidently (seconds), so import this late.
+"""The findings as two Evidently reports: drift, and bias by segment. Import it late: Evidently takes seconds.
 
-The verdicts are ours, in Evidently's tables and plots: its own chi-squared test takes a finite reference for the truth and
-alarms far more often than it says. `GroupBy` returns the overall value for every group when it is given a quality metric, so
-the groups' rates are metrics of our own, which any other Evidently report may use: `SegmentRate`, `SegmentDifference`.
-Not covered: a document's own words. Evidently puts values into a script element as they are, so no raw text may reach it.
+The verdicts are ours, in Evidently's tables and plots: its own chi-squared test treats the reference sample as the true
+distribution and alarms far more often than its threshold says. `GroupBy` returns the overall value for every group of a quality
+metric, so the rates of groups are metrics of our own, which any Evidently report may use: `SegmentRate`, `SegmentDifference`.
+Not covered: raw text of documents. Evidently writes values into a script element unescaped, so none may reach it.
 """
 
 import math
@@ -38,30 +38,30 @@ with warnings.catch_warnings():
 from proveout.monitoring.bias import GAP, MEASURES
 from proveout.monitoring.features import is_number
 from proveout.monitoring.findings import Disparity, Findings
-from proveout.monitoring.wording import Moment, day_said, group_said
+from proveout.monitoring.wording import Moment, day_text, p_text, segment_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
 
-def _verdicts(found: Findings) -> str:
-    """The findings as a test of Evidently's, which looks its answer up by the column's name. Returns the test's name."""
-    surest: dict[str, float] = {}
-    for test in found.tests:
-        surest[test.column] = min(test.p, surest.get(test.column, 1.0))
-    drifted = {one.what for one in found.drifted}
+def _verdicts(findings: Findings) -> str:
+    """Register an Evidently test that looks its result up in the findings by the column's name. Returns the test's name."""
+    smallest: dict[str, float] = {}
+    for test in findings.tests:
+        smallest[test.column] = min(test.p, smallest.get(test.column, 1.0))
+    drifted = {drift.what for drift in findings.drifted}
 
     def verdict(reference: "Series", current: "Series", feature_type: Any, threshold: float) -> tuple[float, bool]:
-        return surest.get(current.name, 1.0), current.name in drifted
+        return smallest.get(current.name, 1.0), current.name in drifted
 
-    title = "exact test in every window, corrected p"
-    test = StatTest("proveout", title, [ColumnType.Numerical, ColumnType.Categorical], found.alerts.drift.false_alarm_rate)
+    title = "exact test in every window, corrected p-value"
+    test = StatTest("proveout", title, [ColumnType.Numerical, ColumnType.Categorical], findings.alerts.drift.false_alarm_rate)
     register_stattest(test, verdict)
     return "proveout"
 
 
 class DriftAlarm(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
-    """The corrected p-value of a column that drifted, over all windows, with what changed and since when."""
+    """The corrected p-value of a drifted column over all windows, with what changed and since when."""
 
     p: float
     sentence: str
@@ -70,7 +70,7 @@ class DriftAlarm(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
 class DriftAlarmCalculation(SingleValueCalculation[DriftAlarm]):  # type: ignore[misc]
     def calculate(self, context: Any, current_data: Any, reference_data: Any) -> SingleValue:
         result = self.result(self.metric.p)
-        title = f"{self.metric.column}: p = {self.metric.p:.2g}, corrected for all columns and windows"
+        title = f"{self.metric.column}: {p_text(self.metric.p)}, corrected for all columns and windows"
         result.widget = [counter(counters=[CounterData(label=self.metric.sentence, value=title)])]
         return result
 
@@ -79,9 +79,9 @@ class DriftAlarmCalculation(SingleValueCalculation[DriftAlarm]):  # type: ignore
 
 
 class SegmentRate(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
-    """Mean of a column in one segment (`inside`) or in all others. Cases without a value do not count.
+    """Mean of a column in one segment (`inside`) or in all others, without missing values.
 
-    Of the log, the cases from the day `since` on; without one, all.
+    In the log, only cases from the day `since` on, if given.
     """
 
     by: str
@@ -99,12 +99,12 @@ class SegmentRateCalculation(SingleValueCalculation[SegmentRate]):  # type: igno
         return float(frame.loc[member if self.metric.inside else ~member, self.metric.column].mean())
 
     def display_name(self) -> str:
-        whom = self.metric.segment if self.metric.inside else f"all but {self.metric.segment}"
-        return f"{self.metric.column}, {whom}"
+        group = self.metric.segment if self.metric.inside else f"all but {self.metric.segment}"
+        return f"{self.metric.column}, {group}"
 
 
 class SegmentDifference(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
-    """Mean of a column in one segment minus its mean in all others, of the same cases."""
+    """Mean of a column in one segment minus its mean in all others, in the same cases as `SegmentRate`."""
 
     by: str
     segment: str
@@ -124,7 +124,7 @@ class SegmentDifferenceCalculation(SingleValueCalculation[SegmentDifference]):  
 
 
 def _both(calculation: Any, current: Any, reference: Any, rate: Any) -> Any:
-    """The value of the current data, and of the reference where it has one."""
+    """The value in the current data and, if it is defined there, in the reference."""
     before = rate(reference.as_dataframe()) if reference is not None else math.nan
     log = current.as_dataframe()
     now = calculation.result(rate(log[log["day"] >= calculation.metric.since]))
@@ -132,11 +132,11 @@ def _both(calculation: Any, current: Any, reference: Any, rate: Any) -> Any:
 
 
 class BySegment(MetricContainer):  # type: ignore[misc]
-    """A table and a plot of all segments and measures; inside, a metric for each pair that is large enough to be shown."""
+    """A table and a plot of all segments and measures, with metrics for each pair that is large enough to be shown."""
 
     rows: list[list[str]]
     pairs: list[tuple[str, str, str, str]]  # by, segment, measure, since
-    figures: list[tuple[str, str]]  # title, plotly's JSON
+    figures: list[tuple[str, str]]  # title, plotly JSON
 
     def __init__(self, rows: list[list[str]], pairs: list[tuple[str, str, str, str]], figures: list[tuple[str, str]]) -> None:
         self.rows, self.pairs, self.figures = rows, pairs, figures
@@ -156,45 +156,43 @@ class BySegment(MetricContainer):  # type: ignore[misc]
     def render(self, context: Any, child_widgets: Any = None) -> list[Any]:
         from plotly.io import from_json  # type: ignore[import-untyped]
 
-        header = ["segment", "measure", "it", "all others", "cases", "difference, interval", "ratio", "p, corrected", "verdict"]
+        header = ["segment", "measure", "value", "all others", "cases", "difference, interval", "ratio", "p-value", "verdict"]
         table = table_data(title="Each segment against all other cases", column_names=header, data=self.rows)
         return [table, *(plotly_figure(title=title, figure=from_json(figure)) for title, figure in self.figures)]
 
 
-def write_drift(found: Findings, html: Path, json: Path) -> None:
-    """The log against the reference, column by column: all of it, or what came since the first change."""
-    first = min((one.since for one in found.drifted), default=None)
-    frames = (found.since(first), found.reference_features)
-    shown = [name for name in found.columns if all(frame[name].notna().any() for frame in frames)]  # it fails on empty ones
-    current_is = (
-        f"the {len(frames[0])} cases since {day_said(first)}, the first change" if first else f"the {found.cases} cases"
-    )
-    note = f"Current: {current_is}. Reference: {found.reference_cases} cases. The verdicts come from all windows."
+def write_drift(findings: Findings, html: Path, json: Path) -> None:
+    """The log against the reference, column by column; only cases since the first change, if there is one."""
+    first = min((drift.since for drift in findings.drifted), default=None)
+    frames = (findings.since(first), findings.reference_features)
+    columns = [name for name in findings.columns if all(frame[name].notna().any() for frame in frames)]  # none empty: it fails
+    current_is = f"{len(frames[0])} cases since {day_text(first)}, the first change" if first else f"{findings.cases} cases"
+    note = f"Current: {current_is}. Reference: {findings.reference_cases} cases. Verdicts come from tests of all windows."
     definition = DataDefinition(
-        numerical_columns=[name for name in shown if is_number(found.features[name])],
-        categorical_columns=[name for name in shown if not is_number(found.features[name])],
+        numerical_columns=[name for name in columns if is_number(findings.features[name])],
+        categorical_columns=[name for name in columns if not is_number(findings.features[name])],
     )
-    alarms = [DriftAlarm(column=one.what, p=one.p, sentence=one.sentence) for one in found.drifted if one.what in shown]
-    any_column = 0.5 / max(1, len(shown))  # one drifted column is drift
-    preset = [DataDriftPreset(columns=shown, method=_verdicts(found), drift_share=any_column)] if shown else []
-    plain = [frame[shown].reset_index(drop=True) for frame in frames]
-    _run([_Note(text=note if shown else "There is nothing to compare."), *alarms, *preset], plain, definition, html, json)
+    alarms = [DriftAlarm(column=d.what, p=d.p, sentence=d.sentence) for d in findings.drifted if d.what in columns]
+    any_column = 0.5 / max(1, len(columns))  # one drifted column is drift
+    preset = [DataDriftPreset(columns=columns, method=_verdicts(findings), drift_share=any_column)] if columns else []
+    plain = [frame[columns].reset_index(drop=True) for frame in frames]
+    _run([_Note(text=note if columns else "No column has values to compare."), *alarms, *preset], plain, definition, html, json)
 
 
-def write_bias(found: Findings, html: Path, json: Path) -> None:
-    """Each segment against all others, the reference beside the log."""
-    by = list(dict.fromkeys(one.by for one in found.disparities))
+def write_bias(findings: Findings, html: Path, json: Path) -> None:
+    """Each segment against all others, in the log and in the reference."""
+    by = list(dict.fromkeys(row.by for row in findings.disparities))
     definition = DataDefinition(numerical_columns=list(MEASURES), categorical_columns=[*by, "day"])
-    judged = [one for one in found.disparities if not math.isnan(one.value)]
-    pairs = [(one.by, one.segment, one.measure, _sortable(one.lately)) for one in judged]
-    metrics: list[Any] = [BySegment([_row(one) for one in found.disparities], pairs, list(_figures(judged)))]
-    if not found.disparities:
-        metrics = [_Note(text="The log names fewer than two segments, so nobody can be compared with anybody.")]
-    _run(metrics, [_plain(found.outcomes[name], by) for name in ("log", "reference")], definition, html, json)
+    judged = [row for row in findings.disparities if not math.isnan(row.value)]
+    pairs = [(row.by, row.segment, row.measure, _sortable(row.lately)) for row in judged]
+    metrics: list[Any] = [BySegment([_cells(row) for row in findings.disparities], pairs, list(_figures(judged)))]
+    if not findings.disparities:
+        metrics = [_Note(text="The log has fewer than two segments to compare.")]
+    _run(metrics, [_plain(findings.outcomes[name], by) for name in ("log", "reference")], definition, html, json)
 
 
 class _Note(MetricContainer):  # type: ignore[misc]
-    """A sentence where there is nothing to count."""
+    """A sentence."""
 
     text: str
 
@@ -210,57 +208,57 @@ class _Note(MetricContainer):  # type: ignore[misc]
 
 
 def _plain(frame: "DataFrame", by: Sequence[str]) -> "DataFrame":
-    kept = frame.reset_index(drop=True)
-    names = {name: kept[name].astype(str).str.replace("<", "‹") if name in kept else "" for name in by}
-    return kept[list(MEASURES)].assign(**names, day=kept["day"].map(_sortable))
+    frame = frame.reset_index(drop=True)
+    names = {name: frame[name].astype(str).str.replace("<", "‹") if name in frame else "" for name in by}
+    return frame[list(MEASURES)].assign(**names, day=frame["day"].map(_sortable))
 
 
 def _sortable(moment: Moment | None) -> str:
-    """As text, later ones greater; "" before all others."""
+    """As text that sorts by time; "" sorts first."""
     return f"{moment:09}" if isinstance(moment, int) else moment.isoformat() if moment else ""
 
 
-def _whom(one: Disparity) -> str:
-    return group_said(one.segment, one.lately).replace("<", "‹")
+def _segment(row: Disparity) -> str:
+    return segment_text(row.segment, row.lately).replace("<", "‹")
 
 
-def _row(one: Disparity) -> list[str]:
-    if math.isnan(one.value):
-        return [_whom(one), one.measure, "", "", f"{one.cases}", "", "", "", one.because]
-    low, high = one.interval
-    verdict = "worse off" if one.worse else "no alarm"
-    numbers = [f"{one.value:.3f}", f"{one.other:.3f}", f"{one.cases}", f"{one.difference:+.3f} ({low:+.3f} to {high:+.3f})"]
-    ratio = "" if math.isnan(one.ratio) else f"{one.ratio:.2f}"
-    return [_whom(one), one.measure, *numbers, ratio, f"{one.p:.2g}", verdict]
+def _cells(row: Disparity) -> list[str]:
+    if math.isnan(row.value):
+        return [_segment(row), row.measure, "", "", f"{row.cases}", "", "", "", row.because]
+    low, high = row.interval
+    verdict = "treated worse" if row.worse else "no alarm"
+    numbers = [f"{row.value:.3f}", f"{row.other:.3f}", f"{row.cases}", f"{row.difference:+.3f} ({low:+.3f} to {high:+.3f})"]
+    ratio = "" if math.isnan(row.ratio) else f"{row.ratio:.2f}"
+    return [_segment(row), row.measure, *numbers, ratio, f"{row.p:.2g}", verdict]
 
 
 def _figures(judged: Sequence[Disparity]) -> Iterator[tuple[str, str]]:
-    """One plot a measure: the difference of every segment with its interval."""
+    """One plot per measure: the difference of every segment with its interval. Yields title and plotly JSON."""
     import plotly.graph_objects as go  # type: ignore[import-untyped]
 
     for measure in MEASURES:
-        rows = sorted((one for one in judged if one.measure == measure), key=lambda one: one.segment)
+        rows = sorted((row for row in judged if row.measure == measure), key=lambda row: row.segment)
         if not rows:
             continue
         bars = {
-            "array": [one.interval[1] - one.difference for one in rows],
-            "arrayminus": [one.difference - one.interval[0] for one in rows],
+            "array": [row.interval[1] - row.difference for row in rows],
+            "arrayminus": [row.difference - row.interval[0] for row in rows],
         }
-        names = [_whom(one) for one in rows]
-        worse = {"color": ["#b3261e" if one.worse else "#1f5fa8" for one in rows], "size": 9}
+        names = [_segment(row) for row in rows]
+        worse = {"color": ["#b3261e" if row.worse else "#1f5fa8" for row in rows], "size": 9}
         error = {"type": "data", "color": "#8a8f98", **bars}
-        points = go.Scatter(x=[one.difference for one in rows], y=names, mode="markers", marker=worse, error_x=error)
+        points = go.Scatter(x=[row.difference for row in rows], y=names, mode="markers", marker=worse, error_x=error)
         figure = go.Figure(points)
         figure.add_vline(x=0, line_dash="dot")
         figure.update_layout(
-            height=max(400, 40 * len(rows)), template="plotly_white", xaxis_title="difference to all other cases"
+            height=max(400, 40 * len(rows)), template="plotly_white", xaxis_title="difference from all other cases"
         )
         yield (measure if measure != GAP else f"{measure}: confidence minus share of right values"), figure.to_json()
 
 
 def _run(metrics: list[Any], frames: Sequence["DataFrame"], definition: Any, html: Path, json: Path) -> None:
     """`frames`: the current cases, then the reference."""
-    with warnings.catch_warnings():  # it divides by the number of values of a column, which may be none
+    with warnings.catch_warnings():  # it divides by the number of values of a column, which may be zero
         warnings.simplefilter("ignore")
         snapshot = Report(metrics).run(*(Dataset.from_pandas(frame, definition) for frame in frames))
         snapshot.save_html(str(html))

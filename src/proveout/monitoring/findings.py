@@ -1,4 +1,4 @@
-"""What a report says, as frozen data. `compare` makes it; `write` prints it; nothing here computes."""
+"""What a report says, as frozen data. `compare` computes it and `write` prints it."""
 
 import math
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from proveout.evaluation import Service
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.significance import Interval
-from proveout.monitoring.wording import Moment, capital, column_said, day_said, event_said
+from proveout.monitoring.wording import Moment, capital, condition_text, day_text, p_text, percent
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # type: ignore[import-untyped]
+    from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Window:
     start: Moment
     end: Moment
     cases: int
-    tested: bool  # False: still too few cases to look at
+    tested: bool  # False: too few cases so far
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Something that is true of a case or not, such as `gross_amount above 4,200`. Drift is a change of its share."""
+    """A yes-or-no condition on a case, such as `gross_amount above 4,200`. Drift is a change in the share that meets it."""
 
     column: str
     relation: str  # "above", "at most", "is"
@@ -38,74 +38,69 @@ class Condition:
         >>> print(Condition("gross_amount", "above", 4200.0))
         cases with a gross_amount above 4,200
         """
-        return event_said(self.column, self.relation, self.value)
+        return condition_text(self.column, self.relation, self.value)
 
-    def holds(self, features: "DataFrame") -> "DataFrame":
-        """1.0 where it is true, 0.0 where not, `nan` where the column has no value."""
+    def holds(self, features: "DataFrame") -> "Series":
+        """1.0 where the condition is met, 0.0 where not, `nan` where the column has no value."""
         values = features[self.column]
         if self.relation == "is":
-            true = values == self.value
+            met = values == self.value
         else:
-            true = values > self.value if self.relation == "above" else values <= self.value
-        return true.astype(float).where(values.notna(), math.nan)
+            met = values > self.value if self.relation == "above" else values <= self.value
+        return met.astype(float).where(values.notna(), math.nan)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A case that shows a finding well."""
+    """A case that illustrates a finding."""
 
     case: str
     day: Moment | None
-    because: tuple[str, ...]  # what is new about it
+    because: tuple[str, ...]  # what it shows, a phrase each
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One column whose distribution is another one than in the reference."""
+    """A column whose distribution differs from the reference."""
 
-    what: str
-    event: Condition  # the single event whose share changed most
+    what: str  # the column
+    condition: Condition  # the one whose share changed most
     since: Moment
-    since_between: tuple[Moment, Moment]  # those that are nearly as likely
+    since_between: tuple[Moment, Moment]  # range of likely change points
     until: Moment | None  # None: it lasts to the end of the log
     p: float  # corrected for all columns and windows; compare with the false-alarm rate
-    effect: float  # change in the event's share, 0..1
+    effect: float  # change in the share, 0..1
     before: float  # share before `since`, the reference included
     after: float
     cases_after: int
     alarmed: Moment  # end of the first window that alarmed
-    from_start: bool = False  # it may hold since the log's beginning: then the log never was like the reference
+    from_start: bool = False  # the change dates from the start of the log: no part of the log matched the reference
     examples: tuple[Example, ...] = ()
 
     @property
-    def subject(self) -> str:
-        """What the column is, in words."""
-        return column_said(self.what)
-
-    @property
     def when(self) -> str:
-        """Since when, and until when."""
-        first = "first case" if isinstance(self.since, int) else f"first day, {day_said(self.since)}"
-        began = f"from the log's {first}" if self.from_start else f"since {day_said(self.since)}"
-        return began + (f", until {day_said(self.until)}" if self.until else "")
+        """Since when, and until when if it ended."""
+        first = "first case" if isinstance(self.since, int) else f"first day, {day_text(self.since)}"
+        began = f"from the log's {first}" if self.from_start else f"since {day_text(self.since)}"
+        return began + (f", until {day_text(self.until)}" if self.until else "")
 
     @property
     def sentence(self) -> str:
-        """What changed and since when, for a person."""
+        """What changed and since when."""
         before = "in the reference" if self.from_start else "before"
-        return f"{capital(str(self.event))}: {self.before:.0%} {before}, {self.after:.0%} {self.when}"
+        return f"{capital(str(self.condition))}: {percent(self.before)} {before}, {percent(self.after)} {self.when}"
 
 
 @dataclass(frozen=True)
 class Test:
-    """One column, looked at once: a window, or the last two, four, eight ... windows together, against the reference."""
+    """One test of one column: a window, or the last two, four, eight ... windows together, against the reference."""
 
     column: str
-    window: int  # the last one, index into Findings.windows
-    windows: int  # how many together
+    window: int  # the last window, index into Findings.windows
+    windows: int  # number of windows together
     p: float  # corrected
     effect: float
-    event: Condition
+    condition: Condition
 
 
 @dataclass(frozen=True)
@@ -121,29 +116,35 @@ class Disparity:
     other_cases: int = 0
     difference: float = math.nan  # value - other
     ratio: float = math.nan  # value / other
-    interval: Interval = (math.nan, math.nan)  # of the difference; all intervals of a report hold together
+    interval: Interval = (math.nan, math.nan)  # of the difference; simultaneous over all intervals of a report
     p: float = math.nan  # corrected for all looks, segments and measures
-    worse: bool = False  # treated worse, surely and by enough to matter
+    worse: bool = False  # treated worse: significant, and at least `smallest_difference`
     because: str = ""  # one sentence
-    lately: Moment | None = None  # the numbers are of the cases from this day on; None: of the whole log
+    lately: Moment | None = None  # the numbers cover cases from this day on; None: the whole log
     reference_difference: float = math.nan  # the same difference in the reference
-    since: Moment | None = None  # when the segment's own rate changed; None: it did not, or that cannot be told
-    examples: tuple[Example, ...] = ()  # up to ten cases of the segment to read, where it is worse off
+    since: Moment | None = None  # when the segment's own rate changed; None: no clear change
+    examples: tuple[Example, ...] = ()  # up to ten cases of the segment to read, where it is treated worse
+
+    @property
+    def sentence(self) -> str:
+        """The difference with its p-value, and when the segment's own rate changed."""
+        changed = f"; its rate changed about {day_text(self.since)}" if self.since else ""
+        return f"{capital(self.because)}{changed} ({p_text(self.p)})."
 
 
 @dataclass(frozen=True)
 class FieldPerformance:
-    """Precision among automated values of one field, as far as labels have arrived."""
+    """Precision of the automated values of one field, from the labels so far."""
 
     field: str
     window: int | None  # None: the whole log
     automated: int
-    labelled: int  # of the automated ones
+    labelled: int  # automated values with a label
     right: int
     precision: float
     interval: Interval
-    p: float = math.nan  # of the promise being kept, corrected; only for the whole log
-    broken: bool = False
+    p: float = math.nan  # of precision on target, corrected; only for the whole log
+    broken: bool = False  # under the target, beyond chance
     answered: int = 0  # labelled answers, automated or not
     answered_right: int = 0
 
@@ -151,24 +152,24 @@ class FieldPerformance:
 @dataclass(frozen=True)
 class Findings:
     mission: str
-    releases: tuple[str, ...]  # that decided the log
+    releases: tuple[str, ...]  # ids of the releases that decided the log
     alerts: Alerts
-    promised_precision: float
+    target_precision: float
     reference_days: tuple[date | None, date | None]
     reference_cases: int
     days: tuple[date | None, date | None]
     cases: int
-    labelled: int  # cases of which a person has said anything
+    labelled: int  # cases with any label
     without_day: int  # cases
     windows: tuple[Window, ...]
-    columns: tuple[str, ...]  # that were compared
+    columns: tuple[str, ...]  # compared
     tests: tuple[Test, ...]
-    drifted: tuple[Drift, ...]  # surest first
+    drifted: tuple[Drift, ...]  # smallest p first
     disparities: tuple[Disparity, ...]
     performance: tuple[FieldPerformance, ...]
     service: tuple[Service, Service]  # the objectives over the last days, and over the whole log
-    sure_below: float  # a miss of an objective that is less likely by chance counts as sure
-    examples: tuple[Example, ...]  # the three cases that show the drift best
+    significance_level: float  # of a missed objective
+    examples: tuple[Example, ...]  # the three cases that illustrate the drift best
     advice: tuple[str, ...]
     reference_features: "DataFrame" = field(repr=False, compare=False)
     features: "DataFrame" = field(repr=False, compare=False)  # one row a dated case, in time order
@@ -176,40 +177,40 @@ class Findings:
     outcomes: Mapping[str, "DataFrame"] = field(repr=False, compare=False)  # "reference" and "log": what bias is measured on
 
     def since(self, day: Moment | None) -> "DataFrame":
-        """The features of the cases from that day on; of all, without a day."""
-        return self.features if day is None else self.features[[one >= day for one in self.case_days]]  # type: ignore[operator]
+        """The features of the cases from that day on, or of all cases without a day."""
+        return self.features if day is None else self.features[[moment >= day for moment in self.case_days]]  # type: ignore[operator]
 
     @property
     def by_number(self) -> bool:
-        """Whether the windows go by the number of cases, because few cases have a day."""
-        return any(isinstance(one, int) for one in self.case_days[:1])
+        """Whether time is counted in cases, because few cases have a day."""
+        return any(isinstance(moment, int) for moment in self.case_days[:1])
 
     @property
     def about_days(self) -> str:
-        """What the report does with cases that have no day, in one sentence; "" where every case has one."""
+        """How the report treats cases without a day, in one sentence; "" if all cases have one."""
         if not self.without_day:
             return ""
         if not self.by_number:
-            return f"{self.without_day} of {self.cases} cases have no day; they count for the segments, not for drift."
+            return f"{self.without_day} of {self.cases} cases have no day; they count for segments, not for drift."
         few = "No case has a day" if self.without_day == self.cases else "Fewer than half of the cases have a day"
-        return f"{few}: time is counted in cases, in the order in which they were decided, {self.alerts.window.count} a window."
+        return f"{few}: time is counted in cases, in the order of their decisions, {self.alerts.window.count} a window."
 
     @property
     def before_the_log(self) -> bool:
-        """Whether the reference is of an earlier time than the log; True where either has no days."""
+        """Whether the reference ends before the log starts; True if either has no days."""
         last, first = self.reference_days[1], self.days[0]
         return last is None or first is None or last <= first
 
     @property
     def worse_off(self) -> tuple[Disparity, ...]:
-        return tuple(one for one in self.disparities if one.worse)
+        return tuple(disparity for disparity in self.disparities if disparity.worse)
 
     @property
     def broken(self) -> tuple[FieldPerformance, ...]:
-        return tuple(one for one in self.performance if one.broken)
+        return tuple(row for row in self.performance if row.broken)
 
     @property
     def doubtful(self) -> tuple[FieldPerformance, ...]:
-        """Fields below the promise over the whole log, but not surely."""
-        whole = (one for one in self.performance if one.window is None and not one.broken)
-        return tuple(one for one in whole if one.precision < self.promised_precision)
+        """Fields under the target over the whole log, where it may be chance."""
+        whole = (row for row in self.performance if row.window is None and not row.broken)
+        return tuple(row for row in whole if row.precision < self.target_precision)

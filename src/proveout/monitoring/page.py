@@ -1,7 +1,7 @@
-"""The page that people read first, and the same findings for machines.
+"""The report for people (HTML), and the same findings for machines (JSON). Entry point: `write_page`.
 
-The first screen is a note from a colleague: what changed, since when, how sure, whom it hurts, what to do, and three cases.
-Everything is in the one file (plots as SVG), so it opens without a network. Text from documents is escaped.
+The first screen says what changed, since when, with what p-value, who is treated worse, what to do, and shows three cases.
+The page is one file with plots as SVG, so it opens without a network. Text from documents is escaped.
 """
 
 import io
@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,131 +19,133 @@ from proveout.evaluation import Objective
 from proveout.monitoring.bias import GAP
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
-from proveout.monitoring.wording import Moment, capital, changed_said, column_said, day_said, group_said, listed, sure
+from proveout.monitoring.wording import Moment, capital, column_text, day_text, listed, p_text, percent, segment_text
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
-_TOGETHER = 3  # days, or cases; changes that began so near to each other are told as one
+_TOGETHER = 3  # days, or cases; changes that began within this of each other form one group
 
 
-def write_page(found: Findings, html: Path, json_file: Path, links: Mapping[str, str]) -> None:
-    """Write the page and its JSON. `links` names the reports beside it: title to path, relative to the page."""
+def write_page(findings: Findings, html: Path, json_file: Path, links: Mapping[str, str]) -> None:
+    """Write the page and its JSON. `links` maps the titles of other reports to paths relative to the page."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("proveout.monitoring", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "day": day_said,
+        "day": day_text,
+        "short": lambda day: day_text(day, "%d %b"),
         "share": _share,
         "p": _p,
         "number": _number,
-        "sure": sure,
+        "p_text": p_text,
         "capital": capital,
-        "group": group_said,
+        "segment": segment_text,
     }
-    environment.filters |= {"short": lambda day: day_said(day, "%d %b"), "changed": changed_said}
     text = environment.get_template("page.html.j2").render(
-        found=found,
-        headline=headline(found),
-        columns=_columns(found),
+        findings=findings,
+        headline=headline(findings),
+        columns=_columns(findings),
         links=links,
-        changes=_changes(found.drifted),
-        strip=lambda one: strip(found, one),
-        drift_plots=[share_plot(found, one.event, one.since) for one in found.drifted],
-        to_read=list(_to_read(found)),
-        bias_plot=bias_plot(found.disparities),
-        performance_plot=performance_plot(found),
+        changes=_changes(findings.drifted),
+        strip=lambda drift: strip(findings, drift),
+        drift_plots=[share_plot(findings, drift.condition, drift.since) for drift in findings.drifted],
+        to_read=list(_to_read(findings)),
+        bias_plot=bias_plot(findings.disparities),
+        performance_plot=performance_plot(findings),
         gap=GAP,
-        objectives=_objectives(found),
-        overall=[one for one in found.performance if one.window is None],
+        objectives=_objectives(findings),
+        overall=[row for row in findings.performance if row.window is None],
     )
     html.write_text(text, encoding="utf-8")
-    json_file.write_text(json.dumps(as_json(found, links), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    json_file.write_text(json.dumps(as_json(findings, links), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def headline(found: Findings) -> str:
+def headline(findings: Findings) -> str:
     """The whole report in a sentence or two."""
-    said = []
-    if found.broken:
-        names = listed([one.field for one in found.broken])
-        said.append(f"The promise of {found.promised_precision:.0%} precision is broken for {names}.")
-    if found.doubtful:
-        shares = listed([f"{one.field} ({one.precision:.1%})" for one in found.doubtful])
-        said.append(f"Below the promised {found.promised_precision:.0%} precision, though not surely: {shares}.")
-    if found.drifted:
-        others = len(found.drifted) - 1
-        more = f", and {others} more thing{'s' * (others > 1)} moved" if others else ""
-        said.append(f"{found.drifted[0].sentence}{more}.")
-    if found.worse_off:
-        names = listed(list(dict.fromkeys(one.segment for one in found.worse_off)))
-        said.append(
-            f"{'The segment' if ' and ' not in names else 'The segments'} {names} fare{'s' * (' and ' not in names)} worse."
+    sentences = []
+    for rows, certainty in ((findings.broken, ", beyond chance"), (findings.doubtful, "; it may be chance")):
+        if rows:
+            shares = listed([f"{row.field} ({percent(row.precision, 1)})" for row in rows])
+            alone = f"{capital(rows[0].field)} precision is {percent(rows[0].precision, 1)},"
+            subject = alone if len(rows) == 1 else f"Precision of {shares} is"
+            sentences.append(f"{subject} under the {percent(findings.target_precision)} target{certainty}.")
+    if findings.drifted:
+        others = len(findings.drifted) - 1
+        more = f"; {others} more change{'s' * (others > 1)}" if others else ""
+        sentences.append(f"{findings.drifted[0].sentence}{more}.")
+    if findings.worse_off:
+        names = list(dict.fromkeys(disparity.segment for disparity in findings.worse_off))
+        sentences.append(
+            f"{'Segments' if len(names) > 1 else 'Segment'} {listed(names)} {'are' if len(names) > 1 else 'is'} treated worse."
         )
-    if said:
-        return " ".join(said)
-    if not any(window.tested for window in found.windows):
-        return "There are too few cases to say anything about drift yet."
-    return "Nothing changed beyond chance, and no segment is surely treated worse."
+    if sentences:
+        return " ".join(sentences)
+    if not any(window.tested for window in findings.windows):
+        return "Too few cases so far to test for drift."
+    return "No significant drift, and no segment is treated significantly worse."
 
 
 def _changes(drifted: Sequence[Drift]) -> list[list[Drift]]:
-    """What began together, in one group; the surest change leads its group, and the surest group comes first."""
+    """Changes that began together, in one group. The most significant change leads its group; groups are in the same order."""
     groups: list[list[Drift]] = []
-    for one in drifted:
+    for drift in drifted:
         for group in groups:
-            if abs(_apart(group[0].since, one.since)) <= _TOGETHER and (one.until is None) == (group[0].until is None):
-                group.append(one)
+            if abs(_apart(group[0].since, drift.since)) <= _TOGETHER and (drift.until is None) == (group[0].until is None):
+                group.append(drift)
                 break
         else:
-            groups.append([one])
+            groups.append([drift])
     return groups
 
 
 def _apart(first: Moment, last: Moment) -> int:
-    """Days, or cases, from the one to the other."""
+    """Days, or cases, from the first to the last."""
     apart = last - first  # type: ignore[operator]
     return apart.days if isinstance(apart, timedelta) else apart
 
 
-def _to_read(found: Findings) -> Iterator[tuple[str, list[Example]]]:
-    """Each segment that is worse off, with the cases that show it, each case once."""
-    for segment in dict.fromkeys(one.segment for one in found.worse_off):
+def _to_read(findings: Findings) -> Iterator[tuple[str, list[Example]]]:
+    """Each segment that is treated worse, with up to ten example cases, each case once."""
+    for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         cases: dict[str, Example] = {}
-        for one in found.worse_off:
-            if one.segment == segment:
-                for example in one.examples:
+        for disparity in findings.worse_off:
+            if disparity.segment == segment:
+                for example in disparity.examples:
                     cases.setdefault(example.case, example)
         if cases:
             yield segment, list(cases.values())[:10]
 
 
-def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
-    """The findings as plain data; a number that does not exist is null.
+def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
+    """The findings as plain data; an undefined number is null.
 
     `drifted`: what, since, p (corrected), effect (change of a share). `worse_off`: segment, measure, value, other, interval.
     `objectives`: each over the last days (`recent`) and the whole log (`all`), with its error budget; see `evaluation`.
     """
-    drifted = [asdict(one) | {"event": str(one.event), "sentence": one.sentence} for one in found.drifted]
+    drifted = [asdict(drift) | {"event": str(drift.condition), "sentence": drift.sentence} for drift in findings.drifted]
+    for row in drifted:
+        del row["condition"]  # the key is `event`
     plain = {
-        "mission": found.mission,
-        "releases": found.releases,
-        "headline": headline(found),
-        "alarm": bool(found.broken or found.drifted or found.worse_off),
-        "advice": found.advice,
-        "reference": {"from": found.reference_days[0], "to": found.reference_days[1], "cases": found.reference_cases},
-        "log": {"from": found.days[0], "to": found.days[1], "cases": found.cases, "without_day": found.without_day}
-        | {"time": "case number" if found.by_number else "day"},
-        "alerts": found.alerts.model_dump(),
+        "mission": findings.mission,
+        "releases": findings.releases,
+        "headline": headline(findings),
+        "alarm": bool(findings.broken or findings.drifted or findings.worse_off),
+        "advice": findings.advice,
+        "reference": {"from": findings.reference_days[0], "to": findings.reference_days[1], "cases": findings.reference_cases},
+        "log": {"from": findings.days[0], "to": findings.days[1], "cases": findings.cases, "without_day": findings.without_day}
+        | {"time": "case number" if findings.by_number else "day"},
+        "alerts": findings.alerts.model_dump(),
         "drifted": drifted,
-        "worse_off": [asdict(one) for one in found.worse_off],
-        "broken": [asdict(one) for one in found.broken],
-        "examples": [asdict(one) for one in found.examples],
-        "disparities": [asdict(one) for one in found.disparities],
-        "performance": [asdict(one) for one in found.performance],
-        "objectives": _objectives(found),
-        "about_days": found.about_days,
-        "windows": [asdict(one) for one in found.windows],
-        "columns": _columns(found),
+        "worse_off": [asdict(disparity) for disparity in findings.worse_off],
+        "broken": [asdict(row) for row in findings.broken],
+        "examples": [asdict(example) for example in findings.examples],
+        "disparities": [asdict(disparity) for disparity in findings.disparities],
+        "performance": [asdict(row) for row in findings.performance],
+        "objectives": _objectives(findings),
+        "about_days": findings.about_days,
+        "windows": [asdict(window) for window in findings.windows],
+        "columns": _columns(findings),
         "reports": list(links.values()),
     }
     return _plain(plain)  # type: ignore[no-any-return]
@@ -150,108 +153,103 @@ def as_json(found: Findings, links: Mapping[str, str]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, date):
         return value.isoformat()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _objectives(found: Findings) -> dict[str, dict[str, Any]]:
-    """The objectives in both stretches of time, for people and machines."""
+def _objectives(findings: Findings) -> dict[str, dict[str, Any]]:
+    """The objectives over the last days (`recent`) and the whole log (`all`)."""
     return {
-        name: {"days": one.days, "from": one.span[0], "to": one.span[1], "cases": one.cases}
-        | {"rows": [asdict(row) | _in_words(row, found.sure_below) for row in one.objectives]}
-        for name, one in zip(("recent", "all"), found.service, strict=True)
+        name: {"days": service.days, "from": service.span[0], "to": service.span[1], "cases": service.cases}
+        | {"rows": [asdict(row) | _in_words(row, findings.significance_level) for row in service.objectives]}
+        for name, service in zip(("recent", "all"), findings.service, strict=True)
     }
 
 
-def _in_words(row: Objective, sure_below: float) -> dict[str, Any]:
-    interval = "" if math.isnan(row.interval[0]) else f"{row.interval[0]:.1%} to {row.interval[1]:.1%}"
-    shown = {"target": row.bound, "measured": row.format(row.measured), "interval": interval}
-    return {"left": row.left, "missed": row.missed, "verdict": row.verdict(sure_below), "shown": shown}
+def _in_words(row: Objective, level: float) -> dict[str, Any]:
+    interval = "" if math.isnan(row.interval[0]) else " to ".join(percent(bound, 1) for bound in row.interval)
+    text = {"target": row.bound, "measured": row.format(row.measured), "interval": interval}
+    return {"left": row.left, "missed": row.missed, "verdict": row.verdict(level), "shown": text}
 
 
-def _columns(found: Findings) -> list[dict[str, Any]]:
-    """Every compared column with its surest look, the surest column first."""
-    drifted = {one.what for one in found.drifted}
+def _columns(findings: Findings) -> list[dict[str, Any]]:
+    """Every compared column with its most significant test, the most significant column first."""
+    drifted = {drift.what for drift in findings.drifted}
     best: dict[str, Any] = {}
-    for test in found.tests:
+    for test in findings.tests:
         if test.column not in best or (test.p, -test.effect) < (best[test.column].p, -best[test.column].effect):
             best[test.column] = test
     rows = [
-        {"column": name, "p": test.p, "effect": test.effect, "event": str(test.event), "drifted": name in drifted}
+        {"column": name, "p": test.p, "effect": test.effect, "event": str(test.condition), "drifted": name in drifted}
         for name, test in sorted(best.items(), key=lambda item: (item[1].p, -item[1].effect))
     ]
     nothing = {"p": math.nan, "effect": math.nan, "drifted": False}
-    rows += [{"column": name, "event": _untested(found, name), **nothing} for name in found.columns if name not in best]
-    return [row | {"said": column_said(row["column"])} for row in rows]
+    rows += [{"column": name, "event": _untested(findings, name), **nothing} for name in findings.columns if name not in best]
+    return [row | {"said": column_text(row["column"])} for row in rows]
 
 
-def _untested(found: Findings, column: str) -> str:
-    """Why a column was not compared."""
-    values = {*found.reference_features[column].dropna().unique(), *found.features[column].dropna().unique()}
+def _untested(findings: Findings, column: str) -> str:
+    """Why a column was not tested."""
+    values = {*findings.reference_features[column].dropna().unique(), *findings.features[column].dropna().unique()}
     if not values:
         return "no values"
     return f"always the same: {values.pop()}" if len(values) == 1 else "too few values or cases"
 
 
-def _shares(found: Findings, event: Condition) -> Iterator[tuple[Window, float, int, int]]:
-    """Of every window with values: the share of the event, how often it was true, and of how many."""
-    true, place = event.holds(found.features), 0
-    for window in found.windows:
-        values = true.iloc[place : place + window.cases].dropna()
-        place += window.cases
+def _shares(findings: Findings, condition: Condition) -> Iterator[tuple[Window, float, int, int]]:
+    """For each window with values: the share of cases that meet the condition, their number, and the number of cases."""
+    met, start = condition.holds(findings.features), 0
+    for window in findings.windows:
+        values = met.iloc[start : start + window.cases].dropna()
+        start += window.cases
         if len(values):
             yield window, float(values.mean()), int(values.sum()), len(values)
 
 
-def strip(found: Findings, one: Drift) -> str:
-    """SVG, the size of a line of text: the share of a change in every window, over the reference's level."""
-    shares = list(_shares(found, one.event))
-    known = one.event.holds(found.reference_features).dropna()
-    first, last = found.windows[0].start, found.windows[-1].end
+def strip(findings: Findings, drift: Drift) -> str:
+    """SVG, one line of text high: the share in every window, with the reference as a dashed line."""
+    reference = drift.condition.holds(findings.reference_features).dropna()
+    first, last = findings.windows[0].start, findings.windows[-1].end
     length = _apart(first, last) + 1
     bars = []
-    for window, share, _, _ in shares:
+    for window, share, _, _ in _shares(findings, drift.condition):
         x, width = 160 * _apart(first, window.start) / length, 160 * (_apart(window.start, window.end) + 1) / length
-        changed = _apart(one.since, window.end) >= 0 and (not one.until or _apart(window.start, one.until) >= 0)
+        changed = _apart(drift.since, window.end) >= 0 and (not drift.until or _apart(window.start, drift.until) >= 0)
         bars.append(
             f'<rect x="{x:.1f}" y="{34 - 32 * share:.1f}" width="{max(1.5, width - 1.5):.1f}" height="{32 * share:.1f}"'
             f' fill="{_RED if changed else _BLUE}" fill-opacity="{0.85 if window.tested else 0.25}"/>'
         )
-    level = 34 - 32 * float(known.mean()) if len(known) else 34
+    level = 34 - 32 * float(reference.mean()) if len(reference) else 34
     line = f'<line x1="0" x2="160" y1="{level:.1f}" y2="{level:.1f}" stroke="{_GREY}" stroke-dasharray="3 2"/>'
-    said = (
-        f"share of {one.event} in each window; dashed: the reference".replace('"', "'")
-        .replace("&", "&amp;")
-        .replace("<", "&lt;")
-    )
-    return f'<svg viewBox="0 0 160 36" width="160" height="36" role="img" aria-label="{said}">{"".join(bars)}{line}</svg>'
+    label = escape(f"share of {drift.condition} in each window; dashed: the reference")
+    return f'<svg viewBox="0 0 160 36" width="160" height="36" role="img" aria-label="{label}">{"".join(bars)}{line}</svg>'
 
 
-def share_plot(found: Findings, event: Condition, since: Moment | None = None) -> str:
-    """SVG: the share of the event in every window with its 95 % interval, the reference as a band, the change as a line."""
+def share_plot(findings: Findings, condition: Condition, since: Moment | None = None) -> str:
+    """SVG: the share that meets the condition in every window with its 95 % interval; the reference as a band."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
 
     axes, figure = _axes(5.6, 2.3)
-    known = event.holds(found.reference_features).dropna()
-    low, high = wilson(int(known.sum()), len(known))
+    reference = condition.holds(findings.reference_features).dropna()
+    low, high = wilson(int(reference.sum()), len(reference))
     axes.axhspan(low, high, color=_GREY, alpha=0.25, lw=0, label="reference")
-    for window, share, true, cases in _shares(found, event):
-        bottom, top = wilson(true, cases)
+    for window, share, met, cases in _shares(findings, condition):
+        bottom, top = wilson(met, cases)
         middle = window.start + (window.end - window.start) / 2  # type: ignore[operator]
         colour, alpha = _RED if since and _apart(since, window.end) >= 0 else _BLUE, 1.0 if window.tested else 0.3
         axes.vlines(middle, bottom, top, color=colour, lw=1.5, alpha=alpha)
         axes.plot(middle, share, "o", color=colour, ms=5, alpha=alpha)
     if since:
-        axes.axvline(since, color=_RED, lw=1, ls="--", label=f"since {day_said(since, '%d %b')}")
+        axes.axvline(since, color=_RED, lw=1, ls="--", label=f"since {day_text(since, '%d %b')}")
     axes.set_ylim(0, 1)
-    axes.set_title(textwrap.fill(capital(str(event)), 68), fontsize=9, loc="left")
+    axes.set_title(textwrap.fill(capital(str(condition)), 68), fontsize=9, loc="left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     axes.legend(fontsize=7, frameon=False, loc="best")
-    if found.by_number:
+    if findings.by_number:
         axes.set_xlabel("case", fontsize=8)
     else:
         axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
@@ -260,40 +258,40 @@ def share_plot(found: Findings, event: Condition, since: Moment | None = None) -
 
 
 def bias_plot(disparities: Sequence[Disparity]) -> str:
-    """SVG: every difference with its interval; nothing when no segment is large enough."""
-    rows = [one for one in disparities if not math.isnan(one.value)][::-1]
+    """SVG: every difference with its interval; "" if no segment is large enough."""
+    rows = [disparity for disparity in disparities if not math.isnan(disparity.value)][::-1]
     if not rows:
         return ""
     axes, figure = _axes(7.2, 0.7 + 0.26 * len(rows))
-    for y, one in enumerate(rows):
-        colour = _RED if one.worse else _BLUE
-        axes.hlines(y, *one.interval, color=colour, lw=1.5)
-        axes.plot(one.difference, y, "o", color=colour, ms=4)
+    for y, row in enumerate(rows):
+        colour = _RED if row.worse else _BLUE
+        axes.hlines(y, *row.interval, color=colour, lw=1.5)
+        axes.plot(row.difference, y, "o", color=colour, ms=4)
     axes.axvline(0, color=_GREY, lw=1)
-    axes.set_yticks(range(len(rows)), [f"{group_said(one.segment, one.lately)}: {one.measure}" for one in rows], fontsize=8)
-    axes.set_xlabel("difference to all other cases, in points", fontsize=8)
+    axes.set_yticks(range(len(rows)), [f"{segment_text(row.segment, row.lately)}: {row.measure}" for row in rows], fontsize=8)
+    axes.set_xlabel("difference from all other cases, in points", fontsize=8)
     axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.0f}" if x else "0")
     return _svg(figure)
 
 
-def performance_plot(found: Findings) -> str:
-    """SVG: precision among automated values by window, one line a field; nothing while there are no labels."""
+def performance_plot(findings: Findings) -> str:
+    """SVG: precision of automated values by window, one line per field; "" without labels."""
     fields: dict[str, list[FieldPerformance]] = {}
-    for one in found.performance:
-        if one.window is not None and one.labelled:
-            fields.setdefault(one.field, []).append(one)
+    for row in findings.performance:
+        if row.window is not None and row.labelled:
+            fields.setdefault(row.field, []).append(row)
     if not fields:
         return ""
     axes, figure = _axes(7.2, 2.4)
-    troubled = {one.field for one in (*found.broken, *found.doubtful)}
+    missed = {row.field for row in (*findings.broken, *findings.doubtful)}
     for shift, (name, rows) in enumerate(fields.items()):
-        x = [one.window + 0.09 * (shift - len(fields) / 2) for one in rows]  # type: ignore[operator]
-        (line,) = axes.plot(x, [one.precision for one in rows], "o-", ms=3, lw=1, label=name)
-        if name in troubled:
-            bottoms, tops = zip(*(one.interval for one in rows), strict=True)
+        x = [row.window + 0.09 * (shift - len(fields) / 2) for row in rows]  # type: ignore[operator]
+        (line,) = axes.plot(x, [row.precision for row in rows], "o-", ms=3, lw=1, label=name)
+        if name in missed:
+            bottoms, tops = zip(*(row.interval for row in rows), strict=True)
             axes.vlines(x, bottoms, tops, color=line.get_color(), lw=1, alpha=0.4)
-    axes.axhline(found.promised_precision, color=_RED, lw=1, ls="--", label="promised")
-    axes.set_xticks(range(len(found.windows)), [day_said(window.start, "%d %b") for window in found.windows], fontsize=7)
+    axes.axhline(findings.target_precision, color=_RED, lw=1, ls="--", label="target")
+    axes.set_xticks(range(len(findings.windows)), [day_text(window.start, "%d %b") for window in findings.windows], fontsize=7)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     return _svg(figure)
@@ -310,7 +308,7 @@ def _axes(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any) -> str:
-    """The same findings give the same bytes."""
+    """Equal figures give equal bytes."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "proveout", "svg.fonttype": "none", "font.family": "sans-serif"}):
@@ -320,7 +318,7 @@ def _svg(figure: Any) -> str:
 
 
 def _share(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}%}" if math.isfinite(value) else "–"
+    return percent(value, digits) if math.isfinite(value) else "–"
 
 
 def _p(value: float) -> str:

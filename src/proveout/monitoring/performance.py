@@ -1,7 +1,7 @@
-"""Whether the promises are kept: precision among automated values as far as labels have arrived, and every other objective.
+"""Whether targets are met: precision of automated values, from the labels so far, and the mission's other objectives.
 
-Covered: windows and fields without labels (`nan`), a promise that is surely broken (exact binomial test over the whole log).
-Not covered: cases that nobody labelled. Where only reviewed cases get labels, the numbers speak of those.
+Covered: windows and fields without labels (`nan`), precision significantly under its target (exact binomial test, whole log).
+Not covered: unlabelled cases. If only reviewed cases get labels, the numbers describe those.
 """
 
 import math
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 
 def performance(log: "DataFrame", mission: Mission, windows: Sequence[slice], alerts: Alerts) -> tuple[FieldPerformance, ...]:
-    """Per field, first the whole log, then every window. `log` is in time order.
+    """Per field: the whole log, then every window. `log` is in time order, `windows` are its rows.
 
-    A promise counts as broken when so few right values would come by chance with probability at most the false-alarm rate,
+    A field is `broken` if precision on target would give so few right values with probability at most the false-alarm rate,
     shared by all fields and `drift.over_windows` reports.
     """
     looks = _looks(mission, alerts)
-    found = []
+    rows = []
     for name in mission.fields:
         right = rightness(log, name, mission).to_numpy()
         automated = log[f"{name}.automated"].fillna(False).astype(bool).to_numpy()
         whole = _measure(name, None, right, automated)
         p = min(1.0, evaluation.binomial_cdf(whole.right, whole.labelled, mission.slo.precision) * looks)
-        found.append(replace(whole, p=p, broken=p <= alerts.performance.false_alarm_rate))
-        found += [_measure(name, i, right[window], automated[window]) for i, window in enumerate(windows)]
-    return tuple(found)
+        rows.append(replace(whole, p=p, broken=p <= alerts.performance.false_alarm_rate))
+        rows += [_measure(name, i, right[window], automated[window]) for i, window in enumerate(windows)]
+    return tuple(rows)
 
 
 def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, evaluation.Service]:
-    """The mission's objectives over the last days of a dated log, and over all of it. Columns of later logs may be missing."""
+    """The mission's objectives over the last days of a dated log, and over all of it. Later columns may be missing."""
     import pandas as pd
 
-    known = {}
+    rightness_of = {}
     for name in mission.fields:
         right, automated = rightness(log, name, mission), log[f"{name}.automated"].fillna(False).astype(bool)
-        known[name] = right.where(automated, math.nan).to_numpy()
+        rightness_of[name] = right.where(automated, math.nan).to_numpy()
     missing = pd.Series(math.nan, index=log.index)
     seconds, dollars = (pd.to_numeric(log.get(name, missing), errors="coerce").astype(float) for name in ("seconds", "dollars"))
     decided = pd.to_datetime(log.get("decided_at", missing), errors="coerce", utc=True)
@@ -56,17 +56,17 @@ def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, eva
             acted=bool(acted),
             seconds=waited,
             dollars=spent,
-            right={name: bool(right[place]) for name, right in known.items() if right[place] == right[place]},
+            right={name: bool(right[row]) for name, right in rightness_of.items() if right[row] == right[row]},
             received=day,
             decided=None if at is pd.NaT else at.date(),
         )
-        for place, (acted, waited, spent, day, at) in enumerate(zip(*columns, strict=True))
+        for row, (acted, waited, spent, day, at) in enumerate(zip(*columns, strict=True))
     ]
     return evaluation.service(cases, mission.slo, list(mission.fields))
 
 
-def surely(mission: Mission, alerts: Alerts) -> float:
-    """A miss that is less likely by chance counts as sure: the false-alarm rate, shared by all fields and reports of a year."""
+def significance_level(mission: Mission, alerts: Alerts) -> float:
+    """A miss with a smaller p-value is beyond chance: the false-alarm rate, shared by all fields and reports of a year."""
     return alerts.performance.false_alarm_rate / _looks(mission, alerts)
 
 
@@ -79,7 +79,7 @@ def _measure(name: str, window: int | None, right, automated) -> FieldPerformanc
     labelled = of_automated[of_automated == of_automated]
     hits = int(labelled.sum())
     precision = hits / len(labelled) if len(labelled) else float("nan")
-    known = right[right == right]
+    answers = right[right == right]
     return FieldPerformance(
         name,
         window,
@@ -88,6 +88,6 @@ def _measure(name: str, window: int | None, right, automated) -> FieldPerformanc
         hits,
         precision,
         wilson(hits, len(labelled)),
-        answered=len(known),
-        answered_right=int(known.sum()),
+        answered=len(answers),
+        answered_right=int(answers.sum()),
     )

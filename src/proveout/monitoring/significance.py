@@ -1,8 +1,8 @@
-"""How sure: p-values, intervals and change points in plain numpy.
+"""p-values, intervals and change points in plain numpy.
 
-Pure functions, each exact where that is affordable and saying so where it is not.
-Covered: ties (p-values then err on the safe side), tables with zeros, samples from one to millions.
-Not covered: dependence between cases. Every number here takes the cases as independent of each other.
+Pure functions, exact where that is affordable; the docstring says where not.
+Covered: ties (p-values are then conservative), tables with zeros, samples from one to millions.
+Not covered: dependent cases. Every function assumes that cases are independent.
 """
 
 import math
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
-_EXACT_UP_TO = 40_000  # n * m of a Kolmogorov–Smirnov test; there the limit is 1 to 2 times the exact p, on the safe side
+_EXACT_UP_TO = 40_000  # n * m of a Kolmogorov–Smirnov test; beyond, the limit is 1 to 2 times the exact p, so conservative
 
 
 def ks_distance(reference: Floats, current: Floats) -> tuple[float, float]:
-    """The largest gap between two empirical distribution functions, and the value at which it opens.
+    """The largest gap between two empirical distribution functions, and the value where it occurs.
 
-    Both arrays sorted, without `nan`. An empty one has no distribution: `nan`, `nan`.
+    Both arrays sorted, without `nan`. If either is empty: `nan`, `nan`.
 
     >>> ks_distance(np.array([1.0, 2, 3, 4]), np.array([3.0, 4, 5, 6]))
     (0.5, 2.0)
@@ -45,10 +45,10 @@ def ks_distance(reference: Floats, current: Floats) -> tuple[float, float]:
 
 
 def ks_p(distance: float, n: int, m: int) -> float:
-    """Probability of a gap at least this large between two samples of one distribution.
+    """Probability of a gap at least this large between two samples of the same distribution.
 
-    Exact (paths in the n x m lattice that leave the band, after Hodges 1958) where an alarm is near and n*m is at most 40,000;
-    elsewhere Kolmogorov's limit. With ties the true probability is smaller still.
+    Exact (paths in the n x m lattice that leave the band, after Hodges 1958) near an alarm with n*m at most 40,000;
+    elsewhere Kolmogorov's limit. With ties the true probability is smaller.
 
     >>> round(ks_p(0.7, 10, 10), 6), round(ks_p(1.0, 4, 4), 6), ks_p(0.0, 4, 4)
     (0.012341, 0.028571, 1.0)
@@ -109,7 +109,7 @@ def _log_factorials(size: int) -> Floats:
 def fisher_p(successes: int, n: int, other_successes: int, m: int) -> float:
     """Fisher's exact test that two groups share one rate: twice the smaller tail, at most 1.
 
-    Without cases in either group there is nothing to compare: `nan`.
+    `nan` if either group is empty.
 
     >>> round(fisher_p(8, 10, 1, 10), 6)
     0.005477
@@ -132,9 +132,9 @@ def fisher_p(successes: int, n: int, other_successes: int, m: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (1979): reject those at most alpha, and any false rejection has probability at most alpha.
+    """Holm's adjusted p-values (1979): rejecting those at most alpha, P(any false rejection) is at most alpha.
 
-    `nan` is no test: it stays `nan` and costs the others nothing.
+    `nan` means no test: it stays `nan` and does not count for the others.
 
     >>> holm([0.01, 0.04, math.nan, 0.03])
     [0.03, 0.06, nan, 0.06]
@@ -178,7 +178,7 @@ def newcombe(successes: int, n: int, other_successes: int, m: int, confidence: f
 
 
 def welch(a: Floats, b: Floats, confidence: float = 0.95) -> tuple[float, Interval]:
-    """Two-sided p-value and interval of the difference of two means (Welch 1947). Fewer than two values a side: `nan`.
+    """Two-sided p-value and interval of the difference of two means (Welch 1947). Fewer than two values in either: `nan`.
 
     >>> p, (low, high) = welch(np.array([0.1, 0.2, 0.3, 0.2]), np.array([0.0, 0.1, 0.0, 0.1]))
     >>> round(p, 4), round(low, 4), round(high, 4)
@@ -199,10 +199,10 @@ def welch(a: Floats, b: Floats, confidence: float = 0.95) -> tuple[float, Interv
 
 
 def permutation_p(a: Floats, b: Floats, draws: int = 9_999) -> float:
-    """Probability of a difference of means at least this large when the labels `a` and `b` are drawn by lot.
+    """Permutation test: probability of a difference of means at least this large if `a` and `b` were assigned at random.
 
-    Exact in level however skewed the values are (Phipson & Smyth 2010); it stops early where no alarm is near (Besag & Clifford
-    1991). Seeded: the same values give the same answer. Above 1,000 values a side Welch's test says the same. Empty: `nan`.
+    Holds its level however skewed the values are (Phipson & Smyth 2010); stops early if the result cannot be significant (Besag
+    & Clifford 1991). Seeded: the same values give the same p. Above 1,000 values in each, Welch's test instead. Empty: `nan`.
 
     >>> permutation_p(np.zeros(30), np.array([1.0, 0.0] * 30)) < 0.001
     True
@@ -217,10 +217,10 @@ def permutation_p(a: Floats, b: Floats, draws: int = 9_999) -> float:
     mean = pooled.mean()
     observed = abs(small.mean() - mean) - 1e-12
     hits = done = 0
-    for wanted in (99, 999, draws):
-        while done < wanted and hits < 10:
-            size = min(wanted - done, max(1, 2_000_000 // len(pooled)))
-            if len(pooled) > 50 * n:  # drawing with replacement is the same thing here, and affordable
+    for target in (99, 999, draws):
+        while done < target and hits < 10:
+            size = min(target - done, max(1, 2_000_000 // len(pooled)))
+            if len(pooled) > 50 * n:  # drawing with replacement is nearly the same here, and cheaper
                 drawn = pooled[rng.integers(len(pooled), size=(size, n))]
             else:
                 drawn = rng.permuted(np.broadcast_to(pooled, (size, len(pooled))), axis=1)[:, :n]
@@ -230,12 +230,11 @@ def permutation_p(a: Floats, b: Floats, draws: int = 9_999) -> float:
 
 
 def changed_stretch(before: tuple[int, int], successes: Sequence[int], cases: Sequence[int]) -> tuple[int, int, int, int]:
-    """Where in a row of periods the rate was another one: first, last, and the earliest and latest likely first.
+    """The stretch of periods with a different rate: first, last, and the earliest and latest likely first.
 
-    `before` is (successes, cases) of the time in which nothing had changed yet; `successes` and `cases` count each period.
-    The stretch maximises the likelihood of one rate inside and another one outside (change point by maximum likelihood,
-    Hinkley 1970). It reaches to the last period unless ending earlier is e**5 times as likely.
-    Likely firsts are those within e**3 of the best.
+    `before` is (successes, cases) of the time before any change; `successes` and `cases` count each period.
+    The stretch maximises the likelihood of one rate inside and another outside (change point by maximum likelihood, Hinkley
+    1970). It extends to the last period unless ending earlier is e**5 times as likely. Likely firsts: within e**3 of the best.
 
     >>> changed_stretch((10, 100), [1, 1, 8, 9, 9], [10, 10, 10, 10, 10])
     (2, 4, 2, 2)
@@ -245,7 +244,7 @@ def changed_stretch(before: tuple[int, int], successes: Sequence[int], cases: Se
     total_x, total_n = before[0] + sum(successes), before[1] + sum(cases)
     x = np.concatenate([[0], np.cumsum(successes)]).astype(float)
     n = np.concatenate([[0], np.cumsum(cases)]).astype(float)
-    ends = np.arange(1, len(x)) if len(cases) <= 1_500 else np.array([len(x) - 1])  # pairs, while they are affordable
+    ends = np.arange(1, len(x)) if len(cases) <= 1_500 else np.array([len(x) - 1])  # all pairs, if affordable
     inside_x, inside_n = x[ends][None, :] - x[:-1][:, None], n[ends][None, :] - n[:-1][:, None]
     gain = _log_likelihood(inside_x, inside_n) + _log_likelihood(total_x - inside_x, total_n - inside_n)
     gain = np.where(inside_n > 0, gain, -np.inf)  # (firsts, ends)
@@ -257,7 +256,7 @@ def changed_stretch(before: tuple[int, int], successes: Sequence[int], cases: Se
 
 
 def _log_likelihood(x: Floats, n: Floats) -> Floats:
-    """Of x successes in n cases at their own rate."""
+    """Of x successes in n cases, at the rate x / n."""
     with np.errstate(divide="ignore", invalid="ignore"):
         terms: Any = x * np.log(x / n) + (n - x) * np.log((n - x) / n)
     flat = (x <= 0) | (x >= n)

@@ -1,7 +1,7 @@
-"""Findings in words: what a column of the comparison means to somebody who never saw its name.
+"""Findings in plain words, for readers who do not know the column names.
 
-Pure functions over a column's name (`advertiser.known`, `pages`, `flight_to.lead_days`) and what is said of it.
-Not covered: what to do about it (`advice`), and other languages.
+Pure functions of a column's name (`advertiser.known`, `pages`, `flight_to.lead_days`) and its value.
+Not covered: what to do about a finding (`advice`), and other languages.
 """
 
 from collections.abc import Sequence
@@ -10,119 +10,126 @@ from datetime import date
 Moment = date | int  # a day; where the log has no days, the number of a case, from 1
 
 
-def event_said(column: str, relation: str, value: float | str) -> str:
-    """Something that is true of a case or not, as what a number of cases are.
+def condition_text(column: str, relation: str, value: float | str) -> str:
+    """A condition as the cases that meet it.
 
-    >>> print(event_said("gross_amount", "above", 4200.0), event_said("advertiser.known", "is", "new"), sep="; ")
+    >>> print(condition_text("gross_amount", "above", 4200.0), condition_text("advertiser.known", "is", "new"), sep="; ")
     cases with a gross_amount above 4,200; cases with an advertiser never seen before
-    >>> print(event_said("total.answer", "is", "none"), event_said("flight_to.lead_days", "at most", -3.0), sep="; ")
+    >>> print(condition_text("total.answer", "is", "none"), condition_text("flight_to.lead_days", "at most", -3.0), sep="; ")
     cases without an answer for total; cases whose flight_to is at least 3 days before the case's day
-    >>> print(event_said("advertiser.confidence", "at most", 0.9953642), event_said("words", "above", 382.0), sep="; ")
-    cases where the agent is at most 99.5% sure of advertiser; documents of more than 382 words
+    >>> print(condition_text("advertiser.confidence", "at most", 0.9953642), condition_text("words", "above", 382.0), sep="; ")
+    cases where confidence in advertiser is at most 99.5 %; documents with more than 382 words
     """
-    shown = f"{value:,.6g}" if isinstance(value, float) else value
-    share = f"{100 * value:.3g}%" if isinstance(value, float) else value
+    text = f"{value:,.6g}" if isinstance(value, float) else value
+    share = f"{100 * value:.3g} %" if isinstance(value, float) else value
     name, _, part = column.rpartition(".")
     how = "more than" if relation == "above" else relation
     if not name:
         return {
-            "pages": f"documents of {how} {shown} {'page' if value == 1 else 'pages'}",
-            "words": f"documents of {how} {shown} words",
+            "pages": f"documents with {how} {text} {'page' if value == 1 else 'pages'}",
+            "words": f"documents with {how} {text} words",
             "ocr_share": f"documents with {how} {share} of their words read by OCR",
-            "familiar": f"forms that share {how} {_whole(value)} of their wording with any in training",
-            "class_confidence": f"documents whose class is {how} {share} sure",
-            "document_class": f"documents of the class {shown}",
-            "segment": f"cases of the segment {shown}",
+            "familiar": f"documents that share {how} {_whole(value)} of their wording with any training document",
+            "class_confidence": f"documents where confidence in the class is {relation} {share}",
+            "document_class": f"documents of class {text}",
+            "segment": f"cases of segment {text}",
             "route": {
-                "act": "cases that pass without a person",
-                "review": "cases that go to a person",
+                "act": "cases handled automatically",
+                "review": "cases sent to review",
                 "refuse": "files that cannot be read",
-            }.get(str(value), f"cases routed to {shown}"),
-        }.get(column, f"cases with {_article(column)} {'of' if relation == 'is' else relation} {shown}")
+            }.get(str(value), f"cases routed to {text}"),
+        }.get(column, f"cases with {_article(column)} {'of' if relation == 'is' else relation} {text}")
     answers = {
-        "automated": f"cases where {name} needs no person",
-        "to review": f"cases where a person has to check {name}",
+        "automated": f"cases where {name} is automated",
+        "to review": f"cases where {name} needs review",
         "none": f"cases without an answer for {name}",
     }
     return {
         "known": f"cases with {_article(name)} {'seen before' if value == 'seen' else 'never seen before'}",
-        "answer": answers.get(str(value), f"cases with {_article(name)} {shown}"),
-        "confidence": f"cases where the agent is {how} {share} sure of {name}",
-        "pattern": f"cases with {_article(name)} printed like {shown}",
+        "answer": answers.get(str(value), f"cases with {_article(name)} {text}"),
+        "confidence": f"cases where confidence in {name} is {relation} {share}",
+        "pattern": f"cases with {_article(name)} printed like {text}",
         "lead_days": f"cases whose {name} is {_lead(relation, value)} the case's day",
-        "days": f"cases with {relation} {shown} days from {name.replace('..', ' to ')}",
-    }.get(part, f"cases with {column} {relation} {shown}")
+        "days": f"cases with {how} {text} days from {name.replace('..', ' to ')}",
+    }.get(part, f"cases with {column} {relation} {text}")
 
 
-def column_said(column: str) -> str:
-    """What a column is.
+def column_text(column: str) -> str:
+    """What a column holds.
 
-    >>> column_said("advertiser.known"), column_said("flight_from..flight_to.days"), column_said("gross_amount")
+    >>> column_text("advertiser.known"), column_text("flight_from..flight_to.days"), column_text("gross_amount")
     ('advertiser: seen before or new', 'days from flight_from to flight_to', 'gross_amount')
     """
     name, _, part = column.rpartition(".")
     if not name:
         alone = {
             "ocr_share": "share of words read by OCR",
-            "familiar": "wording shared with the nearest form in training",
+            "familiar": "wording shared with the most similar training document",
             "class_confidence": "confidence in the class",
             "document_class": "class of the document",
-            "route": "what becomes of the case",
+            "route": "route of the case",
         }
         return alone.get(column, column)
     return {
         "known": f"{name}: seen before or new",
         "answer": f"{name}: automated, to review or none",
         "confidence": f"confidence in {name}",
-        "pattern": f"{name}: how it is printed",
+        "pattern": f"{name}: printed pattern",
         "lead_days": f"{name}: days after the case's day",
         "days": f"days from {name.replace('..', ' to ')}",
     }.get(part, column)
 
 
-def value_said(column: str, value: float | str) -> str:
-    """One case's value.
+def value_text(column: str, value: float | str) -> str:
+    """The value of one case.
 
-    >>> value_said("advertiser.known", "new"), value_said("advertiser.confidence", 0.0299222), value_said("pages", 3.0)
-    ('advertiser never seen before', '3% sure of advertiser', '3 pages')
+    >>> value_text("advertiser.known", "new"), value_text("advertiser.confidence", 0.0299222), value_text("pages", 3.0)
+    ('advertiser never seen before', '3 % confidence in advertiser', '3 pages')
     """
     name, _, part = column.rpartition(".")
-    shown = f"{value:,.6g}" if isinstance(value, float) else value
+    text = f"{value:,.6g}" if isinstance(value, float) else value
     if not name:
         return {
-            "pages": f"{shown} {'page' if value == 1 else 'pages'}",
-            "words": f"{shown} words",
+            "pages": f"{text} {'page' if value == 1 else 'pages'}",
+            "words": f"{text} words",
             "ocr_share": f"{_whole(value)} of its words read by OCR",
-            "familiar": f"shares {_whole(value)} of its wording with the nearest form in training",
-            "class_confidence": f"{_whole(value)} sure of its class",
-            "document_class": f"class {shown}",
-            "segment": f"segment {shown}",
-            "route": {"act": "no person needed", "review": "goes to a person", "refuse": "refused"}.get(str(value), str(shown)),
-        }.get(column, f"{column} {shown}")
+            "familiar": f"shares {_whole(value)} of its wording with the most similar training document",
+            "class_confidence": f"{_whole(value)} confidence in its class",
+            "document_class": f"class {text}",
+            "segment": f"segment {text}",
+            "route": {"act": "handled automatically", "review": "sent to review", "refuse": "refused"}.get(
+                str(value), str(text)
+            ),
+        }.get(column, f"{column} {text}")
     return {
         "known": f"{name} {'seen before' if value == 'seen' else 'never seen before'}",
-        "answer": f"{name}: {'no answer' if value == 'none' else shown}",
-        "confidence": f"{_whole(value)} sure of {name}",
-        "pattern": f"{name} printed like {shown}",
-        "lead_days": f"{name} {shown} days after the case's day",
-        "days": f"{shown} days from {name.replace('..', ' to ')}",
-    }.get(part, f"{column} {shown}")
+        "answer": f"{name}: {'no answer' if value == 'none' else text}",
+        "confidence": f"{_whole(value)} confidence in {name}",
+        "pattern": f"{name} printed like {text}",
+        "lead_days": f"{name} {text} days after the case's day",
+        "days": f"{text} days from {name.replace('..', ' to ')}",
+    }.get(part, f"{column} {text}")
 
 
-def sure(p: float) -> str:
-    """How sure a finding is whose probability of being chance, all corrections made, is `p`.
-
-    >>> sure(1e-9), sure(0.0004), sure(0.024)
-    ('beyond doubt', 'very sure', 'sure (p = 0.02)')
+def p_text(p: float) -> str:
     """
-    if p < 1e-6:
-        return "beyond doubt"
-    return "very sure" if p < 0.001 else f"sure (p = {p:.1g})"
-
-
-def day_said(day: Moment | None, form: str = "%d %B %Y") -> str:
+    >>> p_text(1e-9), p_text(0.0004), p_text(0.024)
+    ('p < 0.001', 'p < 0.001', 'p = 0.02')
     """
-    >>> day_said(date(2026, 9, 1)), day_said(date(2026, 9, 1), "%d %b"), day_said(121), day_said(None)
+    return "p < 0.001" if p < 0.001 else f"p = {p:.1g}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """
+    >>> percent(0.98), percent(0.9604, 1)
+    ('98 %', '96.0 %')
+    """
+    return f"{share:.{digits}%}".replace("%", " %")
+
+
+def day_text(day: Moment | None, form: str = "%d %B %Y") -> str:
+    """
+    >>> day_text(date(2026, 9, 1)), day_text(date(2026, 9, 1), "%d %b"), day_text(121), day_text(None)
     ('1 September 2026', '1 Sep', 'case 121', 'no day')
     """
     if isinstance(day, int):
@@ -130,20 +137,12 @@ def day_said(day: Moment | None, form: str = "%d %B %Y") -> str:
     return f"{day:{form}}".lstrip("0") if day else "no day"
 
 
-def changed_said(day: Moment) -> str:
+def segment_text(segment: str, since: Moment | None) -> str:
     """
-    >>> changed_said(date(2026, 9, 1)), changed_said(121)
-    ('on 1 September 2026', 'at case 121')
+    >>> segment_text("north", date(2026, 9, 1)), segment_text("north", None)
+    ('north, since 1 September 2026', 'north')
     """
-    return f"{'at' if isinstance(day, int) else 'on'} {day_said(day)}"
-
-
-def group_said(segment: str, since: Moment | None) -> str:
-    """
-    >>> group_said("north", date(2026, 9, 1)), group_said("north", None)
-    ('north, from 1 September 2026 on', 'north')
-    """
-    return f"{segment}, from {day_said(since)} on" if since else segment
+    return f"{segment}, since {day_text(since)}" if since else segment
 
 
 def listed(names: Sequence[str]) -> str:
@@ -155,11 +154,16 @@ def listed(names: Sequence[str]) -> str:
 
 
 def capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Capitalised, unless the first word is an identifier.
+
+    >>> capital("advertiser precision"), capital("gross_amount precision")
+    ('Advertiser precision', 'gross_amount precision')
+    """
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _whole(value: float | str) -> str:
-    return f"{value:.0%}" if isinstance(value, float) else value
+    return percent(value) if isinstance(value, float) else value
 
 
 def _article(noun: str) -> str:
