@@ -76,14 +76,14 @@ class Accounts:
     # --- accounts ---
 
     def __len__(self) -> int:
-        with self._reading() as ask:
-            return int(ask("SELECT count(*) FROM accounts").scalar_one())
+        with self._reading() as sql:
+            return int(sql("SELECT count(*) FROM accounts").scalar_one())
 
     def __iter__(self) -> Iterator[Account]:
         """Every account, by name."""
-        with self._reading() as ask:
-            tokens = ask("SELECT account, label FROM tokens ORDER BY made").all()
-            rows = ask("SELECT name, role, since FROM accounts ORDER BY name").all()
+        with self._reading() as sql:
+            tokens = sql("SELECT account, label FROM tokens ORDER BY made").all()
+            rows = sql("SELECT name, role, since FROM accounts ORDER BY name").all()
         for name, role, since in rows:
             yield Account(name, Role(role), since, tuple(label for account, label in tokens if account == name))
 
@@ -92,29 +92,29 @@ class Accounts:
         if not NAME.fullmatch(name):
             raise BadInput(f"{name!r} is not an account name; expected up to 32 lowercase letters, digits, `.`, `_`, `-`")
         hashed, now = self._hash(password, name), self._clock()
-        with self._writing() as ask:
-            if ask("SELECT 1 FROM accounts WHERE name = :name", name=name).first():
+        with self._writing() as sql:
+            if sql("SELECT 1 FROM accounts WHERE name = :name", name=name).first():
                 raise BadInput(f"account {name!r} already exists; choose another name, or: proveout user password {name}")
             insert = "INSERT INTO accounts (name, role, password, since) VALUES (:name, :role, :password, :since)"
-            ask(insert, name=name, role=role.value, password=hashed, since=now)
+            sql(insert, name=name, role=role.value, password=hashed, since=now)
         return Account(name, role, now)
 
     def remove(self, name: str) -> None:
         """Delete an account with its sessions and tokens. Raises BadInput if it does not exist."""
-        with self._writing() as ask:
-            self._require(ask, name)
+        with self._writing() as sql:
+            self._require(sql, name)
             for table in ("sessions", "tokens"):
-                ask(f"DELETE FROM {table} WHERE account = :name", name=name)
-            ask("DELETE FROM accounts WHERE name = :name", name=name)
+                sql(f"DELETE FROM {table} WHERE account = :name", name=name)
+            sql("DELETE FROM accounts WHERE name = :name", name=name)
 
     def change_password(self, name: str, password: str) -> None:
         """Set a new password and end every session of the account. Its tokens stay valid; revoke them one by one."""
         hashed = self._hash(password, name)
-        with self._writing() as ask:
-            self._require(ask, name)
-            ask("UPDATE accounts SET password = :password WHERE name = :name", name=name, password=hashed)
-            ask("DELETE FROM sessions WHERE account = :name", name=name)
-            ask("DELETE FROM attempts WHERE subject = :subject", subject=f"account {name}")
+        with self._writing() as sql:
+            self._require(sql, name)
+            sql("UPDATE accounts SET password = :password WHERE name = :name", name=name, password=hashed)
+            sql("DELETE FROM sessions WHERE account = :name", name=name)
+            sql("DELETE FROM attempts WHERE subject = :subject", subject=f"account {name}")
 
     # --- people ---
 
@@ -123,22 +123,22 @@ class Accounts:
         name = name.strip().lower()
         subjects = {"account": f"account {name[:64]}", "address": f"address {_network(address)}"}
         self._count_try(subjects)  # before checking the password, so that parallel tries gain nothing
-        with self._reading() as ask:
-            row = ask("SELECT password FROM accounts WHERE name = :name", name=name).first()
+        with self._reading() as sql:
+            row = sql("SELECT password FROM accounts WHERE name = :name", name=name).first()
         if not self._fits(row[0] if row else self._decoy, password) or row is None:
             raise NoEntry("wrong name or password; try again, or ask an operator to run: proveout user password NAME")
         key, now = secrets.token_urlsafe(32), self._clock()
         renewed = self._hash(password, name) if self._hasher.check_needs_rehash(row[0]) else row[0]
-        with self._writing() as ask:
-            same = ask("SELECT 1 FROM accounts WHERE name = :name AND password = :was", name=name, was=row[0]).first()
+        with self._writing() as sql:
+            same = sql("SELECT 1 FROM accounts WHERE name = :name AND password = :was", name=name, was=row[0]).first()
             if not same:
                 raise NoEntry("the password was changed a moment ago; sign in with the new one")
-            ask("UPDATE accounts SET password = :password WHERE name = :name", name=name, password=renewed)
-            ask("DELETE FROM attempts WHERE subject = :subject", subject=subjects["account"])
-            ask("UPDATE attempts SET failures = failures - 1 WHERE subject = :subject", subject=subjects["address"])
-            ask("DELETE FROM sessions WHERE made < :old OR seen < :idle", old=now - WHOLE_SESSION, idle=now - IDLE_SESSION)
+            sql("UPDATE accounts SET password = :password WHERE name = :name", name=name, password=renewed)
+            sql("DELETE FROM attempts WHERE subject = :subject", subject=subjects["account"])
+            sql("UPDATE attempts SET failures = failures - 1 WHERE subject = :subject", subject=subjects["address"])
+            sql("DELETE FROM sessions WHERE made < :old OR seen < :idle", old=now - WHOLE_SESSION, idle=now - IDLE_SESSION)
             insert = "INSERT INTO sessions (id, account, made, seen) VALUES (:id, :name, :now, :now)"
-            ask(insert, id=_digest(key), name=name, now=now)
+            sql(insert, id=_digest(key), name=name, now=now)
         return key
 
     def session(self, key: str, using: bool = True) -> Account | None:
@@ -147,8 +147,8 @@ class Accounts:
         `using`: count this as use, which keeps the session from becoming idle.
         """
         now = self._clock()
-        with self._reading() as ask:
-            row = ask(
+        with self._reading() as sql:
+            row = sql(
                 "SELECT a.name, a.role, a.since, s.seen FROM sessions s JOIN accounts a ON a.name = s.account"
                 " WHERE s.id = :id AND s.made > :old AND s.seen > :idle",
                 id=_digest(key),
@@ -158,14 +158,14 @@ class Accounts:
         if row is None:
             return None
         if using and now - row[3] >= SEEN_EVERY:
-            with self._writing() as ask:
-                ask("UPDATE sessions SET seen = :now WHERE id = :id", id=_digest(key), now=now)
+            with self._writing() as sql:
+                sql("UPDATE sessions SET seen = :now WHERE id = :id", id=_digest(key), now=now)
         return Account(row[0], Role(row[1]), row[2])
 
     def sign_out(self, key: str) -> None:
         """End a session. An unknown key changes nothing."""
-        with self._writing() as ask:
-            ask("DELETE FROM sessions WHERE id = :id", id=_digest(key))
+        with self._writing() as sql:
+            sql("DELETE FROM sessions WHERE id = :id", id=_digest(key))
 
     # --- programs ---
 
@@ -177,27 +177,27 @@ class Accounts:
         if not LABEL.fullmatch(label):
             raise BadInput(f"{label!r} cannot label a token; expected up to 64 letters, digits, spaces, `.`, `_`, `-`")
         token = TOKEN + secrets.token_urlsafe(32)
-        with self._writing() as ask:
-            self._require(ask, name)
-            if ask("SELECT 1 FROM tokens WHERE account = :name AND label = :label", name=name, label=label).first():
+        with self._writing() as sql:
+            self._require(sql, name)
+            if sql("SELECT 1 FROM tokens WHERE account = :name AND label = :label", name=name, label=label).first():
                 raise BadInput(f"{name} already has a token {label!r}; revoke it first: proveout user revoke {name} {label!r}")
             insert = "INSERT INTO tokens (id, account, label, made) VALUES (:id, :name, :label, :now)"
-            ask(insert, id=_digest(token), name=name, label=label, now=self._clock())
+            sql(insert, id=_digest(token), name=name, label=label, now=self._clock())
         return token
 
     def revoke(self, name: str, label: str) -> None:
         """Revoke a token immediately. Raises BadInput if the account or the token does not exist."""
-        with self._writing() as ask:
-            self._require(ask, name)
-            if not ask("DELETE FROM tokens WHERE account = :name AND label = :label", name=name, label=label).rowcount:
-                labels = ask("SELECT label FROM tokens WHERE account = :name ORDER BY made", name=name).scalars().all()
+        with self._writing() as sql:
+            self._require(sql, name)
+            if not sql("DELETE FROM tokens WHERE account = :name AND label = :label", name=name, label=label).rowcount:
+                labels = sql("SELECT label FROM tokens WHERE account = :name ORDER BY made", name=name).scalars().all()
                 raise BadInput(f"{name} has no token {label!r}; there are: {', '.join(labels) or 'none'}")
 
     def by_token(self, token: str) -> Account | None:
         """The account of a token; None if the token is unknown or revoked."""
-        with self._reading() as ask:
+        with self._reading() as sql:
             query = "SELECT a.name, a.role, a.since FROM tokens t JOIN accounts a ON a.name = t.account WHERE t.id = :id"
-            row = ask(query, id=_digest(token)).first()
+            row = sql(query, id=_digest(token)).first()
         return Account(row[0], Role(row[1]), row[2]) if row else None
 
     # --- internals ---
@@ -205,14 +205,14 @@ class Accounts:
     def _count_try(self, subjects: dict[str, str]) -> None:
         """Record a try as failed before its outcome is known. Raises NoEntry if it comes too early."""
         now = self._clock()
-        with self._writing() as ask:
-            ask("DELETE FROM attempts WHERE last < :old", old=now - FORGIVEN - LONGEST_WAIT)
+        with self._writing() as sql:
+            sql("DELETE FROM attempts WHERE last < :old", old=now - FORGIVEN - LONGEST_WAIT)
             for kind, subject in subjects.items():
-                row = ask("SELECT failures, last FROM attempts WHERE subject = :subject", subject=subject).first()
+                row = sql("SELECT failures, last FROM attempts WHERE subject = :subject", subject=subject).first()
                 if row and (wait := row[1] + _pause(row[0] - FREE_TRIES[kind]) - now) > 0:
                     raise NoEntry(f"too many failed sign-ins; wait {wait:.0f} seconds, then try again", wait)
             for subject in subjects.values():
-                ask(
+                sql(
                     "INSERT INTO attempts (subject, failures, last) VALUES (:subject, 1, :now)"
                     " ON CONFLICT (subject) DO UPDATE SET failures = failures + 1, last = :now",
                     subject=subject,
@@ -237,23 +237,23 @@ class Accounts:
         except (VerificationError, InvalidHashError):
             return False
 
-    def _require(self, ask: Callable[..., Any], name: str) -> None:
-        if not ask("SELECT 1 FROM accounts WHERE name = :name", name=name).first():
-            names = ask("SELECT name FROM accounts ORDER BY name").scalars().all()
+    def _require(self, sql: Callable[..., Any], name: str) -> None:
+        if not sql("SELECT 1 FROM accounts WHERE name = :name", name=name).first():
+            names = sql("SELECT name FROM accounts ORDER BY name").scalars().all()
             raise BadInput(f"no account {name!r}; there are: {', '.join(names) or 'none'}")
 
     @contextmanager
     def _reading(self) -> Iterator[Callable[..., Any]]:
         with self._engine.connect() as connection:
-            yield _asker(connection)
+            yield _executor(connection)
 
     @contextmanager
     def _writing(self) -> Iterator[Callable[..., Any]]:
         with self._engine.execution_options(writes=True).begin() as connection:
-            yield _asker(connection)
+            yield _executor(connection)
 
 
-def _asker(connection: Connection) -> Callable[..., Any]:
+def _executor(connection: Connection) -> Callable[..., Any]:
     from sqlalchemy import text
 
     return lambda question, **values: connection.execute(text(question), values)

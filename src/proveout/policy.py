@@ -61,7 +61,7 @@ class Policy:
         for key, policy in static.items():
             principal = policy["principal"]  # `is Person`, or `== Person::"ada"`
             by_person = "Person" in (principal.get("entity_type"), principal.get("entity", {}).get("type"))
-            if policy["effect"] == "permit" and not by_person and not _asks(policy["conditions"], "known"):
+            if policy["effect"] == "permit" and not by_person and not _reads(policy["conditions"], "known"):
                 raise BadInput(
                     f"{source}: the permit {self._name(key)} uses nothing from `resource.known`; a document's content gives no "
                     "authority. Require, for example, `resource.known.automated.containsAll(resource.known.required)`"
@@ -217,14 +217,14 @@ def _permyriad(confidence: float) -> int:
     return math.floor(confidence * 10_000) if 0 <= confidence <= 1 else 0
 
 
-def _asks(node: Any, attribute: str) -> bool:
+def _reads(node: Any, attribute: str) -> bool:
     """Whether a policy's conditions read `resource.<attribute>` anywhere."""
     if isinstance(node, dict):
         access = node.get(".")
         if isinstance(access, dict) and access.get("attr") == attribute and access.get("left") == {"Var": "resource"}:
             return True
-        return any(_asks(child, attribute) for child in node.values())
-    return isinstance(node, list) and any(_asks(child, attribute) for child in node)
+        return any(_reads(child, attribute) for child in node.values())
+    return isinstance(node, list) and any(_reads(child, attribute) for child in node)
 
 
 def _place(text: str, message: str) -> str:

@@ -87,7 +87,7 @@ class Scheduler:
                 ids += table.begin(job, Due(self.now(), 0) if job.name in always else table.due(job, self.now()))
             while table.history.open() and not self._stop.wait(child.POLL):
                 table.settle()
-            return all(table.history.one(id).state != "failed" for id in ids)
+            return all(table.history.entry(id).state != "failed" for id in ids)
 
     def _local(self, moment: datetime) -> str:
         return local(moment, self.jobs[0].cron.zone)
@@ -135,7 +135,7 @@ class Scheduler:
         jobs = {job.name: job for job in self.jobs}
 
         def work(id: str) -> None:
-            entry = history.one(id)
+            entry = history.entry(id)
             if self._stop.is_set():
                 raise _LeftForNextTime
             began = replace(entry, state="running", began=self.now(), resumed=entry.resumed + (entry.state == "running"))

@@ -103,7 +103,7 @@ class History:
             if not connection.execute(self._table.update().where(same).values(row)).rowcount:
                 connection.execute(self._table.insert().values(row))
 
-    def one(self, id: str) -> JobRun:
+    def entry(self, id: str) -> JobRun:
         """The entry with this id, which must exist."""
         (entry,) = self._read(self._table.c.id == id)
         return entry
