@@ -11,8 +11,8 @@ from proveout.records import Action
 UNDO = "undo:"
 PAUSES = (1, 5, 30, 120)  # minutes after a failed attempt: effects survive an outage of two hours
 ATTEMPTS = len(PAUSES) + 1
-IN_A_ROW = 3  # after so many effects of one action that did not reach their counterparty, its other effects wait for
-DOWN_FOR = 5  # minutes, at no cost in attempts
+IN_A_ROW = 3  # effects of one action in a row that did not reach their counterparty; then its other effects wait
+DOWN_FOR = 5  # minutes of that wait, which costs no attempt
 
 
 class State(StrEnum):
