@@ -95,10 +95,8 @@ def demo(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Run everything once on synthetic invoices.
-
-    Six steps: documents, build, promote, run on a dated stream of cases, monitor drift and bias, summary. A second run skips
-    everything that is already done.
+    """Run everything once on synthetic invoices. Six steps: documents, build, promote, run on a dated stream of cases, monitor
+    drift and bias, summary. A second run skips everything that is already done.
     """
     from proveout.cli.demo import demo as run_demo
 
@@ -111,9 +109,8 @@ def synthesize(
     documents: Annotated[int, typer.Option(help="Number of documents.", min=1)] = 900,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
-    """Write synthetic invoices with a labels.csv.
-
-    The documents are a dated stream with known drift and a known bias, described in truth.json.
+    """Write synthetic invoices with a labels.csv. The documents are a dated stream with known drift and a known bias, described
+    in truth.json.
     """
     from proveout.corpus import synthetic
     from proveout.progress import bar
@@ -130,11 +127,10 @@ def new(
         bool, typer.Option("--flags", help="Start from yes/no flags on letters, not from the fields of bills.")
     ] = False,
 ) -> None:
-    """Create a mission of your own under pipelines/.
-
-    The new mission comes with example documents, builds successfully as generated, and is yours to edit. Fields are values
-    printed on the document: names, amounts, dates, numbers. Flags are yes or no for the whole document: is it a complaint, is
-    it urgent? A mission may have both. Its steps are the notebooks that ship with Proveout.
+    """Create a mission of your own under pipelines/. The new mission comes with example documents, builds successfully as
+    generated, and is yours to edit. Fields are values printed on the document: names, amounts, dates, numbers. Flags are yes or
+    no for the whole document: is it a complaint, is it urgent? A mission may have both. Its steps are the notebooks that ship
+    with Proveout.
 
     \b
     proveout new bills             reads bills: reference, sender, total, due
@@ -154,10 +150,9 @@ def build(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Run the notebooks whose inputs changed, up to a new release.
-
-    A step is stale when any of these changed: the code that leads to its products, a module that it imports, a parameter, a
-    prompt, its data, or an upstream product. A changed chart rebuilds nothing. `proveout why TASK` names the cause.
+    """Run the notebooks whose inputs changed, up to a new release. A step is stale when any of these changed: the code that
+    leads to its products, a module that it imports, a parameter, a prompt, its data, or an upstream product. A changed chart
+    rebuilds nothing. `proveout why TASK` names the cause.
     """
     from proveout.cli import designing
 
@@ -180,9 +175,8 @@ def edit(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Open a notebook in marimo on the pipeline's own inputs.
-
-    Other options are passed on to marimo: proveout edit models --headless --port 2718
+    """Open a notebook in marimo on the pipeline's own inputs. Other options are passed on to marimo: proveout edit models
+    --headless --port 2718
     """
     from proveout.cli import designing
 
@@ -197,11 +191,9 @@ def lab(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Open JupyterLab on the project.
-
-    Begin with the tour notebooks/tours/first_steps.ipynb. A notebook or percent script that is a pipeline task opens with its
-    parameters and paths, which are not saved with it. A marimo notebook opens as the read-only record of its last run (Open
-    With, Notebook). Other options are passed on to JupyterLab or marimo:
+    """Open JupyterLab on the project. Begin with the tour notebooks/tours/first_steps.ipynb. A notebook or percent script that
+    is a pipeline task opens with its parameters and paths, which are not saved with it. A marimo notebook opens as the
+    read-only record of its last run (Open With, Notebook). Other options are passed on to JupyterLab or marimo:
 
     \b
     proveout lab --no-browser --port 8888
@@ -218,10 +210,9 @@ def parity(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Check that notebook, pipeline, release and server agree.
-
-    Decides the calibration cases four ways (in the notebook in marimo's kernel, the pipeline, the release, the server) and
-    compares every value. If any differ, prints a table of them and exits with code 1. The build's products are not changed.
+    """Check that notebook, pipeline, release and server agree. Decides the calibration cases four ways (in the notebook in
+    marimo's kernel, the pipeline, the release, the server) and compares every value. If any differ, prints a table of them and
+    exits with code 1. The build's products are not changed.
     """
     from proveout.cli import designing
 
@@ -234,10 +225,8 @@ def run(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Decide the new cases in the inbox.
-
-    Uses the promoted release, and carries out the actions that the control plane allows. The same file is the same case, so a
-    second run decides nothing twice.
+    """Decide the new cases in the inbox. Uses the promoted release, and carries out the actions that the control plane allows.
+    The same file is the same case, so a second run decides nothing twice.
     """
     from proveout.cli import acting
 
@@ -251,9 +240,8 @@ def extract(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Extract the fields of a folder of documents to JSON.
-
-    Uses the promoted release. Nothing is written to the journal and no action is taken.
+    """Extract the fields of a folder of documents to JSON. Uses the promoted release. Nothing is written to the journal and no
+    action is taken.
     """
     from proveout.cli import acting
 
@@ -267,10 +255,9 @@ def show(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Show a decision and the reasons for it.
-
-    Lists the fields with their evidence, the checks, the route, the policy's verdict on each action, and the case's history.
-    A decided case is shown as it was decided. A new document is decided now: nothing is recorded and no action is taken.
+    """Show a decision and the reasons for it. Lists the fields with their evidence, the checks, the route, the policy's verdict
+    on each action, and the case's history. A decided case is shown as it was decided. A new document is decided now: nothing is
+    recorded and no action is taken.
     """
     from proveout.cli import acting
     from proveout.cli.own_code import continue_by_own_code
@@ -280,9 +267,8 @@ def show(
 
 @app.command()
 def monitor(mission: Mission = "invoices", home: Home = None) -> None:
-    """Report drift, bias and performance of the live cases.
-
-    Compares the live logs with the release's reference. Bias is reported by segment, performance as labels arrive.
+    """Report drift, bias and performance of the live cases. Compares the live logs with the release's reference. Bias is
+    reported by segment, performance as labels arrive.
     """
     from proveout.cli import watching
 
@@ -291,9 +277,8 @@ def monitor(mission: Mission = "invoices", home: Home = None) -> None:
 
 @app.command()
 def status(mission: Mission = "invoices", home: Home = None) -> None:
-    """Show what is built, promoted, decided and waiting.
-
-    Also verifies the journal and shows the service levels of the last 30 days.
+    """Show what is built, promoted, decided and waiting. Also verifies the journal and shows the service levels of the last 30
+    days.
     """
     from proveout.cli import watching
 
@@ -315,10 +300,9 @@ def schedule(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Run `run` and `monitor` on a schedule until Ctrl-C.
-
-    CRON is minute hour day month weekday. Jobs never overlap. Runs missed while the machine was off are made up for once, and
-    a job that was killed is resumed at the next start. The output of the jobs goes to <home>/schedule.log.
+    """Run `run` and `monitor` on a schedule until Ctrl-C. CRON is minute hour day month weekday. Jobs never overlap. Runs
+    missed while the machine was off are made up for once, and a job that was killed is resumed at the next start. The output of
+    the jobs goes to <home>/schedule.log.
 
     \b
     proveout schedule                                     every 15 minutes; reports at 06:00
@@ -341,10 +325,8 @@ def label(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Add people's answers to the journal.
-
-    Answers arrive after the decisions and measure their precision. To answer cases one by one, use the review page: proveout
-    review
+    """Add people's answers to the journal. Answers arrive after the decisions and measure their precision. To answer cases one
+    by one, use the review page: proveout review
     """
     from proveout.cli import watching
 
@@ -358,10 +340,7 @@ def score(
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     mission: Mission = "invoices",
 ) -> None:
-    """Score a predictions file against labels.
-
-    Prints precision, recall and F1, for all answers and for the automated ones.
-    """
+    """Score a predictions file against labels. Prints precision, recall and F1, for all answers and for the automated ones."""
     from proveout.cli import watching
 
     watching.score(_workspace(mission, None), predictions, labels, split)
@@ -374,9 +353,8 @@ def stop(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Stop every side effect until `proveout stop --lift`.
-
-    Takes effect immediately. Cases are still decided; the actions that are allowed meanwhile wait until the stop is lifted.
+    """Stop every side effect until `proveout stop --lift`. Takes effect immediately. Cases are still decided; the actions that
+    are allowed meanwhile wait until the stop is lifted.
     """
     from proveout.cli import acting
 
@@ -390,10 +368,8 @@ def undo(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Undo the actions of a case.
-
-    Runs each action's compensation, if the policy allows it to you as an operator. An action that was already undone stays
-    undone. A payment that was executed may be impossible to recall; the output then says so.
+    """Undo the actions of a case. Runs each action's compensation, if the policy allows it to you as an operator. An action
+    that was already undone stays undone. A payment that was executed may be impossible to recall; the output then says so.
     """
     from proveout.cli import acting
 
@@ -408,11 +384,9 @@ def effects(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """List the effects that have no outcome yet.
-
-    An effect is pending, failed, unknown or dead. A failed effect is retried after 1, 5, 30 and 120 minutes; then it is a dead
-    letter and waits for --retry. An `unknown` effect got no answer: before it is sent again, its connector checks whether it
-    happened.
+    """List the effects that have no outcome yet. An effect is pending, failed, unknown or dead. A failed effect is retried
+    after 1, 5, 30 and 120 minutes; then it is a dead letter and waits for --retry. An `unknown` effect got no answer: before it
+    is sent again, its connector checks whether it happened.
     """
     from proveout.cli import acting
 
@@ -434,10 +408,8 @@ def serve(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Serve the API, the reports and the review page.
-
-    Submitted documents are decided in the background. Every user needs an account. /api describes the API for people,
-    /openapi.json for code generators.
+    """Serve the API, the reports and the review page. Submitted documents are decided in the background. Every user needs an
+    account. /api describes the API for people, /openapi.json for code generators.
 
     \b
     proveout user add ada --role operator
@@ -451,9 +423,8 @@ def serve(
 
 @app.command()
 def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invoices", home: Home = None) -> None:
-    """Serve, and open the review page in a browser.
-
-    To answer cases, sign in with an account that has the role reviewer or operator.
+    """Serve, and open the review page in a browser. To answer cases, sign in with an account that has the role reviewer or
+    operator.
     """
     from proveout.cli import acting
 
@@ -462,9 +433,8 @@ def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invo
 
 @release_app.command("list")
 def release_list(mission: Mission = "invoices", home: Home = None) -> None:
-    """List every release.
-
-    Shows its date, its scores, which one is promoted, and whether the installed code or libraries differ from that one.
+    """List every release. Shows its date, its scores, which one is promoted, and whether the installed code or libraries differ
+    from that one.
     """
     from proveout.cli import releasing
 
@@ -477,9 +447,8 @@ def release_show(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Show the parts and the history of a release.
-
-    Also shows how the installed code and libraries differ from those that it pins.
+    """Show the parts and the history of a release. Also shows how the installed code and libraries differ from those that it
+    pins.
     """
     from proveout.cli import releasing
 
@@ -493,10 +462,8 @@ def release_promote(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Let a release decide from now on.
-
-    If its evaluation shows less automation or less precision than that of the promoted release, the command shows the
-    difference and asks first. Without a terminal, pass --yes.
+    """Let a release decide from now on. If its evaluation shows less automation or less precision than that of the promoted
+    release, the command shows the difference and asks first. Without a terminal, pass --yes.
     """
     from proveout.cli import releasing
 
@@ -526,9 +493,7 @@ def user_add(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Add an account.
-
-    The command asks twice for a password of at least 12 characters and does not show it.
+    """Add an account. The command asks twice for a password of at least 12 characters and does not show it.
 
     \b
     proveout user add ada --role reviewer
@@ -549,9 +514,8 @@ def user_list(mission: Mission = "invoices", home: Home = None) -> None:
 
 @user_app.command("remove")
 def user_remove(name: Name, mission: Mission = "invoices", home: Home = None) -> None:
-    """Remove an account, its sessions and its tokens.
-
-    Takes effect immediately. The account's answers stay in the journal under its name.
+    """Remove an account, its sessions and its tokens. Takes effect immediately. The account's answers stay in the journal under
+    its name.
     """
     from proveout.cli import people
 
@@ -560,10 +524,7 @@ def user_remove(name: Name, mission: Mission = "invoices", home: Home = None) ->
 
 @user_app.command("password")
 def user_password(name: Name, password_stdin: PasswordStdin = False, mission: Mission = "invoices", home: Home = None) -> None:
-    """Set a new password.
-
-    Ends every session of the account. Its tokens stay valid until they are revoked.
-    """
+    """Set a new password. Ends every session of the account. Its tokens stay valid until they are revoked."""
     from proveout.cli import people
 
     people.password(_workspace(mission, home), name, password_stdin)
@@ -571,9 +532,7 @@ def user_password(name: Name, password_stdin: PasswordStdin = False, mission: Mi
 
 @user_app.command("token")
 def user_token(name: Name, label: Label, mission: Mission = "invoices", home: Home = None) -> None:
-    """Create a token for a program.
-
-    The program acts for the account. The token is printed once, and only its hash is stored.
+    """Create a token for a program. The program acts for the account. The token is printed once, and only its hash is stored.
 
     \b
     TOKEN=$(proveout user token ada mail-gateway)

@@ -185,21 +185,9 @@ class Stopped(BaseModel):
 
 def case(summary: CaseSummary) -> Case:
     """A row of the case index, as the API returns it."""
-    return Case.model_validate(
-        {
-            "id": summary.case,
-            "state": summary.status,
-            "document": _utf8(summary.document),
-            "at": summary.at,
-            "day": summary.day,
-            "segment": summary.segment,
-            "document_class": summary.document_class,
-            "route": summary.route,
-            "release": summary.release,
-            "effects": summary.effects,
-            "escalated_to": summary.escalated_to,
-        }
-    )
+    same = ("at", "day", "segment", "document_class", "route", "release", "effects", "escalated_to")
+    row = {"id": summary.case, "state": summary.status, "document": _utf8(summary.document)}
+    return Case.model_validate(row | {name: getattr(summary, name) for name in same})
 
 
 def decision(decision: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, Kind], digest: str = "") -> DecisionAnswer:

@@ -86,18 +86,17 @@ def _location() -> dict[str, Any]:
 
 
 def routers(worker: Worker) -> list[APIRouter]:
-    """Every call of the API, in the order of the OpenAPI document."""
-    parts = (_handing_in, _listing, _reading, _answering, _pictures, _previewing, _stopping, _health)
-    return [part(worker) for part in parts]
-
-
-def _handing_in(worker: Worker) -> APIRouter:
+    """The calls under /api/v1, and those that check the server, in the order of the OpenAPI document."""
     api = APIRouter(prefix=V1)
+    for add in (_submitting, _listing, _reading, _answering, _pictures, _previewing, _stopping):
+        add(api, worker)
+    return [api, _health(worker)]
 
+
+def _submitting(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/cases",
         status_code=202,
-        response_model=answers.Case,
         summary="Submit a document",
         responses={
             200: {
@@ -123,13 +122,9 @@ def _handing_in(worker: Worker) -> APIRouter:
         response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{summary.case}"
         return answers.case(summary)
 
-    return api
 
-
-def _listing(worker: Worker) -> APIRouter:
-    api = APIRouter(prefix=V1)
-
-    @api.get("/cases", response_model=answers.Cases, summary="List the cases, newest first", responses=_problems())
+def _listing(api: APIRouter, worker: Worker) -> None:
+    @api.get("/cases", summary="List the cases, newest first", responses=_problems())
     def cases(
         request: Request,
         state: Annotated[CaseStatus | None, Query(description="Only cases with this status.")] = None,
@@ -148,18 +143,9 @@ def _listing(worker: Worker) -> APIRouter:
             next_page = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
         return answers.Cases(cases=[answers.case(summary) for summary in listed], total=len(summaries), next=next_page)
 
-    return api
 
-
-def _reading(worker: Worker) -> APIRouter:
-    api = APIRouter(prefix=V1)
-
-    @api.get(
-        "/cases/{case}",
-        response_model=answers.Case,
-        summary="Get a case and its status",
-        responses=_problems(_404="No case has this id."),
-    )
+def _reading(api: APIRouter, worker: Worker) -> None:
+    @api.get("/cases/{case}", summary="Get a case and its status", responses=_problems(_404="No case has this id."))
     def one_case(case: CaseId) -> answers.Case:
         if (summary := worker.index.find(case)) is None:
             raise _unknown()
@@ -167,7 +153,6 @@ def _reading(worker: Worker) -> APIRouter:
 
     @api.get(
         "/cases/{case}/decision",
-        response_model=answers.DecisionAnswer,
         summary="Get the decision on a case",
         responses=_problems(_404="No case has this id.", _409="The case is not decided yet."),
     )
@@ -178,22 +163,16 @@ def _reading(worker: Worker) -> APIRouter:
 
     @api.get(
         "/cases/{case}/explanation",
-        response_model=answers.Explanation,
         summary="Get the reasons for a decision and its history",
         responses=_problems(_404="No case has this id.", _409="The case is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
         return answers.explanation(_decided(worker, case), worker.space.home)
 
-    return api
 
-
-def _answering(worker: Worker) -> APIRouter:
-    api = APIRouter(prefix=V1)
-
+def _answering(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/cases/{case}/approve",
-        response_model=answers.Receipt,
         summary="Approve a case, as shown or corrected",
         responses=_problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
     )
@@ -205,7 +184,6 @@ def _answering(worker: Worker) -> APIRouter:
 
     @api.post(
         "/cases/{case}/undo",
-        response_model=answers.Receipt,
         summary="Undo the actions of a case",
         responses=_problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
     )
@@ -215,12 +193,8 @@ def _answering(worker: Worker) -> APIRouter:
         receipt = worker.approvals.undo(case, request.user.person, undo_request.digest, undo_request.action)
         return answers.receipt(receipt, worker.space.home)
 
-    return api
 
-
-def _pictures(worker: Worker) -> APIRouter:
-    api = APIRouter(prefix=V1)
-
+def _pictures(api: APIRouter, worker: Worker) -> None:
     @api.get(
         "/cases/{case}/page/{number}.png",
         response_class=Response,
@@ -238,15 +212,10 @@ def _pictures(worker: Worker) -> APIRouter:
             raise Refusal(404, "this document has no such page; pages count from 0")
         return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
 
-    return api
 
-
-def _previewing(worker: Worker) -> APIRouter:
-    api = APIRouter(prefix=V1)
-
+def _previewing(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/preview",
-        response_model=answers.DecisionAnswer,
         summary="Preview the decision on a document",
         responses=_problems(_400=MALFORMED, _409="No release is promoted.", _415=UNREADABLE, _507=FULL),
     )
@@ -261,44 +230,33 @@ def _previewing(worker: Worker) -> APIRouter:
             decision, rulings = worker.preview(upload.path, frozen=memory is Memory.RELEASE)
         return answers.decision(decision, rulings, worker.space.mission.kinds)
 
-    @api.get(
-        "/release",
-        response_model=answers.ReleaseAnswer,
-        summary="Get the promoted release",
-        responses=_problems(_409="No release is promoted."),
-    )
+    @api.get("/release", summary="Get the promoted release", responses=_problems(_409="No release is promoted."))
     def release() -> answers.ReleaseAnswer:
         return answers.release(worker.release())
 
-    return api
 
-
-def _stopping(worker: Worker) -> APIRouter:
-    api = APIRouter(prefix=V1)
-
-    @api.post("/stop", response_model=answers.Stopped, summary="Stop all side effects", responses=_problems(_400=MALFORMED))
+def _stopping(api: APIRouter, worker: Worker) -> None:
+    @api.post("/stop", summary="Stop all side effects", responses=_problems(_400=MALFORMED))
     def stop(request: Request, reason: answers.Because) -> answers.Stopped:
         """Cases are still decided; allowed actions wait until the stop is lifted. A second stop changes nothing."""
         worker.switch.stop(request.user.name, reason.because)
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    @api.post("/lift", response_model=answers.Stopped, summary="Allow side effects again", responses=_problems())
+    @api.post("/lift", summary="Allow side effects again", responses=_problems())
     def lift() -> answers.Stopped:
         worker.switch.lift()
         worker.wake()
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    return api
-
 
 def _health(worker: Worker) -> APIRouter:
     api = APIRouter()
 
-    @api.get("/health", response_model=answers.Health, summary="Check that the server responds", responses=_open())
+    @api.get("/health", summary="Check that the server responds", responses=_open())
     def health() -> answers.Health:
         return answers.Health(status="ok", version=version("proveout"))
 
-    @api.get("/ready", response_model=answers.Ready, summary="Check that waiting cases are decided", responses=_problems())
+    @api.get("/ready", summary="Check that waiting cases are decided", responses=_problems())
     def ready() -> answers.Ready:
         return answers.Ready(ready=not worker.trouble, because=worker.trouble)
 

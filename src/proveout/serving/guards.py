@@ -80,20 +80,10 @@ class Visitor(BaseUser):
         return True
 
     @property
-    def display_name(self) -> str:
-        return self.account.name
-
-    @property
-    def identity(self) -> str:
-        return self.account.name
-
-    @property
-    def username(self) -> str:
-        return self.account.name
-
-    @property
     def name(self) -> str:
         return self.account.name
+
+    display_name = identity = username = name  # as Starlette and marimo call it
 
     @property
     def role(self) -> Role:
