@@ -122,9 +122,7 @@ class Code:
         ]
         for name, file in loaded.items() if changed else ():
             del sys.modules[name]
-            Path(cache_from_source(str(file))).unlink(
-                missing_ok=True
-            )  # a .pyc has its source's time to the second only
+            Path(cache_from_source(str(file))).unlink(missing_ok=True)  # a .pyc has its source's time to the second only
         _loaded.update({name: digest for name, digest in code.modules.items() if name not in sys.modules})
         invalidate_caches()
 

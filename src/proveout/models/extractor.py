@@ -36,7 +36,7 @@ from proveout.models.text_segments import TextSegments
 from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Place
-from proveout.values import same, has_value, value_of
+from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 2
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
