@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import invalidate_caches
@@ -122,7 +122,7 @@ class Code:
         ]
         for name, file in loaded.items() if changed else ():
             del sys.modules[name]
-            Path(cache_from_source(str(file))).unlink(missing_ok=True)  # Python compares its time to the second only
+            Path(cache_from_source(str(file))).unlink(missing_ok=True)  # a .pyc has its source's time to the second only
         _loaded.update({name: digest for name, digest in code.modules.items() if name not in sys.modules})
         invalidate_caches()
 
@@ -294,10 +294,9 @@ def _absolute(wanted: str, package: str) -> str:
     return ".".join(base) + (rest if rest.startswith(":") else f".{rest}" if rest else "")
 
 
-def _submodules(folders: Iterable[str]) -> Iterator[str]:
-    for entry in (entry for folder in folders for entry in Path(folder).iterdir()):
-        if entry.suffix == ".py" or (entry / "__init__.py").exists():
-            yield entry.stem
+def _submodules(folders: Iterable[str]) -> list[str]:
+    entries = (entry for folder in folders for entry in Path(folder).iterdir())
+    return [entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").exists()]
 
 
 def _installed(spec: ModuleSpec) -> bool:

@@ -113,20 +113,20 @@ def _run_cell(cell: Any, values: dict[str, Any], record: CellRecord, show: bool)
     out, err = _Console("stdout", record.console), _Console("stderr", record.console)
     began = time.perf_counter()
     with marimo_internals.cell_scope(cell), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        result = marimo_internals.run_cell(cell, values)
+        output, error, halted = marimo_internals.run_cell(cell, values)
         record.seconds = time.perf_counter() - began
         if show:
-            record.output = _output(result.output)
+            record.output = _output(output)
     marimo_internals.drop_temporaries(cell, values)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
-    if result.error is None:
+    if error is None:
         record.state = "ok"
-        return None, result.halted
-    if not isinstance(result.error, Exception):
-        raise result.error
-    record.state, record.error = "failed", "".join(traceback.format_exception(result.error))
-    return result.error, False
+        return None, halted
+    if not isinstance(error, Exception):
+        raise error
+    record.state, record.error = "failed", "".join(traceback.format_exception(error))
+    return error, False
 
 
 def _output(value: object) -> str:

@@ -7,18 +7,10 @@ marimo is imported on first use, so importing this file costs nothing.
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROW_ID = "_marimo_row_id"  # column that marimo's table widget adds to a frame
-
-
-@dataclass(frozen=True)
-class CellResult:
-    output: object  # value of the last expression, or what `mo.stop` displays
-    error: BaseException | None  # as the cell's code raised it
-    halted: bool  # by `mo.stop`
 
 
 def parse(text: str, file: Path) -> Any:
@@ -96,8 +88,11 @@ def cell_scope(cell: Any) -> AbstractContextManager[Any]:
     return get_context().with_cell_id(cell.cell_id)
 
 
-def run_cell(cell: Any, values: dict[str, Any]) -> CellResult:
-    """Run a cell of the graph, also an async one, on these globals. Raises nothing that the cell raises."""
+def run_cell(cell: Any, values: dict[str, Any]) -> tuple[object, BaseException | None, bool]:
+    """Run a cell of the graph, also an async one, on these globals.
+
+    Returns the value of its last expression (or what `mo.stop` displays), its error, and whether `mo.stop` halted it.
+    """
     from marimo._runtime.control_flow import MarimoStopError
     from marimo._runtime.exceptions import MarimoRuntimeException
     from marimo._runtime.executor import DefaultExecutor, Evaluator
@@ -112,8 +107,8 @@ def run_cell(cell: Any, values: dict[str, Any]) -> CellResult:
     if isinstance(error, MarimoRuntimeException):
         error = error.__cause__
     if isinstance(error, MarimoStopError):
-        return CellResult(error.output, None, halted=True)
-    return CellResult(result.output, error, halted=False)
+        return error.output, None, True
+    return result.output, error, False
 
 
 def appended_output() -> object:

@@ -2,7 +2,7 @@
 
 Entry point: `run_in_worker`.
 Covered: a worker that dies (the error names the signal), a timeout (the worker and its children are killed), a build that is
-interrupted or killed (its workers end within a second), the cores (parallel steps share them).
+interrupted or killed (its workers end within a second), parallel steps (they share the cores; none takes all).
 Not covered: workers on other machines.
 """
 
@@ -50,7 +50,7 @@ def run_in_worker(spec: Spec, task: Task, record: bool, workers: int = 1) -> Non
         raise TaskFailed(result["error"])
     if worker.returncode or not result:
         raise TaskFailed(
-            f"{task.file or task.source}: task `{task.name}`: its worker {_end(worker.returncode)}; no product was changed"
+            f"{task.file or task.source}: task `{task.name}`: its worker {_end(worker.returncode)}; its output was discarded"
         )
 
 
