@@ -74,13 +74,9 @@ class Loaded:
     """A notebook as marimo loads it, ready to run."""
 
     app: Any  # marimo.App, initialised
+    graph: Any  # see `marimo_internals.graph_of`
     lines: Mapping[str, int]  # cell id -> first line of its code
     names: Mapping[str, str]
-
-    @property
-    def graph(self) -> Any:
-        """See `marimo_internals.graph_of`."""
-        return marimo_internals.graph_of(self.app)
 
 
 def open_app(file: Path) -> Loaded:
@@ -100,7 +96,8 @@ def open_app(file: Path) -> Loaded:
     app = marimo_internals.app_of(parsed, file)
     cells = dict(zip(marimo_internals.cell_codes(app), parsed.cells, strict=True))
     lines = {id: _first_line(cell, source) for id, cell in cells.items()}
-    loaded = Loaded(app, lines, {id: "_" if cell.name in ("", "*_") else cell.name for id, cell in cells.items()})
+    names = {id: "_" if cell.name in ("", "*_") else cell.name for id, cell in cells.items()}
+    loaded = Loaded(app, marimo_internals.graph_of(app), lines, names)
     _check_graph(file, loaded)
     return loaded
 
