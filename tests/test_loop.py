@@ -177,9 +177,9 @@ def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
 @pytest.mark.parametrize(
     ("values", "document_class", "expected"),
     [
-        ({"due": "next month"}, "", "due: no calendar day in 'next month'; write the value as it is printed"),
-        ({"amount": "3"}, "", "no field amount in mission bills; its fields are reference, sender, total, due"),
-        ({}, "letter", "no class 'letter' in bills; there are: bill, other"),
+        ({"due": "next month"}, "", "due: no calendar day in 'next month'; enter the value as printed"),
+        ({"amount": "3"}, "", "no field amount in bills; expected: reference, sender, total, due"),
+        ({}, "letter", "no class 'letter' in bills; expected one of: bill, other"),
     ],
 )
 def test_an_answer_that_cannot_be_is_refused_before_it_is_written(space, before, values, document_class, expected):
