@@ -23,8 +23,6 @@ class _Strict(BaseModel):
 
 
 class FieldSpec(_Strict):
-    """A field of the mission, under `fields`."""
-
     kind: Kind
     required: bool = True  # a case acts only if every required field is automated
     deductions: tuple[float, ...] = ()  # shares of this amount printed beside it as deductions, such as a commission
@@ -52,15 +50,11 @@ class ActionSpec(_Strict):
 
 
 class Budget(_Strict):
-    """Limits of one run, under `budget`."""
-
     effects_per_run: int = Field(default=10_000, ge=0)
     amount_per_run: int = Field(default=1_000_000, ge=0)  # dollars
 
 
 class Mission(_Strict):
-    """The content of a `mission.yaml`."""
-
     mission: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     purpose: str
     case: str = "document"  # the kind of case

@@ -41,8 +41,6 @@ class IndexedText:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A search result."""
-
     row: int  # position of the entry in the index
     similarity: float  # cosine, -1..1
     score: float  # of the fused ranking

@@ -86,7 +86,7 @@ class Memory:
 
         encoder: by default that of the folder's snapshot, else `Encoder.load()`.
         store: where Chroma keeps the vectors: a folder, by default `folder/chroma`, or a server at http://host:port;
-        "" keeps them only in this process (for a snapshot that `save` made).
+        "" keeps them only in this process and writes nothing (for a snapshot that `save` made).
         name: of the collection; missions that share a server need different ones.
         """
         folder = Path(folder)

@@ -23,8 +23,6 @@ _HEADING = re.compile(r"^(#+)\s+(.*?)\s*#*$")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A paragraph and where it is."""
-
     heading: str  # "Paying > Amount"
     text: str
     line: int  # of its first line in the file, from 1
