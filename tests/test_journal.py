@@ -137,7 +137,6 @@ def test_events_of_a_case_tell_its_story_in_order(journal: Journal) -> None:
     journal.answer([Answer("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})])
     assert [event.kind for event in journal.events("c1")] == ["decision", "effect intended", "effect settled", "label"]
     assert [event.position for event in journal.events()] == list(range(1, journal.position + 1))
-    assert journal.positions() == {"decision": 3, "effect intended": 4, "effect settled": 5, "label": 6}
 
 
 def test_of_several_answers_the_last_word_on_each_field_counts(journal: Journal) -> None:

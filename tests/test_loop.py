@@ -227,7 +227,7 @@ def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before
         live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
         summary = live.run()
         assert summary["decided"] == 1 and summary["effects"]["done"] == 1
-        positions = journal.positions()
+        positions = {event.kind: event.position for event in journal.events()}
         assert positions["effect settled"] > positions["decision"]
 
 

@@ -185,18 +185,6 @@ def test_one_documents_answer_does_not_depend_on_the_others(extractor: Extractor
     assert together[::-1] == extractor.extract(documents[::-1])
 
 
-def test_an_edited_prompt_changes_the_scores_without_training(extractor: Extractor) -> None:
-    documents, _ = cases(colons, range(950, 960))
-    client = PROMPTS.fields["advertiser"]
-    without = {**PROMPTS.fields, "advertiser": FieldPrompt(client.description, ("Payer",), ("Client", *client.not_labels))}
-    edited = extractor.with_prompts(replace(PROMPTS, fields=without))
-    before, after = (
-        sum(e.fields["advertiser"].score for e in model.extract(documents) if "advertiser" in e.fields)
-        for model in (extractor, edited)
-    )
-    assert after < before - 1
-
-
 def test_a_document_without_words_has_no_fields_and_the_last_class(extractor: Extractor) -> None:
     (extraction,) = extractor.extract([Document("empty", (Page(0, 612, 792, ()),))])
     assert extraction.fields == {} and extraction.document_class == "other"

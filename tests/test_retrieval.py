@@ -313,12 +313,7 @@ def test_two_processes_append_to_one_file(plain: Memory, encoder: Encoder):
     assert other.search("harbours", k=1)[0].case == "mine"
 
 
-def test_a_memory_of_other_records_is_refused(plain: Memory):
-    plain.require(plain.id(3), 3)
-    with pytest.raises(StaleIndex, match="first 3 records have id"):
-        plain.require("0" * 16, 3)
-    with pytest.raises(StaleIndex, match="expected at least 99"):
-        plain.require(plain.id(), 99)
+def test_a_position_beyond_the_records_is_refused(plain: Memory):
     with pytest.raises(StaleIndex, match="position 99"):
         plain.search("x", position=99)
 

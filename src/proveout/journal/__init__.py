@@ -96,14 +96,6 @@ class Journal:
         with self._reading() as connection:
             return int(connection.execute(self._tip.select()).one().position)
 
-    def positions(self) -> dict[str, int]:
-        """The last position of each kind of event."""
-        from sqlalchemy import func, select
-
-        kind, position = self._events.c.kind, self._events.c.position
-        with self._reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(select(kind, func.max(position)).group_by(kind))}
-
     def append(self, events: Sequence[Event]) -> list[Event]:
         """Add events in one transaction and return those that were added.
 

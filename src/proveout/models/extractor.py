@@ -182,15 +182,6 @@ class Extractor:
             speaks_against=cons or (() if clear else (RIVAL,)),
         )
 
-    def with_prompts(self, prompts: Prompts) -> "Extractor":
-        """The same extractor with other phrases for its printed fields, without training.
-
-        Classes and flags keep their phrases, whose weights were learned in training.
-        """
-        fields = {**_plain(prompts)["fields"], **{name: self.prompts["fields"][name] for name in self.flags}}
-        plain = {"fields": fields, "classes": self.prompts["classes"]}
-        return self._copy(prompts=plain, trained_on={**self.trained_on, "prompts": prompts.version})
-
     def with_corrections(self, corrections: Sequence[Correction]) -> "Extractor":
         """The same extractor with corrections added to its layout statistics, so they help the next document of that layout.
 

@@ -106,15 +106,6 @@ class Memory:
         position = self.position if position is None else position
         return self._chain[position - 1][:16] if position else "0" * 16
 
-    def require(self, id: str, position: int) -> None:
-        """Raises StaleIndex unless the records before the position have this id."""
-        if position > self.position:
-            shortfall = f"has {self.position} records, expected at least {position}"
-            raise StaleIndex(f"{self.folder}: {shortfall}; restore its records.jsonl")
-        if self.id(position) != id:
-            mismatch = f"its first {position} records have id {self.id(position)}, expected {id}"
-            raise StaleIndex(f"{self.folder}: {mismatch}; restore the matching records.jsonl")
-
     def records(self, position: int | None = None) -> tuple[MemoryRecord, ...]:
         """Every record before the position, in order."""
         return tuple(self._records[: self.position if position is None else position])
