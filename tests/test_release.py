@@ -72,6 +72,18 @@ def test_the_same_parts_are_the_same_release(releases: Releases, parts, tmp_path
     assert [one.id for one in releases.list()] == [id]
 
 
+def test_two_processes_may_freeze_the_same_release_at_once(releases: Releases, parts, monkeypatch) -> None:
+    check = proveout.release._check
+
+    def after_the_other(manifest, folder) -> None:
+        monkeypatch.setattr("proveout.release._check", check)
+        releases.freeze(parts)
+        check(manifest, folder)
+
+    monkeypatch.setattr("proveout.release._check", after_the_other)
+    assert [one.id for one in releases.list()] == [] and releases.freeze(parts) == releases.list()[0].id
+
+
 @pytest.mark.parametrize("part", ["model", "index", "calibration", "prompts", "mission", "policy"])
 def test_another_part_is_another_release(releases: Releases, parts, tmp_path: Path, part: str) -> None:
     id = releases.freeze(parts)

@@ -215,8 +215,9 @@ class Releases:
             (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             _check(manifest, aside)
             aside.rename(target)
-        except FileExistsError:
-            pass  # another process froze the same release at the same time
+        except OSError:
+            if not (target / MANIFEST).exists():  # otherwise another process froze the same release at the same time
+                raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return id
