@@ -50,9 +50,7 @@ def read(path: Path | str) -> "DataFrame":
     path = Path(path)
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
-        raise BadInput(
-            f"{path}: found no Parquet log; expected a log as `proveout run` writes it. Run the agent first: proveout run"
-        )
+        raise BadInput(f"{path}: found no Parquet log, expected one as the agent writes it. Run it first: proveout run")
     frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
     if "decided_at" in frame.columns:
         frame = frame.sort_values("decided_at", kind="stable", ignore_index=True)

@@ -20,17 +20,12 @@ def _inputs(mission: Mission) -> set[str]:
 
 
 def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
-    target = percent(findings.target_precision)
+    under = f"under the {percent(findings.target_precision)} target"
     for row in findings.broken:
-        yield (
-            f"Stop automating {row.field}: {_counted(row)}, under the {target} target. "
-            "Roll back (proveout release rollback) or send the field to review."
-        )
+        roll_back = "Roll back (proveout release rollback) or send the field to review."
+        yield f"Stop automating {row.field}: {_counted(row)}, {under}. {roll_back}"
     for row in findings.doubtful:
-        yield (
-            f"Watch {row.field}: {_counted(row)}, under the {target} target. "
-            "It may be chance, over all fields and a year of reports."
-        )
+        yield f"Watch {row.field}: {_counted(row)}, {under}. It may be chance, over all fields and a year of reports."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
     if not findings.before_the_log:
@@ -59,11 +54,7 @@ def _of_drift(drifted: tuple[Drift, ...], inputs: Collection[str]) -> Iterator[s
     if others:
         when = listed(list(dict.fromkeys(drift.when for drift in others)))
         yield f"The input changed {when}: read the cases below, then decide whether the mission covers them."
-    unsure = [
-        drift
-        for drift in drifted
-        if drift.what.endswith((".confidence", ".answer")) or drift.what in ("class_confidence", "route")
-    ]
+    unsure = [d for d in drifted if d.what.endswith((".confidence", ".answer")) or d.what in ("class_confidence", "route")]
     if unsure:
         fields = dict.fromkeys(drift.what.rpartition(".")[0] or "class" for drift in unsure)
         day = min(drift.since for drift in unsure)

@@ -146,9 +146,7 @@ def disparities(
                 pair = _Pair(by, segment, measure, measured[measure].to_numpy(), groups == segment, before)
                 compared.append((pair, [_compare(pair, look, smallest) for look in looks]))
             mirrored = len(set(groups)) == len(segments) == 2
-            candidates += (
-                [max(compared, key=lambda pair_and_tests: _harm(_surest(pair_and_tests[1])))] if mirrored else compared
-            )
+            candidates += [max(compared, key=lambda tested: _harm(_surest(tested[1])))] if mirrored else compared
     judged = _judged(candidates, looks, days, settings)
     return tuple(sorted(judged, key=lambda disparity: (not disparity.worse, math.isnan(disparity.p), disparity.p)))
 
@@ -249,15 +247,12 @@ def _compare(pair: _Pair, look: _Look, smallest: int) -> Disparity:
 
 
 def _judged(
-    candidates: Sequence[tuple[_Pair, Sequence[Disparity]]],
-    looks: Sequence[_Look],
-    days: NDArray[np.object_],
-    settings: BiasAlerts,
+    pairs: Sequence[tuple[_Pair, Sequence[Disparity]]], looks: Sequence[_Look], days: NDArray[np.object_], settings: BiasAlerts
 ) -> Iterator[Disparity]:
     """For each pair, its most significant look if that is an alarm, else the whole log; p corrected, intervals simultaneous."""
-    compared = sum(not math.isnan(test.p) for _, tests in candidates for test in tests)
+    compared = sum(not math.isnan(test.p) for _, tests in pairs for test in tests)
     confidence = 1 - settings.false_alarm_rate / max(1, compared)
-    for (pair, tests), p in zip(candidates, holm([_of_any(tests) for _, tests in candidates]), strict=True):
+    for (pair, tests), p in zip(pairs, holm([_of_any(tests) for _, tests in pairs]), strict=True):
         surest = _surest(tests)
         worse = p <= settings.false_alarm_rate and _harm(surest) >= settings.smallest_difference
         disparity, look = (surest, looks[tests.index(surest)]) if worse else (tests[0], looks[0])
