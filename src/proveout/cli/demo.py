@@ -138,7 +138,7 @@ def _precision(log: Any, space: Workspace) -> list[str]:
         if not calibrations.certified(name):
             result = f"none: {calibrations.because(name).split(';')[0]}"
         elif automated.empty:
-            result = "none yet" if not log[f"{name}.automated"].any() else "no label yet"
+            result = "nothing automated yet" if not log[f"{name}.automated"].any() else "automated, but not labelled yet"
         else:
             result = f"{log[f'{name}.automated'].mean():4.0%} automated, {automated.mean():.1%} of {len(automated)} correct"
             result += ", BELOW TARGET (see Drift)" if automated.mean() < slo.precision else ""
