@@ -87,7 +87,8 @@ def _url(url: str | Path) -> URL:
         address.get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
         expected = "a file, sqlite:///<file> or postgresql://host/name"
-        raise BadInput(f"{url}: not a database ({error}); expected {expected}") from error
+        scheme = str(url).partition("://")[0]  # the rest may hold a password, and so may SQLAlchemy's own message
+        raise BadInput(f"a URL that begins with {scheme}:// is not a database; expected {expected}") from error
     if (backend := address.get_backend_name()) not in ("sqlite", "postgresql"):
         raise BadInput(f"{without_password(address)}: expected SQLite or PostgreSQL for the journal, found {backend}")
     if backend == "sqlite" and address.database and address.database != ":memory:":
