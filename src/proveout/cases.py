@@ -2,7 +2,8 @@
 
 A mission names its kind (`case: document`). The rest of Proveout sees a case only through this protocol: how it is read,
 which numbers monitoring compares, and how it is displayed. The tiers of a mission expect content of its kind.
-To add one, write a class with these methods and list it in `plugins`.
+To add one, write a class with these members and list it in `plugins`, or in your own package by an entry point
+(docs/extending.md).
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,8 @@
 A check passes, fails, or has nothing to compare (no date, fewer than three amounts). The last counts neither for nor against
 the case, so it does not satisfy a policy that requires a passed check.
 Not covered: missing fields; the confidence threshold deals with those.
-To add one, write a class with the two methods of `Rule` and list it in `plugins`.
+To add one, write a class with the two methods of `Rule` and list it in `plugins`, or in your own package by an entry point
+(docs/extending.md).
 """
 
 import difflib

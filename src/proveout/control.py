@@ -1,10 +1,10 @@
-"""The control plane: the agent proposes, this disposes.
+"""The control plane decides which proposed actions may happen.
 
-Budget → policy → SLO threshold, in that order; the first no is the verdict. Silence means no. The stop switch comes last: it
-is checked before each effect, and what is allowed while it is on waits, recorded, until it is lifted.
-A person's proposals go the same way without the threshold, which is for values that no person has checked.
-A budget is reserved before the later checks and released when one of them says no.
-Covered: a run that is started again (what it spent is in the journal), a threshold that was never certified.
+Budget, policy and SLO threshold are checked in that order, and the first denial is the verdict; an action that no policy permits is
+denied. The stop switch is checked before each effect: while it is on, allowed actions are recorded and wait.
+A person's proposals pass the same checks except the threshold, which is for values that no person has checked.
+The budget is reserved before the later checks and released if one of them denies.
+Covered: a run that is started again (its spending is in the journal), a threshold that was never certified.
 Not covered: several processes that spend one run's budget at the same time; give each a run, or a share.
 """
 

@@ -2,7 +2,8 @@
 
 A mission lists its tiers in `tiers:`. Each tier processes the cases that earlier tiers left open, has its own calibration, and
 reports its cost. `agent.cascade` runs them in order and merges their results.
-To add a tier: write a class with the two methods of `Tier`, and add its name to the table in `plugins`.
+To add a tier: write a class with the two methods of `Tier` and list it in `plugins`, or in your own package by an entry
+point (docs/extending.md).
 Not covered: people, who are the last tier of every mission. `review` handles them.
 """
 

@@ -1,7 +1,8 @@
 """Send an alarm to the channels of `alerts.yaml`. Entry point: `notify`.
 
 `channels:` lists each channel with its settings. `file` ships with Proveout; packages add others.
-To add one, write a class with the members of `Channel` and register its name in the table of `plugins`.
+To add one, write a class with the members of `Channel` and list it in `plugins`, or in your own package by an entry point
+(docs/extending.md).
 Covered: each channel gets an alarm once; a channel that fails is reported, is tried again with the next report, and does not
 stop the others.
 """

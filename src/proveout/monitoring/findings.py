@@ -98,7 +98,7 @@ class Test:
     column: str
     window: int  # the last window, index into Findings.windows
     windows: int  # number of windows together
-    p: float  # corrected
+    p: float  # as tested; `drift.run_tests` corrects it for all tests of the window
     effect: float
     condition: Condition
 
