@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: no import circle, one word per idea, private parts of others behind one file."""
+"""What a reader relies on: no import circle, one word per idea, private parts of libraries behind one file."""
 
 import ast
 import re
