@@ -1,7 +1,7 @@
 """The control plane decides which proposed actions may happen.
 
-Budget, policy and SLO threshold are checked in that order, and the first denial is the verdict; an action that no policy permits
-is denied. The stop switch is checked before each effect: while it is on, allowed actions are recorded and wait.
+Budget, policy and SLO threshold are checked in that order; the first denial is the verdict. An action that no policy permits is
+denied. The stop switch is checked before each effect: while it is on, allowed actions are recorded and wait.
 A person's proposals pass the same checks except the threshold, which is for values that no person has checked.
 The budget is reserved before the later checks and released if one of them denies.
 Covered: a run that is started again (its spending is in the journal), a threshold that was never certified.
