@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,17 @@ def project(folder: Path) -> Path:
     for part in ("notebooks", "pipelines", "monitoring"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "__marimo__"))
     return folder
+
+
+def exit_code(function: Callable[..., None], *arguments: object) -> int:
+    """Of a new Python that calls a function of a test module, its arguments as text. A kill by signal N is -N.
+
+    Not multiprocessing: it needs `__main__`, which marimo's server replaces in a process that serves notebooks.
+    """
+    call = f"import sys, {function.__module__} as tests; tests.{function.__name__}(*sys.argv[1:])"
+    path = os.pathsep.join([str(ROOT / "tests"), *filter(None, sys.path)])
+    command = [sys.executable, "-c", call, *map(str, arguments)]
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, timeout=PATIENCE).returncode
 
 
 def free_port() -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from program import PATIENCE
+from program import exit_code
 from proveout import connectors, mission
 from proveout.agent import Agent
 from proveout.calibration import Calibrations
@@ -502,7 +501,7 @@ def test_a_policy_may_keep_somebody_from_undoing_and_says_who_may(tmp_path: Path
 # --- a kill at every boundary ----------------------------------------------------------------------------------------
 
 
-def live(home: Path, boundary: str) -> None:
+def live(folder: str, boundary: str) -> None:
     """An approval that kills its own process at the boundary."""
     from sqlalchemy import event
 
@@ -516,7 +515,7 @@ def live(home: Path, boundary: str) -> None:
 
         return both
 
-    world = World(home, mission=ONLY_PAY, policy=paying())
+    world = World(Path(folder), mission=ONLY_PAY, policy=paying())
     if boundary == "before the approval is committed":
         event.listen(world.journal._engine, "commit", die)
     if boundary == "after the approval":
@@ -530,13 +529,6 @@ def live(home: Path, boundary: str) -> None:
     if boundary == "after the outcome":
         Journal.settle = then_die(Journal.settle)
     world.approve(f"{1:064x}")
-
-
-def exit_code(home: Path, boundary: str) -> int | None:
-    child = multiprocessing.get_context("spawn").Process(target=live, args=(home, boundary))  # a fork lacks cedarpy's threads
-    child.start()
-    child.join(PATIENCE)
-    return child.exitcode
 
 
 BY_RUN, BY_PAGE = "the next run", "the next page"
@@ -556,7 +548,7 @@ BY_RUN, BY_PAGE = "the next run", "the next page"
 def test_an_approval_that_is_killed_pays_once(tmp_path: Path, boundary: str, next_is: str) -> None:
     world = World(tmp_path, mission=ONLY_PAY, policy=paying())
     case = world.waits()
-    assert exit_code(tmp_path, boundary) == -signal.SIGKILL
+    assert exit_code(live, tmp_path, boundary) == -signal.SIGKILL
     if boundary == "before the approval is committed":
         assert world.kinds(case) == ["decision"], "all of it or nothing"
         world.approve(case)

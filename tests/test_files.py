@@ -1,13 +1,12 @@
 """A file is there whole or not at all; a lock says who holds it, and a process that dies holds none."""
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from program import PATIENCE
+from program import exit_code
 from proveout.errors import Busy
 from proveout.files import alone, lock, replacing, write_whole
 
@@ -26,8 +25,8 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("note", "old")]
 
 
-def hold(path: Path) -> None:
-    with alone(path):
+def hold(path: str) -> None:
+    with alone(Path(path)):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -38,9 +37,6 @@ def test_a_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
             alone(path, busy="builds here").__enter__()
         with path.open() as file:
             assert not lock(file, wait=False, shared=True)
-    child = multiprocessing.get_context("spawn").Process(target=hold, args=(path,))
-    child.start()
-    child.join(PATIENCE)
-    assert child.exitcode == -signal.SIGKILL
+    assert exit_code(hold, path) == -signal.SIGKILL
     with alone(path):
         pass

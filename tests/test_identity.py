@@ -291,7 +291,7 @@ def test_the_command_line_keeps_accounts(proveout, tmp_path):
 @pytest.mark.parametrize(
     ("words", "typed", "message"),
     [
-        (("add", "ada", "--role", "king", "--password-stdin"), PASSWORD, "there are: reader, reviewer, operator"),
+        (("add", "ada", "--role", "king", "--password-stdin"), PASSWORD, "expected one of: reader, reviewer, operator"),
         (("add", "ada", "--role", "reader", "--password-stdin"), "short", "5 characters, expected 12"),
         (("add", "ada", "--role", "reader"), PASSWORD, "--password-stdin"),
         (("remove", "ada"), "", "no account 'ada'; there are: none"),

@@ -761,7 +761,7 @@ def test_a_reviewer_is_known_on_the_review_page_until_signing_out(client, chromi
     page.goto(f"{address}/review/")
     type_in(page, "rita")
     page.wait_for_url("**/review/")
-    page.get_by_text("rita answered 0 now").wait_for()
+    page.get_by_text("rita answered 0 in this session").wait_for()
     assert elsewhere == []
     other = context.new_page()
     other.goto(f"{address}/")
@@ -781,7 +781,7 @@ def test_a_review_that_was_open_does_not_keep_the_server_from_ending(space, acco
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{port}/login?next=/review/")
         type_in(page, "rita")
-        page.get_by_text("rita answered 0 now").wait_for()
+        page.get_by_text("rita answered 0 in this session").wait_for()
         page.close()
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 130
