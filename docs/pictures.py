@@ -95,9 +95,9 @@ def a_notebook(page: Page, home: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
     editor = opened(page, home, "edit", "calibrate", "--headless", "--no-token")
     try:
-        page.locator("h2", has_text="Where would you draw the line?").wait_for(timeout=180_000)
+        page.locator("h2", has_text="Try a threshold").wait_for(timeout=180_000)
         page.locator(".output-area img").nth(1).wait_for(timeout=120_000)
-        page.locator("h2", has_text="Can a confidence be taken at its word?").scroll_into_view_if_needed()
+        page.locator("h2", has_text="Is confidence calibrated?").scroll_into_view_if_needed()
         page.mouse.move(640, 600)
         page.mouse.wheel(0, 560)
         page.wait_for_timeout(4_000)
