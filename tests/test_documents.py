@@ -307,6 +307,7 @@ def _entries(cache: Path) -> list[Path]:
 def test_the_same_bytes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, cache = pdf(tmp_path / "a.pdf"), tmp_path / "cache"
     (first,) = documents.read_many([path], cache)
+    assert [entry.stat().st_mode & 0o077 for entry in _entries(cache)] == [0], "a document's text is as private as it"
     path.rename(tmp_path / "b.pdf")
     monkeypatch.setattr(batch, "WORKER", "raise SystemExit('must not read again')")
     (second,) = documents.read_many([tmp_path / "b.pdf"], cache)

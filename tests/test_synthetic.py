@@ -92,6 +92,7 @@ def test_an_interrupted_stream_is_completed_by_the_next_call(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         synthetic.generate(tmp_path, documents=4, progress=stop)
     assert not (tmp_path / "labels.csv").exists()
+    (tmp_path / ".labels.csv.123-456.part").write_text("file_id\n")  # as a kill while it was written leaves it
     synthetic.generate(tmp_path, documents=4)
     assert len(rows(tmp_path)) == len(list((tmp_path / "pdf").iterdir())) == 4
 

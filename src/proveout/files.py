@@ -21,6 +21,11 @@ from proveout.errors import Busy
 POLL = 0.05  # seconds between two attempts to take a lock
 
 
+def is_part(name: str) -> bool:
+    """Whether a file name is one that `replacing` writes to; a kill leaves such a file behind."""
+    return name.startswith(".") and name.endswith(".part")
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to. If the block succeeds, that file is synced and replaces the target."""

@@ -112,6 +112,8 @@ def test_why_names_the_changed_file_of_a_declared_folder(project: Project) -> No
     project.write("pipelines/toy/prompts/check.md", "check\n")
     project.edit(SPEC, "files: [words.md]", "files: [words.md, prompts]")
     project.build(record=False)
+    project.write("pipelines/toy/prompts/.find.md.123-456.part", "lo")  # what a killed write leaves is no content
+    assert project.why("rows") is None
     project.write("pipelines/toy/prompts/find.md", "look\n")
     assert project.why("rows") == "prompts/find.md changed"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from proveout.files import write_whole
+from proveout.files import is_part, write_whole
 
 RESOLUTION = 50_000_000  # ns; coarser than the time stamps of any file system in use except FAT
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
@@ -74,7 +74,7 @@ class Contents:
 def _files(folder: str, within: str) -> Iterator[tuple[str, str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name in IGNORED:
+            if entry.name in IGNORED or is_part(entry.name):
                 continue
             if entry.is_dir():
                 yield from _files(entry.path, f"{within}{entry.name}/")

@@ -25,7 +25,7 @@ from proveout.documents import columns
 from proveout.documents.files import sha256_of
 from proveout.documents.worker import FRAME
 from proveout.errors import UnreadableDocument
-from proveout.files import write_whole
+from proveout.files import replacing
 from proveout.records import Document
 
 READER = "2"  # increase it when the same bytes would be read differently
@@ -89,7 +89,9 @@ def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[_Worker]") -> 
     if isinstance(result, UnreadableDocument):
         return result
     if entry is not None:
-        write_whole(entry, hashlib.sha256(result).hexdigest().encode() + b"\n" + result)
+        with replacing(entry) as part:
+            part.touch(0o600)  # the text of a document is as private as the document
+            part.write_bytes(hashlib.sha256(result).hexdigest().encode() + b"\n" + result)
     return columns.from_json(result)
 
 

@@ -38,7 +38,7 @@ from proveout.prompts import Prompts
 from proveout.records import Box, Document, Kind, Place
 from proveout.values import has_value, same, value_of
 
-FORMAT, VERSION = "proveout-extractor", 2
+FORMAT, VERSION = "proveout-extractor", 3
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from proveout.corpus.synthetic.layouts import HELD_OUT, LATE, form_of
 from proveout.errors import BadInput
-from proveout.files import replacing
+from proveout.files import is_part, replacing
 
 if TYPE_CHECKING:
     from proveout.corpus.synthetic.business import Market
@@ -175,8 +175,7 @@ def _is_complete(folder: Path, truth: str, names: set[str]) -> bool:
         return True
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder}: is a file; choose a new or empty folder")
-    ours = {"pdf", "truth.json", ".labels.csv.part"}
-    others = [path for path in sorted(folder.glob("*")) if path.name not in ours]
+    others = [path for path in sorted(folder.glob("*")) if path.name not in ("pdf", "truth.json") and not is_part(path.name)]
     others += [path for path in sorted((folder / "pdf").glob("*")) if path.name not in names]
     if others:
         raise BadInput(f"{folder}: holds other files, such as {others[0].relative_to(folder)}; choose a new or empty folder")
