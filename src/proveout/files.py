@@ -27,14 +27,15 @@ def is_part(name: str) -> bool:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write to. If the block succeeds, that file is synced and replaces the target."""
+def replacing(target: Path, sync: bool = True) -> Iterator[Path]:
+    """Yield a path beside `target` to write to. If the block succeeds, that file, synced to disk, replaces the target."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

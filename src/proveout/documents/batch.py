@@ -89,7 +89,7 @@ def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[_Worker]") -> 
     if isinstance(result, UnreadableDocument):
         return result
     if entry is not None:
-        with replacing(entry) as part:
+        with replacing(entry, sync=False) as part:  # an entry that a power cut tears fails its digest and is read again
             part.touch(0o600)  # the text of a document is as private as the document
             part.write_bytes(hashlib.sha256(result).hexdigest().encode() + b"\n" + result)
     return columns.from_json(result)
