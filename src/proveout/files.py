@@ -1,12 +1,14 @@
 """Atomic file writes, and locks between processes.
 
-Entry points: `replacing` and `write_whole` for files, `lock` and `alone` for locks.
+Entry points: `replacing`, `write_whole` and `read_object` for files, `lock` and `alone` for locks.
 Covered: a kill or a full disk at any point (the old file stays), concurrent readers (they see the old file or the new one), a
 lock after its holder died (the system releases it).
 Not covered: folders shared by several machines, and Windows.
 """
 
 import fcntl
+import json
+import math
 import os
 import threading
 import time
@@ -47,6 +49,15 @@ def write_whole(target: Path, content: str | bytes) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if the file is missing, broken, or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to disk, so that new file names survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
@@ -72,7 +83,7 @@ def alone(path: Path, patience: float = 0.0, busy: str = "is using this folder; 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         until = time.monotonic() + patience
-        while not lock(file, wait=False):
+        while not lock(file, wait=patience == math.inf):
             if time.monotonic() >= until:
                 file.seek(0)
                 raise Busy(f"{path.parent}: {file.read() or 'another process'} {busy}")

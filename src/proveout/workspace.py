@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from proveout.errors import BadInput, hint
-from proveout.files import write_whole
+from proveout.files import read_object, write_whole
 from proveout.mission import Mission, load
 
 NOTE = "workspace.json"
@@ -128,17 +127,8 @@ class Workspace:
 
 def owner(home: Path) -> str:
     """The mission that a folder belongs to, by its note, else by its oldest release; "" without either."""
-    if noted := _read(home / NOTE).get("mission"):
+    if noted := read_object(home / NOTE).get("mission"):
         return str(noted)
-    manifests = [_read(path) for path in home.glob("releases/*/release.json")]
+    manifests = [read_object(path) for path in home.glob("releases/*/release.json")]
     frozen = [(str(item.get("frozen")), item["content"]) for item in manifests if isinstance(item.get("content"), dict)]
     return str(min(frozen, key=itemgetter(0))[1].get("mission", "")) if frozen else ""
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where the file cannot be read; opening a damaged release reports it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

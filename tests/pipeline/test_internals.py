@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,12 +52,6 @@ def evaluated(app: Any, id: Any, values: dict[str, Any]) -> Any:
     from marimo._runtime.executor import DefaultExecutor, Evaluator
 
     return Evaluator(executor=DefaultExecutor(), lifecycles=[]).evaluate_sync(app._graph.cells[id], values)
-
-
-def test_only_the_internals_import_private_parts_of_marimo() -> None:
-    private = re.compile(r"(from|import) marimo(\.\w+)*\._|\"marimo\._")
-    users = {file.name for file in SOURCE.rglob("*.py") if private.search(file.read_text(encoding="utf-8"))}
-    assert users == {"marimo_internals.py"}
 
 
 def test_every_private_symbol_that_the_bridge_uses_has_a_contract_here() -> None:

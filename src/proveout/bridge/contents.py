@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from proveout.files import is_part, write_whole
+from proveout.files import is_part, read_object, write_whole
 
 RESOLUTION = 50_000_000  # ns; coarser than the time stamps of any file system in use except FAT
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
@@ -23,7 +23,7 @@ class Contents:
     def __init__(self, cache: Path, root: Path) -> None:
         """`cache` is the file of cached digests; paths in it are relative to `root`."""
         self._file, self._root = cache, str(root)
-        self._cache: dict[str, list[Any]] = read_cache(cache)
+        self._cache: dict[str, list[Any]] = read_object(cache)
         self._changed = False
 
     def digest(self, path: Path) -> str:
@@ -80,12 +80,3 @@ def _files(folder: str, within: str) -> Iterator[tuple[str, str]]:
                 yield from _files(entry.path, f"{within}{entry.name}/")
             else:
                 yield within + entry.name, entry.path
-
-
-def read_cache(file: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is missing or broken."""
-    try:
-        cache = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cache if isinstance(cache, dict) else {}

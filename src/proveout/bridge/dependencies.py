@@ -22,9 +22,8 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from proveout.bridge.contents import read_cache
 from proveout.bridge.notebook import Notebook, imports
-from proveout.files import write_whole
+from proveout.files import read_object, write_whole
 
 READER = 2  # raise it when the same source is read differently
 CACHE_SIZE = 4000  # entries
@@ -53,7 +52,7 @@ class Code:
         """`cache` is a JSON file of what was read, by the digest of its text."""
         invalidate_caches()
         self._file = cache
-        self._cache: dict[str, Any] = read_cache(cache)
+        self._cache: dict[str, Any] = read_object(cache)
         self._used: dict[str, Any] = {}
         self._modules: dict[Path, Module] = {}
         self._specs: dict[tuple[str, str], ModuleSpec | None] = {}
@@ -138,7 +137,7 @@ class Code:
         """Write the cache if its keys changed, with the most recently used entries."""
         unused = {key: value for key, value in self._cache.items() if key not in self._used}
         kept = dict(list((unused | self._used).items())[-CACHE_SIZE:])
-        if kept.keys() != read_cache(self._file).keys():
+        if kept.keys() != read_object(self._file).keys():
             write_whole(self._file, json.dumps(kept, separators=(",", ":")))
 
     def version_of(self, distribution: str) -> str:

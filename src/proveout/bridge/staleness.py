@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import proveout
-from proveout.bridge.contents import Contents, read_cache
+from proveout.bridge.contents import Contents
 from proveout.bridge.dependencies import Code, CodeDependencies
 from proveout.bridge.notebook import Cell, Notebook
 from proveout.bridge.spec import Spec, Task, load
 from proveout.errors import BadSpec, hint
-from proveout.files import alone, write_whole
+from proveout.files import alone, read_object, write_whole
 
 FORMAT = 1  # raise it when a step must run again because the bridge runs it differently
 FREEZE = "proveout.release.freeze"  # the step whose product holds the package's own code and pins its environment
@@ -176,7 +176,7 @@ class BuildState:
 
     def why(self, task: Task) -> str | None:
         """Why the task is stale now; None if it is fresh."""
-        note = read_cache(self._note(task))
+        note = read_object(self._note(task))
         if note == BEGUN:
             return "its last run failed or was interrupted"
         try:
