@@ -25,7 +25,7 @@ from proveout.models.language_model import LanguageModelTier, chat_model
 from proveout.models.scripted_endpoint import ScriptedEndpoint
 from proveout.models.tiers import Extraction, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
-from proveout.records import Decision, Route
+from proveout.records import Anomaly, AnomalyKind, Decision, Route
 from proveout.retrieval import Memory, MemoryRecord
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
@@ -129,6 +129,15 @@ def test_only_cases_whose_every_required_field_is_automated_may_act(decisions, a
         assert not any(check.passed is False for check in one.checks)
         assert one.document_class != "other"
     assert all(not one.actions for one in decisions if one.route is not Route.ACT)
+
+
+def test_what_was_read_otherwise_than_seen_goes_to_a_person_who_is_told_what(decisions, agent, dataset):
+    certain = next(one for one in decisions if one.route is Route.ACT)
+    because = "'$9.00' on page 1 is white on white"
+    document = replace(dataset.document(certain.case), anomalies=(Anomaly(AnomalyKind.HIDDEN, because, "$9.00"),))
+    decision = agent.invoke(document)
+    assert (decision.route, decision.actions, decision.descriptors["anomalies"]) == (Route.REVIEW, (), 1)
+    assert because in " ".join(decision.because)
 
 
 def test_invoices_alone_are_proposed_for_payment(decisions):

@@ -68,6 +68,9 @@ class Conversation:
     def describe(self, talk):
         return {"turns": len(talk.turns), "characters": len(talk.text)}
 
+    def check(self, talk):
+        return iter(())
+
     def show(self, decision, path, cache=None):
         return "".join(f"<p>{html.escape(turn)}</p>" for turn in json.loads(path.read_bytes())["turns"])
 

@@ -18,7 +18,7 @@ from reportlab.pdfgen.canvas import Canvas
 from proveout import documents
 from proveout.documents import batch, columns, files, text_layer
 from proveout.errors import UnreadableDocument
-from proveout.records import Document, Source
+from proveout.records import Anomaly, AnomalyKind, Box, Document, Place, Source
 
 ROWS = (
     "Invoice 4711-2",
@@ -68,6 +68,14 @@ def scan(path: Path, turn: float = 0.0, dpi: int = 130) -> Path:
     image = page.render(scale=dpi / 72).to_pil().convert("RGB")
     image.rotate(turn, expand=turn % 90 == 0, fillcolor="white").save(path, dpi=(dpi, dpi))
     return path
+
+
+def test_anomalies_survive_the_cache() -> None:
+    anomalies = (
+        Anomaly(AnomalyKind.STAMP, "VOID is stamped on page 1", "VOID", Place(0, Box(1.0, 2.0, 3.5, 4.0))),
+        Anomaly(AnomalyKind.SEVERAL, "page 2 begins another document"),
+    )
+    assert columns.from_json(columns.to_json("ab", [], anomalies)) == Document("ab", (), anomalies)
 
 
 def texts(document: Document) -> list[str]:

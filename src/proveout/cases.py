@@ -6,14 +6,14 @@ To add one, write a class with these members and list it in `plugins`, or in you
 (docs/extending.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from proveout import plugins
 from proveout.errors import UnreadableDocument
 from proveout.mission import Mission
-from proveout.records import Content, Decision
+from proveout.records import Check, Content, Decision
 
 
 class CaseKind(Protocol):
@@ -29,6 +29,9 @@ class CaseKind(Protocol):
 
     def describe(self, content: Content) -> dict[str, float]:
         """The descriptors that follow from the content alone; tiers may add others."""
+
+    def check(self, content: Content) -> Iterator[Check]:
+        """Whether what was read can be believed; the mission's checks follow. A failed one sends the case to a person."""
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
         """The case for a person, with the decision's values marked: self-contained HTML."""

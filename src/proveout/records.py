@@ -69,6 +69,27 @@ class Page:
     turned: float = 0.0  # degrees clockwise that make the file's page upright; for a scan, including its skew
 
 
+class AnomalyKind(StrEnum):
+    """How what was read of a document differs from what a person sees."""
+
+    HIDDEN = "read but not visible"
+    UNREAD = "visible but not read"
+    STAMP = "stamp"  # VOID, PAID, COPY ...
+    GARBLED = "garbled text"
+    SEVERAL = "several documents in one file"
+    CONTRADICTION = "embedded data contradict the page"
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """A reason not to believe what was read of a document. It sends the case to a person."""
+
+    kind: AnomalyKind
+    because: str  # a sentence for a person: what was found, and where
+    text: str = ""  # the words concerned
+    place: Place | None = None  # None: the whole document
+
+
 class Content(Protocol):
     """What was read of a case of any kind: a document, a query, the turns of a conversation so far."""
 
@@ -87,6 +108,7 @@ class Document:
 
     sha256: str
     pages: tuple[Page, ...]
+    anomalies: tuple[Anomaly, ...] = ()
 
     @property
     def id(self) -> str:

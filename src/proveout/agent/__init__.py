@@ -277,7 +277,8 @@ class Agent(Runnable[CaseInput, Decision]):
                 return past or (f"case {first[:12]} of the same batch has the same values" if first != draft.case else "")
 
             subject = Subject(draft.content, draft.values, draft.similar, duplicate)
-            draft.checks = tuple(check for rule in self.rules for check in rule(subject))
+            checks = (check for rule in self.rules for check in rule(subject))
+            draft.checks = (*self.kind.check(draft.content), *checks)
 
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:

@@ -125,6 +125,7 @@ def _entries(
                 licence=row.licence,
                 duplicate_of=first.get(sha256, ""),
                 refused=str(result) if isinstance(result, UnreadableDocument) else "",
+                anomalies=result.anomalies if isinstance(result, Document) else (),
             )
         )
         if sha256 not in first and isinstance(result, Document):
@@ -152,7 +153,8 @@ def _add_answers(
         at = places.get(document.sha256)
         if at is None:
             case = Case(document.sha256, f"answers/{path.name}", row.day, row.segment)
-            entries.append(LabelledDocument(case, "train", "", row.fields, row.document_class, row.source))
+            entry = LabelledDocument(case, "train", "", row.fields, row.document_class, row.source)
+            entries.append(replace(entry, anomalies=document.anomalies))
             readable.append(document)
         elif (entry := entries[at]).split in ("train", "stream"):
             fields, document_class = {**entry.labels, **row.fields}, row.document_class or entry.document_class
@@ -273,4 +275,5 @@ def _plain(entry: LabelledDocument) -> dict[str, Any]:
     row, case = asdict(entry), entry.case
     del row["case"]
     columns = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
-    return {**columns, **row, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
+    columns |= {"anomalies": json.dumps(row.pop("anomalies"), ensure_ascii=False)}
+    return {**row, **columns, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}

@@ -21,11 +21,11 @@ from typing import Any, Self
 import numpy as np
 
 from proveout.corpus.near_duplicates import ALIKE, near_duplicates
-from proveout.documents.columns import PageColumns, document
+from proveout.documents.columns import PageColumns, anomaly, document
 from proveout.errors import BadInput
-from proveout.records import Case, Document, Source
+from proveout.records import Anomaly, Case, Document, Source
 
-SCHEMA = 1  # version of the file formats
+SCHEMA = 2  # version of the file formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class LabelledDocument:
     duplicate_of: str = ""  # path of the first file with the same bytes
     near_duplicate_of: str = ""  # id of the earliest case with nearly the same text
     refused: str = ""  # why the file cannot be read
+    anomalies: tuple[Anomaly, ...] = ()  # places where what was read differs from what a person sees
 
 
 class Dataset:
@@ -95,7 +96,8 @@ class Dataset:
     def document(self, case: str) -> Document:
         """The document of a readable case; the same object on every call."""
         if case not in self._documents:
-            self._documents[case] = document(case, [self._page_columns(row) for row in self._pages[case]])
+            pages = [self._page_columns(row) for row in self._pages[case]]
+            self._documents[case] = document(case, pages, self._by_case[case].anomalies)
         return self._documents[case]
 
     def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
@@ -193,7 +195,8 @@ def earliest_near_duplicates(
 
 def _entry(row: dict[str, Any]) -> LabelledDocument:
     case = Case(row.pop("id"), row.pop("path"), row.pop("day"), row.pop("segment"))
-    return LabelledDocument(case=case, **row | {"labels": json.loads(row["labels"])})
+    anomalies = tuple(map(anomaly, json.loads(row["anomalies"])))
+    return LabelledDocument(case=case, **row | {"labels": json.loads(row["labels"]), "anomalies": anomalies})
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """A document as a kind of case: one file is one case with one turn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from proveout.documents import read_many, sha256_of
 from proveout.documents.marked import marked_pages
 from proveout.errors import UnreadableDocument
-from proveout.records import Content, Decision, Document, Source
+from proveout.records import Check, Content, Decision, Document, Source
 
 
 class DocumentCase:
@@ -17,6 +17,7 @@ class DocumentCase:
         "pages": int,
         "words": int,
         "ocr_share": float,  # of the words
+        "anomalies": int,  # places where what was read differs from what a person sees
         "familiar": float,  # share of the first page's wording also in the most similar training document; set by the ranker
     }
 
@@ -30,7 +31,13 @@ class DocumentCase:
         assert isinstance(content, Document)
         words = content.words
         ocr = sum(word.source is Source.OCR for word in words)
-        return {"pages": len(content.pages), "words": len(words), "ocr_share": ocr / len(words) if words else 0.0}
+        share = ocr / len(words) if words else 0.0
+        return {"pages": len(content.pages), "words": len(words), "ocr_share": share, "anomalies": len(content.anomalies)}
+
+    def check(self, content: Content) -> Iterator[Check]:
+        assert isinstance(content, Document)
+        because = "; ".join(anomaly.because for anomaly in content.anomalies)
+        yield Check("read as it is seen", not because, because or "what was read stands visibly on the pages")
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
         return marked_pages(decision, path, cache)

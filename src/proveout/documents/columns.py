@@ -5,14 +5,16 @@ Covered: reading order (lines from top to bottom, each from left to right), the 
 Not covered: the structure of tables and columns. The boxes hold what is needed to find it.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, repeat
+from itertools import chain, groupby, repeat
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from proveout.records import Box, Document, Page, Source, Word
+from proveout.records import Anomaly, AnomalyKind, Box, Document, Page, Place, Source, Word
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -22,7 +24,7 @@ DECIMALS = 2  # of a point; rounding happens only in `page_columns`, so that a s
 
 @dataclass(frozen=True, slots=True)
 class PageColumns:
-    """One page; the last four fields are parallel."""
+    """One page; texts, boxes, lines and confidence are parallel."""
 
     width: float  # points
     height: float  # points
@@ -32,6 +34,7 @@ class PageColumns:
     boxes: Floats  # (words, 4): x0, y0, x1, y1 in points, origin at the top left
     lines: Ints  # (words,): line of each word, from 0
     confidence: Floats  # (words,)
+    anomalies: tuple[Anomaly, ...] = ()  # of this page
 
 
 def page_columns(
@@ -98,9 +101,10 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
     return order, line[order]
 
 
-def document(sha256: str, pages: list[PageColumns]) -> Document:
-    """The document with this id and these pages."""
-    return Document(sha256, tuple(_page(sha256, number, page) for number, page in enumerate(pages)))
+def document(sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = ()) -> Document:
+    """The document with this id and these pages; `anomalies`: of the whole document, in addition to those of its pages."""
+    every = chain(chain.from_iterable(page.anomalies for page in pages), anomalies)
+    return Document(sha256, tuple(_page(sha256, number, page) for number, page in enumerate(pages)), tuple(every))
 
 
 def _page(sha256: str, number: int, page: PageColumns) -> Page:
@@ -118,8 +122,8 @@ def _page(sha256: str, number: int, page: PageColumns) -> Page:
     return Page(number, page.width, page.height, tuple(words), page.turned)
 
 
-def to_json(sha256: str, pages: list[PageColumns]) -> bytes:
-    """Serialise a document; equal documents give equal bytes."""
+def to_json(sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = ()) -> bytes:
+    """Serialise a document; equal documents give equal bytes. `anomalies`: of the whole document."""
     import orjson
 
     plain = [
@@ -135,7 +139,8 @@ def to_json(sha256: str, pages: list[PageColumns]) -> bytes:
         }
         for page in pages
     ]
-    return orjson.dumps({"sha256": sha256, "pages": plain}, option=orjson.OPT_SERIALIZE_NUMPY)
+    every = [*chain.from_iterable(page.anomalies for page in pages), *anomalies]
+    return orjson.dumps({"sha256": sha256, "pages": plain, "anomalies": every}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def from_json(payload: bytes) -> Document:
@@ -158,7 +163,14 @@ def from_json(payload: bytes) -> Document:
             )
             for page in plain["pages"]
         ],
+        map(anomaly, plain["anomalies"]),
     )
+
+
+def anomaly(plain: Mapping[str, Any]) -> Anomaly:
+    """The anomaly that JSON holds as nested objects."""
+    place = plain["place"] and Place(plain["place"]["page"], Box(**plain["place"]["box"]))
+    return Anomaly(AnomalyKind(plain["kind"]), plain["because"], plain["text"], place)
 
 
 def lines(page: Page) -> list[list[Word]]:

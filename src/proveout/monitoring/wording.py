@@ -29,6 +29,7 @@ def condition_text(column: str, relation: str, value: float | str) -> str:
             "pages": f"documents with {how} {text} {'page' if value == 1 else 'pages'}",
             "words": f"documents with {how} {text} words",
             "ocr_share": f"documents with {how} {share} of their words read by OCR",
+            "anomalies": f"documents with {how} {text} {'place' if value == 1 else 'places'} read otherwise than seen",
             "familiar": f"documents that share {how} {_whole(value)} of their wording with any training document",
             "class_confidence": f"documents where confidence in the class is {relation} {share}",
             "document_class": f"documents of class {text}",
@@ -64,6 +65,7 @@ def column_text(column: str) -> str:
     if not name:
         alone = {
             "ocr_share": "share of words read by OCR",
+            "anomalies": "places read otherwise than seen",
             "familiar": "wording shared with the most similar training document",
             "class_confidence": "confidence in the class",
             "document_class": "class of the document",
@@ -93,6 +95,7 @@ def value_text(column: str, value: float | str) -> str:
             "pages": f"{text} {'page' if value == 1 else 'pages'}",
             "words": f"{text} words",
             "ocr_share": f"{_whole(value)} of its words read by OCR",
+            "anomalies": f"{text} {'place' if value == 1 else 'places'} read otherwise than seen",
             "familiar": f"shares {_whole(value)} of its wording with the most similar training document",
             "class_confidence": f"{_whole(value)} confidence in its class",
             "document_class": f"class {text}",
