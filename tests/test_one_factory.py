@@ -76,7 +76,7 @@ def test_the_evaluation_speaks_of_the_agent_that_runs(joined: Path, tmp_path: Pa
     assert predicted and all(json.dumps(fields, sort_keys=True) in values for fields in predicted.values())
 
 
-def test_a_model_that_the_mission_does_not_ask_is_refused_before_anything_is_decided(joined: Path, tmp_path: Path) -> None:
+def test_a_model_that_the_mission_does_not_ask_is_refused_before_anything_is_trained(joined: Path, tmp_path: Path) -> None:
     design = joined / "pipelines" / "bills"
     before = (design / "mission.yaml").read_text(encoding="utf-8")
     mission = yaml.safe_load(before) | {"tiers": ["ranker", "person"]}
@@ -87,5 +87,5 @@ def test_a_model_that_the_mission_does_not_ask_is_refused_before_anything_is_dec
         )
     finally:
         (design / "mission.yaml").write_text(before, encoding="utf-8")
-    assert run.returncode == 1
-    assert "the prompts include a model.yaml, but the tiers of mission bills are ranker, person" in run.stderr
+    assert run.returncode == 1 and "models" not in run.stdout
+    assert "model.yaml: configures a language model, but the tiers of mission bills are ranker, person" in run.stderr

@@ -86,7 +86,7 @@ class Prompts:
 
     @classmethod
     def load(cls, folder: Path | str, mission: Mission | None = None) -> "Prompts":
-        """Read a folder. With a mission, the prompts must describe exactly its fields and classes.
+        """Read a folder. With a mission, the prompts must describe its fields and classes, and a model only if it asks one.
 
         Raises BadPrompts with file, line and key.
         """
@@ -103,6 +103,11 @@ class Prompts:
         _check_examples(folder / "examples.yaml", prompts)
         if mission is not None:
             _check_names(folder, prompts, mission)
+            if prompts.model and "language_model" not in mission.tiers:
+                raise BadPrompts(
+                    f"{folder / 'model.yaml'}: configures a language model, but the tiers of mission {mission.mission} are "
+                    f"{', '.join(mission.tiers)}; add `language_model` to `tiers:` in mission.yaml, or remove model.yaml"
+                )
         return prompts
 
     @cached_property

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import proveout
 from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode
 from proveout.files import lock, replacing
+from proveout.imports import installers
 from proveout.journal.codec import canonical
 from proveout.mission import Mission, load
 from proveout.plugins import distributions
@@ -417,7 +418,7 @@ def _sha256(path: Path) -> str:
 def _environment(plugins: Iterable[str]) -> dict[str, str]:
     """The versions of Python, of the distributions that the package's sources import, and of those that bring plug-ins."""
     imported = {name for source in PACKAGE.rglob("*.py") for name in _imports(source.read_bytes())}
-    installed = _distributions()
+    installed = installers()
     imports = sorted({installed[name][0] for name in imported & installed.keys() if name != "proveout"})
     return {name: _version(name) for name in ("python", *imports, *sorted(plugins))}
 
@@ -430,14 +431,6 @@ def _version(name: str) -> str:
         return ".".join(map(str, sys.version_info[:3])) if name == "python" else version(name)
     except PackageNotFoundError:
         return "missing"
-
-
-@cache
-def _distributions() -> Mapping[str, Sequence[str]]:
-    """The distributions that provide each importable name."""
-    from importlib.metadata import packages_distributions
-
-    return packages_distributions()
 
 
 @cache

@@ -115,7 +115,7 @@ def test_lazily_imported_modules_are_complete_afterwards() -> None:
 
 LAZY = """
 import sys
-from proveout.bridge.lazy_imports import GRAMMAR, PLOTS, lazy_imports
+from proveout.imports import GRAMMAR, PLOTS, lazy_imports
 with lazy_imports():
     import ploomber
 print(PLOTS in sys.modules, GRAMMAR in sys.modules)

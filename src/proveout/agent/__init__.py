@@ -67,7 +67,7 @@ def assemble(
     from proveout.prompts import Prompts
 
     mission = missions.load(parts.mission)
-    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts), parts.model, corrections))
+    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts, mission), parts.model, corrections))
     return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache)
 
 

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from proveout.bridge import marimo_internals
 from proveout.bridge import spec as specs
-from proveout.bridge.lazy_imports import lazy_imports
 from proveout.bridge.spec import Spec, Task
 from proveout.bridge.staleness import BuildState
 from proveout.errors import BadSpec, hint
+from proveout.imports import lazy_imports
 
 Progress = Callable[["TaskResult"], None]
 

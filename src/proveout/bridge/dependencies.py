@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import cache_from_source
@@ -24,8 +23,9 @@ from typing import Any
 
 from proveout.bridge.notebook import Notebook, imports
 from proveout.files import read_object, write_whole
+from proveout.imports import installers
 
-READER = 2  # raise it when the same source is read differently
+READER = 3  # raise it when the same source is read differently
 CACHE_SIZE = 4000  # entries
 
 
@@ -225,7 +225,7 @@ class Code:
             names = (
                 [_canonical(top)]
                 if self._installs(top)
-                else sorted({_canonical(name) for name in _installers().get(top, [top])})
+                else sorted({_canonical(name) for name in installers().get(top, [top])})
             )
             self._cache[key] = names
         self._used[key] = names
@@ -240,11 +240,12 @@ def _parsed(file: Path, text: str) -> dict[str, Any]:
     except (SyntaxError, ValueError):  # it fails when it runs; until then its text counts
         return {"digest": _short(text), "definitions": {}, "imports": [], "dynamic": False}
     definitions: dict[str, str] = {}
-    for statement in tree.body:
+    statements = [(statement, ast.dump(statement)) for statement in tree.body]
+    for statement, content in statements:
         for name in _names(statement):
-            definitions[name] = _short(definitions.get(name, "") + ast.dump(statement))
+            definitions[name] = _short(definitions.get(name, "") + content)
     return {
-        "digest": _short(ast.dump(tree)),
+        "digest": _short("\n".join(content for _, content in statements)),
         "definitions": definitions,
         "imports": sorted(set(imports(tree))),
         "dynamic": "__getattr__" in definitions,
@@ -301,13 +302,6 @@ def _submodules(folders: Iterable[str]) -> list[str]:
 def _installed(spec: ModuleSpec) -> bool:
     where = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
     return "site-packages" in where or "dist-packages" in where or spec.origin in ("built-in", "frozen")
-
-
-@cache
-def _installers() -> Mapping[str, list[str]]:
-    from importlib.metadata import packages_distributions
-
-    return packages_distributions()
 
 
 def _canonical(name: str) -> str:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from proveout.bridge.context import Context
-from proveout.bridge.lazy_imports import lazy_imports
 from proveout.bridge.record import ipynb_of
 from proveout.bridge.spec import Task
 from proveout.bridge.staleness import BuildState, Dependencies
 from proveout.errors import Busy, NoDocuments, TaskFailed
+from proveout.imports import lazy_imports
 
 
 def run_task(state: BuildState, task: Task, record: bool) -> None:

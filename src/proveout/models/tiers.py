@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from proveout import plugins
-from proveout.errors import BadMission
 from proveout.mission import Mission
 from proveout.prompts import Prompts
 from proveout.records import Content, Place, Value
@@ -81,13 +80,5 @@ class Tier(Protocol):
 
 
 def load(parts: Parts) -> dict[str, Tier]:
-    """The mission's tiers by name, in order, without people.
-
-    Raises BadMission if the prompts configure a language model that the mission does not list as a tier.
-    """
-    if parts.prompts.model and "language_model" not in parts.mission.tiers:
-        raise BadMission(
-            f"the prompts include a model.yaml, but the tiers of mission {parts.mission.mission} are "
-            f"{', '.join(parts.mission.tiers)}; add `language_model` to `tiers:` in mission.yaml, or remove model.yaml"
-        )
+    """The mission's tiers by name, in order, without people."""
     return {name: plugins.find("tiers", name).load(parts) for name in parts.mission.tiers if name != plugins.PERSON}

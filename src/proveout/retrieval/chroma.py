@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import chromadb
 import numpy as np
-from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
-from chromadb.config import Settings
-from chromadb.utils.embedding_functions import register_embedding_function
 
 from proveout.errors import StaleIndex
+from proveout.imports import lazy_imports
 from proveout.retrieval.encoder import WIDTH, Encoder, Vectors, on_grid
+
+with lazy_imports():
+    import chromadb
+    from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
+    from chromadb.config import Settings
+    from chromadb.utils.embedding_functions import register_embedding_function
 
 BATCH = 1000  # entries a call; a server takes some thousands
 

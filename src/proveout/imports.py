@@ -1,8 +1,9 @@
-"""Import Ploomber faster: its imports take ten seconds or more, and a third of that is for modules that no build uses."""
+"""What imports cost: Ploomber and Chroma without modules that nothing here uses, and which distribution brings a module."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import LazyLoader, find_spec, module_from_spec
 
 PLOTS = "matplotlib.pyplot"  # for plots of a task's memory use
@@ -11,7 +12,7 @@ GRAMMAR = "rfc3987_syntax"  # grammar of IRIs, for schemas; optional for jsonsch
 
 @contextmanager
 def lazy_imports() -> Iterator[None]:
-    """Import Ploomber inside this block: PLOTS loads on first use, GRAMMAR is missing. Later imports get both in full."""
+    """Import them inside this block: PLOTS loads on first use, GRAMMAR is missing. Later imports get both in full."""
     replaced = [name for name in (PLOTS, GRAMMAR) if name not in sys.modules]
     if PLOTS in replaced and (spec := find_spec(PLOTS)) and spec.loader:
         spec.loader = LazyLoader(spec.loader)
@@ -24,3 +25,11 @@ def lazy_imports() -> Iterator[None]:
     finally:
         for name in replaced:
             sys.modules.pop(name, None)
+
+
+@cache
+def installers() -> Mapping[str, Sequence[str]]:
+    """The distributions that install each top-level module. Reads all of their metadata once, in a second."""
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()
