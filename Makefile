@@ -4,6 +4,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Three on two cores, because tests also wait; the order of files is that of tests/conftest.py.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 export PLOOMBER_STATS_ENABLED = false
 export PLOOMBER_VERSION_CHECK_DISABLED = 1
 export DO_NOT_TRACK = 1
@@ -32,10 +34,10 @@ check: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not gpu"
 
 test-all: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks

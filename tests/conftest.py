@@ -19,6 +19,13 @@ from filelock import FileLock
 from program import PATIENCE, project, proveout
 
 ROOT = Path(__file__).parent.parent
+# Files that take minutes, the longest first: no worker is left alone with one of them at the end.
+LONG = ("demo", "one_factory", "notebooks", "demo_data", "monitoring", "release", "new", "tours", "serving")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")
