@@ -108,7 +108,7 @@ class Live:
                 "stopped": control.stop.stopped(),
                 "waiting": inbox.waiting,
                 "refused": inbox.refused
-                | {row.case.path: row.decision.because[1] for row in recorded if row.decision.route is Route.REFUSE},
+                | {row.case.path: row.decision.because[0] for row in recorded if row.decision.route is Route.REFUSE},
             }
 
     @cached_property
