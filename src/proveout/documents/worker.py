@@ -32,6 +32,7 @@ def main() -> None:
 
 def _read(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
     from proveout.documents import columns, files
+    from proveout.documents.boundaries import boundaries
     from proveout.errors import UnreadableDocument
 
     try:
@@ -40,7 +41,7 @@ def _read(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
         for page in files.pages(data):
             pages.append(page)
             _send(out, b"b", b"")
-        return b"d", columns.to_json(hashlib.sha256(data).hexdigest(), pages)
+        return b"d", columns.to_json(hashlib.sha256(data).hexdigest(), pages, boundaries(pages))
     except UnreadableDocument as error:
         return b"r", str(error).encode()
     except Exception as error:
