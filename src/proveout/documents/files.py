@@ -27,6 +27,7 @@ Kind = Literal["pdf", "image", "text"]
 MAX_BYTES = 100_000_000  # a scan of 300 pages has about half as many
 MAX_PAGES = 300
 MAX_PIXELS = 60_000_000  # an A3 page at 500 dpi
+MAX_SIDE = 14_400  # points; the largest page that the PDF standard allows, 200 inches
 LETTER_HEIGHT = 792.0  # points; the longer side of an image without a resolution
 
 
@@ -116,13 +117,24 @@ def _pdf_pages(data: bytes) -> Iterator[PageColumns]:
     with _pdf(data) as pdf:
         for number in range(len(pdf)):
             page = pdf[number]
+            _check_size(page)
             words = text_layer.read_page(page)
             yield words if text_layer.is_usable(words) and not text_layer.is_scan(page) else _recognise(page)
             page.close()
 
 
+def _check_size(page: Any) -> None:
+    width, height = page.get_size()
+    if max(width, height) > MAX_SIDE:
+        raise UnreadableDocument(
+            f"oversized: a page of {width:,.0f} x {height:,.0f} points, the limit is {MAX_SIDE:,} a side; print it to a new PDF"
+        )
+
+
 def _recognise(page: Any) -> PageColumns:
     width, height = page.get_size()
+    if max(text_layer.pixels(page), default=0) > MAX_PIXELS:
+        raise UnreadableDocument(f"oversized: a picture of more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
     pixels = page.render(scale=ocr.RECOGNITION_SIDE / max(width, height, 1.0)).to_numpy()
     return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
 
@@ -145,7 +157,7 @@ def _frames(data: bytes) -> Iterator["Image"]:
                 if frame.width * frame.height > MAX_PIXELS:
                     raise UnreadableDocument(f"oversized: more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
                 yield ImageOps.exif_transpose(frame)
-    except UnreadableDocument:
+    except (UnreadableDocument, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableDocument(f"oversized: more than {MAX_PIXELS:,} pixels; scan it at 300 dpi") from error

@@ -8,6 +8,7 @@ Not covered: whether the text layer matches the visible page. `is_usable` detect
 
 import ctypes
 from collections import deque
+from collections.abc import Iterator
 from functools import cache
 from itertools import repeat
 from typing import Any
@@ -75,6 +76,15 @@ def is_scan(page: Any) -> bool:
             x0, y0, x1, y1 = item.get_bounds()
             covered = covered or (x1 - x0) * (y1 - y0) > SCAN_SHARE * area
     return covered
+
+
+def pixels(page: Any) -> Iterator[int]:
+    """The number of pixels of each picture of a pypdfium2 page, as the picture claims it."""
+    from pypdfium2 import raw
+
+    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=4):
+        width, height = item.get_px_size()
+        yield width * height
 
 
 def _text(text_page: Any, count: int) -> str:

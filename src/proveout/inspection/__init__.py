@@ -1,0 +1,204 @@
+"""Inspect a folder of documents before anything acts on them.
+
+Entry points: `inspect` reads the folder, `as_json` is its result for programs, `page.html` for people.
+Each file gets its anomalies (where what was read differs from what a person sees), or the reason why it is refused, the formats
+of its amounts and dates, its copies among the other files, and its size.
+Covered: names that are not UTF-8, files that vanish, hang or crash the reader: each is a row of the report.
+Not covered: what the words mean. No release is needed, and no value is extracted.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from proveout import live
+from proveout.documents import read_many, sha256_of
+from proveout.errors import NoDocuments, UnreadableDocument
+from proveout.inspection.formats import votes
+from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
+
+FORMAT = 1  # of the JSON; a key is added without a new number, but never renamed or removed
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What was noticed about one file."""
+
+    name: str  # relative to the folder; bytes that are not UTF-8 as \xff
+    path: Path
+    id: str = ""  # SHA-256 of its bytes; "" if they cannot be read
+    refused: str = ""  # why it cannot be read
+    anomalies: tuple[Anomaly, ...] = ()
+    pages: tuple[Page, ...] = ()  # without their words
+    words: int = 0
+    ocr_share: float = 0.0  # of the words
+    formats: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what is in question -> reading -> votes
+    same_bytes_as: str = ""  # name of the first file with these bytes
+    near_duplicate_of: str = ""  # name of the first file with nearly the same words
+
+    @property
+    def mixed(self) -> list[str]:
+        """What its amounts or dates disagree about, for example the decimal mark."""
+        return [question for question, counts in self.formats.items() if len(counts) > 1]
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether a person should see it before it is decided."""
+        return bool(self.anomalies or self.refused or self.same_bytes_as or self.near_duplicate_of or self.mixed)
+
+    @property
+    def badness(self) -> tuple[int, ...]:
+        """Sorts the worst file first: what may be misread, then what cannot be read, copies, mixed formats."""
+        copy = bool(self.same_bytes_as or self.near_duplicate_of)
+        return (-len(self.anomalies), -bool(self.refused), -copy, -len(self.mixed))
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The files of a folder, the worst first."""
+
+    folder: str
+    files: tuple[Inspected, ...]
+
+    @property
+    def kinds(self) -> dict[AnomalyKind, int]:
+        """Number of anomalies of each kind; kinds without any are left out."""
+        counts = Counter(anomaly.kind for file in self.files for anomaly in file.anomalies)
+        return {kind: counts[kind] for kind in AnomalyKind if counts[kind]}
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Number of files, and of those with each finding."""
+        files = self.files
+        return {
+            "files": len(files),
+            "pages": sum(len(file.pages) for file in files),
+            "needs_a_look": sum(file.needs_a_look for file in files),
+            "with_anomalies": sum(bool(file.anomalies) for file in files),
+            "refused": sum(bool(file.refused) for file in files),
+            "same_bytes": sum(bool(file.same_bytes_as) for file in files),
+            "near_duplicates": sum(bool(file.near_duplicate_of) for file in files),
+            "mixed_formats": sum(bool(file.mixed) for file in files),
+        }
+
+
+def inspect(folder: Path, cache: Path | None = None, progress: Callable[[], object] = lambda: None) -> Inspection:
+    """Read every document in a folder and below. `progress` is called after each file; `cache` is that of the reader.
+
+    Raises NoDocuments if the folder is missing or has no documents.
+    """
+    paths = documents_in(folder)
+    results = read_many(paths, cache=cache, progress=lambda *_: progress())
+    files: list[Inspected] = []
+    texts: list[list[str]] = []
+    for path, result in zip(paths, results, strict=True):
+        files.append(_inspected(printable(path.relative_to(folder)), path, result))
+        # one object per different word: the words of 20,000 invoices fit in memory
+        texts.append([sys.intern(word.text) for word in result.words] if isinstance(result, Document) else [])
+    files = _with_copies(files, texts)
+    return Inspection(printable(folder), tuple(sorted(files, key=lambda file: (file.badness, file.name))))
+
+
+def documents_in(folder: Path) -> list[Path]:
+    """The files that `proveout run` would take from this folder. Raises NoDocuments if there are none."""
+    if not folder.is_dir():
+        raise NoDocuments(f"{printable(folder)}: no such folder; expected a folder of PDFs, scans, images or texts")
+    paths = live.documents_in(folder)
+    if not paths:
+        raise NoDocuments(
+            f"{printable(folder)}: no documents in it; expected PDFs, scans (PNG, JPEG, TIFF) or plain text files"
+        )
+    return paths
+
+
+def printable(path: Path) -> str:
+    """A path as text that can be printed and stored; bytes that are not UTF-8 become \\xff, line ends \\n.
+
+    >>> printable(Path("a\\udcff.pdf")), printable(Path("two\\nlines.pdf"))
+    ('a\\\\xff.pdf', 'two\\\\nlines.pdf')
+    """
+    text = path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def as_json(inspection: Inspection) -> dict[str, Any]:
+    """The inspection as JSON objects. docs/inspect.md describes the keys."""
+    return {
+        "format": FORMAT,
+        "folder": inspection.folder,
+        "summary": inspection.summary,
+        "anomalies": {kind.name.lower(): count for kind, count in inspection.kinds.items()},
+        "files": [_file_as_json(file) for file in inspection.files],
+    }
+
+
+def _file_as_json(file: Inspected) -> dict[str, Any]:
+    return {
+        "file": file.name,
+        "id": file.id,
+        "needs_a_look": file.needs_a_look,
+        "refused": file.refused,
+        "anomalies": [_anomaly_as_json(anomaly) for anomaly in file.anomalies],
+        "pages": len(file.pages),
+        "words": file.words,
+        "ocr_share": round(file.ocr_share, 4),
+        "formats": {question: dict(counts) for question, counts in file.formats.items()},
+        "same_bytes_as": file.same_bytes_as,
+        "near_duplicate_of": file.near_duplicate_of,
+    }
+
+
+def _anomaly_as_json(anomaly: Anomaly) -> dict[str, Any]:
+    place = anomaly.place
+    return {
+        "kind": anomaly.kind.name.lower(),
+        "because": anomaly.because,
+        "text": anomaly.text,
+        "page": place.page + 1 if place else None,
+        "box": [place.box.x0, place.box.y0, place.box.x1, place.box.y1] if place else None,
+    }
+
+
+def _inspected(name: str, path: Path, result: Document | UnreadableDocument) -> Inspected:
+    if isinstance(result, UnreadableDocument):
+        return Inspected(name, path, _id(path), refused=str(result))
+    words = result.words
+    ocr = sum(word.source is Source.OCR for word in words)
+    return Inspected(
+        name,
+        path,
+        result.sha256,
+        anomalies=result.anomalies,
+        pages=tuple(Page(page.number, page.width, page.height, (), page.turned) for page in result.pages),
+        words=len(words),
+        ocr_share=ocr / len(words) if words else 0.0,
+        formats=votes(word.text for word in words),
+    )
+
+
+def _id(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def _with_copies(files: Sequence[Inspected], texts: Sequence[Sequence[str]]) -> list[Inspected]:
+    """The files, each with the first earlier one of the same bytes, or else of nearly the same words."""
+    from dataclasses import replace
+
+    from proveout.corpus.near_duplicates import near_duplicates
+
+    first: dict[str, str] = {}
+    with_copies = []
+    for file, alike in zip(files, near_duplicates(texts), strict=True):
+        same = first.setdefault(file.id, file.name) if file.id else file.name
+        if same != file.name:
+            file = replace(file, same_bytes_as=same)
+        elif alike is not None:
+            file = replace(file, near_duplicate_of=files[alike].name)
+        with_copies.append(file)
+    return with_copies
