@@ -25,7 +25,7 @@ from proveout.documents.marked import marked_pages
 from proveout.documents.pictures import Places, cutouts, read_once
 from proveout.errors import NoDocuments, UnreadableDocument
 from proveout.inspection import Inspected, Inspection, as_json, page
-from proveout.inspection.formats import votes
+from proveout.inspection.formats import formats_of
 from proveout.records import Anomaly, AnomalyKind, Box, Decision, Output, Page, Place, Route
 
 ROWS = ("Invoice 4711-2", "Harbor Paper Ltd", "Due 02/19/2026", "Net 1,100.00", "Total $1,250.00")
@@ -110,7 +110,7 @@ def test_the_worst_file_comes_first_and_a_clean_one_last(project: Path) -> None:
     assert [file.name[0] for file in result.files] == ["c", "b", "d", "e", "a"]
     assert result.summary == {
         "files": 5, "pages": 4, "needs_a_look": 4, "with_anomalies": 2, "refused": 1, "same_bytes": 1, "near_duplicates": 0,
-        "mixed_formats": 0,
+        "split_formats": 0,
     }  # fmt: skip
 
 
@@ -144,27 +144,32 @@ def test_a_copy_names_the_first_file(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1,234.56 99.50", {"decimal mark": {".": 2}}),
-        ("1.234,56 99,50 1.880,00", {"decimal mark": {",": 3}}),
-        ("1'234.50", {"decimal mark": {".": 1}}),
-        ("1,234.56 99,50 7.25", {"decimal mark": {".": 2, ",": 1}}),
-        ("1.234 12,000 5", {}),
-        ("27/01/2020 1/28/20", {"date order": {"day first": 1, "month first": 1}}),
-        ("27.01.2020 01.01.20", {"date order": {"day first": 1}}),
-        ("02/03/2020 2020-02-03 10.11.12", {}),
-        ("99/99/2020 4711-2 Due", {}),
+        ("1,234.56 99.50", (2, 0, "", 0)),
+        ("1.234,56 99,50 1.880,00", (0, 3, "", 0)),
+        ("1'234.50", (1, 0, "", 0)),
+        ("1,234.56 99,50 7.25", (2, 1, "", 1)),
+        ("1.50 " * 12 + "99,50", (12, 1, "", 0)),
+        ("1.234 12,000 5", (0, 0, "", 0)),
+        ("27/01/2020 1/28/20", (0, 0, "", 1)),
+        ("27.01.2020 01.01.20", (0, 0, "day first", 0)),
+        ("02/03/2020 2020-02-03 10.11.12", (0, 0, "", 0)),
+        ("99/99/2020 4711-2 Due", (0, 0, "", 0)),
     ],
 )
-def test_only_what_allows_one_reading_votes(text: str, expected: dict[str, dict[str, int]]) -> None:
-    assert votes(text.split()) == expected
+def test_only_what_allows_one_reading_votes(text: str, expected: tuple[int, int, str, int]) -> None:
+    formats = formats_of(text.split())
+    assert (formats.points, formats.commas, formats.date_order, len(formats.split)) == expected
 
 
 def test_a_split_vote_is_reported(project: Path) -> None:
     pdf(project / "in" / "a.pdf", ("Net 1.100,00", "Total 1,250.00", "Tax 150.00", "On 27/01/2026"))
     table = inspect("in", "--json", "r.json")
-    assert "mixed decimal mark: . (2) against , (1)" in table
+    assert "2 amounts have a decimal point and 1 a decimal comma" in table
     (row,) = json.loads((project / "r.json").read_text())["files"]
-    assert row["formats"] == {"decimal mark": {".": 2, ",": 1}, "date order": {"day first": 1}}
+    assert row["formats"] == {
+        "points": 2, "commas": 1, "date_order": "day first", "because": "'27/01/2026' has the day first",
+        "split": ["2 amounts have a decimal point and 1 a decimal comma"],
+    }  # fmt: skip
 
 
 def test_json_has_the_documented_keys(project: Path) -> None:
@@ -174,9 +179,9 @@ def test_json_has_the_documented_keys(project: Path) -> None:
     assert set(content) == {"format", "folder", "summary", "anomalies", "files"} and content["format"] == inspection.FORMAT
     (row,) = content["files"]
     assert set(row) == KEYS
-    assert (row["pages"], row["words"], row["ocr_share"]) == (2, 20, 0)
+    assert (row["pages"], row["words"], row["ocr_share"]) == (2, 22, 0)
     manual = (Path(__file__).parent.parent / "docs" / "inspect.md").read_text(encoding="utf-8")
-    assert not [key for key in KEYS | set(content) | set(content["summary"]) if f"`{key}`" not in manual]
+    assert not [key for key in KEYS | set(content) | set(content["summary"]) | set(row["formats"]) if f"`{key}`" not in manual]
     assert not [kind for kind in AnomalyKind if f"`{kind.name.lower()}`" not in manual]
 
 

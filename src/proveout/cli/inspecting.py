@@ -10,11 +10,12 @@ from proveout.cli.output import counted, say, short
 from proveout.errors import BadInput
 from proveout.files import write_whole
 from proveout.inspection import Inspected, Inspection
+from proveout.inspection.formats import Formats
 from proveout.workspace import Workspace, project_root
 
 ROWS = 40  # of the table; the worst files come first
 REASONS = 3  # lines of reasons under a file
-NAME = 44  # letters of a file's name
+NAME = 36  # letters of a file's name
 
 
 def inspect(folder: Path, mission: str, page_file: Path | None, json_file: Path | None, pictures: bool) -> bool:
@@ -44,11 +45,12 @@ def table(inspection: Inspection) -> list[str]:
     """The files, the worst first, each with its findings and their reasons; then the counts."""
     shown = inspection.files[:ROWS]
     width = max([len("file"), *(len(_cut(file.name)) for file in shown)])
-    lines = [f"{'file':{width}}{'pages':>7}{'words':>8}{'OCR':>6}  findings"]
+    lines = [f"{'file':{width}}{'pages':>7}{'words':>8}{'OCR':>6}  {'decimals':12}{'dates':13}findings"]
     for file in shown:
         share = f"{file.ocr_share:.0%}" if file.ocr_share else "–"
         pages, words = (str(number) if number else "–" for number in (len(file.pages), file.words))
-        lines.append(f"{_cut(file.name):{width}}{pages:>7}{words:>8}{share:>6}  {findings(file)}".rstrip())
+        formats = f"{_decimals(file.formats):12}{file.formats.date_order:13}"
+        lines.append(f"{_cut(file.name):{width}}{pages:>7}{words:>8}{share:>6}  {formats}{findings(file)}".rstrip())
         reasons = [anomaly.because for anomaly in file.anomalies]
         lines += [f"    {reason}" for reason in reasons[:REASONS]]
         lines += [f"    and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
@@ -66,10 +68,7 @@ def findings(file: Inspected) -> str:
         parts = [f"{kind.value.upper()}{f' ({count})' if count > 1 else ''}" for kind, count in kinds.items()]
     parts += [f"same bytes as {_cut(file.same_bytes_as)}"] if file.same_bytes_as else []
     parts += [f"nearly the same words as {_cut(file.near_duplicate_of)}"] if file.near_duplicate_of else []
-    for question in file.mixed:
-        counts = " against ".join(f"{name} ({votes})" for name, votes in file.formats[question].items())
-        parts.append(f"mixed {question}: {counts}")
-    return "; ".join(parts)
+    return "; ".join([*parts, *file.formats.split])
 
 
 def summary(inspection: Inspection) -> list[str]:
@@ -82,7 +81,7 @@ def summary(inspection: Inspection) -> list[str]:
         "refused": "refused",
         "same_bytes": "with the same bytes as another",
         "near_duplicates": "near-duplicates",
-        "mixed_formats": "with mixed formats",
+        "split_formats": "with contradictory formats",
     }
     parts = [f"{counts[key]} {name}" for key, name in names.items() if counts[key]]
     kinds = ", ".join(f"{count} {kind.value}" for kind, count in inspection.kinds.items())
@@ -91,6 +90,16 @@ def summary(inspection: Inspection) -> list[str]:
         f"{counted(counts['files'], 'file')}, {counted(counts['pages'], 'page')}: {', '.join(parts)}",
     ]
     return [*(lines if parts else lines[:1]), *([f"anomalies: {kinds}"] if kinds else [])]
+
+
+def _decimals(formats: Formats) -> str:
+    """The votes on the decimal mark.
+
+    >>> _decimals(Formats(points=12)), _decimals(Formats(points=2, commas=1))
+    ('. 12', '. 2 , 1')
+    """
+    votes = ((".", formats.points), (",", formats.commas))
+    return " ".join(f"{mark} {count}" for mark, count in votes if count)
 
 
 def _cut(name: str) -> str:

@@ -9,15 +9,15 @@ Not covered: what the words mean. No release is needed, and no value is extracte
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from proveout import live
 from proveout.documents import read_many, sha256_of
 from proveout.errors import NoDocuments, UnreadableDocument
-from proveout.inspection.formats import votes
+from proveout.inspection.formats import Formats, formats_of
 from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
 
 FORMAT = 1  # of the JSON; a key is added without a new number, but never renamed or removed
@@ -35,25 +35,20 @@ class Inspected:
     pages: tuple[Page, ...] = ()  # without their words
     words: int = 0
     ocr_share: float = 0.0  # of the words
-    formats: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what is in question -> reading -> votes
+    formats: Formats = field(default_factory=Formats)
     same_bytes_as: str = ""  # name of the first file with these bytes
     near_duplicate_of: str = ""  # name of the first file with nearly the same words
 
     @property
-    def mixed(self) -> list[str]:
-        """What its amounts or dates disagree about, for example the decimal mark."""
-        return [question for question, counts in self.formats.items() if len(counts) > 1]
-
-    @property
     def needs_a_look(self) -> bool:
         """Whether a person should see it before it is decided."""
-        return bool(self.anomalies or self.refused or self.same_bytes_as or self.near_duplicate_of or self.mixed)
+        return bool(self.anomalies or self.refused or self.same_bytes_as or self.near_duplicate_of or self.formats.split)
 
     @property
     def badness(self) -> tuple[int, ...]:
-        """Sorts the worst file first: what may be misread, then what cannot be read, copies, mixed formats."""
+        """Sorts the worst file first: what may be misread, then what cannot be read, copies, split votes."""
         copy = bool(self.same_bytes_as or self.near_duplicate_of)
-        return (-len(self.anomalies), -bool(self.refused), -copy, -len(self.mixed))
+        return (-len(self.anomalies), -bool(self.refused), -copy, -len(self.formats.split))
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Inspection:
             "refused": sum(bool(file.refused) for file in files),
             "same_bytes": sum(bool(file.same_bytes_as) for file in files),
             "near_duplicates": sum(bool(file.near_duplicate_of) for file in files),
-            "mixed_formats": sum(bool(file.mixed) for file in files),
+            "split_formats": sum(bool(file.formats.split) for file in files),
         }
 
 
@@ -145,7 +140,7 @@ def _file_as_json(file: Inspected) -> dict[str, Any]:
         "pages": len(file.pages),
         "words": file.words,
         "ocr_share": round(file.ocr_share, 4),
-        "formats": {question: dict(counts) for question, counts in file.formats.items()},
+        "formats": asdict(file.formats) | {"split": file.formats.split},
         "same_bytes_as": file.same_bytes_as,
         "near_duplicate_of": file.near_duplicate_of,
     }
@@ -175,7 +170,7 @@ def _inspected(name: str, path: Path, result: Document | UnreadableDocument) -> 
         pages=tuple(Page(page.number, page.width, page.height, (), page.turned) for page in result.pages),
         words=len(words),
         ocr_share=ocr / len(words) if words else 0.0,
-        formats=votes(word.text for word in words),
+        formats=formats_of(word.text for word in words),
     )
 
 
@@ -188,8 +183,6 @@ def _id(path: Path) -> str:
 
 def _with_copies(files: Sequence[Inspected], texts: Sequence[Sequence[str]]) -> list[Inspected]:
     """The files, each with the first earlier one of the same bytes, or else of nearly the same words."""
-    from dataclasses import replace
-
     from proveout.corpus.near_duplicates import near_duplicates
 
     first: dict[str, str] = {}
