@@ -26,6 +26,7 @@ from proveout.documents.pictures import Places, cutouts, read_once
 from proveout.errors import NoDocuments, UnreadableDocument
 from proveout.inspection import Inspected, Inspection, as_json, page
 from proveout.inspection.formats import formats_of
+from proveout.live.inbox import Inbox, InboxFile
 from proveout.records import Anomaly, AnomalyKind, Box, Decision, Output, Page, Place, Route
 
 ROWS = ("Invoice 4711-2", "Harbor Paper Ltd", "Due 02/19/2026", "Net 1,100.00", "Total $1,250.00")
@@ -218,14 +219,16 @@ def test_bad_names_links_and_pipes_stop_nothing(project: Path) -> None:
     (folder / "folder.pdf").mkdir()
     table = inspect("in", "--html", "r.html", "--json", "r.json")
     assert "bad\\xff.pdf" in table and "two\\nlines \\x1b[31mred.pdf" in table and "\x1b" not in table
-    names = {row["file"] for row in json.loads((project / "r.json").read_text())["files"]}
-    assert {"good.pdf", "bad\\xff.pdf"} <= names
+    rows = {row["file"]: row["refused"] for row in json.loads((project / "r.json").read_text())["files"]}
+    assert {"good.pdf", "bad\\xff.pdf"} <= set(rows) and not rows["good.pdf"] + rows["bad\\xff.pdf"]
+    assert all(rows[name] for name in ("pipe.pdf", "dangling.pdf", "folder.pdf"))
 
 
 def test_a_file_that_vanishes_is_a_row(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = project / "in" / "gone.pdf"
     pdf(project / "in" / "a.pdf")
-    monkeypatch.setattr(inspection.live, "documents_in", lambda folder: [project / "in" / "a.pdf", gone])
+    inbox = Inbox([InboxFile(name, project / "in" / name, 9, 0) for name in ("a.pdf", gone.name)])
+    monkeypatch.setattr(inspection, "walked", lambda folder: inbox)
     rows = {file.name: file for file in inspection.inspect(project / "in").files}
     assert rows["gone.pdf"].refused.startswith("cannot be opened") and rows["gone.pdf"].id == ""
 

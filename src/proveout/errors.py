@@ -8,6 +8,7 @@ ProveoutError
 │   ├── BadSpec           pipeline.*.yaml, or a notebook that the pipeline cannot run
 │   └── NoDocuments       a folder without a readable document
 ├── UnreadableDocument    one file; its case is refused and the batch continues
+├── StillWritten          one file that changes while it is copied; it waits for the next run
 ├── BadModel              a model or release folder that is incomplete or was not written by Proveout
 │   └── OtherCode         a release that pins other code or versions than those that are running
 ├── TaskFailed            a pipeline step; the message names notebook, cell and line
@@ -55,6 +56,10 @@ class NoDocuments(BadInput):
 
 class UnreadableDocument(ProveoutError):
     pass
+
+
+class StillWritten(ProveoutError):
+    exit_code = 75  # EX_TEMPFAIL: try again later
 
 
 class BadModel(ProveoutError):

@@ -1,31 +1,98 @@
-"""Atomic file writes, and locks between processes.
+"""Atomic file writes, files that other people hand in, and locks between processes.
 
-Entry points: `replacing`, `write_whole` and `read_object` for files, `lock` and `alone` for locks.
+Entry points: `replacing`, `write_whole` and `read_object` for Proveout's own files; `open_file`, `printable` and
+`is_unfinished` for files of others; `lock` and `alone` for locks.
 Covered: a kill or a full disk at any point (the old file stays), concurrent readers (they see the old file or the new one), a
-lock after its holder died (the system releases it).
+lock after its holder died (the system releases it); named pipes and devices, which would block a reader.
 Not covered: folders shared by several machines, and Windows.
 """
 
+import errno
 import fcntl
 import json
 import math
 import os
+import re
+import signal
+import stat
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
-from proveout.errors import Busy
+from proveout.errors import Busy, UnreadableDocument
 
 POLL = 0.05  # seconds between two attempts to take a lock
+# names that browsers, copy programs and office programs give to a file until it is complete
+UNFINISHED = re.compile(r"~\$.*|.*\.(part|partial|crdownload|opdownload|download|filepart|tmp)", re.IGNORECASE | re.DOTALL)
+SPECIAL = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link",
+}
 
 
 def is_part(name: str) -> bool:
     """Whether a file name is one that `replacing` writes to; a kill leaves such a file behind."""
     return name.startswith(".") and name.endswith(".part")
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file name is one that programs use while they still write the file.
+
+    >>> is_unfinished("scan.pdf.crdownload"), is_unfinished("~$letter.docx"), is_unfinished("part.pdf")
+    (True, True, False)
+    """
+    return UNFINISHED.fullmatch(name) is not None
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be displayed and stored anywhere: valid UTF-8 on one line.
+
+    Bytes that are not UTF-8, control characters and invisible formatting characters are escaped.
+
+    >>> print(printable("M\u00e4rz (2).pdf"), printable("a\\nb\\udcff.pdf"))
+    M\u00e4rz (2).pdf a\\nb\\xff.pdf
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def open_file(path: Path | str, follow: bool = True) -> BinaryIO:
+    """Open a file for reading, without ever waiting for a writer. `follow`: whether the path may be a link.
+
+    Raises UnreadableDocument for a folder, named pipe, socket or device, OSError if it cannot be opened.
+    """
+    if (mode := os.stat(path, follow_symlinks=follow).st_mode) and not stat.S_ISREG(mode):  # noqa: PTH116
+        raise UnreadableDocument(f"{SPECIAL[stat.S_IFMT(mode)]}, not a file; put the document itself there")
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    return os.fdopen(handle, "rb")
+
+
+def has_writer(file: IO[Any]) -> bool:
+    """Whether any program has this file open for writing.
+
+    Linux tells it of a user's own files on local disks, by refusing a read lease; elsewhere the answer is always False.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # ignored by default; without it a writer's signal could end us
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 @contextmanager

@@ -77,6 +77,7 @@ class AnomalyKind(StrEnum):
     STAMP = "stamp"  # VOID, PAID, COPY ...
     GARBLED = "garbled text"
     SEVERAL = "several documents in one file"
+    INCOMPLETE = "part of a document"
     CONTRADICTION = "embedded data contradict the page"
 
 

@@ -102,6 +102,10 @@ class Draft:
     def values(self) -> dict[str, Value]:
         return {name: state.output.value for name, state in self.states.items()}
 
+    @property
+    def written(self) -> dict[str, str]:
+        return {name: written(value) for name, value in self.values.items()}
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -265,20 +269,22 @@ class Agent(Runnable[CaseInput, Decision]):
                 draft.states[name] = merge(draft.states.get(name), field_state(tier, name, value, self.calibrations))
 
     def _check(self, drafts: list[Draft]) -> None:
-        batch: dict[tuple[Value, ...], str] = {}  # this batch is not in the memory yet
-        for draft in drafts:
+        from proveout.retrieval.duplicates import Duplicates
 
-            def duplicate(on: Sequence[str], draft: Draft = draft) -> str:
-                values = draft.values
-                past = self.memory.duplicate(draft.content, values, on, draft.memory_position)
-                if not on or any(name not in values for name in on):
+        batch = Duplicates()  # these cases are not in the memory yet
+        for row, draft in enumerate(drafts):
+
+            def duplicate(on: Sequence[str], draft: Draft = draft, row: int = row) -> str:
+                if past := self.memory.duplicate(draft.content, draft.values, on, draft.memory_position):
                     return past
-                first = batch.setdefault(tuple(values[name] for name in on), draft.case)
-                return past or (f"case {first[:12]} of the same batch has the same values" if first != draft.case else "")
+                others = [other.case != draft.case for other in drafts[:row]]
+                first = batch.find(draft.content.text, draft.written, on, others)
+                return f"case {drafts[first[0]].case[:12]} of the same batch {first[1]}" if first else ""
 
             subject = Subject(draft.content, draft.values, draft.similar, duplicate)
             checks = (check for rule in self.rules for check in rule(subject))
             draft.checks = (*self.kind.check(draft.content), *checks)
+            batch.add(draft.content.text, draft.written)
 
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from proveout.files import is_part, read_object, write_whole
+from proveout.errors import UnreadableDocument
+from proveout.files import is_part, open_file, read_object, write_whole
 
 RESOLUTION = 50_000_000  # ns; coarser than the time stamps of any file system in use except FAT
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
@@ -40,12 +41,12 @@ class Contents:
             return self._digest(str(path))
         total = hashlib.sha256()
         for name, digest in self.digests(path).items():
-            total.update(f"{name}\0{digest}\n".encode())
+            total.update(os.fsencode(name) + f"\0{digest}\n".encode())
         return total.hexdigest()[:32]
 
     def digests(self, folder: Path) -> dict[str, str]:
         """Path within the folder to digest, for every file in it."""
-        return {name: self._digest(path) for name, path in sorted(_files(str(folder), ""))}
+        return {name: self._digest(path) for name, path in sorted(_files(str(folder), "", ()))}
 
     def save(self) -> None:
         """Write the cache, if it has changed."""
@@ -64,19 +65,36 @@ class Contents:
         if cached and cached[:4] == stamp and max(stamp[1:3]) + RESOLUTION < cached[4]:
             return str(cached[5])
         now = time.time_ns()
-        with open(path, "rb") as stream:  # noqa: PTH123
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        try:
+            with open_file(path) as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        except (OSError, UnreadableDocument):  # not permitted, a named pipe, a device: there are no bytes to compare
+            return "unreadable"
         self._cache[key] = [*stamp, now, digest]
         self._changed = True
         return digest
 
 
-def _files(folder: str, within: str) -> Iterator[tuple[str, str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name in IGNORED or is_part(entry.name):
-                continue
-            if entry.is_dir():
-                yield from _files(entry.path, f"{within}{entry.name}/")
-            else:
-                yield within + entry.name, entry.path
+def _files(folder: str, within: str, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Name and path of every file below a folder. Links are followed, but not to a folder `above`, which would be a circle."""
+    above = (*above, os.path.realpath(folder))
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name in IGNORED or is_part(entry.name):
+                    continue
+                if entry.is_symlink() and os.path.realpath(entry.path) in above:
+                    continue
+                if _is_dir(entry):
+                    yield from _files(entry.path, f"{within}{entry.name}/", above)
+                else:
+                    yield within + entry.name, entry.path
+    except PermissionError:
+        yield within, folder
+
+
+def _is_dir(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

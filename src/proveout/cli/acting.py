@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from proveout.cli.output import counted, person, say, short
 from proveout.errors import BadInput, NoDocuments
-from proveout.files import write_whole
+from proveout.files import read_object, write_whole
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
     from proveout.records import Decision
     from proveout.release import Release
+
+MOST_NAMED = 20  # files that wait, and files that were refused
 
 
 def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
@@ -40,28 +42,40 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     if not env["inbox"].is_dir():
         raise NoDocuments(f"{env['inbox']}: no such folder; put documents there, or name another with --inbox")
     with Journal(space.home / "journal.db") as journal:
-        interrupted = bool(journal.pending())  # a stop or a kill left effects undone
-    built = run_build(space.spec("run"), env=env, force=interrupted)
+        unfinished = bool(journal.pending())  # a stop or a kill left effects undone
+    unfinished |= bool(read_object(env["out"] / "summary.json").get("waiting"))  # complete by now, perhaps with the same bytes
+    built = run_build(space.spec("run"), env=env, force=unfinished)
     summary: dict[str, Any] = json.loads(built.products["run"]["summary"].read_text(encoding="utf-8"))
     if built.ran:
         say(in_one_line(summary))
     else:
-        say(f"nothing new in {short(env['inbox'])}: {counted(summary['cases'], 'case')}, all decided")
+        left_out = _left_out(summary)
+        say(f"nothing new in {short(env['inbox'])}: {counted(summary['cases'], 'case')}, all decided{left_out}")
     return summary
 
 
 def in_one_line(summary: Mapping[str, Any]) -> str:
-    """One run in one line, followed by a line for each refused document and dead letter."""
+    """One run in one line, followed by a line for each document that waits or was refused, and for each dead letter."""
     routes = ", ".join(f"{count} {route}" for route, count in summary["routes"].items() if count)
     effects = ", ".join(f"{count} {state}" for state, count in summary["effects"].items()) or "none"
     already = summary["cases"] - summary["decided"]
     stopped = f"; {summary['stopped']}" if summary.get("stopped") else ""
-    refused = "".join(f"\n  refused {name}: {because}" for name, because in summary.get("refused", {}).items())
     dead = "".join(f"\n{line}" for line in summary.get("dead_letters", ()))
     return (
         f"{counted(summary['decided'], 'case')} decided by release {summary['release'][:12]} ({routes or 'nothing new'}); "
-        f"{already} already decided; effects: {effects}{stopped}{refused}{dead}"
+        f"{already} already decided; effects: {effects}{stopped}{_left_out(summary)}{dead}"
     )
+
+
+def _left_out(summary: Mapping[str, Any]) -> str:
+    """How many files wait for the next run, and the first of those that wait or were refused, each with the reason."""
+    waiting, refused = summary.get("waiting", {}), summary.get("refused", {})
+    lines = [f"  waits {name}: {because}" for name, because in waiting.items()][:MOST_NAMED]
+    lines += [f"  refused {name}: {because}" for name, because in refused.items()][:MOST_NAMED]
+    if rest := len(waiting) + len(refused) - len(lines):
+        lines.append(f"  and {rest} more; the run's summary.json names them all")
+    head = f"; {counted(len(waiting), 'file')} for the next run" if waiting else ""
+    return head + "".join(f"\n{line}" for line in lines)
 
 
 def _promoted(space: Workspace) -> tuple[Release, Agent]:
@@ -75,17 +89,17 @@ def _promoted(space: Workspace) -> tuple[Release, Agent]:
 
 def extract(space: Workspace, folder: Path, out: Path) -> None:
     """Write `answers` of every document in a folder as one JSON file, by file name without suffix."""
-    from proveout.live import inbox_cases
+    from proveout.live import listed
     from proveout.progress import bar
 
     _, agent = _promoted(space)
-    cases = inbox_cases(folder, agent.kind)
+    arrivals = listed(folder, agent.kind).arrivals
     predictions: dict[str, Any] = {}
-    with bar("Extracting", len(cases)) as step:
-        for first in range(0, len(cases), 64):
-            batch = cases[first : first + 64]
-            for case, decision in zip(batch, agent.batch([folder / case.path for case in batch]), strict=True):
-                predictions[Path(case.path).stem] = answers(decision)
+    with bar("Extracting", len(arrivals)) as step:
+        for first in range(0, len(arrivals), 64):
+            batch = arrivals[first : first + 64]
+            for arrival, decision in zip(batch, agent.batch([arrival.file.path for arrival in batch]), strict=True):
+                predictions[Path(arrival.case.path).stem] = answers(decision)
                 step()
     write_whole(out, json.dumps(predictions, indent=1) + "\n")
     say(f"wrote {counted(len(predictions), 'document')} to {out}; to score them: proveout score {out} LABELS.csv")

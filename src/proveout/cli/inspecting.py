@@ -25,7 +25,7 @@ def inspect(folder: Path, mission: str, page_file: Path | None, json_file: Path 
     from proveout.progress import bar
 
     cache = _cache(mission)
-    with bar("Reading", len(inspection.documents_in(folder))) as step:
+    with bar("Reading", len(inspection.listed(folder).files)) as step:
         result = inspection.inspect(folder, cache, step)
     for line in table(result):
         say(line)

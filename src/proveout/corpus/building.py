@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -20,10 +20,12 @@ from proveout.corpus.labels import Labels, Row, read_labels
 from proveout.corpus.near_duplicates import ALIKE
 from proveout.documents.batch import Progress
 from proveout.errors import BadLabels, NoDocuments, UnreadableDocument
+from proveout.files import is_unfinished, open_file, printable
 from proveout.mission import Mission
 from proveout.records import Case, Document, Source
 
 SPLIT_SHARES = {"train": 0.5, "calibration": 0.2, "test": 0.3}  # if labels.csv has no splits; see `_with_splits`
+MAX_NAME = 255  # bytes; the limit of most file systems
 SIDECARS = (".csv", ".json", ".md", ".yaml", ".yml")  # files of a folder that are not documents
 
 
@@ -52,33 +54,31 @@ def build_dataset(
             f"{folder / 'labels.csv'}: {len(missing)} of {len(labels.rows)} rows have no file, "
             f"the first is {missing[0]!r}{hint}; remove the rows or add the files"
         )
-    with gc_paused():
-        results = list(documents.read_many(list(files.values()), cache, progress))
-    if all(isinstance(result, UnreadableDocument) for result in results):
-        raise NoDocuments(
-            f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {results[0]}"
-        )
-    entries, readable = _entries(folder, files, labels.rows, results)
-    answered = 0
-    answer_files: dict[str, Path] = {}
-    if answers and (Path(answers) / "labels.csv").exists():
-        answer_files = _files(Path(answers))
-        answer_rows = read_labels(Path(answers) / "labels.csv", mission).rows
-        answered = _add_answers(
-            entries, readable, answer_files, answer_rows, documents.read_many(list(answer_files.values()), cache)
-        )
-    earliest = earliest_near_duplicates(entries, readable, ALIKE)
-    entries = [replace(entry, near_duplicate_of=earliest.get(entry.case.id, "")) for entry in entries]
-    notes = {
-        "unlabelled": sorted(name for name in files if name not in labels.rows),
-        "unknown_columns": list(labels.unknown),
-        "columns": list(labels.columns),
-        "answers": answered,
-        "splits": _how_split(labels),
-    }
     with _replacing_folder(out) as staging:
+        copies = _copy(files.values(), staging / "files")
+        with gc_paused():
+            results = list(documents.read_many(copies, cache, progress))
+        if all(isinstance(result, UnreadableDocument) for result in results):
+            raise NoDocuments(
+                f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {results[0]}"
+            )
+        entries, readable = _entries(folder, files, copies, labels.rows, results)
+        answered = 0
+        if answers and (Path(answers) / "labels.csv").exists():
+            answer_files = _files(Path(answers))
+            answer_rows = read_labels(Path(answers) / "labels.csv", mission).rows
+            answer_copies = _copy(answer_files.values(), staging / "files")
+            answered = _add_answers(entries, readable, answer_files, answer_rows, documents.read_many(answer_copies, cache))
+        earliest = earliest_near_duplicates(entries, readable, ALIKE)
+        entries = [replace(entry, near_duplicate_of=earliest.get(entry.case.id, "")) for entry in entries]
+        notes = {
+            "unlabelled": sorted(name for name in files if name not in labels.rows),
+            "unknown_columns": list(labels.unknown),
+            "columns": list(labels.columns),
+            "answers": answered,
+            "splits": _how_split(labels),
+        }
         _write(staging, entries, readable, folder.resolve().name, notes)
-        _copy([*files.values(), *answer_files.values()], staging / "files")
         (staging / "card.md").write_text(card(Dataset(staging), mission), encoding="utf-8")
     return Dataset(out)
 
@@ -89,31 +89,40 @@ def _files(folder: Path) -> dict[str, Path]:
     if not inside.is_dir():
         raise NoDocuments(f"{folder}: no such folder; expected one with PDFs, images or texts and a labels.csv")
     paths = sorted(
-        p for p in inside.iterdir() if p.is_file() and p.suffix.lower() not in SIDECARS and not p.name.startswith(".")
+        path
+        for path in inside.iterdir()
+        if path.is_file()
+        and path.suffix.lower() not in SIDECARS
+        and not (path.name.startswith(".") or is_unfinished(path.name))
     )
     if not paths:
         raise NoDocuments(f"{inside}: no documents; expected PDF, PNG, JPEG, TIFF or text files")
     files: dict[str, Path] = {}
     for path in paths:
-        if path.stem in files:
+        id = printable(path.stem)
+        if id in files:
             raise BadLabels(
-                f"{inside}: {files[path.stem].name} and {path.name} have the same file_id {path.stem!r}; rename one"
+                f"{inside}: {printable(files[id].name)} and {printable(path.name)} have the same file_id {id!r}; rename one"
             )
-        files[path.stem] = path
+        files[id] = path
     return files
 
 
 def _entries(
-    folder: Path, files: Mapping[str, Path], rows: Mapping[str, Row], results: Sequence[Document | UnreadableDocument]
+    folder: Path,
+    files: Mapping[str, Path],
+    copies: Sequence[Path],
+    rows: Mapping[str, Row],
+    results: Sequence[Document | UnreadableDocument],
 ) -> tuple[list[LabelledDocument], list[Document]]:
     """One entry per file, and the readable documents without duplicates."""
     entries: list[LabelledDocument] = []
     readable: list[Document] = []
     first: dict[str, str] = {}
-    for (name, path), result in zip(files.items(), results, strict=True):
+    for (name, path), copy, result in zip(files.items(), copies, results, strict=True):
         row = rows.get(name, Row(split="stream"))
-        place = path.relative_to(folder).as_posix()
-        sha256 = result.sha256 if isinstance(result, Document) else _id_of_unreadable(path)
+        place = path.with_name(_name(path)).relative_to(folder).as_posix()
+        sha256 = result.sha256 if isinstance(result, Document) else _id_of_unreadable(copy)
         entries.append(
             LabelledDocument(
                 case=Case(sha256, place, row.day, row.segment),
@@ -147,7 +156,7 @@ def _add_answers(
     """
     answered, places = 0, {entry.case.id: at for at, entry in enumerate(entries) if not entry.duplicate_of}
     for path, document in zip(files.values(), results, strict=True):
-        row = rows.get(path.stem)
+        row = rows.get(printable(path.stem))
         if row is None or not isinstance(document, Document):
             continue
         at = places.get(document.sha256)
@@ -168,8 +177,8 @@ def _add_answers(
 def _id_of_unreadable(path: Path) -> str:
     try:
         return documents.sha256_of(path)
-    except OSError:  # the bytes are inaccessible, so the id comes from the name
-        return hashlib.sha256(path.name.encode()).hexdigest()
+    except (OSError, UnreadableDocument):  # the bytes are inaccessible, so the id comes from the name
+        return hashlib.sha256(os.fsencode(path.name)).hexdigest()
 
 
 def _with_splits(entries: list[LabelledDocument]) -> list[LabelledDocument]:
@@ -215,12 +224,34 @@ def _replacing_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _copy(files: Iterable[Path], folder: Path) -> None:
-    folder.mkdir()
+def _copy(files: Iterable[Path], folder: Path) -> list[Path]:
+    """Copy files into a folder; returns what is read in their place, so that the words belong to the bytes that are kept.
+
+    A file that is oversized or cannot be opened is not copied; reading it gives the reason.
+    """
+    folder.mkdir(exist_ok=True)
+    copies = []
     for path in files:
-        with suppress(OSError):  # a file that cannot be opened is already a refused case
-            if path.stat().st_size <= documents.MAX_BYTES:
-                shutil.copyfile(path, folder / path.name)
+        copy = folder / _name(path)
+        try:
+            with open_file(path) as source, copy.open("wb") as target:
+                if too_large := os.fstat(source.fileno()).st_size > documents.MAX_BYTES:
+                    copy.unlink()
+                else:
+                    shutil.copyfileobj(source, target)
+            copies.append(path if too_large else copy)
+        except (OSError, UnreadableDocument):
+            copy.unlink(missing_ok=True)
+            copies.append(path)
+    return copies
+
+
+def _name(path: Path) -> str:
+    """The name of a file's copy: printable, and no longer than file systems allow."""
+    name = printable(path.name)
+    if len(name.encode()) <= MAX_NAME:
+        return name
+    return f"{name[:50]}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}"
 
 
 def _write(

@@ -1,7 +1,8 @@
 """Read many files in worker processes, and the same bytes only once.
 
 Covered: a file that crashes or hangs its worker is refused and the batch goes on; results come in the order of the paths; a
-cache entry that is damaged or written by another reader version is read again; entries are written whole or not at all.
+cache entry that is damaged or written by another reader version is read again; entries are written whole or not at all, and
+only under the hash of the bytes that were read.
 Not covered: the size of the cache. Its folder can be deleted at any time.
 """
 
@@ -78,7 +79,7 @@ def read_many(
 def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[WorkerProcess]") -> Document | UnreadableDocument:
     entry = None
     if cache is not None:
-        with contextlib.suppress(OSError):  # the worker reports why a file cannot be opened
+        with contextlib.suppress(OSError, UnreadableDocument):  # the worker reports why a file cannot be opened
             entry = cache / _reader_version() / f"{sha256_of(path)}.json"
     if entry is not None and (payload := _load(entry)) is not None:
         return columns.from_json(payload)
@@ -89,11 +90,12 @@ def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[WorkerProcess]
         idle.put(worker)
     if isinstance(result, UnreadableDocument):
         return result
-    if entry is not None:
+    document = columns.from_json(result)
+    if entry is not None and entry.stem == document.sha256:  # otherwise the file changed before it was read
         with replacing(entry, sync=False) as part:  # an entry that a power cut tears fails its digest and is read again
             part.touch(0o600)  # the text of a document is as private as the document
             part.write_bytes(hashlib.sha256(result).hexdigest().encode() + b"\n" + result)
-    return columns.from_json(result)
+    return document
 
 
 @once

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from proveout.documents import columns, ocr, plain_text, text_layer
+from proveout.documents.boundaries import boundaries
 from proveout.documents.columns import PageColumns
 from proveout.errors import UnreadableDocument
+from proveout.files import open_file
 from proveout.records import Document, Page
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ LETTER_HEIGHT = 792.0  # points; the longer side of an image without a resolutio
 
 def sha256_of(path: Path | str) -> str:
     """The hexadecimal SHA-256 of a file's bytes, which is the id of its case."""
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -43,7 +45,8 @@ def read(path: Path | str) -> Document:
     Raises UnreadableDocument with the reason: broken, empty, encrypted, oversized, without text, or of an unknown kind.
     """
     data = content(Path(path))
-    return columns.document(hashlib.sha256(data).hexdigest(), list(pages(data)))
+    every = list(pages(data))
+    return columns.document(hashlib.sha256(data).hexdigest(), every, boundaries(every))
 
 
 def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image":
@@ -79,7 +82,8 @@ def content(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise UnreadableDocument(f"oversized: {size:,} bytes, the limit is {MAX_BYTES:,}; split it or scan it again")
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read()
     except OSError as error:
         raise UnreadableDocument(f"cannot be opened: {error.strerror}; check that the file exists and is readable") from error
     if not data:

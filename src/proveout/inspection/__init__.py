@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from proveout import live
 from proveout.documents import read_many, sha256_of
 from proveout.errors import NoDocuments, UnreadableDocument
+from proveout.files import printable
 from proveout.inspection.formats import Formats, formats_of
+from proveout.live.inbox import Inbox, walked
 from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
 
 FORMAT = 1  # of the JSON; a key is added without a new number, but never renamed or removed
@@ -27,7 +28,7 @@ FORMAT = 1  # of the JSON; a key is added without a new number, but never rename
 class Inspected:
     """What was noticed about one file."""
 
-    name: str  # relative to the folder; bytes that are not UTF-8 as \xff
+    name: str  # within the folder, printable
     path: Path
     id: str = ""  # SHA-256 of its bytes; "" if they cannot be read
     refused: str = ""  # why it cannot be read
@@ -85,38 +86,28 @@ def inspect(folder: Path, cache: Path | None = None, progress: Callable[[], obje
 
     Raises NoDocuments if the folder is missing or has no documents.
     """
-    paths = documents_in(folder)
-    results = read_many(paths, cache=cache, progress=lambda *_: progress())
+    inbox = listed(folder)
+    results = read_many([file.path for file in inbox.files], cache=cache, progress=lambda *_: progress())
     files: list[Inspected] = []
     texts: list[list[str]] = []
-    for path, result in zip(paths, results, strict=True):
-        files.append(_inspected(printable(path.relative_to(folder)), path, result))
+    for file, result in zip(inbox.files, results, strict=True):
+        files.append(_inspected(printable(file.name), file.path, result))
         # one object per different word: the words of 20,000 invoices fit in memory
         texts.append([sys.intern(word.text) for word in result.words] if isinstance(result, Document) else [])
     files = _with_copies(files, texts)
-    return Inspection(printable(folder), tuple(sorted(files, key=lambda file: (file.badness, file.name))))
+    files += [Inspected(name, folder / name, refused=because) for name, because in (inbox.refused | inbox.waiting).items()]
+    return Inspection(printable(str(folder)), tuple(sorted(files, key=lambda file: (file.badness, file.name))))
 
 
-def documents_in(folder: Path) -> list[Path]:
-    """The files that `proveout run` would take from this folder. Raises NoDocuments if there are none."""
+def listed(folder: Path) -> Inbox:
+    """What `proveout run` would find in this folder. Raises NoDocuments if there is nothing."""
     if not folder.is_dir():
-        raise NoDocuments(f"{printable(folder)}: no such folder; expected a folder of PDFs, scans, images or texts")
-    paths = live.documents_in(folder)
-    if not paths:
-        raise NoDocuments(
-            f"{printable(folder)}: no documents in it; expected PDFs, scans (PNG, JPEG, TIFF) or plain text files"
-        )
-    return paths
-
-
-def printable(path: Path) -> str:
-    """A path as text that can be printed and stored; bytes that are not UTF-8 become \\xff, line ends \\n.
-
-    >>> printable(Path("a\\udcff.pdf")), printable(Path("two\\nlines.pdf"))
-    ('a\\\\xff.pdf', 'two\\\\nlines.pdf')
-    """
-    text = path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+        raise NoDocuments(f"{printable(str(folder))}: no such folder; expected a folder of PDFs, scans, images or texts")
+    inbox = walked(folder)
+    if not (inbox.files or inbox.refused or inbox.waiting):
+        expected = "expected PDFs, scans (PNG, JPEG, TIFF) or plain text"
+        raise NoDocuments(f"{printable(str(folder))}: no documents in it; {expected}")
+    return inbox
 
 
 def as_json(inspection: Inspection) -> dict[str, Any]:
@@ -177,7 +168,7 @@ def _inspected(name: str, path: Path, result: Document | UnreadableDocument) -> 
 def _id(path: Path) -> str:
     try:
         return sha256_of(path)
-    except OSError:
+    except (OSError, UnreadableDocument):
         return ""
 
 

@@ -1,8 +1,9 @@
 """Run a release over an inbox: decide every new case, then carry out the actions that are allowed.
 
-Cases go through by date, in batches. For each batch: keep the files, decide, judge the actions, journal everything
-together, carry out the effects, update the memory. The next run continues a killed one: journaled cases are not decided
-again, a connector is asked whether an intended effect has happened before it tries, and the memory catches up from the journal.
+Cases go through by date, in batches. For each batch: copy the files, read and decide the copies, judge the actions, journal
+everything together, carry out the effects, update the memory. A file that is still being written waits for the next run.
+The next run continues a killed one: journaled cases are not decided again, a connector is asked whether an intended effect has
+happened before it tries, and the memory catches up from the journal.
 An effect that fails or is slow does not keep other cases from being decided.
 People's answers enter the memory first, and their corrections are taught to the extractor, so both take effect at once.
 Covered: a second process in the same home; it raises Busy and changes nothing.
@@ -11,21 +12,21 @@ Not covered: several machines with one inbox.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout import documents, files
-from proveout.errors import BadInput, NoDocuments, UnreadableDocument
+from proveout.errors import BadInput, StillWritten, UnreadableDocument
+from proveout.live.inbox import INBOX_CSV, Arrival, Inbox, documents_in, identity, listed, reason
 from proveout.progress import bar
 from proveout.records import Case, Content, Decision, Output, Route
 
@@ -41,49 +42,8 @@ if TYPE_CHECKING:
 BATCH = 64  # cases per commit: from this size on the journal's cost per case is flat, and a kill loses little
 PATIENCE = 10  # seconds of effects per batch; the rest are carried out when every case is decided
 MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns what it can from older ones
-INBOX_CSV = "inbox.csv"  # file, day, segment: what the bytes of a case do not say
 
-
-def inbox_cases(inbox: Path, kind: CaseKind) -> list[Case]:
-    """The inbox's cases of one kind, oldest first. Two copies of a file are one case.
-
-    `inbox.csv` in the inbox may give the day and segment of each file; the default day is the file's modification date.
-    Raises NoDocuments for a folder that is missing or has no documents, BadInput for an `inbox.csv` that cannot be used.
-    """
-    if not inbox.is_dir():
-        raise NoDocuments(f"{inbox}: no such folder; put documents there, or name another with --inbox")
-    paths = documents_in(inbox)
-    if not paths:
-        raise NoDocuments(f"{inbox}: no documents in it; expected PDFs, scans (PNG, JPEG, TIFF) or plain text files")
-    details = _read_inbox_csv(inbox / INBOX_CSV)
-    cases: dict[str, Case] = {}
-    for path in paths:
-        name = path.relative_to(inbox).as_posix()
-        day, segment = details.get(name, (date.fromtimestamp(path.stat().st_mtime), ""))
-        (id, turn), content = kind.identify(path), documents.sha256_of(path)
-        case = Case(id, name, day, segment, turn, content if content != id else "")
-        cases.setdefault(case.key, case)
-    return sorted(cases.values(), key=lambda case: (case.day or date.max, case.turn, case.id))
-
-
-def documents_in(inbox: Path) -> list[Path]:
-    """Every file that is not hidden and not a table beside the documents. An unreadable one becomes a refused case."""
-    tables = {INBOX_CSV, "labels.csv", "truth.json"}
-    paths = (path for path in sorted(inbox.rglob("*")) if not path.name.startswith(".") and path.name not in tables)
-    return [path for path in paths if path.is_file()]
-
-
-def _read_inbox_csv(path: Path) -> dict[str, tuple[date | None, str]]:
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if missing := {"file", "day", "segment"} - set(rows.fieldnames or ()):
-            raise BadInput(f"{path}: missing column {', '.join(sorted(missing))}; expected file, day, segment")
-        try:
-            return {row["file"]: (date.fromisoformat(row["day"]) if row["day"] else None, row["segment"]) for row in rows}
-        except ValueError as error:
-            raise BadInput(f"{path}:{rows.line_num}: {error}; expected a day such as 2020-06-05") from error
+__all__ = ["INBOX_CSV", "Live", "alone", "documents_in", "identity", "listed", "run"]
 
 
 def alone(home: Path) -> AbstractContextManager[None]:
@@ -109,6 +69,7 @@ class Live:
     def run(self) -> dict[str, Any]:
         """Decide the new cases in the inbox, carry out the allowed actions, and summarize: counts, routes, effects, refusals.
 
+        `waiting` and `refused` name each file that was not decided or could not be read, with the reason.
         Raises Busy if another process is at work in the home, NoDocuments for an inbox without documents.
         """
         from proveout.journal import Journal
@@ -118,9 +79,9 @@ class Live:
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             control = self.release.control(self.home, journal, self.originals.path, f"{self.release.id[:12]} {started}")
             effects = _carry_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
-            cases = inbox_cases(self.inbox, self.kind)
-            done = journal.decided(case.key for case in cases)
-            new = [case for case in cases if case.key not in done]
+            inbox = listed(self.inbox, self.kind)
+            done = journal.decided(arrival.case.key for arrival in inbox.arrivals)
+            new = inbox.settled([arrival for arrival in inbox.arrivals if arrival.case.key not in done])
             recorded: list[Decided] = []
             if new:
                 self._catch_up(journal)
@@ -128,7 +89,7 @@ class Live:
             with bar("Deciding", len(new)) as step:
                 for first in range(0, len(new), BATCH):
                     batch = new[first : first + BATCH]
-                    recorded += journal.record(self._decide(agent, control, batch), control.run)
+                    recorded += journal.record(self._decide(agent, control, self._copies(batch, inbox)), control.run)
                     effects |= _carry_out(control, PATIENCE)
                     self._catch_up(journal)
                     for _ in batch:
@@ -139,13 +100,15 @@ class Live:
             return {
                 "release": self.release.id,
                 "started": started,
-                "cases": len(cases),
+                "cases": len(done) + len(recorded),
                 "decided": len(recorded),
                 "routes": {route.value: routes[route.value] for route in Route},
                 "effects": dict(Counter(effects.values())),
                 "dead_letters": dead_letters(journal.unsettled()),
                 "stopped": control.stop.stopped(),
-                "refused": {row.case.path: row.decision.because[1] for row in recorded if row.decision.route is Route.REFUSE},
+                "waiting": inbox.waiting,
+                "refused": inbox.refused
+                | {row.case.path: row.decision.because[1] for row in recorded if row.decision.route is Route.REFUSE},
             }
 
     @cached_property
@@ -200,14 +163,34 @@ class Live:
             tuple(record.case for record in alike),
         )
 
-    def _decide(self, agent: Agent, control: ControlPlane, batch: Sequence[Case]) -> list[Decided]:
+    def _copies(self, batch: Iterable[Arrival], inbox: Inbox) -> list[tuple[Case, Path]]:
+        """Copy the files of a batch; each case as its copy has it. The inbox notes why a file waits or is refused."""
+        copies = []
+        for arrival in batch:
+            case, name = arrival.case, arrival.case.path
+            try:
+                sha256, copy = self.originals.keep(arrival.file.path)
+                if identity(self.kind, copy) != (case.id, case.turn):
+                    raise StillWritten("it changed after it was listed")
+            except (StillWritten, FileNotFoundError) as error:
+                inbox.waiting[name] = str(error) if isinstance(error, StillWritten) else "it disappeared after it was listed"
+            except (OSError, UnreadableDocument) as error:
+                inbox.refused[name] = reason(error)
+            else:
+                copies.append((replace(case, content=sha256 if sha256 != case.id else ""), copy))
+        return copies
+
+    def _decide(self, agent: Agent, control: ControlPlane, copies: Sequence[tuple[Case, Path]]) -> list[Decided]:
         from proveout.records import Decided
 
         began = time.perf_counter()
-        decisions = agent.batch([self.originals.keep(case.sha256, self.inbox / case.path) for case in batch])
+        decisions = agent.batch([path for _, path in copies])
         rulings = control.judge(decisions)
         seconds = time.perf_counter() - began  # of the whole batch: each of its cases waits for the last one
-        return [Decided(*row, seconds) for row in zip(batch, decisions, rulings, strict=True)]
+        return [
+            Decided(case, decision, ruling, seconds)
+            for (case, _), decision, ruling in zip(copies, decisions, rulings, strict=True)
+        ]
 
     def _catch_up(self, journal: Journal) -> None:
         """Add new decisions and answers of the journal to the memory. Doing so again, after a kill, changes nothing."""

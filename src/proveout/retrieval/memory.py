@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from proveout.errors import StaleIndex
 from proveout.files import lock
 from proveout.records import Content, SimilarCase, Value
+from proveout.retrieval.duplicates import Duplicates
 from proveout.retrieval.encoder import Encoder
 from proveout.retrieval.index import BOTH, Hit, Index, IndexedText, Method
 from proveout.values import written
 
-NEARLY = 0.97  # share of common words above which two texts are one document; next month's order has up to 0.93
 CACHED = 4096  # vectors of recent queries, 6 MB: each batch is searched for similar cases, then for duplicates
 
 
@@ -53,16 +53,6 @@ def without_numbers(text: str) -> str:
     return " ".join(word for word in text.split() if not any(character.isdigit() for character in word))
 
 
-def word_overlap(a: str, b: str) -> float:
-    """Share of words that two texts have in common, 0..1: the Jaccard index, repeated words counted.
-
-    >>> word_overlap("pay 5 to A", "pay 5 to B")
-    0.6
-    """
-    x, y = Counter(a.casefold().split()), Counter(b.casefold().split())
-    return (x & y).total() / max(1, (x | y).total())
-
-
 class Memory:
     """Append-only records with a position, and searches as of any position; see the module."""
 
@@ -76,6 +66,7 @@ class Memory:
         self._latest: dict[tuple[str, str], int] = {}  # (case, origin): the newest record
         self._bytes = 0  # of records.jsonl, read or written so far
         self._rows: dict[tuple[str, str], list[int]] = {}  # (field, plain value), ("", case) or ("", document): records
+        self._duplicates = Duplicates()  # a row is a position
         self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     @classmethod
@@ -175,22 +166,12 @@ class Memory:
     ) -> str:
         """Which past case this one duplicates and why, in words; "" if none.
 
-        A duplicate has the same values in all fields `on`, or nearly the same text.
+        See `duplicates` for what makes one.
         """
-        allowed = self._others(text, self._allowed(position))
-        if on and all(values.get(name) not in (None, "") for name in on):
-            texts = {name: written(values[name]) for name in on}
-            if rows := self._rows_with(texts, allowed):
-                agreed = ", ".join(f"{name} {value}" for name, value in texts.items())
-                return f"case {self._records[rows[0]].case[:12]} has the same {agreed}"
         printed = text if isinstance(text, str) else text.text
-        if not printed.strip() or not allowed.any():
-            return ""
-        for hit in self._index.rank(self._vectors_of([_query(text)])[0], "", 20, allowed, ["vectors"]):
-            past = self._records[hit.row]
-            if (share := word_overlap(printed, past.text)) >= NEARLY:
-                return f"case {past.case[:12]} has nearly the same text ({share:.0%} of the words)"
-        return ""
+        allowed = self._others(text, self._allowed(position))
+        past = self._duplicates.find(printed, {name: written(value) for name, value in values.items()}, on, allowed)
+        return f"case {self._records[past[0]].case[:12]} {past[1]}" if past else ""
 
     def agreeing(self, values: Mapping[str, Value], position: int | None = None) -> tuple[MemoryRecord, ...]:
         """Past cases with all of these values, oldest first; only letters and digits are compared."""
@@ -254,6 +235,7 @@ class Memory:
         self._chain.append(hashlib.sha256(previous.encode() + _line(record)).hexdigest())
         self._latest[record.case, record.origin] = row
         self._records.append(record)
+        self._duplicates.add(record.text, record.fields)
         metadata = {"case": record.case, "document_class": record.document_class, "origin": record.origin}
         metadata["fields"] = json.dumps(dict(record.fields), ensure_ascii=False)
         words = " ".join([record.text, *record.fields.values()])

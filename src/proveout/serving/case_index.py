@@ -6,8 +6,7 @@ Not covered: more cases than fit in memory; a case takes about a kilobyte.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -15,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from proveout.cases import CaseKind
+from proveout.errors import UnreadableDocument
+from proveout.files import printable
 from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
 from proveout.journal.intentions import UNDO
-from proveout.live import documents_in
+from proveout.live import documents_in, identity
 from proveout.records import Role, Route, turn_key
 
 
@@ -140,20 +141,22 @@ class CaseIndex:
     def _follow_inbox(self) -> None:
         files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
         waiting: dict[str, CaseSummary] = {}
-        for path, stamp in self._stamped():
-            before = self._files.get(path)
-            case, turn = before[1] if before and before[0] == stamp else self._kind.identify(path)
-            files[path] = (stamp, (case, turn))
+        for file in documents_in(self._inbox):
+            stamp, before = (file.size, file.modified), self._files.get(file.path)
+            try:
+                case, turn = before[1] if before and before[0] == stamp else identity(self._kind, file.path)
+            except (OSError, UnreadableDocument):  # a run names it, with the reason
+                continue
+            files[file.path] = (stamp, (case, turn))
             if turn_key(case, turn) not in self._turns:
-                at = datetime.fromtimestamp(stamp[1] / 1e9, UTC).isoformat(timespec="microseconds")
-                waiting.setdefault(case, CaseSummary(case, path.relative_to(self._inbox).as_posix(), at))
+                waiting.setdefault(case, CaseSummary(case, printable(file.name), _moment(file.modified)))
         self._files, self._waiting = files, waiting
 
-    def _stamped(self) -> Iterator[tuple[Path, tuple[int, int]]]:
-        for path in documents_in(self._inbox):
-            with suppress(FileNotFoundError):  # removed a moment ago
-                stat = path.stat()
-                yield path, (stat.st_size, stat.st_mtime_ns)
+
+def _moment(modified: int) -> str:
+    """A file's time stamp in nanoseconds as ISO 8601; one outside the years 1970 to 2999 is moved to the nearest of them."""
+    seconds = min(max(modified / 1e9, 0.0), 32_503_679_999.0)
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
 def _escalated(verdicts: Iterable[Mapping[str, Any]]) -> str:

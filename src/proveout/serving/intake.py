@@ -1,7 +1,7 @@
 """Put a submitted document into the inbox, whole or not at all. Entry points: `aside`, then `hand_in`.
 
 Covered: a kill or a full disk at any point (written aside, synced, renamed), the same bytes submitted again (one case), file
-names that contain paths, two submissions at the same time.
+names that contain paths or are too long, two submissions at the same time.
 Not covered: what the document says and whether it can be read; a release decides that.
 """
 
@@ -21,12 +21,13 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
-from proveout.documents.files import kind_of
-from proveout.errors import BadInput
+from proveout.documents.files import kind_of, sha256_of
+from proveout.errors import BadInput, UnreadableDocument
 from proveout.files import alone, sync_folder, write_whole
 from proveout.live import INBOX_CSV
 
 CHUNK = 1 << 20
+NAME_BYTES = 150  # with the case id and the suffix it stays below 255, the limit of most file systems
 STALE_AFTER = 86_400.0  # seconds after which an unfinished file was left by a killed server
 SUFFIXES = {"pdf": ".pdf", "text": ".txt", "image": ".png"}
 MAGIC = {b"\xff\xd8\xff": ".jpg", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
@@ -69,13 +70,21 @@ def hand_in(upload: Upload, inbox: Path, name: str, day: date | None = None, seg
     """Move a document from `aside` into the inbox, its case id before its name, and return its path there."""
     target = inbox / f"{upload.case}-{_safe(name)}{upload.path.suffix}"
     with alone(inbox.parent / ".intake.lock", patience=math.inf):
-        if existing := next(inbox.glob(f"{upload.case}-*"), None):
+        if existing := next((path for path in inbox.glob(f"{upload.case}-*") if _holds(path, upload.case)), None):
             return existing
         if day or segment:
             _note(inbox / INBOX_CSV, target.name, day, segment)
         upload.path.replace(target)
     sync_folder(inbox)
     return target
+
+
+def _holds(path: Path, case: str) -> bool:
+    """Whether a file of the inbox has the bytes of a case; its name may have been given by anyone."""
+    try:
+        return not path.is_symlink() and sha256_of(path) == case
+    except (OSError, UnreadableDocument):
+        return False
 
 
 def _sweep(folder: Path) -> None:
@@ -104,7 +113,10 @@ def _safe(name: str) -> str:
     """
     last = unicodedata.normalize("NFKC", name).replace("\\", "/").rpartition("/")[2]
     stem = re.sub(r"(?<=.)\.[A-Za-z0-9]{1,5}$", "", last)
-    return re.sub(r"[^\w.]+", "-", stem).strip("-._")[:60].encode("utf-8", "ignore").decode() or "document"
+    return (
+        re.sub(r"[^\w.]+", "-", stem).strip("-._")[:60].encode("utf-8", "ignore")[:NAME_BYTES].decode("utf-8", "ignore")
+        or "document"
+    )
 
 
 def _suffix(path: Path) -> str:
