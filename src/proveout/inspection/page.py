@@ -20,6 +20,7 @@ COLOURS = {  # of the labels, by kind
     AnomalyKind.STAMP: "#b3261e",
     AnomalyKind.GARBLED: "#5a4fb0",
     AnomalyKind.SEVERAL: "#1f5fa8",
+    AnomalyKind.INCOMPLETE: "#0f6a6a",
     AnomalyKind.CONTRADICTION: "#7a3b10",
 }
 OTHER_COLOUR = "#3b4754"

@@ -1,6 +1,7 @@
 """What lies in an inbox: the files that are cases, those that wait for the next run, and those that no run can take.
 
-Entry points: `listed` for a run, `walked` without cases, `documents_in` for the bare files. Everything that is listed can be read without waiting.
+Entry points: `listed` for a run, `walked` without cases, `documents_in` for the bare files. Everything that is listed can be
+read without waiting.
 Covered: files that are still being written, named pipes, sockets, devices, folders with the name of a document, links that
 lead out of the inbox, nowhere or in a circle, files without permission, names that are not UTF-8 or span several lines. Each
 costs only itself and is named with the reason. A link within the inbox counts as the file that it leads to.
