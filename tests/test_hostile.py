@@ -35,7 +35,7 @@ XML = "<?xml version='1.0'?>\n<Invoice><ID>4711-2</ID>\n<Total currencyID='USD'>
 def picture(dpi: int = 90) -> Image.Image:
     image = Image.new("RGB", (SLIP[0] * dpi // 72, SLIP[1] * dpi // 72), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(14 * dpi // 72)
-    for number, row in enumerate(ROWS):
+    for number, row in enumerate(ROWS[::3]):  # two rows, because recognition takes most of the time
         draw.text((40, 30 + number * 40 * dpi // 72), row, fill="black", font=font)
     return image
 
@@ -179,7 +179,7 @@ def test_some_mutated_files_are_read_or_refused(tmp_path: Path, worker: Watched,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "count"), {"pdf": 800, "png": 250, "tif": 250, "jpg": 250, "txt": 250, "xml": 200}.items())
+@pytest.mark.parametrize(("kind", "count"), {"txt": 250, "xml": 200, "pdf": 1100, "png": 150, "tif": 150, "jpg": 150}.items())
 def test_2000_mutated_files_are_read_or_refused(tmp_path: Path, worker: Watched, kind: str, count: int) -> None:
     check_mutants(worker, tmp_path, kind, count)
 

@@ -287,18 +287,18 @@ def decision(**fields: Output) -> Decision:
 def test_the_review_page_marks_anomalies_beside_values(tmp_path: Path) -> None:
     finding = Anomaly(AnomalyKind.HIDDEN, "'$9.00' on page 2 is <white>", "$9.00", Place(1, TOTAL))
     path = noticed(pdf(tmp_path / "a.pdf", pages=3), tmp_path / "cache", finding, anomaly(AnomalyKind.SEVERAL, None))
-    shown = marked_pages(decision(total=Output("$1,250.00", "1", 0.5, Place(0, TOTAL))), path, tmp_path / "cache")
-    assert shown.count("<img") == 2, "the page of the value and that of the anomaly"
-    assert '<b style="left: 17.50%' in shown and "<span>total</span>" in shown
-    assert "<span>read but not visible</span>" in shown and 'class="anomaly"' in shown
-    assert "is &lt;white&gt;" in shown and "<white>" not in shown
+    pages = marked_pages(decision(total=Output("$1,250.00", "1", 0.5, Place(0, TOTAL))), path, tmp_path / "cache")
+    assert pages.count("<img") == 2, "the page of the value and that of the anomaly"
+    assert '<b style="left: 17.50%' in pages and "<span>total</span>" in pages
+    assert "<span>read but not visible</span>" in pages and 'class="anomaly"' in pages
+    assert "is &lt;white&gt;" in pages and "<white>" not in pages
 
 
 def test_with_many_pages_the_anomalies_are_kept(tmp_path: Path) -> None:
     path = noticed(pdf(tmp_path / "a.pdf", pages=6), tmp_path / "cache", anomaly(AnomalyKind.STAMP, Place(5, TOTAL)))
     fields = {f"f{number}": Output("x", "x", 0.5, Place(number, TOTAL)) for number in range(5)}
-    shown = marked_pages(decision(**fields), path, tmp_path / "cache", at_most=2)
-    assert 'alt="page 6"' in shown and 'alt="page 1"' in shown and shown.count("<img") == 2
+    pages = marked_pages(decision(**fields), path, tmp_path / "cache", at_most=2)
+    assert 'alt="page 6"' in pages and 'alt="page 1"' in pages and pages.count("<img") == 2
 
 
 def test_the_failed_check_says_what_was_noticed(tmp_path: Path) -> None:

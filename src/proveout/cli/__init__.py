@@ -235,10 +235,10 @@ def inspect(
         str, typer.Option("--mission", "-m", help="Check that this mission reads documents, and use its cache.")
     ] = "",
 ) -> None:
-    """Show what a machine would misread in a folder, before anything acts. Needs no release and no build. For each file: text
-    that is read but not visible, text that is visible but not read, stamps, garbled fonts, several documents in one file,
-    files that cannot be read and why, mixed formats of amounts and dates, copies, pages, words, and the share read by OCR. The
-    worst files come first. In `run`, each of these files goes to a person.
+    """Show what would be misread in a folder. Use it before anything acts: it needs no release and no build.
+    For each file: text that is read but not visible, text that is visible but not read, stamps, garbled fonts, several
+    documents in one file, files that cannot be read and why, contradictory formats of amounts and dates, copies, pages, words,
+    and the share read by OCR. The worst files come first. `run` sends files with such an anomaly to a person.
 
     \b
     proveout inspect scans

@@ -43,10 +43,10 @@ def inspect(folder: Path, mission: str, page_file: Path | None, json_file: Path 
 
 def table(inspection: Inspection) -> list[str]:
     """The files, the worst first, each with its findings and their reasons; then the counts."""
-    shown = inspection.files[:ROWS]
-    width = max([len("file"), *(len(_cut(file.name)) for file in shown)])
+    first = inspection.files[:ROWS]
+    width = max([len("file"), *(len(_cut(file.name)) for file in first)])
     lines = [f"{'file':{width}}{'pages':>7}{'words':>8}{'OCR':>6}  {'decimals':12}{'dates':13}findings"]
-    for file in shown:
+    for file in first:
         share = f"{file.ocr_share:.0%}" if file.ocr_share else "–"
         pages, words = (str(number) if number else "–" for number in (len(file.pages), file.words))
         formats = f"{_decimals(file.formats):12}{file.formats.date_order:13}"
