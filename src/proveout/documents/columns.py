@@ -5,10 +5,11 @@ Covered: reading order (lines from top to bottom, each from left to right), the 
 Not covered: the structure of tables and columns. The boxes hold what is needed to find it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, repeat
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -76,29 +77,47 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     middles = (boxes[:, 1] + boxes[:, 3]) / 2
     heights = np.maximum(boxes[:, 3] - boxes[:, 1], 0.1)
-    rows: list[tuple[float, float, list[int]]] = []  # mean middle, mean height, words
     by_middle = np.lexsort((boxes[:, 0], middles))
-    for i, middle, height in zip(by_middle.tolist(), middles[by_middle].tolist(), heights[by_middle].tolist(), strict=True):
-        near = [
-            (abs(middle - row_middle), n)
-            for n, (row_middle, row_height, _) in enumerate(rows[-3:], start=max(len(rows) - 3, 0))
-            if abs(middle - row_middle) < 0.5 * min(height, row_height)
-            and max(height, row_height) < 3 * min(height, row_height)
-        ]
-        if not near:
-            rows.append((middle, height, [i]))
-            continue
-        n = min(near)[1]
-        row_middle, row_height, words = rows[n]
-        words.append(i)
-        k = len(words)
-        rows[n] = (row_middle + (middle - row_middle) / k, row_height + (height - row_height) / k, words)
-    rows.sort(key=lambda row: row[0])
+    middle, height = middles[by_middle], heights[by_middle]
+    # no line crosses a gap of half the smaller of the greatest heights above and below it
+    reach = np.minimum(np.maximum.accumulate(height)[:-1], np.maximum.accumulate(height[::-1])[::-1][1:])
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(middle) >= 0.5 * reach) + 1])
+    ends = np.append(starts[1:], len(boxes))
+    low, high = np.minimum.reduceat(height, starts), np.maximum.reduceat(height, starts)
+    one_line = (middle[ends - 1] - middle[starts] < 0.5 * low) & (high < 3 * low)
     line = np.empty(len(boxes), dtype=np.int64)
-    for n, (_, _, words) in enumerate(rows):
-        line[words] = n
+    count = 0
+    for start, end, single in zip(starts.tolist(), ends.tolist(), one_line.tolist(), strict=True):
+        if single:
+            line[by_middle[start:end]] = count
+            count += 1
+            continue
+        for words in _rows(middle[start:end].tolist(), height[start:end].tolist()):
+            line[by_middle[[start + i for i in words]]] = count
+            count += 1
     order = np.lexsort((boxes[:, 2], boxes[:, 0], line))
     return order, line[order]
+
+
+def _rows(middles: list[float], heights: list[float]) -> list[list[int]]:
+    """Group words, sorted by their middles, into lines from top to bottom."""
+    rows: list[tuple[float, float, list[int]]] = []  # mean middle, mean height, words
+    for i, (middle, height) in enumerate(zip(middles, heights, strict=True)):
+        nearest, distance = -1, math.inf
+        for n in range(max(len(rows) - 3, 0), len(rows)):
+            row_middle, row_height, _ = rows[n]
+            low, high = (height, row_height) if height < row_height else (row_height, height)
+            apart = abs(middle - row_middle)
+            if apart < 0.5 * low and high < 3 * low and apart < distance:
+                nearest, distance = n, apart
+        if nearest < 0:
+            rows.append((middle, height, [i]))
+            continue
+        row_middle, row_height, words = rows[nearest]
+        words.append(i)
+        k = len(words)
+        rows[nearest] = (row_middle + (middle - row_middle) / k, row_height + (height - row_height) / k, words)
+    return [words for _, _, words in sorted(rows, key=itemgetter(0))]
 
 
 def document(sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = ()) -> Document:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from proveout.documents import columns, ocr, plain_text, text_layer
+from proveout.documents import columns, ocr, plain_text, text_layer, visibility
 from proveout.documents.boundaries import boundaries
 from proveout.documents.columns import PageColumns
 from proveout.errors import UnreadableDocument
@@ -122,8 +122,7 @@ def _pdf_pages(data: bytes) -> Iterator[PageColumns]:
         for number in range(len(pdf)):
             page = pdf[number]
             _check_size(page)
-            words = text_layer.read_page(page)
-            yield words if text_layer.is_usable(words) and not text_layer.is_scan(page) else _recognise(page)
+            yield _pdf_page(page, number)
             page.close()
 
 
@@ -133,6 +132,13 @@ def _check_size(page: Any) -> None:
         raise UnreadableDocument(
             f"oversized: a page of {width:,.0f} x {height:,.0f} points, the limit is {MAX_SIDE:,} a side; print it to a new PDF"
         )
+
+
+def _pdf_page(page: Any, number: int) -> PageColumns:
+    painted = visibility.objects(page)
+    scan = text_layer.is_scan(page, painted)
+    words = text_layer.read_page(page, number, painted, scan)
+    return words if text_layer.is_usable(words) and not scan else _recognise(page)
 
 
 def _recognise(page: Any) -> PageColumns:

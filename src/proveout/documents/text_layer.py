@@ -7,26 +7,40 @@ Not covered: whether the text layer matches the visible page. `is_usable` detect
 """
 
 import ctypes
+import re
 from collections import deque
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
+from proveout.documents import pdfium, visibility
 from proveout.documents.columns import Floats, PageColumns, page_columns
+from proveout.documents.visibility import Objects
 from proveout.errors import UnreadableDocument
-from proveout.records import Source
+from proveout.records import Anomaly, AnomalyKind, Box, Place, Source
 
 MAX_CHARACTERS = 200_000  # per page; a densely printed broadsheet has a tenth of that
 HYPHEN = "\x02"  # PDFium's character for a hyphen that breaks a word; U+FFFE in its bulk text
 SCAN_SHARE = 0.8  # of the page's area; a picture that covers more is a scan of the page
-_BLOCK = 4096  # character boxes per call
+MIN_SKEW, MAX_SKEW = 0.3, 15.0  # degrees; lines that lean more are decoration
+CLIPPED, READABLE = 0.7, 0.3  # of a word's width or height; ordinary forms clip what is too long for its cell
+_NUMBER = re.compile(
+    r"(?=(\D*\d){3})\W*([A-Z]{2,3}(?=\d+[.,]))?\d[\d.,'/-]{2,}\W*"
+)  # an amount, a date, a number; not "6a-7a" or ":30"
+QUOTED = 120  # characters of hidden text that a sentence for a reviewer quotes
 
 
-def read_page(page: Any) -> PageColumns:
-    """The words of a pypdfium2 page, without OCR. Raises UnreadableDocument for more than MAX_CHARACTERS."""
+def read_page(page: Any, number: int = 0, painted: Objects | None = None, scan: bool = False) -> PageColumns:
+    """The visible words of a pypdfium2 page, without OCR; `number` from 0. Words that a person does not see are anomalies.
+
+    On a `scan`, invisible text is what an OCR program left: it is ignored, because the scan is read instead.
+    Raises UnreadableDocument for more than MAX_CHARACTERS.
+    """
+    painted = painted or visibility.objects(page)
+    rotation = int(page.get_rotation())
     text_page = page.get_textpage()
     try:
         count = text_page.count_chars()
@@ -36,16 +50,67 @@ def read_page(page: Any) -> PageColumns:
         starts, ends = _spans(text)
         first = _loose_boxes(text_page, starts)
         last = _loose_boxes(text_page, ends - 1)
-        turn = _quarter_turn(text_page, starts, int(page.get_rotation()))
+        turn, skew = _angles(text_page, starts, rotation)
+        corners = np.concatenate([np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])], axis=1)
+        doubts = visibility.doubts(text_page, painted, starts, corners)
+        bbox = page.get_bbox()
+        boxes, width, height = _to_viewed(corners, bbox, (rotation + turn) % 360)
+        middle_x, middle_y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
+        on_page = (middle_x >= 0) & (middle_x <= width) & (middle_y >= 0) & (middle_y <= height)
+        clipped = doubts.clipped > CLIPPED
+        seen, whole = on_page & ~clipped & ~_too_small(boxes, ends - starts), doubts.clipped < READABLE
+        if scan:
+            on_page &= ~doubts.invisible
+            seen &= on_page
+        unclear = np.flatnonzero(seen & doubts.unclear & (not scan))
+        if len(unclear):
+            flat, _, _ = _to_viewed(corners[unclear], bbox, rotation)
+            letters = (ends - starts)[unclear]
+            seen[unclear], whole[unclear] = visibility.visible(
+                page, text_page, painted, doubts.addresses[unclear], flat, letters
+            )
     finally:
         text_page.close()
     text = text.replace(HYPHEN, "-")
-    corners = np.concatenate([np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])], axis=1)
-    boxes, width, height = _to_viewed(corners, page.get_bbox(), (int(page.get_rotation()) + turn) % 360)
-    middle_x, middle_y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
-    on_page = (middle_x >= 0) & (middle_x <= width) & (middle_y >= 0) & (middle_y <= height)
-    texts = [text[a:b] for a, b in zip(starts[on_page].tolist(), ends[on_page].tolist(), strict=True)]
-    return page_columns(width, height, texts, boxes[on_page], source=Source.TEXT_LAYER, turned=turn)
+    if skew:
+        boxes = _upright(boxes, skew, width, height)
+    texts = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    anomalies = _hidden(number, texts, boxes, on_page & ~clipped & ~seen, seen & ~whole, seen)
+    kept = np.flatnonzero(seen).tolist()
+    words = page_columns(width, height, [texts[i] for i in kept], boxes[kept], source=Source.TEXT_LAYER, turned=turn - skew)
+    return replace(words, anomalies=tuple(anomalies))
+
+
+def _too_small(boxes: Floats, letters: Any) -> Any:
+    """Whether words are too small to read; a single letter may be narrow."""
+    sizes = np.stack([boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]])
+    return np.where(letters > 1, sizes.min(axis=0), sizes.max(axis=0)) < visibility.TOO_SMALL
+
+
+def _hidden(number: int, texts: list[str], boxes: Floats, hidden: Any, part: Any, seen: Any) -> Iterator[Anomaly]:
+    """One anomaly for the words of a page that nobody sees, one for those that are seen in part.
+
+    Without a letter or a digit nothing is hidden that could be a value. A name whose end is cut off by the edge of its cell is
+    ordinary; a number whose end is cut off is another number. A word that is printed again at the same place is not hidden.
+    """
+    printed_again = {
+        text: boxes[seen & np.array([other == text for other in texts], dtype=bool)]
+        for text in {texts[i] for i in np.flatnonzero(hidden).tolist()}
+    }
+    matters = (lambda text: any(map(str.isalnum, text)), lambda text: bool(_NUMBER.fullmatch(text)))
+    for mask, how, is_value in ((hidden, "in the file, but not visible", matters[0]), (part, "covered in part", matters[1])):
+        rows = [
+            i
+            for i in np.flatnonzero(mask).tolist()
+            if is_value(texts[i]) and not _overlaps(boxes[i], printed_again.get(texts[i]))
+        ]
+        if rows:
+            words = " ".join(texts[i] for i in rows)
+            short = words if len(words) <= QUOTED else words[:QUOTED] + " ..."
+            x0, y0 = boxes[rows, :2].min(axis=0).tolist()
+            x1, y1 = boxes[rows, 2:].max(axis=0).tolist()
+            because = f"{short!r} on page {number + 1} is {how}"
+            yield Anomaly(AnomalyKind.HIDDEN, because, words, Place(number, Box(*(round(v, 2) for v in (x0, y0, x1, y1)))))
 
 
 def is_usable(words: PageColumns) -> bool:
@@ -61,21 +126,25 @@ def is_usable(words: PageColumns) -> bool:
     return undecodable / len(text) < 0.2
 
 
-def is_scan(page: Any) -> bool:
-    """Whether a page is a scan: a picture covers it and all its text is invisible, left by another program's OCR."""
-    from pypdfium2 import raw  # type: ignore[import-untyped]
+def _overlaps(box: Floats, others: Floats | None) -> bool:
+    if others is None:
+        return False
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    return bool((low < high).all(axis=1).any())
 
-    left, bottom, right, top = page.get_bbox()
-    area = (right - left) * (top - bottom)
-    covered = False
-    for item in page.get_objects(max_depth=2):
-        if item.type == raw.FPDF_PAGEOBJ_TEXT:
-            if raw.FPDFTextObj_GetTextRenderMode(item.raw) != raw.FPDF_TEXTRENDERMODE_INVISIBLE:
-                return False
-        elif item.type == raw.FPDF_PAGEOBJ_IMAGE:
-            x0, y0, x1, y1 = item.get_bounds()
-            covered = covered or (x1 - x0) * (y1 - y0) > SCAN_SHARE * area
-    return covered
+
+def pictures(page: Any, painted: Objects) -> Floats:
+    """Boxes (n, 4) of the page's pictures in points, as viewed, cut at its edges."""
+    bounds = painted.bounds(np.flatnonzero(painted.kinds == visibility.IMAGE))
+    boxes, width, height = _to_viewed(bounds, page.get_bbox(), int(page.get_rotation()))
+    return boxes.clip(0, [width, height, width, height])
+
+
+def is_scan(page: Any, painted: Objects | None = None) -> bool:
+    """Whether a picture covers a page: a scan, whatever text was printed over it or left under it by another program's OCR."""
+    boxes = pictures(page, painted or visibility.objects(page))
+    width, height = page.get_size()
+    return bool(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) > SCAN_SHARE * width * height).any())
 
 
 def pixels(page: Any) -> Iterator[int]:
@@ -121,38 +190,49 @@ def _spans(text: str) -> tuple[Any, Any]:
     return starts, ends
 
 
-@cache
-def _block() -> tuple[Any, list[Any]]:
-    from pypdfium2 import raw
-
-    rectangles = (raw.FS_RECTF * _BLOCK)()
-    return rectangles, [ctypes.byref(rectangle) for rectangle in rectangles]
-
-
 def _loose_boxes(text_page: Any, indices: Any) -> Floats:
     """Boxes (n, 4) of characters in PDF page coordinates: left, bottom, right, top; the height is that of the font."""
-    from pypdfium2 import raw
-
-    rectangles, pointers = _block()
-    parts = []
-    for start in range(0, len(indices), _BLOCK):
-        chunk = indices[start : start + _BLOCK].tolist()
-        deque(map(raw.FPDFText_GetLooseCharBox, repeat(text_page.raw), chunk, pointers), maxlen=0)
-        parts.append(np.frombuffer(rectangles, dtype=np.float32).reshape(-1, 4)[: len(chunk)].astype(np.float64))
-    boxes = np.concatenate(parts) if parts else np.zeros((0, 4))
-    return boxes[:, [0, 3, 2, 1]]  # FS_RECTF is left, top, right, bottom
+    boxes = np.zeros((len(indices), 4), dtype=np.float32)
+    start = boxes.ctypes.data
+    cells = range(start, start + 16 * len(indices), 16)
+    read = pdfium.function("FPDFText_GetLooseCharBox")
+    deque(map(read, repeat(pdfium.address(text_page.raw)), indices.tolist(), cells), maxlen=0)
+    return boxes.astype(np.float64)[:, [0, 3, 2, 1]]  # FS_RECTF is left, top, right, bottom
 
 
-def _quarter_turn(text_page: Any, starts: Any, rotation: int) -> int:
-    """Degrees clockwise to turn the page as viewed so that most of its text runs left to right."""
-    from pypdfium2 import raw
+def _angles(text_page: Any, starts: Any, rotation: int) -> tuple[int, float]:
+    """How to turn the page as viewed so that most of its text runs left to right.
 
+    Quarter turns in degrees clockwise, and the skew that remains: degrees clockwise by which the lines lean.
+    """
     sample = starts[:: max(len(starts) // 32, 1)].tolist()
-    angles = np.array([raw.FPDFText_GetCharAngle(text_page.raw, i) for i in sample])
-    quarters = (np.round(np.degrees(angles[angles >= 0]) / 90).astype(int) + rotation // 90) % 4
-    if not len(quarters):
-        return 0
-    return int(-np.bincount(quarters, minlength=4).argmax() % 4) * 90
+    angle = pdfium.function("FPDFText_GetCharAngle")
+    angles = np.degrees([angle(pdfium.address(text_page.raw), i) for i in sample])
+    angles = angles[angles >= 0]
+    if not len(angles):
+        return 0, 0.0
+    quarters = (np.round(angles / 90).astype(int) + rotation // 90) % 4
+    main = int(np.bincount(quarters, minlength=4).argmax())
+    lean = float(np.median(((angles + rotation - 90 * main + 180) % 360 - 180)[quarters == main]))
+    return -main % 4 * 90, round(lean, 2) if MIN_SKEW <= abs(lean) <= MAX_SKEW else 0.0
+
+
+def _upright(boxes: Floats, skew: float, width: float, height: float) -> Floats:
+    """Boxes of the words of leaning lines on the page turned upright around its middle.
+
+    A leaning word's box is larger than the word: w = x cos + y sin and h = x sin + y cos, solved for the word's x and y.
+    """
+    lean = np.radians(abs(skew))
+    sin, cos = np.sin(lean), np.cos(lean)
+    w, h = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    half_x = np.maximum((w * cos - h * sin) / np.cos(2 * lean), 0.3 * w) / 2
+    half_y = np.maximum((h * cos - w * sin) / np.cos(2 * lean), 0.3 * np.minimum(w, h)) / 2
+    middle = np.array([width, height]) / 2
+    a = np.radians(-skew)
+    centres = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2], axis=1) - middle
+    x = centres[:, 0] * np.cos(a) - centres[:, 1] * np.sin(a) + middle[0]
+    y = centres[:, 0] * np.sin(a) + centres[:, 1] * np.cos(a) + middle[1]
+    return np.stack([x - half_x, y - half_y, x + half_x, y + half_y], axis=1)
 
 
 def _to_viewed(corners: Floats, bbox: tuple[float, float, float, float], rotation: int) -> tuple[Floats, float, float]:
