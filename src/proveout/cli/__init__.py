@@ -28,6 +28,7 @@ app = typer.Typer(
                   proveout status          show what is built, released and decided
                   proveout edit models     open a notebook on the pipeline's inputs
                   proveout new bills       create a mission of your own
+                  proveout inspect FOLDER  show what would be misread in your documents
     The loop:     build, release promote, run, label, monitor, build
     """,
 )
@@ -217,6 +218,38 @@ def parity(
     from proveout.cli import designing
 
     raise typer.Exit(0 if designing.parity(_workspace(mission, home), tolerance) else 1)
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="Folder of PDFs, scans, images or texts.", exists=True, file_okay=False)],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report with pictures of the places.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the findings for programs; see docs/inspect.md.")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Draw the places for the report.")] = True,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit with code 1 if a file has an anomaly or is refused.")
+    ] = False,
+    mission: Annotated[
+        str, typer.Option("--mission", "-m", help="Check that this mission reads documents, and use its cache.")
+    ] = "",
+) -> None:
+    """Show what would be misread in a folder. Use it before anything acts: it needs no release and no build.
+    For each file: text that is read but not visible, text that is visible but not read, stamps, garbled fonts, several
+    documents in one file, files that cannot be read and why, contradictory formats of amounts and dates, copies, pages, words,
+    and the share read by OCR. The worst files come first. `run` sends files with such an anomaly to a person.
+
+    \b
+    proveout inspect scans
+    proveout inspect scans --html report.html          with pictures, opens offline
+    proveout inspect scans --json findings.json        for programs
+    proveout inspect scans --fail-on-anomaly || mail   in a script
+    """
+    from proveout.cli import inspecting
+
+    has_anomaly = inspecting.inspect(folder, mission, html, json, pictures)
+    raise typer.Exit(1 if has_anomaly and fail_on_anomaly else 0)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -22,7 +23,7 @@ from queue import SimpleQueue
 from threading import Timer
 from typing import IO
 
-from proveout.documents import columns
+from proveout.documents import columns, limits
 from proveout.documents.files import sha256_of
 from proveout.documents.worker import FRAME
 from proveout.errors import UnreadableDocument
@@ -51,8 +52,8 @@ def read_many(
     """
     count = min(processes or os.cpu_count() or 1, max(len(paths), 1))
     threads = max((os.cpu_count() or 1) // count, 1)
-    workers = [_Worker(threads, timeout) for _ in range(count)]
-    idle: SimpleQueue[_Worker] = SimpleQueue()
+    workers = [WorkerProcess(threads, timeout) for _ in range(count)]
+    idle: SimpleQueue[WorkerProcess] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
     folder = Path(cache) if cache is not None else None
@@ -75,7 +76,7 @@ def read_many(
             worker.stop()
 
 
-def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[_Worker]") -> Document | UnreadableDocument:
+def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[WorkerProcess]") -> Document | UnreadableDocument:
     entry = None
     if cache is not None:
         with contextlib.suppress(OSError, UnreadableDocument):  # the worker reports why a file cannot be opened
@@ -84,7 +85,7 @@ def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[_Worker]") -> 
         return columns.from_json(payload)
     worker = idle.get()
     try:
-        result = worker.read(path)
+        result = worker.ask(str(path))
     finally:
         idle.put(worker)
     if isinstance(result, UnreadableDocument):
@@ -112,7 +113,7 @@ def _load(entry: Path) -> bytes | None:
     return payload if digest == hashlib.sha256(payload).hexdigest().encode() else None
 
 
-class _Worker:
+class WorkerProcess:
     """One worker process, started on first use and restarted after it died."""
 
     def __init__(self, threads: int, timeout: float) -> None:
@@ -121,8 +122,8 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def read(self, path: Path) -> bytes | UnreadableDocument:
-        """The document as JSON, or why it cannot be read."""
+    def ask(self, request: object) -> bytes | UnreadableDocument:
+        """The payload that answers a request (see `worker`), or why there is none."""
         process = self._process or self._start()
         timed_out = False
 
@@ -133,7 +134,7 @@ class _Worker:
 
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps(str(path)).encode() + b"\n")
+            process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
             while True:
                 timer = Timer(self._timeout, give_up)
@@ -152,7 +153,15 @@ class _Worker:
             self._process = None
             if timed_out:
                 return UnreadableDocument(f"the reader hung: no page in {self._timeout:g} seconds; ask for the file again")
-            return UnreadableDocument(f"the reader crashed (exit code {code}); ask for the file again")
+            if code == -signal.SIGPROF:
+                return UnreadableDocument(
+                    f"oversized: it takes more than {limits.SECONDS:g} seconds of computing; print it to a new PDF, or scan it"
+                )
+            memory = f"{limits.MEMORY >> 20:,} MiB of memory"
+            return UnreadableDocument(
+                f"the reader crashed (exit code {code}); either the file is damaged or it needs more than {memory}; "
+                "ask for it again, or print it to a new PDF"
+            )
 
     def stop(self) -> None:
         self._stopped = True

@@ -33,6 +33,7 @@ MAX_PAGES = 300
 MAX_PIXELS = 60_000_000  # an A3 page at 500 dpi
 SURELY = 0.9999  # the most that a word read by OCR on a page with a text layer has; 1 is for the text layer
 SURELY_READ = 0.8  # mean confidence of OCR that is believed against a garbled text layer
+MAX_SIDE = 14_400  # points; the largest page that the PDF standard allows, 200 inches
 LETTER_HEIGHT = 792.0  # points; the longer side of an image without a resolution
 
 
@@ -126,8 +127,17 @@ def _pdf_pages(data: bytes) -> Iterator[PageColumns]:
             yield _pdf_page(pdf, number)
 
 
+def _check_size(page: Any) -> None:
+    width, height = page.get_size()
+    if max(width, height) > MAX_SIDE:
+        raise UnreadableDocument(
+            f"oversized: a page of {width:,.0f} x {height:,.0f} points, the limit is {MAX_SIDE:,} a side; print it to a new PDF"
+        )
+
+
 def _pdf_page(pdf: Any, number: int) -> PageColumns:
     page, notes = annotations.paint(pdf, number)
+    _check_size(page)
     painted = visibility.objects(page)
     scan = text_layer.is_scan(page, painted)
     words = text_layer.read_page(page, number, painted, scan)
@@ -212,6 +222,8 @@ def _read_pixels(pixels: bytes, shape: tuple[int, int, int], width: float, heigh
 
 def _recognise(page: Any) -> PageColumns:
     width, height = page.get_size()
+    if max(text_layer.pixels(page), default=0) > MAX_PIXELS:
+        raise UnreadableDocument(f"oversized: a picture of more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
     pixels = page.render(scale=ocr.RECOGNITION_SIDE / max(width, height, 1.0)).to_numpy()
     return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
 
@@ -235,7 +247,7 @@ def _frames(data: bytes) -> Iterator["Image"]:
                 if frame.width * frame.height > MAX_PIXELS:
                     raise UnreadableDocument(f"oversized: more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
                 yield ImageOps.exif_transpose(frame)
-    except UnreadableDocument:
+    except (UnreadableDocument, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableDocument(f"oversized: more than {MAX_PIXELS:,} pixels; scan it at 300 dpi") from error

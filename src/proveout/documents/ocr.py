@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proveout.documents import limits
 from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.records import Source
 
@@ -83,6 +84,7 @@ def shrink(pixels: Pixels, side: int = RECOGNITION_SIDE) -> Pixels:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
+@limits.unhurried()
 def _detect_lines(pixels: Pixels, part: bool) -> Floats:
     """Quadrilaterals (n, 4, 2) around lines of text, corners clockwise from the top left."""
     small = shrink(pixels, DETECTION_SIDE)
@@ -152,6 +154,7 @@ def _part(corners: Floats, start: float, end: float) -> list[float]:
     return [min(x0, x1), (y0 + y1) / 2 - half, max(x0, x1), (y0 + y1) / 2 + half]
 
 
+@limits.unhurried()
 def _recognise(pixels: Pixels, quads: Floats) -> list[list[_OcrWord]]:
     """The words of each line. Lines of the same length share a batch, which keeps the padding small."""
     session, letters = _recogniser()

@@ -1,13 +1,22 @@
-"""Render a page as a PNG in a separate process, so that a hostile file cannot crash the caller. Entry point: `page_png`."""
+"""Draw pages in separate processes, so that a hostile file cannot crash the caller.
 
+Entry points: `page_png` for a whole page, `cutouts` for the surroundings of places on many pages.
+"""
+
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from queue import SimpleQueue
 
-from proveout.documents.batch import read_many
+from proveout.documents.batch import WorkerProcess, read_many
 from proveout.errors import UnreadableDocument
-from proveout.records import Document, Page
+from proveout.records import Box, Document, Page
 
 LONGEST_SIDE = 1600  # pixels; a letter at 145 dpi
 TIMEOUT = 30.0  # seconds
@@ -27,6 +36,40 @@ def page_png(path: Path, number: int, cache: Path | None = None) -> bytes | None
     if isinstance(result, UnreadableDocument):
         raise result
     return _render(path, result.pages[number]) if number < len(result.pages) else None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Boxes on one page of a file."""
+
+    path: Path
+    page: Page
+    boxes: tuple[Box, ...]
+
+
+def cutouts(places: Sequence[Places], processes: int | None = None) -> Iterator[list[str]]:
+    """For each page, in order, a small JPEG around each of its boxes, as base64; none if the page cannot be drawn."""
+    count = min(processes or os.cpu_count() or 1, max(len(places), 1))
+    workers = [WorkerProcess(1, TIMEOUT) for _ in range(count)]
+    idle: SimpleQueue[WorkerProcess] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def draw(place: Places) -> list[str]:
+        page, worker = place.page, idle.get()
+        try:
+            boxes = [(box.x0, box.y0, box.x1, box.y1) for box in place.boxes]
+            pictures = worker.ask((str(place.path), (page.number, page.width, page.height, page.turned), boxes))
+        finally:
+            idle.put(worker)
+        return [] if isinstance(pictures, UnreadableDocument) else json.loads(pictures)
+
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            yield from pool.map(draw, places)
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
 @lru_cache(maxsize=32)

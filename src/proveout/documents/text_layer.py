@@ -238,6 +238,15 @@ def is_scan(page: Any, painted: Objects | None = None) -> bool:
     return bool(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) > SCAN_SHARE * width * height).any())
 
 
+def pixels(page: Any) -> Iterator[int]:
+    """The number of pixels of each picture of a pypdfium2 page, as the picture claims it."""
+    from pypdfium2 import raw
+
+    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=4):
+        width, height = item.get_px_size()
+        yield width * height
+
+
 def _text(text_page: Any, count: int) -> str:
     """The page's characters, one per PDFium index."""
     from pypdfium2 import raw

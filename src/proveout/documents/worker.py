@@ -1,51 +1,76 @@
 """The worker process: reads files one by one, so that a hostile file can crash only this process.
 
-Input: one JSON-encoded path per line. Output: frames of a letter, a length and that many bytes.
-`b` is the heartbeat after every page, `d` a document as JSON, `r` the reason for a refusal.
+Input: one line of JSON per request: a path to read, or a list of a path, a page and boxes to draw (see `pictures.cutouts`).
+Output: frames of a letter, a length and that many bytes. `b` is the heartbeat after every page, `d` a document as JSON or the
+drawn pictures as a JSON list of base64, `r` the reason for a refusal.
 """
 
-import contextlib
+import base64
 import hashlib
 import json
 import os
 import struct
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from proveout.documents import limits
+
 FRAME = struct.Struct(">cI")
-MAX_MEMORY = 8 << 30  # bytes of address space; a file that needs more is hostile
 
 
 def main() -> None:
-    """Answer paths from standard input until it closes."""
+    """Answer requests from standard input until it closes."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output of libraries must not mix with the frames
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    limits.limit_memory()
     for line in sys.stdin.buffer:
-        kind, payload = _read(Path(json.loads(line)), out)
+        request = json.loads(line)
+        kind, payload = _answer(partial(_read, Path(request), out) if isinstance(request, str) else partial(_draw, *request))
         _send(out, kind, payload)
 
 
-def _read(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
+def _read(path: Path, out: BinaryIO) -> bytes:
+    """The document as JSON."""
     from proveout.documents import columns, files
     from proveout.documents.boundaries import boundaries
+
+    data = files.content(path)
+    pages = []
+    for page in files.pages(data):
+        pages.append(page)
+        limits.extend()
+        _send(out, b"b", b"")
+    return columns.to_json(hashlib.sha256(data).hexdigest(), pages, boundaries(pages))
+
+
+def _draw(path: str, page: tuple[int, float, float, float], boxes: list[tuple[float, float, float, float]]) -> bytes:
+    """Pictures of the surroundings of boxes on one page."""
+    from proveout.documents.cutout import cutouts
+    from proveout.records import Box, Page
+
+    number, width, height, turned = page
+    pictures = cutouts(path, Page(number, width, height, (), turned), [Box(*box) for box in boxes])
+    return json.dumps([base64.b64encode(picture).decode() for picture in pictures]).encode()
+
+
+def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
+    """The frame that answers a request: the work's result, or why there is none."""
     from proveout.errors import UnreadableDocument
 
+    limits.start()
     try:
-        data = files.content(path)
-        pages = []
-        for page in files.pages(data):
-            pages.append(page)
-            _send(out, b"b", b"")
-        return b"d", columns.to_json(hashlib.sha256(data).hexdigest(), pages, boundaries(pages))
+        return b"d", work()
     except UnreadableDocument as error:
         return b"r", str(error).encode()
+    except MemoryError:
+        return b"r", f"oversized: it needs more than {limits.MEMORY >> 20:,} MiB of memory; split it or scan it again".encode()
     except Exception as error:
         return b"r", f"the reader failed: {type(error).__name__}: {error}; ask for the file again".encode()
+    finally:
+        limits.start(0)
 
 
 def _send(out: BinaryIO, kind: bytes, payload: bytes) -> None:

@@ -1,6 +1,7 @@
 """What lies in an inbox: the files that are cases, those that wait for the next run, and those that no run can take.
 
-Entry points: `listed` for a run, `documents_in` for the bare files. Everything that is listed can be read without waiting.
+Entry points: `listed` for a run, `walked` without cases, `documents_in` for the bare files. Everything that is listed can be
+read without waiting.
 Covered: files that are still being written, named pipes, sockets, devices, folders with the name of a document, links that
 lead out of the inbox, nowhere or in a circle, files without permission, names that are not UTF-8 or span several lines. Each
 costs only itself and is named with the reason. A link within the inbox counts as the file that it leads to.
@@ -84,7 +85,7 @@ def listed(folder: Path, kind: CaseKind) -> Inbox:
     """
     if not folder.is_dir():
         raise NoDocuments(f"{folder}: no such folder; put documents there, or name another with --inbox")
-    inbox = _walked(folder)
+    inbox = walked(folder)
     if not (inbox.files or inbox.waiting or inbox.refused):
         raise NoDocuments(f"{folder}: no documents in it; expected PDFs, scans (PNG, JPEG, TIFF) or plain text files")
     details = _read_inbox_csv(folder / INBOX_CSV)
@@ -108,7 +109,7 @@ def listed(folder: Path, kind: CaseKind) -> Inbox:
 
 def documents_in(folder: Path) -> list[InboxFile]:
     """Every file that a run would take up, in the order of their names."""
-    return _walked(folder).files
+    return walked(folder).files
 
 
 def identity(kind: CaseKind, path: Path) -> tuple[str, int]:
@@ -121,8 +122,8 @@ def identity(kind: CaseKind, path: Path) -> tuple[str, int]:
         raise UnreadableDocument(f"its case cannot be identified ({type(error).__name__}: {error}); check the file") from error
 
 
-def _walked(folder: Path) -> Inbox:
-    """The files below a folder, without their cases."""
+def walked(folder: Path) -> Inbox:
+    """The files below a folder, without their cases, and what is refused or waits."""
     inbox, root, pending = Inbox(), folder.resolve(), [folder]
     while pending:
         current = pending.pop()
