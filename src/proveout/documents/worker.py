@@ -40,7 +40,7 @@ def _read(path: Path, out: BinaryIO) -> tuple[bytes, bytes]:
         for page in files.pages(data):
             pages.append(page)
             _send(out, b"b", b"")
-        return b"d", columns.to_json(hashlib.sha256(data).hexdigest(), pages)
+        return b"d", columns.to_json(hashlib.sha256(data).hexdigest(), pages, *files.embedded(data, pages))
     except UnreadableDocument as error:
         return b"r", str(error).encode()
     except Exception as error:
