@@ -181,7 +181,7 @@ def anomaly(plain: Mapping[str, Any]) -> Anomaly:
 
 def e_invoice(plain: Mapping[str, Any] | None) -> EInvoice | None:
     """The e-invoice that JSON holds as nested objects."""
-    return plain and EInvoice(**{**plain, "terms": tuple((name, text) for name, text in plain["terms"])})
+    return EInvoice(**{**plain, "terms": tuple((name, text) for name, text in plain["terms"])}) if plain else None
 
 
 def lines(page: Page) -> list[list[Word]]:

@@ -8,12 +8,14 @@ Not covered: validity against schemas and business rules; files that a PDF attac
 `e_invoice_pages` holds an e-invoice against the printed page.
 """
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from proveout.errors import UnreadableDocument
@@ -133,19 +135,20 @@ def read(data: bytes, attachment: str = "") -> Reading:
     return Reading(e_invoice, tuple(doubts), tuple(_line_items(business_terms)))
 
 
-def embedded(pdf: Any) -> tuple[EInvoice | None, tuple[Anomaly, ...]]:
-    """The e-invoice that a pypdfium2 document carries, if it carries one, and why it or another attachment cannot be used.
+def embedded(pdf: Any, data: bytes) -> tuple[EInvoice | None, tuple[Anomaly, ...]]:
+    """The e-invoice that a PDF carries, if it carries one, and why it or another attachment cannot be used.
 
-    Attachments that are no XML by their names, and other XML that does not claim to be an invoice, are ignored.
+    `pdf`: the same bytes, opened by pypdfium2. Attachments that are no XML by their names, and other XML that does not claim to
+    be an invoice, are ignored.
     """
     readings: list[Reading] = []
     problems: list[str] = []
-    for name, data in _attachments(pdf):
-        if data is None:
-            problems.append(f"the attached {name} is larger than {MAX_BYTES:,} bytes, so it was not read")
-        elif is_e_invoice(data):
+    for name, content in _attachments(data) if pdf.count_attachments() else ():
+        if isinstance(content, Exception):
+            problems.append(f"the attached {name} cannot be extracted: {str(content)[:LONGEST]}")
+        elif is_e_invoice(content):
             try:
-                readings.append(read(data, name))
+                readings.append(read(content, name))
             except UnreadableDocument as error:
                 problems.append(f"the attached {name} cannot be used: {error}")
         elif NAMES.search(name):
@@ -183,24 +186,25 @@ def source_of(term: str) -> str:
     return source if isinstance(source, str) else f"{source[0]} {source[1].replace('_', ' ')}"
 
 
-def _attachments(pdf: Any) -> Iterator[tuple[str, bytes | None]]:
-    """Name and content of the attachments that may be an e-invoice by their names; None for one over MAX_BYTES."""
-    import ctypes
+def _attachments(data: bytes) -> Iterator[tuple[str, bytes | Exception]]:
+    """Name and content of the attachments that may be an e-invoice by their names, or why one cannot be extracted.
 
-    from pypdfium2 import raw  # type: ignore[import-untyped]
+    By pypdf, which limits what a stream may decompress to; PDFium does not.
+    """
+    from pypdf import PdfReader
 
-    for at in range(min(pdf.count_attachments(), MAX_ATTACHMENTS)):
-        attachment = pdf.get_attachment(at)
-        name = "".join(letter for letter in attachment.get_name() if letter.isprintable())[:LONGEST]
-        if not (name.lower().endswith(".xml") or (NAMES.search(name) and "." not in name)):
-            continue
-        size = ctypes.c_ulong()
-        if not raw.FPDFAttachment_GetFile(attachment, None, 0, size) or not size.value:
-            yield name, b""
-        elif size.value > MAX_BYTES:
-            yield name, None
-        else:
-            yield name, bytes(attachment.get_data())
+    try:
+        attachments = list(islice(PdfReader(io.BytesIO(data)).attachment_list, MAX_ATTACHMENTS))
+    except Exception as error:  # on hostile bytes pypdf raises anything
+        yield "files", error
+        return
+    for attachment in attachments:
+        name = "".join(letter for letter in attachment.name if letter.isprintable())[:LONGEST]
+        if name.lower().endswith(".xml") or (NAMES.search(name) and "." not in name):
+            try:
+                yield name, bytes(attachment.content)
+            except Exception as error:
+                yield name, error
 
 
 def _parsed(data: bytes) -> Any:

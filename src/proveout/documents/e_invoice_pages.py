@@ -235,22 +235,6 @@ def _days(text: str) -> Iterator[tuple[int, int, set[date]]]:
                 yield match.start(), match.end(), days
 
 
-def _numeric(first: str, mark: str, second: str, year: str) -> Iterator[tuple[int, int, int]]:
-    yield _year(year), int(second), int(first)
-    if mark != ".":
-        yield _year(year), int(first), int(second)
-
-
-_Dates = Callable[..., Iterator[tuple[int, int, int]]]
-_DATES: tuple[tuple[re.Pattern[str], _Dates], ...] = (
-    (_ISO, lambda year, mark, month, day: iter([(int(year), int(month), int(day))])),
-    (_CHINESE, lambda year, month, day: iter([(int(year), int(month), int(day))])),
-    (_NUMERIC, _numeric),
-    (_DAY_MONTH, lambda day, month, year: ((_year(year), at, int(day)) for at in _months().get(month, ()))),
-    (_MONTH_DAY, lambda month, day, year: ((_year(year), at, int(day)) for at in _months().get(month, ()))),
-)
-
-
 def _year(text: str) -> int:
     return int(text) + (2000 if len(text) == 2 else 0)
 
@@ -265,13 +249,29 @@ def _calendar(year: int, month: int, day: int) -> date | None:
 @cache
 def _months() -> dict[str, set[int]]:
     """Names and abbreviations of months, in lower case and without a full stop, to the months they may mean."""
-    from babel import Locale  # type: ignore[import-untyped]
+    from babel import Locale
 
     months: dict[str, set[int]] = {}
     for language, context, width in product(MONTHS_IN, ("format", "stand-alone"), ("wide", "abbreviated")):
         for month, name in Locale(language).months[context][width].items():
             months.setdefault(name.casefold().rstrip("."), set()).add(month)
     return months
+
+
+def _numeric(first: str, mark: str, second: str, year: str) -> Iterator[tuple[int, int, int]]:
+    yield _year(year), int(second), int(first)
+    if mark != ".":
+        yield _year(year), int(first), int(second)
+
+
+_Dates = Callable[..., Iterator[tuple[int, int, int]]]
+_DATES: tuple[tuple[re.Pattern[str], _Dates], ...] = (
+    (_ISO, lambda year, mark, month, day: iter([(int(year), int(month), int(day))])),
+    (_CHINESE, lambda year, month, day: iter([(int(year), int(month), int(day))])),
+    (_NUMERIC, _numeric),
+    (_DAY_MONTH, lambda day, month, year: ((_year(year), at, int(day)) for at in _months().get(month, ()))),
+    (_MONTH_DAY, lambda month, day, year: ((_year(year), at, int(day)) for at in _months().get(month, ()))),
+)
 
 
 def _amounts(text: str) -> Iterator[tuple[int, int, set[Decimal]]]:

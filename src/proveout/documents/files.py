@@ -126,7 +126,7 @@ def embedded(data: bytes, pages: Sequence[PageColumns]) -> tuple[tuple[Anomaly, 
     if kind != "pdf":
         return (), None
     with _pdf(data) as pdf:
-        stated, problems = e_invoice.embedded(pdf)
+        stated, problems = e_invoice.embedded(pdf, data)
     if stated is None:
         return problems, None
     return (*problems, *e_invoice_pages.contradictions(stated, columns.document("", pages))), stated
