@@ -270,6 +270,54 @@ def test_the_page_may_print_a_value_in_any_of_its_forms(tmp_path, old, new):
     assert list(contradictions(e_invoice.read(cii(), "factur-x.xml").e_invoice, read)) == []
 
 
+ENGLISH = (
+    ((72, "Acme Tools Ltd"),),
+    ((72, "Bill to: Kunden AG Mitte"), (400, "Date: 03/05/2018")),
+    ((72, "Invoice No: INV-7"), (400, "Ship date: 04/13/2018")),
+    ((72, "Subtotal"), (400, "$1,000.00")),
+    ((72, "Sales tax"), (400, "$190.00")),
+    ((72, "Total"), (400, "$1,190.00")),
+)
+COLUMNS = (
+    ((72, "Acme Tools Ltd"), (300, "an Kunden AG Mitte")),
+    ((72, "Rechnungsnummer"), (220, "Rechnungsdatum"), (360, "Kundennummer"), (480, "Lieferdatum")),
+    ((72, "INV-7"), (220, "05.03.2018"), (360, "INV-8"), (480, "13.04.2018")),
+    ((72, "Menge"), (360, "Netto"), (420, "USt."), (480, "Gesamtbetrag")),
+    ((72, "1"), (360, "1.000,00"), (420, "190,00"), (480, "1.190,00")),
+    ((72, "Gesamtbetrag"), (360, "1.000,00"), (420, "190,00"), (480, "1.190,00")),
+)
+ACME = {"seller": "Acme Tools Ltd", "number": "INV-7", "total": "1190.00", "due": "1190.00", "account": ""}
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "because"),
+    [
+        (ENGLISH, {"currency": "USD"}, ""),
+        (ENGLISH, {"currency": "USD", "day": "2018-05-03"}, ""),
+        (ENGLISH, {"currency": "USD", "day": "2018-04-13"}, "'2018-04-13' (BT-2), but page 1 prints 'Date: 03/05/2018'"),
+        (ENGLISH, {"currency": "USD", "total": "1000.00", "due": "1000.00"}, "but page 1 prints 'Total $1,190.00'"),
+        (ENGLISH, {"currency": "USD", "total": "1191.00", "due": "1191.00"}, "they print '03/05/2018'"),
+        (ENGLISH, {"currency": "USD", "number": "INV-70"}, "but page 1 prints 'Invoice No: INV-7'"),
+        (ENGLISH, {"currency": "USD", "number": "7"}, "but page 1 prints 'Invoice No: INV-7'"),
+        (ENGLISH, {"currency": "EUR"}, "as currency factur-x.xml states 'EUR' (BT-5), but the pages print $"),
+        (COLUMNS, {}, ""),
+        (COLUMNS, {"number": "INV-8"}, "but page 1 prints 'Rechnungsnummer INV-7'"),
+        (COLUMNS, {"day": "2018-04-13"}, "but page 1 prints 'Rechnungsdatum 05.03.2018'"),
+        (COLUMNS, {"total": "1180.00", "due": "1180.00"}, "but page 1 prints 'Gesamtbetrag 1.190,00'"),
+    ],
+)
+def test_what_stands_at_a_label_counts_more_than_what_is_printed_elsewhere(tmp_path, rows, changes, because):
+    canvas = Canvas(str(tmp_path / "page.pdf"), pagesize=(612, 792))
+    for at, row in enumerate(rows):
+        for x, text in row:
+            canvas.drawString(x, 700 - 15 * at, text)
+    canvas.save()
+    page = (tmp_path / "page.pdf").read_bytes()
+    document = documents.read(with_attachments(page, tmp_path / "a.pdf", **{"factur-x__xml": cii(**{**ACME, **changes})}))
+    assert bool(document.anomalies) == bool(because)
+    assert because in " ".join(reasons(document))
+
+
 @pytest.mark.parametrize(
     ("attachments", "because"),
     [
@@ -459,6 +507,22 @@ def test_a_document_without_an_e_invoice_gets_no_value_and_no_check(tmp_path):
     document = documents.read(pdf(tmp_path / "a.pdf"))
     assert EInvoiceTier(MISSION).extract([document])[0].fields == {}
     assert not [check for check in decided(document, tmp_path).checks if "e-invoice" in check.name or "type code" in check.name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "document_class"),
+    [
+        ("380", ["invoice", "other"], "invoice"),
+        ("381", ["invoice", "credit_note"], "credit_note"),
+        ("381", ["invoice", "other"], ""),
+        ("325", ["invoice", "other"], ""),
+        ("380", ["bill"], ""),
+    ],
+)
+def test_the_type_code_gives_the_class_where_the_mission_has_it(tmp_path, kind, classes, document_class):
+    (tmp_path / "a.xml").write_bytes(cii(kind=kind))
+    tier = EInvoiceTier(MISSION.model_copy(update={"classes": tuple(classes)}))
+    assert tier.extract([documents.read(tmp_path / "a.xml")])[0].document_class == document_class
 
 
 def test_few_labelled_e_invoices_calibrate_and_certify_nothing(tmp_path):

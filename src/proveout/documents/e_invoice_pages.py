@@ -7,6 +7,7 @@ Covered: labels in English, German, French, Spanish, Italian and Dutch; written 
 Not covered: line items; a due date or an account that no page prints.
 """
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,10 +44,17 @@ LABELS: Mapping[str, str] = {
     "seller": r"verkäufer|lieferant|rechnungssteller|seller|vendor|supplier|vendeur|fournisseur|vendedor|proveedor|venditore",
     "buyer": r"käufer|rechnungsempfänger|buyer|bill to|sold to|customer|acheteur|client|comprador|cliente|acquirente",
 }
+# Weaker ones, where a page has none of the above: a date only before a colon, and a total only if it is more than is stated,
+# because a sum without tax may be called a total, too.
+WEAK_LABELS: Mapping[str, str] = {
+    "issue_date": r"(?:datum|date|fecha|data)(?= ?:)",
+    "total": r"total|totale|totaal|summe|gesamt|importe",
+}
 _CURRENCIES = dict.fromkeys(("CHF", "SEK", "NOK", "DKK", "HUF", "PLN", "CZK"), "")
 _CURRENCIES |= {"EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥", "CNY": "¥"}
 _CURRENCIES |= dict.fromkeys(("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"), "$")
-_GAP = re.compile(r"(?: ?\([^)\n]{1,12}\))? ?[:.#]? ?(?:(?:eur|usd|gbp|chf|[€$£¥]) ?)?")  # unit, colon, currency
+_GAP = re.compile(r"(?: ?\([^)\n]{1,12}\))? ?[:.#]? ?[-−–(]?(?:(?:eur|usd|gbp|chf|[€$£¥]) ?)?[-−–]?")  # unit, colon, currency
+_BETWEEN = re.compile(r"(?:[ \-−–€$£¥]|eur|usd|gbp|chf)*")  # amounts of one line
 _ISO = re.compile(r"(?<![\d.])(\d{4}) ?([-./]) ?(\d{1,2}) ?\2 ?(\d{1,2})(?!\d)")
 _CHINESE = re.compile(r"(\d{4}) ?年 ?(\d{1,2}) ?月 ?(\d{1,2}) ?日")
 _NUMERIC = re.compile(r"(?<![\d.,/-])(\d{1,2}) ?([-./]) ?(\d{1,2}) ?\2 ?(\d{4}|\d{2})(?!\d|[.,/-]\d)")
@@ -91,16 +99,18 @@ class _Text:
     def _words(self, start: int, end: int) -> Sequence[Word]:
         return self.page.words[bisect_right(self.starts, start) - 1 : bisect_right(self.starts, end - 1)]
 
-    def is_cell(self, start: int, end: int) -> bool:
-        """Whether the words of a match stand apart from their neighbours in the line, as the heading of a column does."""
+    def stands_apart(self, start: int, end: int, left: bool, right: bool) -> bool:
+        """Whether the words of a match keep a distance from the word before and after them in their line, as in a column."""
         first, last = bisect_right(self.starts, start) - 1, bisect_right(self.starts, end - 1) - 1
+        height = self.page.words[first].box.y1 - self.page.words[first].box.y0
+        neighbours = [(first - 1, first)] * left + [(last, last + 1)] * right
+        return all(self._gap(before, after) > 0.8 * height for before, after in neighbours)
+
+    def _gap(self, before: int, after: int) -> float:
         words = self.page.words
-        for left, right in ((first - 1, first), (last, last + 1)):
-            if left >= 0 and right < len(words) and words[left].line == words[right].line:
-                gap = words[right].box.x0 - words[left].box.x1
-                if gap < 0.8 * (words[first].box.y1 - words[first].box.y0):
-                    return False
-        return True
+        if before < 0 or after >= len(words) or words[before].line != words[after].line:
+            return math.inf
+        return words[after].box.x0 - words[before].box.x1
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,7 @@ class _Span:
     start: int
     end: int
     agrees: bool  # with the e-invoice
+    exceeds: bool = False  # an amount that is more than the e-invoice states
 
     @property
     def place(self) -> Place:
@@ -136,25 +147,23 @@ def place_of(term: str, e_invoice: EInvoice, document: Document) -> Place | None
     """Where the value of a term is printed, beside its label if it is printed there; None if no page prints it."""
     texts = [_Text.of(page) for page in document.pages if page.words]
     spans = [span for text in texts for span in _spans(term, e_invoice, text)]
-    labelled = (span for text in texts for span, _ in _labelled(term, [s for s in spans if s.text is text], text))
-    agreeing = (span for span in (*labelled, *spans) if span.agrees)
-    return next((span.place for span in agreeing), None)
+    labelled = [span for span, _ in _labelled(term, spans, texts)]
+    return next((span.place for span in (*labelled, *spans) if span.agrees), None)
 
 
 def _contradiction(term: str, e_invoice: EInvoice, texts: Sequence[_Text]) -> Iterator[Anomaly]:
-    spans = {text: _spans(term, e_invoice, text) for text in texts}
-    labelled = [pair for text in texts for pair in _labelled(term, spans[text], text)]
+    spans = [span for text in texts for span in _spans(term, e_invoice, text)]
+    labelled = _labelled(term, spans, texts)
     if any(span.agrees for span, _ in labelled):
         return
-    every = [span for text in texts for span in spans[text]]
     is_name = E_INVOICE_TERMS[term] == "name"
-    if any(span.agrees for span in every) and (is_name or not labelled):
+    if any(span.agrees for span in spans) and (is_name or not labelled):
         return
     if labelled:
         span, label = labelled[0]
         yield _anomaly(term, e_invoice, f"page {span.text.page.number + 1} prints {f'{label} {span.quote}'!r}", span)
     elif term in MUST_BE_PRINTED:
-        quoted = list(dict.fromkeys(span.quote for span in every))[:MOST]
+        quoted = list(dict.fromkeys(span.quote for span in spans))[:MOST]
         others = f"; they print {', '.join(map(repr, quoted))}" if quoted else ""
         yield _anomaly(term, e_invoice, f"the pages print it nowhere{others}", None)
 
@@ -172,18 +181,33 @@ def _spans(term: str, e_invoice: EInvoice, text: _Text) -> list[_Span]:
         day = date.fromisoformat(stated)
         return [_Span(text, start, end, day in days) for start, end, days in _days(text.text)]
     if kind == "amount":
-        wanted = {Decimal(stated), -Decimal(stated)} if e_invoice.is_credit_note else {Decimal(stated)}
-        return [_Span(text, start, end, bool(wanted & amounts)) for start, end, amounts in _amounts(text.text)]
+        amount = Decimal(stated)
+        wanted = {amount, -amount} if e_invoice.is_credit_note else {amount}
+        printed = _amounts(text.text)
+        return [_Span(text, start, end, bool(wanted & read), min(read) > abs(amount)) for start, end, read in printed]
     if kind == "number":
         return [_Span(text, *match.span(), True) for match in _number_pattern(stated).finditer(text.text)]
     names = [stated, e_invoice.term("seller_trading_name")] if term == "seller" else [stated]
     return [_Span(text, start, end, True) for name in filter(None, names) for start, end in _names(name, text)]
 
 
-def _labelled(term: str, spans: Sequence[_Span], text: _Text) -> Iterator[tuple[_Span, str]]:
-    """The values after or below the labels of a term, each with its label as printed."""
+def _labelled(term: str, spans: Sequence[_Span], texts: Sequence[_Text]) -> list[tuple[_Span, str]]:
+    """The values after or below the labels of a term, each with its label as printed; weak labels only without others."""
+    by_text = {text: [span for span in spans if span.text is text] for text in texts}
+    strong = [pair for text in texts for pair in _after_labels(term, LABELS.get(term, ""), by_text[text], text)]
+    if strong or term not in WEAK_LABELS:
+        return strong
+    weak = (pair for text in texts for pair in _after_labels(term, WEAK_LABELS[term], by_text[text], text, apart=True))
+    return [(span, label) for span, label in weak if span.agrees or span.exceeds or term != "total"]
+
+
+def _after_labels(
+    term: str, labels: str, spans: Sequence[_Span], text: _Text, apart: bool = False
+) -> Iterator[tuple[_Span, str]]:
     kind = E_INVOICE_TERMS[term]
-    for label in re.finditer(rf"\b(?:{LABELS[term]})(?!\w)", text.text) if term in LABELS else ():
+    for label in re.finditer(rf"\b(?:{labels})(?!\w)", text.text) if labels else ():
+        if apart and not text.stands_apart(*label.span(), left=True, right=False):
+            continue
         after = _GAP.match(text.text, label.end()).end()  # type: ignore[union-attr]  # it matches the empty text, too
         value = _value_at(after, kind, spans, text) or _value_below(label.span(), kind, spans, text)
         if value:
@@ -192,7 +216,11 @@ def _labelled(term: str, spans: Sequence[_Span], text: _Text) -> Iterator[tuple[
 
 def _value_at(position: int, kind: Kind, spans: Sequence[_Span], text: _Text) -> _Span | None:
     if kind in ("date", "amount"):
-        return next((span for span in spans if span.start == position and _is_plain(kind, span)), None)
+        beside = [span for span in spans if span.start == position and _is_plain(kind, span)]
+        if kind == "amount" and beside:  # a line of sums, such as net, tax and gross
+            row = (span for span in spans if span.start > position and _BETWEEN.fullmatch(_letters_between(beside[0], span)))
+            beside += row
+        return next((span for span in beside if span.agrees), beside[0] if beside else None)
     if agreeing := next((span for span in spans if span.start == position), None):
         token = _NUMBER.match(text.text, position) if kind == "number" else None
         if token is None or token.end() <= agreeing.end + 1:  # a full stop may follow
@@ -202,8 +230,13 @@ def _value_at(position: int, kind: Kind, spans: Sequence[_Span], text: _Text) ->
     return _Span(text, *match.span(), False) if match else None
 
 
+def _letters_between(first: _Span, second: _Span) -> str:
+    """What is printed between two amounts, without further amounts."""
+    return re.sub(r"\d[\d.,'’]*", "", first.text.text[first.end : second.start])
+
+
 def _value_below(label: tuple[int, int], kind: Kind, spans: Sequence[_Span], text: _Text) -> _Span | None:
-    if not text.is_cell(*label):
+    if not text.stands_apart(*label, left=True, right=True):
         return None
     heading = text.place(*label).box
     if kind == "number":

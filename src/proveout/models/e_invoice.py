@@ -5,8 +5,8 @@
 
 A document without an e-invoice gets no answer, so the tier is calibrated on those that have one: with too few of them labelled
 it speaks and automates nothing. A value that no page prints has a score of its own, since it cannot be checked by eye.
-Covered: credit notes, whose amounts are negative; an e-invoice that is XML alone, printed as plain text.
-Not covered: the class of a document. List this tier after one that knows it, as in `tiers: [ranker, e_invoice, person]`.
+Covered: credit notes, whose amounts are negative; an e-invoice that is XML alone, printed as plain text; the classes `invoice`
+and `credit_note` where the mission has them. Not covered: other classes. A tier that knows them comes before this one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from proveout.documents.e_invoice import source_of, words_of
 from proveout.documents.e_invoice_pages import place_of
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, Parts, ScoredValue
-from proveout.records import E_INVOICE_TERMS, Document, EInvoice, Value
+from proveout.records import CREDIT_NOTES, E_INVOICE_TERMS, PRO_FORMA, Document, EInvoice, Value
 
 PRINTED, NOT_PRINTED = 0.9, 0.4  # raw scores, before calibration; only their order counts
 NOWHERE = "no page prints it"
@@ -36,7 +36,13 @@ class EInvoiceTier:
         return cls(parts.mission)
 
     def extract(self, contents: Sequence[Document], configs: Any = None) -> list[Extraction]:
-        return [Extraction(document.sha256, "", 0.0, self._values(document)) for document in contents]
+        return [self._extraction(document) for document in contents]
+
+    def _extraction(self, document: Document) -> Extraction:
+        document_class = _class_of(document.e_invoice)
+        if document_class not in self.mission.classes:
+            document_class = ""
+        return Extraction(document.sha256, document_class, PRINTED if document_class else 0.0, self._values(document))
 
     def _values(self, document: Document) -> Mapping[str, ScoredValue]:
         stated = document.e_invoice
@@ -44,6 +50,12 @@ class EInvoiceTier:
             return {}
         terms = self.mission.e_invoice_terms.items()
         return {name: _scored_value(term, stated, document) for name, term in terms if stated.term(term)}
+
+
+def _class_of(stated: EInvoice | None) -> str:
+    """The class that follows from the type code; "" without one, and for what is neither an invoice nor a credit note."""
+    code = stated.term("type_code") if stated else ""
+    return "credit_note" if code in CREDIT_NOTES else "invoice" if code not in ("", PRO_FORMA) else ""
 
 
 def _scored_value(term: str, stated: EInvoice, document: Document) -> ScoredValue:
