@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from proveout.errors import hint
-from proveout.records import Check, Content, Document, Kind, SimilarCase, Value
-from proveout.values import cents_of, plain
+from proveout.records import E_INVOICE_TERMS, Check, Content, Document, Kind, SimilarCase, Value
+from proveout.values import cents_of, plain, same, written
 
 CENT = Decimal("0.01")
 WITH_CENTS = re.compile(r"[($-]*\d[\d,.]*[.,]\d\d\)?")
@@ -95,6 +95,41 @@ class DuplicateOn:
         if missing:
             unique = f"no past case has nearly the same text; values not compared, {', '.join(missing)} missing"
         yield Check("not a duplicate", not because, because or unique)
+
+
+class AgreesWithEInvoice:
+    """`agrees_with_e_invoice: {field: term, ...}`: the value that was read is the one that the e-invoice states.
+
+    A mission whose fields name terms has this check without listing it.
+
+    >>> from proveout.records import EInvoice
+    >>> rule = AgreesWithEInvoice({"gross": "total"}, {"gross": "amount"})
+    >>> stated = EInvoice("CII", "", "factur-x.xml", (("total", "119.00"),))
+    >>> [check.because for check in rule(Subject(Document("", (), (), stated), {"gross": Decimal("100.00")}))]
+    ['gross was read as 100.00, but the e-invoice states 119.00 as total']
+    """
+
+    def __init__(self, settings: Any, kinds: Mapping[str, Kind]) -> None:
+        self.terms, self.kinds = TypeAdapter(dict[str, str]).validate_python(settings), kinds
+        for name, term in self.terms.items():
+            if term not in E_INVOICE_TERMS:
+                raise ValueError(f"unknown term `{term}`; {hint(term, E_INVOICE_TERMS)}")
+            _require((name,), kinds, E_INVOICE_TERMS[term])
+
+    def __call__(self, subject: Subject) -> Iterator[Check]:
+        stated = subject.content.e_invoice if isinstance(subject.content, Document) else None
+        if stated is None:
+            return
+        for name, term in self.terms.items():
+            text, value = stated.term(term), subject.values.get(name)
+            if not text or value is None:
+                yield Check(f"{name} as in the e-invoice", None, "nothing to compare")
+                continue
+            read = written(value)
+            agrees = value == Decimal(text) if isinstance(value, Decimal) else same(self.kinds[name], read, text)
+            stated_too = f"{'and' if agrees else 'but'} the e-invoice states {' '.join(text.split())} as {term}"
+            because = f"{name} was read as {read}, {stated_too}"
+            yield Check(f"{name} as in the e-invoice", agrees, because)
 
 
 class SamePartyOn:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from proveout import plugins
 from proveout.errors import BadInput, BadMission, hint
-from proveout.records import Kind
+from proveout.records import E_INVOICE_TERMS, Kind
 
 
 class _Strict(BaseModel):
@@ -26,6 +26,7 @@ class FieldSpec(_Strict):
     kind: Kind
     required: bool = True  # a case acts only if every required field is automated
     deductions: tuple[float, ...] = ()  # shares of this amount printed beside it as deductions, such as a commission
+    e_invoice: str = ""  # the term of an e-invoice that has this value, such as total; see records.E_INVOICE_TERMS
 
 
 class SLO(_Strict):
@@ -78,7 +79,7 @@ class Mission(_Strict):
     @model_validator(mode="after")
     def _names_are_known(self) -> "Mission":
         """Reports all unknown or wrong names at once."""
-        problems = [*self._class_problems(), *self._plugin_problems(), *self._action_problems()]
+        problems = [*self._class_problems(), *self._term_problems(), *self._plugin_problems(), *self._action_problems()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -90,6 +91,16 @@ class Mission(_Strict):
             yield from (
                 f"{path}: unknown class `{name}`; {hint(name, self.classes)}" for name in classes if name not in self.classes
             )
+
+    def _term_problems(self) -> Iterator[str]:
+        for name, term in self.e_invoice_terms.items():
+            path, kind = f"fields.{name}.e_invoice", self.fields[name].kind
+            if term not in E_INVOICE_TERMS:
+                yield f"{path}: unknown term `{term}`; {hint(term, E_INVOICE_TERMS)}"
+            elif kind != E_INVOICE_TERMS[term]:
+                yield f"{path}: the term `{term}` is of kind {E_INVOICE_TERMS[term]}, the field of kind {kind}"
+        if "e_invoice" in self.tiers and not self.e_invoice_terms:
+            yield "tiers: `e_invoice` has no field to read; name the term of a field, such as `e_invoice: total`"
 
     def _plugin_problems(self) -> Iterator[str]:
         if self.tiers[-1:] != (plugins.PERSON,) or len(set(self.tiers)) != len(self.tiers) or len(self.tiers) < 2:
@@ -153,6 +164,11 @@ class Mission(_Strict):
     def kinds(self) -> dict[str, Kind]:
         """Field name to kind, in the mission's order."""
         return {name: spec.kind for name, spec in self.fields.items()}
+
+    @property
+    def e_invoice_terms(self) -> dict[str, str]:
+        """Field name to the term of an e-invoice that has its value, for the fields that name one."""
+        return {name: spec.e_invoice for name, spec in self.fields.items() if spec.e_invoice}
 
     @property
     def required(self) -> frozenset[str]:

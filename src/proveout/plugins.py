@@ -28,11 +28,13 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "tiers": {
         "ranker": "proveout.models.extractor:RankerTier",
+        "e_invoice": "proveout.models.e_invoice:EInvoiceTier",
         "language_model": "proveout.models.language_model:LanguageModelTier",
     },
     "checks": {
         "date_order": "proveout.checks:DateOrder",
         "adds_up": "proveout.checks:AddsUp",
+        "agrees_with_e_invoice": "proveout.checks:AgreesWithEInvoice",
         "duplicate_on": "proveout.checks:DuplicateOn",
         "same_party_on": "proveout.checks:SamePartyOn",
     },

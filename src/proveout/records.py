@@ -16,6 +16,28 @@ Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is pri
 Value = Decimal | date | str
 # a flag as people write it, to its value
 FLAGS: Mapping[str, str] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
+# the business terms of an e-invoice (EN 16931) that a mission's field may take, with their kind
+E_INVOICE_TERMS: Mapping[str, Kind] = {
+    "invoice_number": "number",  # BT-1
+    "issue_date": "date",  # BT-2
+    "type_code": "number",  # BT-3, such as 380 for an invoice and 381 for a credit note
+    "currency": "name",  # BT-5
+    "due_date": "date",  # BT-9
+    "order_number": "number",  # BT-13
+    "seller": "name",  # BT-27
+    "seller_trading_name": "name",  # BT-28
+    "seller_vat": "number",  # BT-31
+    "buyer": "name",  # BT-44
+    "delivery_date": "date",  # BT-72
+    "account": "number",  # BT-84, that is to be paid to
+    "net_total": "amount",  # BT-109
+    "tax_total": "amount",  # BT-110
+    "total": "amount",  # BT-112
+    "amount_due": "amount",  # BT-115
+}
+# type codes of documents that ask for no payment (UNTDID 1001)
+CREDIT_NOTES = frozenset({"81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "502", "503", "532"})
+PRO_FORMA = "325"
 TEXT_WORDS = 400  # of a document's first page; notebooks/invoices/retrieval.py: they find layouts as well as all words do
 
 
@@ -79,6 +101,7 @@ class AnomalyKind(StrEnum):
     SEVERAL = "several documents in one file"
     INCOMPLETE = "part of a document"
     CONTRADICTION = "embedded data contradict the page"
+    UNUSABLE = "embedded data that cannot be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +112,25 @@ class Anomaly:
     because: str  # a sentence for a person: what was found, and where
     text: str = ""  # the words concerned
     place: Place | None = None  # None: the whole document
+
+
+@dataclass(frozen=True, slots=True)
+class EInvoice:
+    """What an e-invoice states in XML: embedded in a document, or the document itself."""
+
+    syntax: str  # CII, UBL or ZUGFeRD 1
+    profile: str  # as it names itself, such as urn:cen.eu:en16931:2017; "" if it names none
+    attachment: str  # name of the embedded file; "" if the whole document is XML
+    # names of E_INVOICE_TERMS to texts: ISO 8601 dates; amounts with a dot, as the buyer owes them: negative in a credit note
+    terms: tuple[tuple[str, str], ...]
+
+    def term(self, name: str) -> str:
+        """The text of a term; "" if it is not stated."""
+        return dict(self.terms).get(name, "")
+
+    @property
+    def is_credit_note(self) -> bool:
+        return self.term("type_code") in CREDIT_NOTES
 
 
 class Content(Protocol):
@@ -110,6 +152,7 @@ class Document:
     sha256: str
     pages: tuple[Page, ...]
     anomalies: tuple[Anomaly, ...] = ()
+    e_invoice: EInvoice | None = None
 
     @property
     def id(self) -> str:

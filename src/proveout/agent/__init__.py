@@ -131,7 +131,10 @@ class Agent(Runnable[CaseInput, Decision]):
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache = memory, release, cache
         self.kind: CaseKind = kind_of(mission)
-        checks = {"duplicate_on": (), **mission.checks}  # every mission checks for duplicates, by text if it names no fields
+        checks: dict[str, Any] = {"duplicate_on": ()}  # every mission checks for duplicates, by text if it names no fields
+        if mission.e_invoice_terms:
+            checks["agrees_with_e_invoice"] = mission.e_invoice_terms
+        checks |= mission.checks
         self.rules: list[Rule] = [plugins.find("checks", name)(settings, mission.kinds) for name, settings in checks.items()]
         self.steps = ("recall", *self.tiers, "check", "route", "propose")
 

@@ -135,6 +135,7 @@ def _entries(
                 duplicate_of=first.get(sha256, ""),
                 refused=str(result) if isinstance(result, UnreadableDocument) else "",
                 anomalies=result.anomalies if isinstance(result, Document) else (),
+                e_invoice=result.e_invoice if isinstance(result, Document) else None,
             )
         )
         if sha256 not in first and isinstance(result, Document):
@@ -163,7 +164,7 @@ def _add_answers(
         if at is None:
             case = Case(document.sha256, f"answers/{path.name}", row.day, row.segment)
             entry = LabelledDocument(case, "train", "", row.fields, row.document_class, row.source)
-            entries.append(replace(entry, anomalies=document.anomalies))
+            entries.append(replace(entry, anomalies=document.anomalies, e_invoice=document.e_invoice))
             readable.append(document)
         elif (entry := entries[at]).split in ("train", "stream"):
             fields, document_class = {**entry.labels, **row.fields}, row.document_class or entry.document_class
@@ -306,5 +307,5 @@ def _plain(entry: LabelledDocument) -> dict[str, Any]:
     row, case = asdict(entry), entry.case
     del row["case"]
     columns = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
-    columns |= {"anomalies": json.dumps(row.pop("anomalies"), ensure_ascii=False)}
+    columns |= {name: json.dumps(row.pop(name), ensure_ascii=False) for name in ("anomalies", "e_invoice")}
     return {**row, **columns, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}

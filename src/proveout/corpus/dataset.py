@@ -21,9 +21,9 @@ from typing import Any, Self
 import numpy as np
 
 from proveout.corpus.near_duplicates import ALIKE, near_duplicates
-from proveout.documents.columns import PageColumns, anomaly, document
+from proveout.documents.columns import PageColumns, anomaly, document, e_invoice
 from proveout.errors import BadInput
-from proveout.records import Anomaly, Case, Document, Source
+from proveout.records import Anomaly, Case, Document, EInvoice, Source
 
 SCHEMA = 2  # version of the file formats
 
@@ -43,6 +43,7 @@ class LabelledDocument:
     near_duplicate_of: str = ""  # id of the earliest case with nearly the same text
     refused: str = ""  # why the file cannot be read
     anomalies: tuple[Anomaly, ...] = ()  # places where what was read differs from what a person sees
+    e_invoice: EInvoice | None = None
 
 
 class Dataset:
@@ -97,7 +98,8 @@ class Dataset:
         """The document of a readable case; the same object on every call."""
         if case not in self._documents:
             pages = [self._page_columns(row) for row in self._pages[case]]
-            self._documents[case] = document(case, pages, self._by_case[case].anomalies)
+            entry = self._by_case[case]
+            self._documents[case] = document(case, pages, entry.anomalies, entry.e_invoice)
         return self._documents[case]
 
     def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
@@ -196,7 +198,9 @@ def earliest_near_duplicates(
 def _entry(row: dict[str, Any]) -> LabelledDocument:
     case = Case(row.pop("id"), row.pop("path"), row.pop("day"), row.pop("segment"))
     anomalies = tuple(map(anomaly, json.loads(row["anomalies"])))
-    return LabelledDocument(case=case, **row | {"labels": json.loads(row["labels"]), "anomalies": anomalies})
+    embedded = e_invoice(json.loads(row["e_invoice"]))
+    labels = json.loads(row["labels"])
+    return LabelledDocument(case=case, **row | {"labels": labels, "anomalies": anomalies, "e_invoice": embedded})
 
 
 @contextmanager

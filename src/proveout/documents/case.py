@@ -7,7 +7,7 @@ from typing import ClassVar
 from proveout.documents import read_many, sha256_of
 from proveout.documents.marked import marked_pages
 from proveout.errors import UnreadableDocument
-from proveout.records import Check, Content, Decision, Document, Source
+from proveout.records import PRO_FORMA, Check, Content, Decision, Document, Source
 
 
 class DocumentCase:
@@ -38,6 +38,13 @@ class DocumentCase:
         assert isinstance(content, Document)
         because = "; ".join(anomaly.because for anomaly in content.anomalies)
         yield Check("read as it is seen", not because, because or "what was read stands visibly on the pages")
+        if content.e_invoice:
+            code = content.e_invoice.term("type_code")
+            asks = not content.e_invoice.is_credit_note and code != PRO_FORMA
+            because = (
+                f"the e-invoice has the type code {code or 'of no document'}{'' if asks else ', which asks for no payment'}"
+            )
+            yield Check("an invoice by its type code", asks, because)
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
         return marked_pages(decision, path, cache)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proveout.records import Anomaly, AnomalyKind, Box, Document, Page, Place, Source, Word
+from proveout.records import Anomaly, AnomalyKind, Box, Document, EInvoice, Page, Place, Source, Word
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -175,10 +175,12 @@ def _rows(middles: list[float], heights: list[float]) -> list[list[int]]:
     return [words for _, _, words in sorted(rows, key=itemgetter(0))]
 
 
-def document(sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = ()) -> Document:
+def document(
+    sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = (), e_invoice: EInvoice | None = None
+) -> Document:
     """The document with this id and these pages; `anomalies`: of the whole document, in addition to those of its pages."""
     every = chain(chain.from_iterable(page.anomalies for page in pages), anomalies)
-    return Document(sha256, tuple(_page(sha256, number, page) for number, page in enumerate(pages)), tuple(every))
+    return Document(sha256, tuple(_page(sha256, number, page) for number, page in enumerate(pages)), tuple(every), e_invoice)
 
 
 def _page(sha256: str, number: int, page: PageColumns) -> Page:
@@ -196,7 +198,9 @@ def _page(sha256: str, number: int, page: PageColumns) -> Page:
     return Page(number, page.width, page.height, tuple(words), page.turned)
 
 
-def to_json(sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = ()) -> bytes:
+def to_json(
+    sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anomaly] = (), e_invoice: EInvoice | None = None
+) -> bytes:
     """Serialise a document; equal documents give equal bytes. `anomalies`: of the whole document."""
     import orjson
 
@@ -214,7 +218,8 @@ def to_json(sha256: str, pages: Sequence[PageColumns], anomalies: Iterable[Anoma
         for page in pages
     ]
     every = [*chain.from_iterable(page.anomalies for page in pages), *anomalies]
-    return orjson.dumps({"sha256": sha256, "pages": plain, "anomalies": every}, option=orjson.OPT_SERIALIZE_NUMPY)
+    content = {"sha256": sha256, "pages": plain, "anomalies": every, "e_invoice": e_invoice}
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def from_json(payload: bytes) -> Document:
@@ -238,6 +243,7 @@ def from_json(payload: bytes) -> Document:
             for page in plain["pages"]
         ],
         map(anomaly, plain["anomalies"]),
+        e_invoice(plain["e_invoice"]),
     )
 
 
@@ -245,6 +251,11 @@ def anomaly(plain: Mapping[str, Any]) -> Anomaly:
     """The anomaly that JSON holds as nested objects."""
     place = plain["place"] and Place(plain["place"]["page"], Box(**plain["place"]["box"]))
     return Anomaly(AnomalyKind(plain["kind"]), plain["because"], plain["text"], place)
+
+
+def e_invoice(plain: Mapping[str, Any] | None) -> EInvoice | None:
+    """The e-invoice that JSON holds as nested objects."""
+    return EInvoice(**{**plain, "terms": tuple((name, text) for name, text in plain["terms"])}) if plain else None
 
 
 def lines(page: Page) -> list[list[Word]]:

@@ -1,13 +1,13 @@
 """Read one file into a Document.
 
-The kind of a file is detected from its bytes, never from its name: PDF, PNG, JPEG, TIFF, or plain text.
+The kind of a file is detected from its bytes, never from its name: PDF, PNG, JPEG, TIFF, an e-invoice in XML, or plain text.
 Covered: limits on bytes, pages and pixels; pages of a PDF without a usable text layer are read by OCR.
 Not covered: a file that crashes or hangs the reader. `read_many` isolates it in a worker process.
 """
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from proveout.documents import annotations, columns, ocr, plain_text, stamps, text_layer, visibility
+from proveout.documents import annotations, columns, e_invoice, e_invoice_pages, ocr, plain_text, stamps, text_layer, visibility
 from proveout.documents.boundaries import boundaries
 from proveout.documents.columns import PageColumns
 from proveout.errors import UnreadableDocument
 from proveout.files import open_file
-from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
+from proveout.records import Anomaly, AnomalyKind, Document, EInvoice, Page, Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Kind = Literal["pdf", "image", "text"]
+Kind = Literal["pdf", "image", "xml", "text"]
 
 MAX_BYTES = 100_000_000  # a scan of 300 pages has about half as many
 MAX_PAGES = 300
@@ -50,7 +50,7 @@ def read(path: Path | str) -> Document:
     """
     data = content(Path(path))
     every = list(pages(data))
-    return columns.document(hashlib.sha256(data).hexdigest(), every, boundaries(every))
+    return columns.document(hashlib.sha256(data).hexdigest(), every, *of_whole(data, every))
 
 
 def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image":
@@ -67,8 +67,8 @@ def page_image(path: Path | str, page: int | Page, scale: float = 1.0) -> "Image
         return page_image(path, Page(page, 0, 0, (), turned), scale)
     quarter = round(page.turned / 90) * 90
     kind = kind_of(data)
-    if kind == "text":
-        return plain_text.picture(list(plain_text.pages(data))[page.number], scale)
+    if kind in ("text", "xml"):
+        return plain_text.picture(list(pages(data))[page.number], scale)
     if kind == "pdf":
         with _pdf(data) as pdf:
             picture: Image.Image = pdf[page.number].render(scale=scale, rotation=quarter % 360).to_pil().convert("RGB")
@@ -105,6 +105,8 @@ def kind_of(data: bytes) -> Kind:
         return "pdf"
     if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")):
         return "image"
+    if e_invoice.is_e_invoice(data):
+        return "xml"
     if plain_text.is_text(data):
         return "text"
     raise UnreadableDocument("unknown kind of file; expected PDF, PNG, JPEG, TIFF or plain text in UTF-8")
@@ -114,11 +116,32 @@ def pages(data: bytes) -> Iterator[PageColumns]:
     """Read the pages one by one. Raises UnreadableDocument, after the last page if no page has a word."""
     kind = kind_of(data)
     words = 0
-    for page in {"pdf": _pdf_pages, "image": _image_pages, "text": plain_text.pages}[kind](data):
+    for page in {"pdf": _pdf_pages, "image": _image_pages, "xml": _xml_pages, "text": plain_text.pages}[kind](data):
         words += len(page.texts)
         yield page
     if not words:
         raise UnreadableDocument("no text on any page, not even by OCR; check whether the scan is blank")
+
+
+def of_whole(data: bytes, pages: Sequence[PageColumns]) -> tuple[list[Anomaly], EInvoice | None]:
+    """What concerns a document as a whole: reasons not to believe what was read, and the e-invoice that it carries or is."""
+    kind, anomalies = kind_of(data), list(boundaries(pages))
+    stated = None
+    if kind == "xml":
+        reading = e_invoice.read(data)
+        stated = reading.e_invoice
+        anomalies += [Anomaly(AnomalyKind.UNUSABLE, f"the e-invoice is doubtful: {doubt}") for doubt in reading.doubts]
+    elif kind == "pdf":
+        with _pdf(data) as pdf:
+            stated, problems = e_invoice.embedded(pdf, data)
+        anomalies += problems
+        if stated:
+            anomalies += e_invoice_pages.contradictions(stated, columns.document("", pages))
+    return anomalies, stated
+
+
+def _xml_pages(data: bytes) -> Iterator[PageColumns]:
+    return plain_text.pages(e_invoice.text_of(e_invoice.read(data)).encode())
 
 
 def _pdf_pages(data: bytes) -> Iterator[PageColumns]:

@@ -35,7 +35,6 @@ def main() -> None:
 def _read(path: Path, out: BinaryIO) -> bytes:
     """The document as JSON."""
     from proveout.documents import columns, files
-    from proveout.documents.boundaries import boundaries
 
     data = files.content(path)
     pages = []
@@ -43,7 +42,7 @@ def _read(path: Path, out: BinaryIO) -> bytes:
         pages.append(page)
         limits.extend()
         _send(out, b"b", b"")
-    return columns.to_json(hashlib.sha256(data).hexdigest(), pages, boundaries(pages))
+    return columns.to_json(hashlib.sha256(data).hexdigest(), pages, *files.of_whole(data, pages))
 
 
 def _draw(path: str, page: tuple[int, float, float, float], boxes: list[tuple[float, float, float, float]]) -> bytes:

@@ -29,7 +29,7 @@ from proveout.live import INBOX_CSV
 CHUNK = 1 << 20
 NAME_BYTES = 150  # with the case id and the suffix it stays below 255, the limit of most file systems
 STALE_AFTER = 86_400.0  # seconds after which an unfinished file was left by a killed server
-SUFFIXES = {"pdf": ".pdf", "text": ".txt", "image": ".png"}
+SUFFIXES = {"pdf": ".pdf", "text": ".txt", "image": ".png", "xml": ".xml"}
 MAGIC = {b"\xff\xd8\xff": ".jpg", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
 
 
