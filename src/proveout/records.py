@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
+DateOrder = Literal["inferred", "day_first", "month_first"]  # of days in numbers; inferred: from each document
 # a flag as people write it, to its value
 FLAGS: Mapping[str, str] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
 TEXT_WORDS = 400  # of a document's first page; notebooks/invoices/retrieval.py: they find layouts as well as all words do

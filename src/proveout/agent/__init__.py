@@ -127,7 +127,8 @@ class Agent(Runnable[CaseInput, Decision]):
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache = memory, release, cache
         self.kind: CaseKind = kind_of(mission)
-        checks = {"duplicate_on": (), **mission.checks}  # every mission checks for duplicates, by text if it names no fields
+        # every mission has these two checks; the one for duplicates goes by text if it names no fields
+        checks = {"duplicate_on": (), "read_in_one_way": mission.dates, **mission.checks}
         self.rules: list[Rule] = [plugins.find("checks", name)(settings, mission.kinds) for name, settings in checks.items()]
         self.steps = ("recall", *self.tiers, "check", "route", "propose")
 
@@ -276,7 +277,8 @@ class Agent(Runnable[CaseInput, Decision]):
                 first = batch.setdefault(tuple(values[name] for name in on), draft.case)
                 return past or (f"case {first[:12]} of the same batch has the same values" if first != draft.case else "")
 
-            subject = Subject(draft.content, draft.values, draft.similar, duplicate)
+            printed = {name: output.text for name, output in draft.fields.items() if output.tier != plugins.PERSON}
+            subject = Subject(draft.content, draft.values, draft.similar, duplicate, printed)
             checks = (check for rule in self.rules for check in rule(subject))
             draft.checks = (*self.kind.check(draft.content), *checks)
 
