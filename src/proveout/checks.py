@@ -9,7 +9,6 @@ To add one, write a class with the two methods of `Rule` and list it in `plugins
 
 import difflib
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,11 +18,11 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from proveout.errors import hint
-from proveout.records import E_INVOICE_TERMS, Check, Content, Document, Kind, SimilarCase, Value
-from proveout.values import cents_of, plain, same, written
+from proveout.records import E_INVOICE_TERMS, Check, Content, DateOrder, Document, Kind, SimilarCase, Value
+from proveout.values import amounts_of, conventions, doubt, plain, same, written
 
 CENT = Decimal("0.01")
-WITH_CENTS = re.compile(r"[($-]*\d[\d,.]*[.,]\d\d\)?")
+READ_ONE_WAY = "read in one way"
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Subject:
     values: Mapping[str, Value]
     similar: Sequence[SimilarCase] = ()
     duplicate: Callable[[Sequence[str]], str] = field(default=lambda fields: "")  # the case with the same values, in words
+    printed: Mapping[str, str] = field(default_factory=dict)  # field to text, for values that a machine read
 
 
 class Rule(Protocol):
@@ -46,10 +46,40 @@ class Rule(Protocol):
         """The results, each with its reason."""
 
 
-class DateOrder:
+class ReadInOneWay:
+    """`read_in_one_way: <the mission's order of dates>`: no amount and no day of the case may mean something else.
+
+    Every mission has this check. The other amounts and days of its document decide what an ambiguous text means; where they do
+    not, the check fails and says why. A value that a person gave is not in doubt.
+
+    >>> from proveout.records import Document
+    >>> rule = ReadInOneWay("inferred", {"due": "date"})
+    >>> checks = rule(Subject(Document("", ()), {"due": date(2026, 3, 4)}, printed={"due": "03/04/2026"}))
+    >>> [check.because for check in checks]
+    ["due '03/04/2026' may be 2026-03-04 or 2026-04-03: nothing on its pages shows the order of day and month"]
+    """
+
+    def __init__(self, settings: Any, kinds: Mapping[str, Kind]) -> None:
+        self.dates, self.kinds = TypeAdapter(DateOrder).validate_python(settings), dict(kinds)
+
+    def __call__(self, subject: Subject) -> Iterator[Check]:
+        kinds = {name: self.kinds[name] for name in subject.printed if self.kinds.get(name) in ("amount", "date")}
+        if not kinds:
+            yield Check(READ_ONE_WAY, None, "nothing to read: no amount and no day")
+            return
+        printed = conventions(subject.content, self.dates)
+        doubts = {name: doubt(kind, subject.printed[name], printed) for name, kind in kinds.items()}
+        because = "; ".join(f"{name} {text}" for name, text in doubts.items() if text)
+        shows_order = printed.order and "date" in kinds.values()
+        order = f"; days are {printed.order.replace('_', ' ')}: {printed.because}" if shows_order else ""
+        yield Check(READ_ONE_WAY, not because, because or f"each amount and day means one thing{order}")
+
+
+class DatesInOrder:
     """`date_order: [[first, last], ...]`: the first day is not after the last.
 
-    >>> order = DateOrder([["flight_from", "flight_to"]], {"flight_from": "date", "flight_to": "date"})
+    >>> from proveout.records import Document
+    >>> order = DatesInOrder([["flight_from", "flight_to"]], {"flight_from": "date", "flight_to": "date"})
     >>> values = {"flight_from": date(2020, 3, 2), "flight_to": date(2020, 2, 2)}
     >>> [check.because for check in order(Subject(Document("", ()), values))]
     ['flight_from 2020-03-02 is after flight_to 2020-02-02']
@@ -76,7 +106,7 @@ class AddsUp:
         _require(self.totals, kinds, "amount")
 
     def __call__(self, subject: Subject) -> Iterator[Check]:
-        printed = amounts(subject.content)
+        printed = amounts_of(subject.content)
         for total in self.totals:
             yield adds_up(total, subject.values.get(total), printed)
 
@@ -135,6 +165,7 @@ class AgreesWithEInvoice:
 class SamePartyOn:
     """`same_party_on: [key, party]`: past cases with this key name the same party.
 
+    >>> from proveout.records import Document
     >>> past = [SimilarCase("c1", 0.9, {"contract_num": "17", "advertiser": "Ada for Mayor"})]
     >>> values = {"contract_num": "17", "advertiser": "Union Gas, Inc"}
     >>> rule = SamePartyOn(["contract_num", "advertiser"], {"contract_num": "number", "advertiser": "name"})
@@ -189,12 +220,6 @@ def adds_up(total: str, value: Value | None, amounts: Sequence[Decimal]) -> Chec
             return Check(name, True, f"{position - start} amounts in a row make {value}")
         prefixes[running] = position
     return Check(name, False, f"no amounts on its pages make {value}")
-
-
-def amounts(content: Content) -> list[Decimal]:
-    """Every printed amount with cents, in reading order."""
-    words = [word.text for word in content.words] if isinstance(content, Document) else content.text.split()
-    return [Decimal(cents) / 100 for word in words if WITH_CENTS.fullmatch(word) and (cents := cents_of(word))]
 
 
 def _require(names: Sequence[str], kinds: Mapping[str, Kind], kind: Kind | None = None) -> None:

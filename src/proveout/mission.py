@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from proveout import plugins
 from proveout.errors import BadInput, BadMission, hint
-from proveout.records import E_INVOICE_TERMS, Kind
+from proveout.records import E_INVOICE_TERMS, DateOrder, Kind
 
 
 class _Strict(BaseModel):
@@ -62,6 +62,7 @@ class Mission(_Strict):
     classes: tuple[str, ...]
     never_act_on: tuple[str, ...]  # classes whose cases always go to a person
     fields: dict[str, FieldSpec]
+    dates: DateOrder = "inferred"  # of days in numbers, such as 3/4/26; inferred: from each document
     slo: SLO
     tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
     actions: dict[str, ActionSpec] = Field(default_factory=dict)

@@ -32,10 +32,11 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "language_model": "proveout.models.language_model:LanguageModelTier",
     },
     "checks": {
-        "date_order": "proveout.checks:DateOrder",
+        "date_order": "proveout.checks:DatesInOrder",
         "adds_up": "proveout.checks:AddsUp",
         "agrees_with_e_invoice": "proveout.checks:AgreesWithEInvoice",
         "duplicate_on": "proveout.checks:DuplicateOn",
+        "read_in_one_way": "proveout.checks:ReadInOneWay",
         "same_party_on": "proveout.checks:SamePartyOn",
     },
     "connectors": {

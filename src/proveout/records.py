@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
+DateOrder = Literal["inferred", "day_first", "month_first"]  # of days in numbers; inferred: from each document
 # a flag as people write it, to its value
 FLAGS: Mapping[str, str] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
 # the business terms of an e-invoice (EN 16931) that a mission's field may take, with their kind

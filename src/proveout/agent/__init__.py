@@ -131,7 +131,8 @@ class Agent(Runnable[CaseInput, Decision]):
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache = memory, release, cache
         self.kind: CaseKind = kind_of(mission)
-        checks: dict[str, Any] = {"duplicate_on": ()}  # every mission checks for duplicates, by text if it names no fields
+        # every mission has these checks; the one for duplicates goes by text if it names no fields
+        checks: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
         if mission.e_invoice_terms:
             checks["agrees_with_e_invoice"] = mission.e_invoice_terms
         checks |= mission.checks
@@ -284,7 +285,8 @@ class Agent(Runnable[CaseInput, Decision]):
                 first = batch.find(draft.content.text, draft.written, on, others)
                 return f"case {drafts[first[0]].case[:12]} of the same batch {first[1]}" if first else ""
 
-            subject = Subject(draft.content, draft.values, draft.similar, duplicate)
+            printed = {name: output.text for name, output in draft.fields.items() if output.tier != plugins.PERSON}
+            subject = Subject(draft.content, draft.values, draft.similar, duplicate, printed)
             checks = (check for rule in self.rules for check in rule(subject))
             draft.checks = (*self.kind.check(draft.content), *checks)
             batch.add(draft.content.text, draft.written)

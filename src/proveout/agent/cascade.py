@@ -13,7 +13,7 @@ from proveout.calibration import Calibration, Calibrations, Pair
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue, Tier
 from proveout.records import Content, Output
-from proveout.values import has_value, same
+from proveout.values import Conventions, conventions, has_value, same_as_read
 
 NOT_CALIBRATED = "this tier is not calibrated for this field"
 
@@ -65,6 +65,7 @@ def calibrate(
     so the promise holds for all tiers jointly. A single tier gets the whole budget.
     """
     share = (1 - mission.slo.confidence) / max(1, len(tiers))
+    printed = [conventions(content, mission.dates) for content in contents]
     reached = {field: list(range(len(contents))) for field in mission.fields}
     budgets = dict.fromkeys(mission.fields, share)
     fitted: dict[str, Calibration] = {}
@@ -73,7 +74,7 @@ def calibrate(
         extractions = dict(zip(open_cases, tier.extract([contents[at] for at in open_cases]), strict=True))
         pairs = {
             field: [
-                _pair(extractions[at], field, label, mission)
+                _pair(extractions[at], field, label, mission, printed[at])
                 for at in reached[field]
                 if at in extractions
                 and has_value(mission.kinds[field], label := labels.get(contents[at].id, {}).get(field, ""))
@@ -89,9 +90,11 @@ def calibrate(
     return Calibrations(fitted)
 
 
-def _pair(extraction: Extraction, field: str, label: str, mission: Mission) -> Pair:
+def _pair(extraction: Extraction, field: str, label: str, mission: Mission, printed: Conventions) -> Pair:
     value = extraction.fields.get(field)
-    return (value.score, same(mission.kinds[field], label, value.text)) if value else (None, False)
+    if value is None:
+        return None, False
+    return value.score, same_as_read(mission.kinds[field], label, value.text, value.value, printed)
 
 
 def _automated(calibration: Calibration, extraction: Extraction, field: str) -> bool:

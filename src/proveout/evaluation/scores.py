@@ -2,20 +2,21 @@
 
 Precision: right / answered. Recall: right / labelled. F1: their harmonic mean; `micro` pools the fields.
 A field without a usable gold label (`values.has_value`) counts nowhere, whatever the answer. `values.same` decides which
-values are the same.
+values are the same, and its module says what that means; a benchmark can pass another match, such as `vrdu.same`.
 Not covered: fitting confidences and thresholds (`calibration`); they are only measured.
 """
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
-from proveout.records import Decision, Kind, Route
-from proveout.values import flag_of, has_value, same
+from proveout.records import DateOrder, Decision, Kind, Route
+from proveout.values import conventions_of, flag_of, has_value, same, same_as_read
 
+Match = Callable[[Kind, str, str], bool]  # whether a label and an answer mean the same
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
 
 
@@ -82,8 +83,10 @@ class Score:
         return {"documents": self.documents, "whole_document_right": whole, "fields": fields}
 
 
-def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first: bool = False) -> Score:
+def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], match: Match = same) -> Score:
     """Compare answers with labels, field by field. A document without answers abstained on every field.
+
+    `match`: by default `values.same`, which knows no order of days: 3/4/26 then matches 03/04/2026 only; see `by_dates`.
 
     >>> gold = {"a": {"total": "$5.00", "day": "1/2/20"}, "b": {"total": "7", "day": ""}}
     >>> result = score(gold, {"a": {"total": "5", "day": "2020-01-03"}}, {"total": "amount", "day": "date"})
@@ -95,7 +98,7 @@ def score(labels: Labels, answers: Labels, kinds: Mapping[str, Kind], day_first:
     whole = 0
     for document, gold in labels.items():
         given = answers.get(document) or {}
-        verdicts = {name: _count(kinds[name], gold.get(name), given.get(name), day_first) for name in fields}
+        verdicts = {name: _count(kinds[name], gold.get(name), given.get(name), match) for name in fields}
         for name, verdict in verdicts.items():
             counts[name] += verdict
         whole += all(verdict.right == verdict.labelled for verdict in verdicts.values())
@@ -133,11 +136,20 @@ def commonest(labels: Sequence[str]) -> tuple[str, float]:
     return label, count / len(labels)
 
 
-def _count(kind: Kind, gold: object, given: object, day_first: bool) -> Counts:
+def by_dates(dates: DateOrder) -> Match:
+    """`values.same` in a mission that declares this order of days.
+
+    >>> by_dates("day_first")("date", "3/4/26", "2026-04-03"), by_dates("inferred")("date", "3/4/26", "2026-04-03")
+    (True, False)
+    """
+    return partial(same, conventions=conventions_of((), dates))
+
+
+def _count(kind: Kind, gold: object, given: object, match: Match) -> Counts:
     label, answer = str(gold or "").strip(), str(given or "").strip()
-    if not has_value(kind, label, day_first):
+    if not has_value(kind, label):
         return Counts()
-    return Counts(bool(answer) and same(kind, label, answer, day_first), bool(answer), 1)
+    return Counts(bool(answer) and match(kind, label, answer), bool(answer), 1)
 
 
 def answers(predictions: Mapping[str, Mapping[str, Any]], automated_only: bool = False) -> dict[str, dict[str, str | None]]:
@@ -273,8 +285,14 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins:
 
 
 def verdicts(labels: Mapping[str, str], decision: Decision, kinds: Mapping[str, Kind]) -> dict[str, bool]:
-    """Labelled field to whether the decision has it right; a label "" means that the document has no such value."""
-    given = {name: value.text for name, value in decision.fields.items()}
-    scored = score({"": labels}, {"": given}, kinds)
-    right = {name: bool(counts.right) for name, counts in scored.fields.items() if counts.labelled}
+    """Labelled field to whether the decision has it right; a label "" means that the document has no such value.
+
+    A label in the order of the printed text is taken as the text was read; `values.same_as_read`.
+    """
+    given = decision.fields
+    right = {
+        name: name in given and same_as_read(kinds[name], label, given[name].text, given[name].value)
+        for name, label in labels.items()
+        if name in kinds and has_value(kinds[name], label)
+    }
     return right | {name: name not in given for name in kinds if labels.get(name) == ""}

@@ -211,14 +211,16 @@ class Live:
     def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[MemoryRecord]:
         """What the memory keeps of a case: the agent's decision and a person's answer."""
         from proveout.retrieval import MemoryRecord
-        from proveout.values import remembered, written
+        from proveout.values import conventions, remembered, written
 
         if decided:
             values = {name: written(output.value) for name, output in decided.decision.fields.items()}
             yield MemoryRecord(key, content.text, values, decided.decision.document_class, "decision", content.id)
         if answer:
             kinds = self.release.mission.kinds
-            values = {name: remembered(kinds[name], text) for name, text in answer.fields.items() if text and name in kinds}
+            printed = conventions(content, self.release.mission.dates)
+            fields = {name: text for name, text in answer.fields.items() if text and name in kinds}
+            values = {name: remembered(kinds[name], text, printed) for name, text in fields.items()}
             yield MemoryRecord(key, content.text, values, answer.document_class, "label", content.id)
 
 

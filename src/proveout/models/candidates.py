@@ -1,7 +1,8 @@
 """Candidates: every text of a document that could be the value of a field of one kind.
 
 Entry point: `candidates_of`. It aims at recall; choosing comes later.
-Covered: ranges ("1/27/20 - 2/04/20" gives two dates), ids with a suffix, names that run over two lines or follow their label.
+Covered: ranges ("1/27/20 - 2/04/20" gives two dates), ids with a suffix, names that run over two lines or follow their label;
+amounts and days as the world prints them (`values`), read by the conventions of their document.
 Not covered: values that are not printed, and dates without a year.
 """
 
@@ -11,27 +12,16 @@ from dataclasses import dataclass
 
 from proveout.models.text_segments import NOWHERE, TextSegments, box_around
 from proveout.records import Box, Kind, Word
-from proveout.values import cents_of, day_of, plain, plain_name
+from proveout.values import NONE, Conventions, plain, plain_name, written
+from proveout.values.amounts import amounts_in
+from proveout.values.conventions import amount_read, day_read
+from proveout.values.dates import days_in
 
 FIRST, LAST = 4, 2  # occurrences of one value that are kept, from the start and from the end of the document
 FEW_NAMES = 5  # a first page with fewer is a cover page, so the names of later pages count too
 _LONGEST_NAME = 80  # characters
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-_DATE = re.compile(
-    r"(?<![\d/.])(?:"
-    r"\d{4}-\d{1,2}-\d{1,2}(?!\d)"
-    r"|\d{1,2}([/.-])\d{1,2}\1(?:\d{4}(?!\d)|\d{2}(?![.,]\d))"
-    rf"|{_MONTH}\s*\d{{1,2}},?\s+\d{{4}}(?!\d)"
-    rf"|\d{{1,2}}[\s-]*{_MONTH}[\s,-]*(?:\d{{4}}|\d{{2}})(?!\d)"
-    r")",
-    re.IGNORECASE,
-)
-_AMOUNT = re.compile(
-    r"(?<![\d.,/:-])(?:\(\s*)?(?:-\s*)?(?:[$€£]\s*)?(?:-\s*)?"
-    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,3}(?:\.\d{3})+,\d{2}|\d+[.,]\d{2}|(?<=[$€£])\d+|(?<=[$€£] )\d+)"
-    r"(?![\d%/:-]|[.,]\d|\s%)\)?"
-)
-_NUMBER = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{0,5}[-#]?\d[A-Za-z0-9]*(?:[-–][A-Za-z0-9]+)*(?![A-Za-z0-9])")
+_SHORTEST_NAME = 3  # letters of an alphabet; two where a letter is a syllable or a word, as in 東芝
+_NUMBER = re.compile(r"(?<![^\W_])[^\W\d_]{0,5}[-#]?\d[^\W_]*(?:[-–][^\W_]+)*(?![^\W_])")
 _PHONE = re.compile(r"\(?\d{3}\)?[\s.-]*\d{3}[.-]\d{4}")
 
 
@@ -48,44 +38,42 @@ class Candidate:
     box: Box
 
 
-def candidates_of(segments: TextSegments, kind: Kind, label_phrases: Sequence[str] = ()) -> list[Candidate]:
+def candidates_of(
+    segments: TextSegments, kind: Kind, label_phrases: Sequence[str] = (), conventions: Conventions = NONE
+) -> list[Candidate]:
     """Candidates in reading order. For a value that is printed often, the first and the last occurrences are kept.
 
-    `label_phrases` are cut off the start of a name in the same segment.
+    `label_phrases` are cut off the start of a name in the same segment; `conventions` are those of the document.
     """
     finders = {"date": _dates, "amount": _amounts, "number": _numbers}
-    spans = _names(segments, label_phrases) if kind == "name" else finders[kind](segments)
+    spans = _names(segments, label_phrases) if kind == "name" else finders[kind](segments, conventions)
     return _thinned([_candidate(segments, *span) for span in spans])
 
 
 Span = tuple[int, int, int, str, str]  # segment, start, end, text, key
 
 
-def _dates(segments: TextSegments) -> Iterator[Span]:
+def _dates(segments: TextSegments, conventions: Conventions) -> Iterator[Span]:
+    for at, text in enumerate(segments.texts):
+        for printed in days_in(text):
+            day, _ = day_read(printed, conventions)
+            if 1980 <= day.year <= 2079:
+                yield at, printed.start, printed.end, printed.text, day.isoformat()
+
+
+def _amounts(segments: TextSegments, conventions: Conventions) -> Iterator[Span]:
+    for at, text in enumerate(segments.texts):
+        for printed in amounts_in(text, conventions.spaced):
+            yield at, printed.start, printed.end, printed.text, written(amount_read(printed, conventions)[0])
+
+
+def _numbers(segments: TextSegments, conventions: Conventions) -> Iterator[Span]:
     for at, text in enumerate(segments.texts):
         if sum(map(str.isdigit, text)) < 3:
             continue
-        for match in _DATE.finditer(text):
-            day = day_of(match[0])
-            if day is not None and 1980 <= day.year <= 2079:
-                yield at, match.start(), match.end(), match[0], day.isoformat()
-
-
-def _amounts(segments: TextSegments) -> Iterator[Span]:
-    for at, text in enumerate(segments.texts):
-        if not any(map(str.isdigit, text)):
-            continue
-        for match in _AMOUNT.finditer(text):
-            cents = cents_of(match[0])
-            if cents is not None:
-                yield at, match.start(), match.end(), match[0].strip(), str(cents)
-
-
-def _numbers(segments: TextSegments) -> Iterator[Span]:
-    for at, text in enumerate(segments.texts):
-        if sum(map(str.isdigit, text)) < 3:
-            continue
-        taken = [match.span() for pattern in (_DATE, _PHONE, _AMOUNT) for match in pattern.finditer(text)]
+        taken = [match.span() for match in _PHONE.finditer(text)]
+        taken += [(day.start, day.end) for day in days_in(text)]
+        taken += [(amount.start, amount.end) for amount in amounts_in(text, conventions.spaced)]
         for match in _NUMBER.finditer(text):
             start, end = match.span()
             if sum(map(str.isdigit, match[0])) >= 3 and not any(a < end and start < b for a, b in taken):
@@ -103,7 +91,7 @@ def _names(segments: TextSegments, label_phrases: Sequence[str]) -> Iterator[Spa
         text = segments.texts[at]
         start = label.end() if (label := leading.match(text)) else 0
         key = plain_name(text[start:])
-        if len(key) < 3:
+        if len(key) < (_SHORTEST_NAME if key.isascii() else 2):
             continue
         yield at, start, len(text), text[start:], key
         below = int(segments.below[at])

@@ -21,7 +21,7 @@ from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models import flags, ranker, wording
 from proveout.models.classes import Classes
-from proveout.models.features import CandidateFeatures, DocumentFeatures, document_features
+from proveout.models.features import DocumentFeatures, document_features
 from proveout.models.label_phrases import LabelPhrases
 from proveout.models.layout_statistics import (
     Floats,
@@ -35,10 +35,10 @@ from proveout.models.ranker import Choice, Groups, Ranker, Settings
 from proveout.models.text_segments import TextSegments
 from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
-from proveout.records import Box, Document, Kind, Place
+from proveout.records import Box, DateOrder, Document, Kind, Place
 from proveout.values import has_value, same, value_of
 
-FORMAT, VERSION = "proveout-extractor", 3
+FORMAT, VERSION = "proveout-extractor", 4
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
@@ -62,12 +62,13 @@ class Extractor:
         trained_on: Mapping[str, Any],
         flags: Mapping[str, Classes] | None = None,
         deductions: Sequence[float] = (),
+        dates: DateOrder = "inferred",
     ) -> None:
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
-        self.deductions = tuple(deductions)
+        self.deductions, self.dates = tuple(deductions), dates
         self.statistics, self.rankers, self.settings, self.trained_on = statistics, dict(rankers), settings, trained_on
         self.flags = dict(flags or {})
-        self.reader = _Reader.of(kinds, prompts, self.deductions)
+        self.reader = _Reader.of(kinds, prompts, self.deductions, self.dates)
 
     @classmethod
     def train(
@@ -92,7 +93,7 @@ class Extractor:
         kinds, ranges = mission.kinds, mission.date_ranges
         plain = _plain(prompts)
         deductions = sorted({share for spec in mission.fields.values() for share in spec.deductions})
-        reader = _Reader.of(kinds, plain, deductions)
+        reader = _Reader.of(kinds, plain, deductions, mission.dates)
         features = [reader.read(document) for document in labelled]
         rows = [labels[document.sha256] for document in labelled]
         statistics = _statistics(features, rows, _printed_kinds(kinds))
@@ -120,6 +121,7 @@ class Extractor:
             {"dataset": dataset, "documents": len(labelled), "prompts": prompts.version},
             _train_flags(features, rows, kinds, plain),
             deductions,
+            mission.dates,
         )
 
     def extract(self, documents: Sequence[Document]) -> list[Extraction]:
@@ -175,7 +177,7 @@ class Extractor:
         clear = best.score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
         return ScoredValue(
             text=candidate.text,
-            value=value_of(kind, candidate.text),
+            value=value_of(kind, candidate.text, document.conventions),
             score=round(best.score, 6),
             place=Place(candidate.page, candidate.box),
             speaks_for=pros or ((ALONE,) if clear else ()),
@@ -197,7 +199,7 @@ class Extractor:
     def _copy(self, **changes: Any) -> "Extractor":
         changed = copy(self)
         vars(changed).update(changes)
-        changed.reader = _Reader.of(changed.kinds, changed.prompts, changed.deductions)
+        changed.reader = _Reader.of(changed.kinds, changed.prompts, changed.deductions, changed.dates)
         return changed
 
     @property
@@ -226,13 +228,14 @@ class Extractor:
             rankers = {n: Ranker.from_text(files[f"ranker.{n}.txt"].decode()) for n in kinds if f"ranker.{n}.txt" in files}
             settings = Settings(**manifest["settings"])
             ranges = [(first, last) for first, last in manifest["ranges"]]
-            deductions = [float(share) for share in manifest["deductions"]]
+            deductions, dates = [float(share) for share in manifest["deductions"]], manifest["dates"]
             statistics = LayoutStatistics.from_plain(json.loads(files["statistics.json"]))
             states = {name: json.loads(files[f"flag.{name}.json"]) for name in kinds if f"flag.{name}.json" in files}
             flags = {name: _untrained_flag(prompts["fields"][name]).with_plain(state) for name, state in states.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise BadModel(f"{folder}: its files are inconsistent ({error}); build the model again") from error
-        return cls(kinds, ranges, prompts, classes, statistics, rankers, settings, manifest["trained_on"], flags, deductions)
+        trained_on = manifest["trained_on"]
+        return cls(kinds, ranges, prompts, classes, statistics, rankers, settings, trained_on, flags, deductions, dates)
 
     def _files(self) -> dict[str, bytes]:
         return {
@@ -252,6 +255,7 @@ class Extractor:
                 "kinds": [[name, kind] for name, kind in self.kinds.items()],
                 "ranges": self.ranges,
                 "deductions": self.deductions,
+                "dates": self.dates,
                 "settings": asdict(self.settings),
                 "trained_on": self.trained_on,
             },
@@ -276,8 +280,10 @@ class RankerTier:
 class _Reader:
     """Computes the features of documents for some field kinds and prompts."""
 
-    def __init__(self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float]) -> None:
-        kinds, self.deductions = _printed_kinds(kinds), tuple(deductions)
+    def __init__(
+        self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float], dates: DateOrder
+    ) -> None:
+        kinds, self.deductions, self.dates = _printed_kinds(kinds), tuple(deductions), dates
         fields = prompts["fields"]
         phrases: dict[str, list[str]] = {}
         for name in kinds:
@@ -299,17 +305,21 @@ class _Reader:
         self.read = lru_cache(CACHED)(self._read)
 
     @classmethod
-    def of(cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float]) -> "_Reader":
+    def of(
+        cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float], dates: DateOrder
+    ) -> "_Reader":
         """The reader for these kinds and prompts, shared with its cache."""
-        return _reader(_json(dict(kinds)), _json(prompts), tuple(deductions))
+        return _reader(_json(dict(kinds)), _json(prompts), tuple(deductions), dates)
 
     def _read(self, document: Document) -> DocumentFeatures:
-        return document_features(document, self.kinds, self.label_phrases, self.phrases, self.name_labels, self.deductions)
+        return document_features(
+            document, self.kinds, self.label_phrases, self.phrases, self.name_labels, self.deductions, self.dates
+        )
 
 
 @lru_cache(2)
-def _reader(kinds: bytes, prompts: bytes, deductions: tuple[float, ...]) -> _Reader:
-    return _Reader(json.loads(kinds), json.loads(prompts), deductions)
+def _reader(kinds: bytes, prompts: bytes, deductions: tuple[float, ...], dates: DateOrder) -> _Reader:
+    return _Reader(json.loads(kinds), json.loads(prompts), deductions, dates)
 
 
 def _printed_kinds(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
@@ -362,7 +372,7 @@ def _statistics(
     signatures = [{kind: signatures_of(of_kind) for kind, of_kind in document.kinds.items()} for document in features]
     labelled = {
         name: [
-            LabelledCandidates(signatures[at][kind], _right(kind, document.kinds[kind], rows[at].get(name, "")))
+            LabelledCandidates(signatures[at][kind], _right(kind, document, rows[at].get(name, "")))
             for at, document in enumerate(features)
         ]
         for name, kind in kinds.items()
@@ -370,10 +380,11 @@ def _statistics(
     return TrainingStatistics([document.marks for document in features], labelled)
 
 
-def _right(kind: Kind, features: CandidateFeatures, label: str) -> npt.NDArray[np.bool_]:
-    texts = {candidate.text for candidate in features.candidates} if has_value(kind, label) else set()
-    right = {text for text in texts if same(kind, label, text)}
-    return np.array([candidate.text in right for candidate in features.candidates], dtype=bool)
+def _right(kind: Kind, document: DocumentFeatures, label: str) -> npt.NDArray[np.bool_]:
+    candidates, printed = document.kinds[kind].candidates, document.conventions
+    texts = {candidate.text for candidate in candidates} if has_value(kind, label) else set()
+    right = {text for text in texts if same(kind, label, text, printed)}
+    return np.array([candidate.text in right for candidate in candidates], dtype=bool)
 
 
 def _plain(prompts: Prompts) -> dict[str, Any]:

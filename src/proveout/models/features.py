@@ -18,7 +18,8 @@ import numpy.typing as npt
 from proveout.models.candidates import Candidate, candidates_of
 from proveout.models.label_phrases import LabelPhrases, compact
 from proveout.models.text_segments import NOWHERE, TextSegments, text_segments
-from proveout.records import Document, Kind
+from proveout.records import DateOrder, Document, Kind
+from proveout.values import NONE, Conventions, conventions
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class DocumentFeatures:
     segments: TextSegments
     marks: frozenset[str]  # wordy texts of the first page, which identify the layout
     kinds: Mapping[Kind, CandidateFeatures]
+    conventions: Conventions = NONE  # by which the values of its candidates are read
 
 
 @lru_cache(maxsize=100_000)  # labels repeat on every page
@@ -67,20 +69,32 @@ def document_features(
     phrases: Sequence[str],
     name_labels: Sequence[str],
     deductions: Sequence[float] = (),
+    dates: DateOrder = "inferred",
 ) -> DocumentFeatures:
-    """`phrases` cut the page into segments; `name_labels` and `deductions` are those of `candidate_features`."""
+    """`phrases` cut the page into segments; `name_labels` and `deductions` are those of `candidate_features`.
+
+    `dates`: the order of days in numbers, as the mission declares it.
+    """
     segments = text_segments(document, phrases)
     front = np.flatnonzero((segments.page == 0) & segments.wordy).tolist()
     marks = frozenset(compact(segments.texts[at]) for at in front) - {""}
-    of_kind = {kind: candidate_features(segments, kind, labels, name_labels, deductions) for kind in dict.fromkeys(kinds)}
-    return DocumentFeatures(document.sha256, segments, marks, of_kind)
+    printed = conventions(document, dates)
+    of_kind = {
+        kind: candidate_features(segments, kind, labels, name_labels, deductions, printed) for kind in dict.fromkeys(kinds)
+    }
+    return DocumentFeatures(document.sha256, segments, marks, of_kind, printed)
 
 
 def candidate_features(
-    segments: TextSegments, kind: Kind, labels: LabelPhrases, name_labels: Sequence[str], deductions: Sequence[float] = ()
+    segments: TextSegments,
+    kind: Kind,
+    labels: LabelPhrases,
+    name_labels: Sequence[str],
+    deductions: Sequence[float] = (),
+    printed: Conventions = NONE,
 ) -> CandidateFeatures:
     """`name_labels` are cut off a name in the same segment; `deductions` are the mission's shares, such as 0.15."""
-    candidates = candidates_of(segments, kind, name_labels)
+    candidates = candidates_of(segments, kind, name_labels, printed)
     neighbours = [_neighbours(segments, candidate) for candidate in candidates]
     columns: dict[str, Floats] = {**_place(segments, candidates), **_repetition(candidates)}
     columns |= _amounts(segments, candidates, deductions) if kind == "amount" else _OWN[kind](segments, candidates)
@@ -214,7 +228,7 @@ def _is_range(segments: TextSegments, first: Candidate, last: Candidate) -> bool
 
 def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions: Sequence[float]) -> dict[str, Floats]:
     """`deductions`: the mission's shares that are deducted from an amount, such as 0.15 for an agency's commission."""
-    cents = np.array([float(c.key) for c in candidates])
+    cents = np.round([abs(float(c.key)) * 100 for c in candidates], 1)
     money = np.array(
         [("$" in c.text) or ("." in c.text and len(c.text.rsplit(".", 1)[-1].rstrip(")")) == 2) for c in candidates]
     )
@@ -240,7 +254,7 @@ def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions
         "rank": rank,
         "dollar": np.array([float("$" in c.text) for c in candidates]),
         "has_cents": np.array([float(bool(re.search(r"\.\d\d\)?$", c.text))) for c in candidates]),
-        "negative": np.array([float("(" in c.text or "-" in c.text) for c in candidates]),
+        "negative": np.array([float(c.key.startswith("-")) for c in candidates]),
         "net_of": net_of,
         "is_net": is_net,
         "deducted": deducted,

@@ -22,7 +22,7 @@ from proveout.models.text_segments import box_around
 from proveout.models.tiers import Extraction, Parts, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
 from proveout.records import Document, Page, Place, Word
-from proveout.values import value_of
+from proveout.values import conventions, value_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -162,7 +162,7 @@ class LanguageModelTier:
         )
         return ScoredValue(
             text=text.strip(),
-            value=value_of(self.mission.kinds[name], text),
+            value=value_of(self.mission.kinds[name], text, conventions(document, self.mission.dates)),
             score=score,
             place=Place(page.number, box_around(words)),
             speaks_for=(

@@ -27,6 +27,7 @@ from proveout.records import Content, SimilarCase, Value
 from proveout.retrieval.duplicates import Duplicates
 from proveout.retrieval.encoder import Encoder
 from proveout.retrieval.index import BOTH, Hit, Index, IndexedText, Method
+from proveout.values import key as key_of
 from proveout.values import written
 
 CACHED = 4096  # vectors of recent queries, 6 MB: each batch is searched for similar cases, then for duplicates
@@ -113,7 +114,7 @@ class Memory:
         for row in np.flatnonzero(self._allowed(position)).tolist():
             answer, decision = self._records[row], self._latest.get((self._records[row].case, "decision"), row)
             fields = self._records[decision].fields
-            wrong = frozenset(name for name, text in answer.fields.items() if _plain(fields.get(name, "")) != _plain(text))
+            wrong = frozenset(name for name, text in answer.fields.items() if key_of(fields.get(name, "")) != key_of(text))
             if answer.origin == "label" and decision < row and wrong:
                 corrections.append((answer, wrong))
         return corrections
@@ -189,7 +190,7 @@ class Memory:
         (folder / "index.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
 
     def _rows_with(self, texts: Mapping[str, str], allowed: NDArray[np.bool_]) -> list[int]:
-        lists = [self._rows.get((name, _plain(value)), []) for name, value in texts.items()]
+        lists = [self._rows.get((name, key_of(value)), []) for name, value in texts.items()]
         rows = set(lists[0]).intersection(*lists[1:]) if lists else set()
         return sorted(row for row in rows if row < len(allowed) and allowed[row])
 
@@ -229,7 +230,7 @@ class Memory:
             if current is not None:
                 self._valid_to[current] = row
             self._answer[record.case] = row
-        for key in {("", record.case), ("", record.document), *((n, _plain(v)) for n, v in record.fields.items())}:
+        for key in {("", record.case), ("", record.document), *((n, key_of(v)) for n, v in record.fields.items())}:
             self._rows.setdefault(key, []).append(row)
         previous = self._chain[-1] if self._chain else ""
         self._chain.append(hashlib.sha256(previous.encode() + _line(record)).hexdigest())
@@ -279,10 +280,6 @@ def _encoder_of(folder: Path) -> Encoder:
 def _query(text: str | Content) -> str:
     """The text to search for: a person's words unchanged, a document's without numbers."""
     return text if isinstance(text, str) else without_numbers(text.text)
-
-
-def _plain(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())
 
 
 def _line(record: MemoryRecord) -> bytes:
