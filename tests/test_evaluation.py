@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proveout import evaluation, values
-from proveout.evaluation import Measurement
+from proveout import evaluation
+from proveout.evaluation import Measurement, vrdu
 from proveout.mission import SLO
 from proveout.records import Kind, Route
 
@@ -115,13 +115,13 @@ def test_every_pair_of_odd_values_compares_as_in_the_shared_scorer(shared_scorer
     for field, kind in KINDS.items():
         for a in ODD:
             for b in ODD:
-                assert values.same(kind, a, b) == shared_scorer.same(field, a, b), (field, a, b)
+                assert vrdu.same(kind, a, b) == shared_scorer.same(field, a, b), (field, a, b)
 
 
 def test_receipts_with_the_day_first_compare_as_in_the_shared_scorer(shared_scorer: ModuleType) -> None:
     for a in ODD:
         for b in ODD:
-            assert values.same("date", a, b, day_first=True) == shared_scorer.same("date", a, b), (a, b)
+            assert vrdu.same("date", a, b, day_first=True) == shared_scorer.same("date", a, b), (a, b)
 
 
 PRINTED = st.one_of(
@@ -139,8 +139,8 @@ PRINTED = st.one_of(
 def test_generated_values_compare_as_in_the_shared_scorer(shared_scorer: ModuleType, a: str, b: str, near: int) -> None:
     for other in (b, a[:near] + a[near + 1 :]):
         for field, kind in KINDS.items():
-            assert values.same(kind, a, other) == shared_scorer.same(field, a, other)
-        assert values.cents_of(other) == shared_scorer.as_cents(other)
+            assert vrdu.same(kind, a, other) == shared_scorer.same(field, a, other)
+        assert vrdu.cents_of(other) == shared_scorer.as_cents(other)
 
 
 def damaged(labels: dict[str, dict[str, str]], seed: int) -> dict[str, dict[str, str | None]]:
@@ -163,7 +163,8 @@ def test_the_real_labels_score_as_in_the_shared_scorer(
     shared_scorer: ModuleType, adbuy: dict[str, dict[str, str]], seed: int
 ) -> None:
     predictions = damaged(adbuy, seed)
-    assert_equal_results(as_shared(evaluation.score(adbuy, predictions, KINDS)), shared_scorer.score(adbuy, predictions))
+    ours = evaluation.score(adbuy, predictions, KINDS, vrdu.same)
+    assert_equal_results(as_shared(ours), shared_scorer.score(adbuy, predictions))
 
 
 def test_automated_answers_are_parted_from_the_others_as_in_the_shared_scorer(shared_scorer: ModuleType) -> None:

@@ -218,7 +218,7 @@ def _rewritten(folder: Path, **changes: object) -> None:
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty folder": (lambda folder: [path.unlink() for path in folder.iterdir()], "no manifest.json"),
     "a foreign format": (lambda folder: _rewritten(folder, format="onnx"), "its format is 'onnx'"),
-    "a newer version": (lambda folder: _rewritten(folder, version=99), "written in format version 99, this Proveout reads 3"),
+    "a newer version": (lambda folder: _rewritten(folder, version=99), "written in format version 99, this Proveout reads 4"),
     "a manifest that is not JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
     "a list for a manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "its format is 'list'"),
     "a changed file": (lambda folder: (folder / "statistics.json").write_text("{}"), "damaged or changed"),

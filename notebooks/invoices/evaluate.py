@@ -78,7 +78,9 @@ def _(agent, dataset):
 def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, splits):
     def _scored(split, automated_only):
         labels = dataset.labels(split)
-        return evaluation.score(labels, evaluation.answers(predictions, automated_only), mission.kinds).as_plain()
+        return evaluation.score(
+            labels, evaluation.answers(predictions, automated_only), mission.kinds, evaluation.by_dates(mission.dates)
+        ).as_plain()
 
     metrics = {
         split: {

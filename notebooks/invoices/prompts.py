@@ -147,7 +147,7 @@ def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, 
         names = [phrase for name, kind in valued.items() if kind == "name" for phrase in prompts.fields[name].labels]
         answers, features = {}, []
         for document in sample:
-            features.append(document_features(document, list(valued.values()), labels, phrases, names))
+            features.append(document_features(document, list(valued.values()), labels, phrases, names, dates=mission.dates))
             answers[document.sha256] = {name: flag.classify(features[-1].segments)[0] for name, flag in flag_rules.items()}
             for name, kind in valued.items():
                 of_kind = features[-1].kinds[kind]

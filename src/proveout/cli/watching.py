@@ -155,6 +155,7 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
     """
     from proveout import evaluation
     from proveout.corpus import read_labels
+    from proveout.values import EQUAL
 
     rows = read_labels(_table(labels), space.mission).rows
     chosen = {name: dict(row.fields) for name, row in rows.items() if split is None or row.split == split}
@@ -170,9 +171,12 @@ def score(space: Workspace, predictions: Path, labels: Path, split: str | None) 
         raise BadInput(f"{predictions}: none of its {len(extracted)} documents is in {labels}; is it from another folder?")
     if missing := len(chosen) - len(scored):
         say(f"{counted(missing, 'labelled document')} left out: not in {short(predictions)}\n")
+    for kind in dict.fromkeys(space.mission.kinds.values()):
+        say(f"right {kind}: {EQUAL[kind]}")
+    say("")
     for title, automated_only in (("all answers", False), ("automated answers", True)):
         answers = evaluation.answers(extracted, automated_only)
-        result = evaluation.score(scored, answers, space.mission.kinds)
+        result = evaluation.score(scored, answers, space.mission.kinds, evaluation.by_dates(space.mission.dates))
         say(f"{title}: {result.documents} documents, every field correct in {result.whole_document_right:.3f}")
         say(f"{'field':14}{'precision':>10}{'recall':>10}{'f1':>10}{'coverage':>10}{'labelled':>10}")
         for name, counts in [*result.fields.items(), ("micro", result.micro)]:

@@ -3,21 +3,14 @@
 Entry points: `value_of` parses a text into a date, an amount or a plain string, by the conventions of its document; `doubt`
 says why a text may mean something else; `same` compares two texts by kind; `has_value` says whether a label can be compared.
 
-What counts as equal for `same`, that is for scores, calibration, training and people's answers:
-  number  the same letters and digits
-  name    the same letters and digits without accents, brackets and company form, or the same up to misread letters: 90 % of the
-          characters, every number and every word agree (`names.same_name`)
-  amount  the same value with its sign and every decimal; the currency is not compared
-  date    the same calendar day, in whatever order it may be read
-  flag    both yes or both no, however written
-Memory and the duplicate check go by `key`, which allows no misread letter: the same letters and digits
-of the value as `written`.
+What counts as equal stands in `EQUAL`, and `same` decides it for scores, calibration, training and people's answers. Memory and
+the duplicate check go by `key`, which allows no misread letter: letters and digits of the value as `written`, with its sign.
 VRDU's own match, which ignores signs, is `evaluation.vrdu`; only a benchmark that others publish needs it.
 Not covered: currencies. An amount is a number.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -28,6 +21,7 @@ from proveout.values.dates import ORDERS, day_in
 from proveout.values.names import plain, plain_name, same_name
 
 __all__ = [
+    "EQUAL",
     "NONE",
     "Conventions",
     "amount_of",
@@ -48,6 +42,15 @@ __all__ = [
     "value_of",
     "written",
 ]
+
+EQUAL: Mapping[Kind, str] = {
+    "number": "the same letters and digits",
+    "name": "the same letters and digits without accents, brackets and company form; misread letters are forgiven where 90 % "
+    "of the characters agree, and every number and word",
+    "amount": "the same value, with its sign and every decimal; the currency is not compared",
+    "date": "the same calendar day; without a declared order of day and month, in either order",
+    "flag": "both yes or both no",
+}
 
 _AMOUNT = re.compile(r"-?\d+\.\d{2,}")  # as `written`
 

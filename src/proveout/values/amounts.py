@@ -9,10 +9,9 @@ Not covered: exchange rates, amounts in words, the letters S and H of German ban
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 Question = Literal["", "thousands", "columns", "sign"]
@@ -119,7 +118,8 @@ def _amount(currency: str, behind: str, group: str, cents: str) -> str:
     """
 
 
-def amounts_in(text: str, spaced: bool = True) -> Iterator[Amount]:
+@lru_cache(4096)  # a text is searched for the document's conventions, for its amounts and for its numbers
+def amounts_in(text: str, spaced: bool = True) -> tuple[Amount, ...]:
     """Every amount of money in a text of a document, from left to right.
 
     `spaced`: whether an ordinary space may stand between thousands, as in France and Poland.
@@ -128,11 +128,9 @@ def amounts_in(text: str, spaced: bool = True) -> Iterator[Amount]:
     ['500', '-75.00', '-1425.00', '1500']
     """
     if not any(map(str.isdigit, text)):
-        return
-    printed = as_ascii(text)
-    for match in _patterns()[0 if spaced else 1].finditer(printed):
-        if (amount := _read(match, text)) and amount.money:
-            yield amount
+        return ()
+    matches = _patterns()[0 if spaced else 1].finditer(as_ascii(text))
+    return tuple(amount for match in matches if (amount := _read(match, text)) and amount.money)
 
 
 def amount_in(text: str) -> Amount | None:

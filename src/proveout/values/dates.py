@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 
 from proveout.values.amounts import as_ascii
 from proveout.values.names import plain
@@ -20,7 +20,7 @@ ORDERS = (MONTH_FIRST, DAY_FIRST)
 _LANGUAGES = "en de fr es it pt nl pl sv da nb fi cs sk hu ro bg hr sl et lv lt el ru uk tr"
 _CENTURY = 69  # two-digit years from here on are of the 1900s, as in POSIX
 
-_SEPARATED = r"(?P<first>\d{1,2})(?P<between>[-/]|\.\s?)(?P<second>\d{1,2})(?P=between)(?P<year>\d{4}(?!\d)|\d{2}(?![.,]?\d))"
+_SEPARATED = r"(?P<first>\d{1,2})(?P<between>[-/]|\.\s?)(?P<second>\d{1,2})(?P=between)(?P<year>\d{4}(?!\d)|\d{2}(?![.,]\d))"
 _ASIAN = r"\s?[年년]\s?(?P<m2>\d{1,2})\s?[月월]\s?(?P<d2>\d{1,2})\s?[日일]"
 _YEAR_FIRST = rf"(?P<y>\d{{4}})(?:(?P<apart>[-/]|\.\s?)(?P<m>\d{{1,2}})(?P=apart)(?P<d>\d{{1,2}})(?!\d)|{_ASIAN})"
 _WORD = r"[^\W\d_]{3,12}"
@@ -29,7 +29,7 @@ _YEAR = r"(?:(?:de|del)\s)?['’]?(?P<{}>\d{{4}}|\d{{2}})(?!\d)"
 _DAY_MONTH = rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º|ª|°|\.)?[\s-]*{_OF}(?P<month>{_WORD})\.?[\s,/-]*" + _YEAR.format("of")
 _MONTH_DAY = rf"(?P<month2>{_WORD})\.?\s*(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,\s?|\s*/\s*|\s+)" + _YEAR.format("of2")
 _YEAR_MONTH = rf"(?P<of3>\d{{4}})\.?\s(?:m\.\s)?(?P<month3>{_WORD})\.?\s(?P<day3>\d{{1,2}})(?!\d)"
-_START = r"(?<![\d/.])(?<!\d[-])"
+_START = r"(?<![\d/.])"
 _NUMBER_FIRST = rf"{_START}(?:{_YEAR_FIRST}|{_SEPARATED}|{_DAY_MONTH}|{_YEAR_MONTH})"
 _DATE = re.compile(rf"{_NUMBER_FIRST}|(?<![^\W\d_]){_MONTH_DAY}", re.IGNORECASE)
 _LOOSE = re.compile(r"(?P<first>\d{1,2})\s*[-/. ]\s*(?P<second>\d{1,2})\s*[-/. ]\s*(?P<year>\d{2,4})(?!\d)")
@@ -72,14 +72,17 @@ def months() -> Mapping[str, Mapping[int, frozenset[str]]]:
     return names
 
 
-def days_in(text: str) -> Iterator[Day]:
+@lru_cache(4096)  # a text is searched for the document's conventions, for its dates and for its numbers
+def days_in(text: str) -> tuple[Day, ...]:
     """Every day in a text of a document, from left to right.
 
     >>> [sorted(map(str, day.days)) for day in days_in("4. März 2018 bis 05.03.2018, 2/14/26")]
     [['2018-03-04'], ['2018-03-05', '2018-05-03'], ['2026-02-14']]
     """
-    if sum(map(str.isdigit, text)) < 3:
-        return
+    return tuple(_days(text)) if sum(map(str.isdigit, text)) > 2 else ()
+
+
+def _days(text: str) -> Iterator[Day]:
     printed, at = as_ascii(text), 0
     while match := _DATE.search(printed, at):
         if day := _read(match, text):
@@ -96,7 +99,7 @@ def day_in(text: str) -> Day | None:
     printed = as_ascii(text)
     if match := _COMPACT.fullmatch(printed):
         return _day(text, match, {"": _calendar(*map(int, match.groups()))})
-    if day := next(days_in(text), None):
+    if day := next(iter(days_in(text)), None):
         return day
     return _numeric(text, match) if (match := _LOOSE.search(printed)) else None
 
