@@ -157,4 +157,4 @@ def _binned(tokens: Sequence[str]) -> NDArray[np.int16]:
 
 def _at_most(sizes: NDArray[np.int32], difference: NDArray[np.int32]) -> NDArray[np.float64]:
     """The largest overlap that two collections can have: `sizes` of both together, `difference` of their bins."""
-    return (sizes - difference) / np.maximum(sizes + difference, 1)
+    return np.asarray((sizes - difference) / np.maximum(sizes + difference, 1))
