@@ -20,14 +20,17 @@ from proveout.cases import kind_of
 from proveout.cli.acting import in_one_line
 from proveout.corpus import build_dataset
 from proveout.documents import Originals
+from proveout.documents.boundaries import boundaries
 from proveout.errors import BadInput, NoDocuments, StillWritten, UnreadableDocument
 from proveout.journal import Journal
 from proveout.live import Live, listed
 from proveout.live import inbox as inboxes
 from proveout.models import tiers
 from proveout.prompts import Prompts
+from proveout.records import AnomalyKind
 from proveout.release import Release, Releases
 from proveout.retrieval import Memory
+from proveout.retrieval.duplicates import Duplicates
 from proveout.serving.case_index import CaseIndex, CaseStatus
 from proveout.serving.intake import aside, hand_in
 
@@ -391,9 +394,9 @@ def test_a_kind_of_case_that_fails_on_one_file_costs_only_that_file(inbox: Path)
 
     (inbox / "good.json").write_text('{"id": "a"}')
     (inbox / "bad.json").write_text("[]")
-    found = listed(inbox, Kind())
-    assert [arrival.case.id for arrival in found.arrivals] == ["a"]
-    assert "its case cannot be identified (TypeError" in found.refused["bad.json"]
+    taken = listed(inbox, Kind())
+    assert [arrival.case.id for arrival in taken.arrivals] == ["a"]
+    assert "its case cannot be identified (TypeError" in taken.refused["bad.json"]
 
 
 def test_the_digest_of_an_inbox_ends_whatever_lies_in_it(inbox: Path, tmp_path: Path, monkeypatch) -> None:
@@ -471,3 +474,178 @@ def test_twenty_thousand_files_are_listed_in_a_minute(release, inbox: Path) -> N
     began = time.perf_counter()
     assert len(listed(inbox, kind_of(release.mission)).arrivals) > 10_000
     assert time.perf_counter() - began < 60
+
+
+PLAIN = "Alder Bay Heating Ltd.\n12 Quay Street\n"
+
+
+def sheet(*lines: str, sender: str = PLAIN) -> str:
+    return "\n".join([sender, *lines, *ITEMS])
+
+
+SEVERAL = {
+    "the page numbers start again": (
+        [sheet("Page 1 of 2"), sheet("Page 2 of 2"), sheet("Page 1 of 2"), sheet("Page 2 of 2")], [3],
+    ),
+    "the page numbers are of another document": ([sheet("page 1 / 2"), sheet("page 2 / 2"), sheet("page 1 / 1")], [3]),
+    "German page numbers": ([sheet("Seite 1 von 1"), sheet("Seite 1 von 1")], [2]),
+    "another number": ([bill(1), bill(2)], [2]),
+    "three numbers": ([bill(1), bill(2), bill(3)], [2, 3]),
+    "another German number": ([sheet("Rechnungsnummer: R-1001"), sheet("Rechnungsnummer: R-1002")], [2]),
+    "a number below its label": (
+        [sheet("Date          Invoice #", "1/2/2026    88123"), sheet("Date          Invoice #", "1/2/2026    88124")], [2],
+    ),
+    "another title": ([sheet("INVOICE"), sheet("AFFIDAVIT OF PERFORMANCE")], [2]),
+    "a title in French": ([sheet("Facture"), sheet("Bon de commande")], [2]),
+    "another total": ([sheet("Total due: $120.00"), sheet("Total due: $95.50")], [2]),
+    "a title after a blank page": ([sheet("INVOICE"), "", sheet("INVOICE")], [3]),
+    "a title under another letterhead": (
+        [sheet("INVOICE"), sheet("INVOICE", sender="Northwind Traders GmbH\nHamburg Hafen Kontor")], [2],
+    ),
+    "a continuation, then another document": ([bill(1), sheet("Invoice no: AB-7318 continued"), bill(2)], [3]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pages", "begins"), SEVERAL.values(), ids=SEVERAL)
+def test_where_another_document_begins_is_named(pages: list[str], begins: list[int], tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf(*pages))
+    document = documents.read(tmp_path / "a.pdf")
+    several = [anomaly.because for anomaly in document.anomalies if anomaly.kind is AnomalyKind.SEVERAL]
+    assert [int(because.split("page ")[1].split()[0]) for because in several] == begins
+    (same,) = documents.read_many([tmp_path / "a.pdf"], processes=1)
+    assert same == document, "the worker process says the same"
+
+
+ONE = {
+    "one page": [bill(1)],
+    "the same header on each page": [sheet("INVOICE", "Invoice no: AB-1", f"Page {page} of 3") for page in (1, 2, 3)],
+    "terms on the last page": [bill(1), "Terms and conditions\nThe buyer of the goods pays within the time stated.\ncontract."],
+    "blank back sides": [bill(1), "", "Invoice no: AB-7318\nmore items", ""],
+    "totals of pages": [sheet("Page total: $10.00"), sheet("Page total: $20.00"), sheet("Total due: $30.00")],
+    "a list of other invoices": [
+        sheet("STATEMENT", "Invoice no: 1", "Invoice no: 2"), sheet("Invoice no: 2", "Invoice no: 3", "STATEMENT"),
+    ],
+    "pages of another document are mentioned": [sheet("Delivery see page 3 of 10 of the agreement")],
+    "a title that goes on": [sheet("INVOICE"), sheet("INVOICE", "continued", sender="Items delivered since then")],
+    "no numbers after the first page": [sheet("Page 1 of 3"), sheet("more"), sheet("more")],
+    "header and footer number the page": [sheet("Page 1 of 2", "Page 1 of 2"), sheet("Page 2 of 2", "Page 2 of 2")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pages", ONE.values(), ids=ONE)
+def test_one_document_of_several_pages_is_one(pages: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf(*pages))
+    assert documents.read(tmp_path / "a.pdf").anomalies == ()
+
+
+PARTS = {
+    "its first page": ([sheet("Page 1 of 2")], 'pages after "page 1 of 2"'),
+    "its last page": ([sheet("Page 2 of 2")], "pages before it"),
+    "a page in the middle": ([sheet("page 2 of 3")], "pages before it"),
+    "two of three pages": ([sheet("Seite 1 von 3"), sheet("Seite 2 von 3")], 'pages after "page 2 of 3"'),
+    "a bare number": ([sheet("2 / 3")], "pages before it"),
+    "in French": ([sheet("Page 1 sur 2")], 'pages after "page 1 of 2"'),
+}
+
+
+@pytest.mark.parametrize(("pages", "missing"), PARTS.values(), ids=PARTS)
+def test_a_part_of_a_document_says_what_is_missing(pages: list[str], missing: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf(*pages))
+    (anomaly,) = documents.read(tmp_path / "a.pdf").anomalies
+    assert anomaly.kind is AnomalyKind.INCOMPLETE and missing in anomaly.because
+
+
+def test_files_that_do_not_hold_one_document_go_to_a_person(run, place: Path, inbox: Path, tmp_path: Path) -> None:
+    (inbox / "two in one.pdf").write_bytes(pdf(bill(1), bill(2)))
+    (inbox / "part 1.pdf").write_bytes(pdf(bill(3) + "\nPage 1 of 2"))
+    (inbox / "part 2.pdf").write_bytes(pdf(bill(3) + "\nPage 2 of 2"))
+    assert run()["routes"] == {"act": 0, "review": 3, "refuse": 0} and payments(place) == []
+    with Journal(tmp_path / "home" / "journal.db") as journal:
+        because = {decided.case.path: " ".join(decided.decision.because) for decided in journal.decisions()}
+    assert "another document begins on page 2" in because["two in one.pdf"]
+    assert "are missing" in because["part 1.pdf"] and "are missing" in because["part 2.pdf"]
+    assert boundaries([]) == []
+
+
+BUSINESS = bill(5)
+
+
+def scanned(text: str) -> bytes:
+    """A page as a scanner gives it: dots, noise, half a degree askew."""
+    import numpy as np
+    import pypdfium2
+    from PIL import Image
+
+    with pypdfium2.PdfDocument(pdf(text)) as drawn:
+        page = drawn[0].render(scale=200 / 72).to_pil().convert("L").rotate(0.5, fillcolor=255)
+    noisy = np.asarray(page) + np.random.default_rng(5).normal(0, 12, (page.height, page.width))
+    out = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype("uint8")).save(out, "PNG", dpi=(200, 200))
+    return out.getvalue()
+
+
+AGAIN = {
+    "other metadata": ("pdf", pdf(BUSINESS, title="sent again")),
+    "saved as another kind of file": ("txt", BUSINESS.encode()),
+    "a page appended": ("pdf", pdf(BUSINESS, "Terms and conditions\nThe buyer pays within the time stated above.")),
+    "a cover sheet before it": ("pdf", pdf("FAX\nTo the accounts department\nplease pay the bill that follows", BUSINESS)),
+    "a reminder of it": ("pdf", pdf("Second notice\n" + BUSINESS.replace("Thank you", "Please pay now. Thank you"))),
+    "its number misread as letters": ("txt", BUSINESS.replace("AB-7386", "A8-7386").encode()),
+    "its number written otherwise": ("txt", BUSINESS.replace("AB-7386", "ab/7386").encode()),
+    "scanned": ("png", scanned(BUSINESS)),
+}
+
+
+@pytest.mark.parametrize("when", ["in one batch", "in a later run"])
+def test_the_same_business_is_paid_once(run, place: Path, inbox: Path, tmp_path: Path, when: str) -> None:
+    (inbox / "first.pdf").write_bytes(pdf(BUSINESS))
+    (inbox / "other.pdf").write_bytes(pdf(bill(6)))
+    (inbox / "inbox.csv").write_text("file,day,segment\nfirst.pdf,2026-01-02,\nother.pdf,2026-01-03,\n")
+    decided = run()["decided"] if when == "in a later run" else 0
+    for name, (ending, content) in AGAIN.items():
+        (inbox / f"{name}.{ending}").write_bytes(content)
+    assert decided + run()["decided"] == 2 + len(AGAIN)
+    assert len(payments(place)) == 2, "the business, and the other one"
+    with Journal(tmp_path / "home" / "journal.db") as journal:
+        because = {Path(one.case.path).stem: " ".join(one.decision.because) for one in journal.decisions()}
+    first = documents.sha256_of(inbox / "first.pdf")[:12]
+    assert [name for name in AGAIN if f"case {first}" not in because[name]] == []
+
+
+@pytest.mark.parametrize("change", ["its digits are one more", "a value is missing", "another month"])
+def test_a_series_of_bills_is_no_duplicate(change: str) -> None:
+    on = ["reference", "total", "due"]
+    values = {"reference": "AB-7386", "total": "500.00", "due": "2026-06-06"}
+    others = {
+        "its digits are one more": ({**values, "reference": "AB-7387"}, bill(6)),
+        "a value is missing": ({"reference": "AB-7386"}, bill(7)),
+        "another month": ({**values, "due": "2026-07-06"}, bill(8)),
+    }
+    cases = Duplicates()
+    cases.add(BUSINESS, values)
+    assert cases.find(others[change][1], others[change][0], on, [True]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "because"),
+    [({"reference": "ab 7386", "total": "500.00", "due": "2026-06-06"}, "the same reference ab 7386, total 500.00, due"),
+     ({"reference": "A8-7386", "total": "500.00", "due": "2026-06-06"}, "the same reference A8-7386"),
+     ({"total": "500.00", "due": "2026-06-06"}, "the same total 500.00, due 2026-06-06"),
+     ({}, "nearly the same text"), ({"reference": "other"}, "nearly the same text")],
+)  # fmt: skip
+def test_a_duplicate_says_what_is_the_same(values: dict[str, str], because: str) -> None:
+    cases = Duplicates()
+    for number in range(40):  # of one form; the vectors of their words are equal
+        cases.add(bill(number + 10), {"reference": f"AB-{number}"})
+    cases.add(BUSINESS, {"reference": "AB-7386", "total": "500.00", "due": "2026-06-06"})
+    row, reason = cases.find(BUSINESS, values, ["reference", "total", "due"], [True] * 41)
+    assert row == 40 and because in reason
+    assert cases.find(BUSINESS, values, ["reference", "total", "due"], [True] * 40) is None, "only the first rows count"
+
+
+def test_a_second_scan_is_told_by_its_numbers_and_words() -> None:
+    cases = Duplicates()
+    cases.add(BUSINESS, {})
+    noisy = BUSINESS.replace("Heating", "Heatlng").replace("please state", "plea5e sta te").replace("Gasket", "Gaskct")
+    _, reason = cases.find(noisy, {}, [], [True])
+    assert "says the same again" in reason

@@ -21,8 +21,9 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from proveout.errors import Busy, UnreadableDocument
 
@@ -68,7 +69,7 @@ def printable(name: str) -> str:
     )
 
 
-def open_file(path: Path | str, follow: bool = True) -> BinaryIO:
+def open_file(path: Path | str, follow: bool = True) -> BufferedReader:
     """Open a file for reading, without ever waiting for a writer. `follow`: whether the path may be a link.
 
     Raises UnreadableDocument for a folder, named pipe, socket or device, OSError if it cannot be opened.

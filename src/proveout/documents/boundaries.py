@@ -12,7 +12,7 @@ Not covered: two documents of one sender without titles, numbers or page numbers
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +21,7 @@ from proveout.documents.columns import Floats, PageColumns
 from proveout.records import Anomaly, AnomalyKind
 
 HEADER = 0.4  # share of a page's height, from the top, in which a document says what it is
-LETTERHEAD = 0.15  # share in which its sender is printed
+LETTERHEAD = 0.15  # share in which its sender is printed, unless a title stands below it
 SAME_SENDER = 0.2  # share of a letterhead's words from which two letterheads are of one sender
 MAX_BARE = 12  # characters of a line that is nothing but a page number
 
@@ -33,10 +33,14 @@ _PAGE = re.compile(
     r"(?P<number>\d{1,3})\s*(?:of|/|von|de|sur|di|van|av|z|out of)\s*(?P<total>\d{1,3})(?!\d)"
 )
 _BARE_PAGE = re.compile(r"-?\s*(?P<number>\d{1,3})\s*(?:of|von|sur|/)\s*(?P<total>\d{1,3})\s*-?")
-_NUMBER = re.compile(
+_ID_WORDS = ("invoice", "credit", "bill", "rechnung", "gutschrift", "factur", "fattura", "avoir")
+_LABEL = (
     r"(?<!\w)(?:invoice|credit (?:note|memo)|bill|rechnungs?|gutschrifts?|facture|factura|fattura|factuur|avoir)"
-    r"[ -]*(?:number|numero|nummer|num|no|nr|n[°º]|id|#)\.?\s*[:#.]?\s*(?P<number>(?=[\w/.-]*\d)[a-z0-9][\w/.-]*)"
+    r"[ -]*(?:number|numero|nummer|num|no|nr|n[°º]|id|#)(?!\w)\.?"
 )
+_ID = r"(?P<number>(?=[\w/.-]*\d)[a-z0-9][\w/.-]*)"
+_NUMBER = re.compile(rf"{_LABEL}\s*[:#.]?\s*{_ID}?")
+_CONTINUED = ("continued", "cont.", "fortsetzung", "continuacion", "continuazione", "vervolg")
 _TOTAL_WORDS = ("total", "due", "payable", "owing", "betrag", "payer", "betalen")
 _TOTAL = re.compile(
     r"(?<!\w)(?P<label>(?:grand |invoice )total|total (?:amount )?(?:due|payable)|(?:amount|balance) (?:due|payable)|now owing|"
@@ -69,12 +73,19 @@ class _Page:
     totals: dict[str, str]  # label to amount in digits; a label with several amounts is left out
     sender: frozenset[str]  # the words of its letterhead
     has_header: bool  # a document does not begin in the middle of a page
+    continued: bool  # says that it continues the page before
     blank: bool
+
+
+_BLANK = _Page(0, (), frozenset(), "", {}, frozenset(), has_header=False, continued=False, blank=True)
 
 
 def boundaries(pages: Sequence[PageColumns]) -> list[Anomaly]:
     """The anomalies of a file that does not hold exactly one whole document."""
-    described = [_described(at, page) for at, page in enumerate(pages)]
+    if len(pages) == 1:
+        described = [replace(_BLANK, numbers=_page_numbers(_lines(pages[0])[0]))]  # all that can be wrong with one page
+    else:
+        described = [_described(at, page) for at, page in enumerate(pages)]
     starts = [(0, ""), *_starts(described)]
     anomalies = [
         Anomaly(AnomalyKind.SEVERAL, f"another document begins on page {at + 1} of the file: {because}")
@@ -95,8 +106,8 @@ def _starts(pages: Sequence[_Page]) -> Iterator[tuple[int, str]]:
     for before, after in pairwise(pages[0].numbers):
         if _restarts(before, after):
             yield 0, f"{_spoken(after)} comes after {_spoken(before)}"
-    for before, page in pairwise(pages):
-        if because := current.ends_before(page, before.blank):
+    for previous, page in pairwise(pages):
+        if because := current.ends_before(page, previous.blank):
             yield page.at, because
             current = _Document(page)
         else:
@@ -124,10 +135,12 @@ class _Document:
         if not page.has_header:
             return ""
         if page.ids and self.ids and not page.ids & self.ids:
-            return f"number {min(page.ids)} instead of {min(self.ids)}"
+            return f"its number is {min(page.ids)}, the one before is {min(self.ids)}"
         if self.number and page.numbers:
             first = page.numbers[0]
             return f"{_spoken(first)} comes after {_spoken(self.number)}" if _restarts(self.number, first) else ""
+        if page.ids & self.ids or page.continued:
+            return ""
         if page.title and self.title and page.title != self.title:
             return f"its title is {page.title}, the one before is {self.title}"
         for label in page.totals.keys() & self.totals.keys():
@@ -165,35 +178,52 @@ def _spoken(number: tuple[int, int]) -> str:
 
 
 def _described(at: int, page: PageColumns) -> _Page:
-    lines, heights = _lines(page)
+    lines, starts, heights = _lines(page)
     header = lines[: int(np.searchsorted(heights, HEADER))]
     totals: dict[str, set[str]] = {}
     for line in lines:
         if any(word in line for word in _TOTAL_WORDS):
             for match in _TOTAL.finditer(line):
                 totals.setdefault(match["label"], set()).add(re.sub(r"\D", "", match["amount"]))
-    ids = (match["number"].strip("./-") for line in header for match in _NUMBER.finditer(line))
-    letterhead = lines[: int(np.searchsorted(heights, LETTERHEAD))]
+    titles = [(row, title) for row, line in enumerate(header) if (title := _TITLE.get(line.strip(" :*-"), ""))]
+    above = titles[0][0] if titles and titles[0][0] else int(np.searchsorted(heights, LETTERHEAD))
     return _Page(
         at,
         _page_numbers(lines),
-        frozenset(ids),
-        next((title for line in header if (title := _TITLE.get(line.strip(" :*-"), ""))), ""),
+        frozenset(_ids(page, header, starts)),
+        titles[0][1] if titles else "",
         {label: amounts.pop() for label, amounts in totals.items() if len(amounts) == 1},
-        frozenset(word for line in letterhead for word in line.split() if word.isalpha()),
+        frozenset(word for line in lines[:above] for word in line.split() if word.isalpha()),
         bool(header),
+        any(word in line for line in header for word in _CONTINUED),
         not lines,
     )
 
 
-def _lines(page: PageColumns) -> tuple[list[str], Floats]:
-    """The lines of a page in lower case and without accents, and how far down the page each is, 0..1."""
+def _lines(page: PageColumns) -> tuple[list[str], list[int], Floats]:
+    """The lines of a page in lower case without accents, where each starts among the words, and how far down it is, 0..1."""
     if not page.texts:
-        return [], np.zeros(0)
+        return [], [], np.zeros(0)
     starts = [0, *(np.flatnonzero(np.diff(page.lines)) + 1).tolist()]
     texts = [" ".join(page.texts[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]
     heights = np.maximum.accumulate(page.boxes[starts, 1]) / max(page.height, 1.0)
-    return _plain("\n".join(texts).replace("\r", " ")).split("\n"), heights
+    return _plain("\n".join(text.replace("\n", " ") for text in texts)).split("\n"), starts, heights
+
+
+def _ids(page: PageColumns, header: Sequence[str], starts: Sequence[int]) -> Iterator[str]:
+    """Document numbers to the right of their label, or below it as in a table."""
+    labelled = ((row, line) for row, line in enumerate(header) if any(word in line for word in _ID_WORDS))
+    for row, line in labelled:
+        for match in _NUMBER.finditer(line):
+            if match["number"]:
+                yield match["number"].strip("./-")
+            elif row + 1 < len(header):
+                first, last = (starts[row] + line[:end].rstrip().count(" ") for end in (match.start() + 1, match.end()))
+                left, right = page.boxes[first, 0], page.boxes[min(last, starts[row + 1] - 1), 2]
+                end = starts[row + 2] if row + 2 < len(starts) else len(page.texts)
+                below = range(starts[row + 1], end)
+                words = [_plain(page.texts[i]) for i in below if page.boxes[i, 0] < right and page.boxes[i, 2] > left]
+                yield from (word.strip("./-") for word in words[:1] if re.fullmatch(_ID, word))
 
 
 def _page_numbers(lines: Sequence[str]) -> tuple[tuple[int, int], ...]:

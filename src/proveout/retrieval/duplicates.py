@@ -2,8 +2,8 @@
 
 Entry point: `Duplicates`, to which earlier cases are added and which is asked about new ones. A duplicate agrees in its values,
 or has nearly the same text, or says nearly the same numbers in nearly the same words, as a second scan of a page does.
-Covered: letters and digits that OCR takes for each other (O and 0, l and 1); a value that one of the two lacks, if at least two
-others agree; any number of cases with the same form.
+Covered: letters and digits that OCR takes for each other (O and 0, l and 1); one value that either of the two lacks, if at
+least two others agree; any number of cases with the same form.
 Not covered: a scan so bad that neither its values nor most of its numbers are read; text after the first page.
 """
 
@@ -19,7 +19,6 @@ NEARLY = 0.97  # share of common words above which two texts are one document; n
 # adbuy; of its training and calibration documents no two of different business reach both of these shares.
 NUMBERS_AGAIN, WORDS_AGAIN = 0.85, 0.75
 FEWEST_NUMBERS = 8  # of a text; fewer do not identify it
-LEAST_AGREEING = 2  # values, unless the mission compares by a single one
 BINS = 64  # per kind of token in a sketch
 
 _LOOKALIKES = str.maketrans("oilsbz", "011582")
@@ -61,9 +60,10 @@ class Duplicates:
         return next(self._alike(text, allowed), None) if text.strip() and allowed.any() else None
 
     def _agreeing(self, keys: Mapping[str, str], on: Sequence[str]) -> Iterator[int]:
-        """Rows that agree in enough of these values and contradict none."""
+        """Rows that agree in these values, at most one left out, and contradict none."""
+        enough = len(on) if len(on) < 3 else len(on) - 1
         counts = Counter(row for item in keys.items() for row in self._rows.get(item, ()))
-        for row in sorted(row for row, count in counts.items() if count >= min(LEAST_AGREEING, len(on))):
+        for row in sorted(row for row, count in counts.items() if count >= enough):
             past = self._values[row]
             if all(past.get(name, key) == key for name, key in keys.items()):
                 yield row
@@ -157,4 +157,4 @@ def _binned(tokens: Sequence[str]) -> NDArray[np.int16]:
 
 def _at_most(sizes: NDArray[np.int32], difference: NDArray[np.int32]) -> NDArray[np.float64]:
     """The largest overlap that two collections can have: `sizes` of both together, `difference` of their bins."""
-    return (sizes - difference) / np.maximum(sizes + difference, 1)
+    return np.asarray((sizes - difference) / np.maximum(sizes + difference, 1))

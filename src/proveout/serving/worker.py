@@ -132,6 +132,9 @@ class Worker:
             summary = live.run()
             self._live = self._stamp(live.release), live
         LOG.info("%d cases decided by release %s", summary["decided"], summary["release"][:12])
+        for what in ("waiting", "refused"):
+            for name, because in summary[what].items():
+                LOG.info("%s: %s: %s", what, name, because)
 
     def _checked(self, decided: Decided, fields: Mapping[str, Output], document_class: str) -> tuple[Decision, tuple[str, ...]]:
         with self._one_at_a_time():
