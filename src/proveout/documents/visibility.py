@@ -135,16 +135,16 @@ def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Dou
 
     `starts`: index of each word's first letter; `boxes`: (words, 4) in page coordinates.
     """
-    words = list(map(pdfium.function("FPDFText_GetTextObject"), repeat(pdfium.address(text_page.raw)), starts.tolist()))
-    used, of_word = np.unique(np.array(words, dtype=np.uint64), return_inverse=True)
+    words = map(pdfium.function("FPDFText_GetTextObject"), repeat(pdfium.address(text_page.raw)), starts.tolist())
+    used, of_word = np.unique(np.fromiter(words, dtype=np.uint64, count=len(starts)), return_inverse=True)
     if not len(used) or not len(painted.addresses):
         nothing = np.zeros(len(starts), dtype=bool)
         return Doubts(used[of_word], nothing, nothing, np.zeros(len(starts)))
     addresses = used.tolist()
-    by_address = np.argsort(painted.addresses, kind="stable")
+    by_address = np.argsort(painted.addresses)
     position = by_address[np.searchsorted(painted.addresses, used, sorter=by_address).clip(max=len(by_address) - 1)]
     colours = _colours(addresses)
-    modes = np.array(list(map(pdfium.function("FPDFTextObj_GetTextRenderMode"), addresses)), dtype=np.int64).clip(0, 7)
+    modes = np.fromiter(map(pdfium.function("FPDFTextObj_GetTextRenderMode"), addresses), np.int64, len(addresses)).clip(0, 7)
     unclear = _WITHOUT_FILL[modes] | (colours[:, 3] < 128) | _in_layers(addresses)
     unclear |= (painted.addresses[position] != used) | painted.is_transparent[painted.frames[position]]
     limits = _clips(addresses, painted.frames[position])
@@ -181,7 +181,7 @@ def _clips(addresses: list[int], frames: Ints) -> Floats:
     boxes = {clip: _intersection(clip) for clip in clips if clip}
     for row, clip in enumerate(clips):
         if clip and (box := boxes[clip]):
-            limits[row] = box if not frames[row] else math.nan
+            limits[row] = math.nan if frames[row] else box
     return limits
 
 
