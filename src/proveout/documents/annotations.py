@@ -14,6 +14,7 @@ from proveout.documents.columns import PageColumns
 from proveout.records import Anomaly, AnomalyKind, Box, Place
 
 HIDDEN, NO_VIEW = 2, 32  # flags of an annotation that a person does not see
+_OF_TEXT = {20: "a form field", 3: "a note"}  # by kind: FPDF_ANNOT_WIDGET, FPDF_ANNOT_FREETEXT
 XFA = {2: "an XFA form", 3: "a form with XFA data"}  # by FPDF_GetFormType
 
 
@@ -101,11 +102,11 @@ def unread(annotations: Iterable[Annotation], words: PageColumns, places: Iterab
             yield Anomaly(AnomalyKind.STAMP, because, text, place)
         elif annotation.kind == raw.FPDF_ANNOT_STRIKEOUT:
             yield Anomaly(AnomalyKind.HIDDEN, f"text on page {page} is struck out", _words_in(words, box), place)
-        elif annotation.kind in (raw.FPDF_ANNOT_WIDGET, raw.FPDF_ANNOT_FREETEXT):
-            if _letters(annotation.text) not in _letters(_words_in(words, box)):
-                what = "a form field" if annotation.kind == raw.FPDF_ANNOT_WIDGET else "a note"
-                because = f"{what} on page {page} holds {annotation.text[:80]!r}, but the page does not show it"
-                yield Anomaly(AnomalyKind.UNREAD, because, annotation.text, place)
+        elif annotation.kind in _OF_TEXT and _letters(annotation.text) not in _letters(_words_in(words, box)):
+            because = (
+                f"{_OF_TEXT[annotation.kind]} on page {page} holds {annotation.text[:80]!r}, but the page does not show it"
+            )
+            yield Anomaly(AnomalyKind.UNREAD, because, annotation.text, place)
 
 
 def of_form(form_type: int) -> Iterator[Anomaly]:

@@ -65,8 +65,9 @@ FREQUENCIES = np.array(
 )
 LIKENESS = 0.7  # cosine with these; the least of ordinary pages is higher, see tests/test_visibility.py
 ENOUGH = 60  # letters
-UNUSUAL_SIGNS = 0.25  # of the letters
-ORDINARY_SIGNS = frozenset(".,:;-–—_/\\()$€£¥#&@%'\"’*+=|•…~!?<>[]{}°")
+UNUSUAL_SIGNS = 0.15  # of the characters
+ORDINARY_SIGNS = frozenset("–—€£¥’‘“”•…°§®©™´·")
+RARE_SIGNS = np.frombuffer("^`|~{}[]\\<>;!?".encode("utf-32-le"), dtype=np.uint32)
 _UNDECODABLE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x1f]")
 CLIPPED, READABLE = 0.7, 0.3  # of a word's width or height; ordinary forms clip what is too long for its cell
 _NUMBER = re.compile(
@@ -178,11 +179,16 @@ def is_plausible(words: PageColumns) -> bool:
     (True, False)
     """
     text = "".join(words.texts)
-    letters = np.array([ord(letter) | 0x20 for letter in text if letter.isascii() and letter.isalpha()], dtype=np.int64) - 97
-    signs = sum(1 for letter in text if not letter.isalnum() and letter not in ORDINARY_SIGNS)
-    if len(text) >= ENOUGH and signs > UNUSUAL_SIGNS * len(text):
+    if len(text) < ENOUGH:
+        return True
+    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+    folded = codes[codes < 128] | 0x20
+    letters = (folded[(folded >= 97) & (folded <= 122)] - 97).astype(np.int64)
+    signs = sum(1 for code in codes[codes >= 128].tolist() if not chr(code).isalnum() and chr(code) not in ORDINARY_SIGNS)
+    rare = int(np.isin(codes, RARE_SIGNS).sum())
+    if signs + rare > UNUSUAL_SIGNS * len(text):
         return False
-    if len(letters) < ENOUGH or len(letters) < 0.3 * sum(map(str.isalpha, text)):
+    if len(letters) < ENOUGH or len(letters) < 0.3 * (len(letters) + int((codes >= 128).sum())):
         return True
     counts = np.bincount(letters, minlength=26)[:26]
     likeness = counts @ FREQUENCIES / np.linalg.norm(counts) / np.linalg.norm(FREQUENCIES)
@@ -209,18 +215,20 @@ def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list
     A logo is a small, compact picture at the top or the bottom of a page. Large pictures are read, and so are pictures in the
     body, over words, and wide ones, as stamps are.
     """
+    if visibility.IMAGE not in painted.kinds:
+        return []
     boxes = pictures(page, painted)
     width, height = page.get_size()
     sizes = boxes[:, 2:] - boxes[:, :2]
     share = sizes.prod(axis=1) / max(width * height, 1.0)
-    middle = (boxes[:, 1] + boxes[:, 3]) / 2 / max(height, 1.0)
-    in_body = (middle > LETTERHEAD) & (middle < FOOTER)
-    wide = sizes[:, 0] >= WIDE * sizes[:, 1]
-    places = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
-    inside = ((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])).all(axis=2).any(axis=1)
     large_enough = (share > SPECK) & (sizes.min(axis=1) >= LEAST_HEIGHT)
-    readable = large_enough & ((share > LOGO) | in_body | wide | (inside & (words.turned == 0)))
-    return [tuple(box) for box in np.unique(boxes[readable], axis=0).tolist()][:MAX_PICTURES]
+    boxes, sizes, share = boxes[large_enough], sizes[large_enough], share[large_enough]
+    middle = (boxes[:, 1] + boxes[:, 3]) / 2 / max(height, 1.0)
+    readable = (share > LOGO) | ((middle > LETTERHEAD) & (middle < FOOTER)) | (sizes[:, 0] >= WIDE * sizes[:, 1])
+    if words.turned == 0:
+        places = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
+        readable |= ((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])).all(axis=2).any(axis=1)
+    return sorted({tuple(box) for box in boxes[readable].tolist()})[:MAX_PICTURES]
 
 
 def places(page: Any, words: PageColumns, notes: list[Annotation]) -> list[Box]:
@@ -233,7 +241,10 @@ def places(page: Any, words: PageColumns, notes: list[Annotation]) -> list[Box]:
 
 def is_scan(page: Any, painted: Objects | None = None) -> bool:
     """Whether a picture covers a page: a scan, whatever text was printed over it or left under it by another program's OCR."""
-    boxes = pictures(page, painted or visibility.objects(page))
+    painted = painted or visibility.objects(page)
+    if visibility.IMAGE not in painted.kinds:
+        return False
+    boxes = pictures(page, painted)
     width, height = page.get_size()
     return bool(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) > SCAN_SHARE * width * height).any())
 

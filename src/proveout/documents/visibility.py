@@ -9,7 +9,7 @@ Not covered: fonts whose glyphs are empty, and a visible glyph that stands for a
 
 import ctypes
 import math
-from collections.abc import Iterable
+from collections import deque
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -50,11 +50,8 @@ class Objects:
     def bounds(self, at: Ints) -> Floats:
         """Boxes (n, 4) of some objects: left, bottom, right, top in page coordinates."""
         boxes = np.zeros((len(at), 4), dtype=np.float32)
-        bounds = pdfium.function("FPDFPageObj_GetBounds")
-        start = boxes.ctypes.data
-        for row, address in enumerate(self.addresses[at].tolist()):
-            cell = start + 16 * row
-            bounds(address, cell, cell + 4, cell + 8, cell + 12)
+        cells = [range(boxes.ctypes.data + 4 * side, boxes.ctypes.data + boxes.nbytes, 16) for side in range(4)]
+        deque(map(pdfium.function("FPDFPageObj_GetBounds"), self.addresses[at].tolist(), *cells), maxlen=0)
         boxes64 = boxes.astype(np.float64)
         inside = np.flatnonzero(self.frames[at])
         if len(inside):
@@ -138,16 +135,16 @@ def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Dou
 
     `starts`: index of each word's first letter; `boxes`: (words, 4) in page coordinates.
     """
-    words = list(map(pdfium.function("FPDFText_GetTextObject"), repeat(pdfium.address(text_page.raw)), starts.tolist()))
-    used, of_word = np.unique(np.array(words, dtype=np.uint64), return_inverse=True)
+    words = map(pdfium.function("FPDFText_GetTextObject"), repeat(pdfium.address(text_page.raw)), starts.tolist())
+    used, of_word = np.unique(np.fromiter(words, dtype=np.uint64, count=len(starts)), return_inverse=True)
     if not len(used) or not len(painted.addresses):
         nothing = np.zeros(len(starts), dtype=bool)
         return Doubts(used[of_word], nothing, nothing, np.zeros(len(starts)))
     addresses = used.tolist()
-    by_address = np.argsort(painted.addresses, kind="stable")
+    by_address = np.argsort(painted.addresses)
     position = by_address[np.searchsorted(painted.addresses, used, sorter=by_address).clip(max=len(by_address) - 1)]
     colours = _colours(addresses)
-    modes = np.array(list(map(pdfium.function("FPDFTextObj_GetTextRenderMode"), addresses)), dtype=np.int64).clip(0, 7)
+    modes = np.fromiter(map(pdfium.function("FPDFTextObj_GetTextRenderMode"), addresses), np.int64, len(addresses)).clip(0, 7)
     unclear = _WITHOUT_FILL[modes] | (colours[:, 3] < 128) | _in_layers(addresses)
     unclear |= (painted.addresses[position] != used) | painted.is_transparent[painted.frames[position]]
     limits = _clips(addresses, painted.frames[position])
@@ -156,26 +153,22 @@ def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Dou
     return Doubts(used[of_word], unclear[of_word] | beside, _INVISIBLE[modes][of_word], _outside(boxes, limits[of_word]))
 
 
-def _colours(addresses: Iterable[int]) -> Ints:
+def _colours(addresses: list[int]) -> Ints:
     """Fill colours (n, 4) of objects: red, green, blue, opacity; a pattern counts as transparent."""
-    rows = list(addresses)
-    colours = np.zeros((len(rows), 4), dtype=np.uint32)
-    fill = pdfium.function("FPDFPageObj_GetFillColor")
-    start = colours.ctypes.data
-    for row, address in enumerate(rows):
-        cell = start + 16 * row
-        fill(address, cell, cell + 4, cell + 8, cell + 12)
+    colours = np.zeros((len(addresses), 4), dtype=np.uint32)
+    cells = [range(colours.ctypes.data + 4 * part, colours.ctypes.data + colours.nbytes, 16) for part in range(4)]
+    deque(map(pdfium.function("FPDFPageObj_GetFillColor"), addresses, *cells), maxlen=0)
     return colours.astype(np.int64)
 
 
 def _in_layers(addresses: list[int]) -> npt.NDArray[np.bool_]:
     """Whether objects belong to optional content, which may be switched off."""
-    counts = list(map(pdfium.function("FPDFPageObj_CountMarks"), addresses))
+    counts = np.fromiter(map(pdfium.function("FPDFPageObj_CountMarks"), addresses), dtype=np.int64, count=len(addresses))
     inside = np.zeros(len(addresses), dtype=bool)
     buffer, length = (ctypes.c_uint16 * 8)(), ctypes.c_ulong()
     mark, name = pdfium.function("FPDFPageObj_GetMark"), pdfium.function("FPDFPageObjMark_GetName")
-    for row, count in enumerate(counts):
-        for i in range(count):
+    for row in np.flatnonzero(counts > 0).tolist():
+        for i in range(counts[row]):
             name(mark(addresses[row], i), ctypes.addressof(buffer), 16, ctypes.addressof(length))
             inside[row] |= length.value == 6 and bytes(buffer[:2]) == b"OC"
     return inside
@@ -183,13 +176,12 @@ def _in_layers(addresses: list[int]) -> npt.NDArray[np.bool_]:
 
 def _clips(addresses: list[int], frames: Ints) -> Floats:
     """The rectangles (n, 4) to which objects are clipped, infinite without one, nan for other shapes and inside forms."""
-    count, clip_of = pdfium.function("FPDFClipPath_CountPaths"), pdfium.function("FPDFPageObj_GetClipPath")
+    clips = list(map(pdfium.function("FPDFPageObj_GetClipPath"), addresses))
     limits = np.tile(np.array([-np.inf, -np.inf, np.inf, np.inf]), (len(addresses), 1))
-    for row, handle in enumerate(map(clip_of, addresses)):
-        for path in range(count(handle) if handle else 0):
-            box = _rectangle(handle, path) if not frames[row] else _NOT_A_RECTANGLE
-            limits[row, :2] = np.maximum(limits[row, :2], box[:2])
-            limits[row, 2:] = np.minimum(limits[row, 2:], box[2:])
+    boxes = {clip: _intersection(clip) for clip in clips if clip}
+    for row, clip in enumerate(clips):
+        if clip and (box := boxes[clip]):
+            limits[row] = math.nan if frames[row] else box
     return limits
 
 
@@ -198,6 +190,17 @@ def _outside(boxes: Floats, limits: Floats) -> Floats:
     low = np.clip(limits[:, :2] - boxes[:, :2], 0, None) + np.clip(boxes[:, 2:] - limits[:, 2:], 0, None)
     shares: Floats = (np.nan_to_num(low) / np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)).max(axis=1)
     return shares.clip(max=1.0)
+
+
+def _intersection(clip: int) -> tuple[float, float, float, float] | None:
+    """The rectangle that several clip paths leave; None without a clip path."""
+    paths = [_rectangle(clip, path) for path in range(pdfium.function("FPDFClipPath_CountPaths")(clip))]
+    if not paths:
+        return None
+    x0, y0, x1, y1 = zip(*paths, strict=True)
+    if any(map(math.isnan, x0)):
+        return _NOT_A_RECTANGLE
+    return (max(x0), max(y0), min(x1), min(y1))
 
 
 _POINT = (ctypes.c_float * 2)()
