@@ -129,6 +129,61 @@ def the_review(page: Page, home: Path) -> None:
         server.terminate()
 
 
+def what_inspect_finds(page: Page, home: Path) -> None:
+    """One picture of the report for each invoice that `suspicious_invoices` draws."""
+    folder = home / "suspicious"
+    folder.mkdir()
+    names = suspicious_invoices(folder)
+    proveout(home, "inspect", str(folder), "--html", str(home / "inspect.html"))
+    page.set_viewport_size({"width": 460, "height": 900})
+    page.goto((home / "inspect.html").as_uri())
+    for name in names:
+        page.locator("article", has=page.locator("h3", has_text=name)).first.screenshot(path=PICTURES / f"inspect_{name}.png")
+
+
+def suspicious_invoices(folder: Path) -> list[str]:
+    """Draw invoices of one page that a machine reads otherwise than a person, and return their names."""
+    from PIL import Image
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfgen.canvas import Canvas
+
+    def invoice(name: str) -> Canvas:
+        canvas = Canvas(str(folder / f"{name}.pdf"), pagesize=(420, 300), invariant=1)
+        canvas.setFont("Helvetica-Bold", 15)
+        canvas.drawString(40, 255, "Harbor Paper Ltd")
+        canvas.setFont("Helvetica", 11)
+        for number, (left, right) in enumerate([("Invoice", "4711-2"), ("Net", "1,062.50"), ("Tax", "187.50")]):
+            canvas.drawString(40, 215 - 22 * number, left)
+            canvas.drawRightString(300, 215 - 22 * number, right)
+        canvas.setFont("Helvetica-Bold", 12)
+        canvas.drawString(40, 140, "Total due")
+        canvas.drawRightString(300, 140, "$1,250.00")
+        canvas.setFont("Helvetica", 12)
+        return canvas
+
+    white = invoice("white")
+    white.setFillGray(1)
+    white.drawString(40, 110, "Total due $9,250.00")
+    white.save()
+    covered = invoice("covered")
+    covered.drawRightString(300, 100, "$9,250.00")
+    covered.drawImage(ImageReader(Image.new("RGB", (8, 8), "#e8edf4")), 200, 90, 140, 28)
+    covered.save()
+    form = invoice("form")
+    form.acroForm.textfield(name="paid", value="PAID 02/09/2026", x=40, y=80, width=150, height=22, borderWidth=0)
+    form.save()
+    stamp = invoice("stamp")
+    stamp.saveState()
+    stamp.translate(190, 130)
+    stamp.rotate(24)
+    stamp.setFillColorRGB(0.75, 0.1, 0.1, 0.45)
+    stamp.setFont("Helvetica-Bold", 60)
+    stamp.drawCentredString(0, 0, "VOID")
+    stamp.restoreState()
+    stamp.save()
+    return ["white", "covered", "form", "stamp"]
+
+
 if __name__ == "__main__":
     if CHROMIUM is None:
         sys.exit("needs Chromium; on Debian: apt-get install chromium")
@@ -140,6 +195,6 @@ if __name__ == "__main__":
         mine = Path(shutil.copytree(theirs, Path(folder) / "home"))
         (mine / "accounts.db").unlink(missing_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for take in (the_loop, a_notebook, the_report, the_review):
+        for take in (the_loop, a_notebook, the_report, the_review, what_inspect_finds):
             take(browser.new_page(), mine)
         browser.close()
