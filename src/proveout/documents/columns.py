@@ -6,6 +6,7 @@ Not covered: the structure of tables and columns. The boxes hold what is needed 
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, repeat
@@ -21,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 DECIMALS = 2  # of a point; rounding happens only in `page_columns`, so that a stored page equals a freshly read one
+
+
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")  # Hebrew, Arabic and their neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ def page_columns(
     confidence: Floats | None = None,
 ) -> PageColumns:
     """Put the words of a page, in any order, into reading order. Without `confidence` it is 1."""
-    order, lines = reading_order(boxes)
+    order, lines = reading_order(boxes, _vertical(texts, boxes))
+    order = _right_to_left(texts, order, lines)
     rounded = np.ones(len(texts)) if confidence is None else np.round(confidence, 4)
     return PageColumns(
         width=round(float(width), DECIMALS),
@@ -63,8 +68,10 @@ def page_columns(
     )
 
 
-def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
+def reading_order(boxes: Floats, vertical: Ints | None = None) -> tuple[Ints, Ints]:
     """The order in which a person reads boxes (n, 4), and the line of each box in that order.
+
+    `vertical`: the boxes of words written from top to bottom. Each is a line of its own; they follow, from right to left.
 
     Two words share a line if the distance of their middles is less than half the smaller height and neither is three times
     as high as the other, so that a stamp in large letters does not merge the lines it covers.
@@ -73,6 +80,12 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
     >>> order.tolist(), lines.tolist()
     ([2, 1, 0], [0, 0, 1])
     """
+    if vertical is not None and len(vertical):
+        level = np.setdiff1d(np.arange(len(boxes)), vertical)
+        order, line = reading_order(boxes[level])
+        columns = vertical[np.lexsort((boxes[vertical, 1], -boxes[vertical, 0]))]
+        below = int(line.max(initial=-1)) + 1 + np.arange(len(columns))
+        return np.concatenate([level[order], columns]), np.concatenate([line, below])
     if not len(boxes):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     middles = (boxes[:, 1] + boxes[:, 3]) / 2
@@ -97,6 +110,48 @@ def reading_order(boxes: Floats) -> tuple[Ints, Ints]:
             count += 1
     order = np.lexsort((boxes[:, 2], boxes[:, 0], line))
     return order, line[order]
+
+
+def _vertical(texts: Sequence[str], boxes: Floats) -> Ints:
+    """The words whose letters stand one below the other: their boxes are much higher than wide.
+
+    >>> _vertical(["Illinois", "PAID12", "請求書"], np.array([[0.0, 0, 30, 12], [0, 0, 9, 90], [50, 0, 64, 48]])).tolist()
+    [1, 2]
+    """
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    letters = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    tall = (sizes[:, 1] > 1.2 * sizes[:, 0]) & (letters >= 2)
+    return np.array(
+        [i for i in np.flatnonzero(tall).tolist() if sizes[i, 1] > (1.2 if texts[i][0] >= "\u2e80" else 3) * sizes[i, 0]],
+        dtype=np.int64,
+    )
+
+
+def _right_to_left(texts: Sequence[str], order: Ints, lines: Ints) -> Ints:
+    """The order in which lines of Arabic and Hebrew are read: from the right, but Latin words in them from the left.
+
+    A line is such a line if most of its words are, or if it has one on a page of which that is true.
+
+    >>> _right_to_left(["4711", "Ltd", "ספק", "ראשי"], np.arange(4), np.zeros(4, dtype=np.int64)).tolist()
+    [3, 2, 0, 1]
+    """
+    rtl = np.array([bool(_RIGHT_TO_LEFT.search(text)) for text in texts]) if _RIGHT_TO_LEFT.search("".join(texts)) else None
+    if rtl is None:
+        return order
+    wordy = [any(map(str.isalpha, text)) for text in texts]
+    whole_page = 2 * int(rtl.sum()) >= sum(wordy)
+    result: list[int] = []
+    for _, group in groupby(zip(lines.tolist(), order.tolist(), strict=True), key=itemgetter(0)):
+        words = [i for _, i in group]
+        count = int(rtl[words].sum())
+        if not count or not (whole_page or 2 * count > sum(wordy[i] for i in words)):
+            result += words
+            continue
+        for is_rtl, part in groupby(reversed(words), key=lambda i: bool(rtl[i])):
+            run = list(part)
+            latin = not is_rtl and any(wordy[i] for i in run)
+            result += reversed(run) if latin else run
+    return np.array(result, dtype=np.int64)
 
 
 def _rows(middles: list[float], heights: list[float]) -> list[list[int]]:

@@ -9,17 +9,19 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from proveout.documents import columns, ocr, plain_text, text_layer, visibility
+from proveout.documents import annotations, columns, ocr, plain_text, stamps, text_layer, visibility
 from proveout.documents.boundaries import boundaries
 from proveout.documents.columns import PageColumns
 from proveout.errors import UnreadableDocument
 from proveout.files import open_file
-from proveout.records import Document, Page
+from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +32,8 @@ MAX_BYTES = 100_000_000  # a scan of 300 pages has about half as many
 MAX_PAGES = 300
 MAX_PIXELS = 60_000_000  # an A3 page at 500 dpi
 MAX_SIDE = 14_400  # points; the largest page that the PDF standard allows, 200 inches
+SURELY = 0.9999  # the most that a word read by OCR on a page with a text layer has; 1 is for the text layer
+SURELY_READ = 0.8  # mean confidence of OCR that is believed against a garbled text layer
 LETTER_HEIGHT = 792.0  # points; the longer side of an image without a resolution
 
 
@@ -120,10 +124,7 @@ def pages(data: bytes) -> Iterator[PageColumns]:
 def _pdf_pages(data: bytes) -> Iterator[PageColumns]:
     with _pdf(data) as pdf:
         for number in range(len(pdf)):
-            page = pdf[number]
-            _check_size(page)
-            yield _pdf_page(page, number)
-            page.close()
+            yield _pdf_page(pdf, number)
 
 
 def _check_size(page: Any) -> None:
@@ -134,25 +135,109 @@ def _check_size(page: Any) -> None:
         )
 
 
-def _pdf_page(page: Any, number: int) -> PageColumns:
+def _check_pictures(page: Any) -> None:
+    if max(text_layer.pixels(page), default=0) > MAX_PIXELS:
+        raise UnreadableDocument(f"oversized: a picture of more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
+
+
+def _pdf_page(pdf: Any, number: int) -> PageColumns:
+    page, notes = annotations.paint(pdf, number)
+    _check_size(page)
     painted = visibility.objects(page)
     scan = text_layer.is_scan(page, painted)
     words = text_layer.read_page(page, number, painted, scan)
-    return words if text_layer.is_usable(words) and not scan else _recognise(page)
+    anomalies = [*annotations.of_form(pdf.get_formtype())] if number == 0 else []
+    in_picture = None
+    if scan or not text_layer.is_usable(words):
+        words = merged(words, _recognise(page)) if scan else _instead(words, _recognise(page))
+    elif not text_layer.is_plausible(words):
+        words, garbled = _settled(words, _recognise(page), number)
+        anomalies += garbled
+    else:
+        for area in text_layer.pictures_with_words(page, painted, words):
+            words = merged(words, _read_area(page, area, words.turned))
+        in_picture = words.confidence < 1
+    anomalies += stamps.stamps(words, number, in_picture)
+    if notes:
+        anomalies += annotations.unread(notes, words, text_layer.places(page, words, notes), number)
+    page.close()
+    return replace(words, anomalies=(*words.anomalies, *anomalies))
+
+
+def merged(words: PageColumns, recognised: PageColumns) -> PageColumns:
+    """A page's text layer, and what OCR reads where the text layer has no word.
+
+    If OCR sees the page lying in another direction, only what it reads counts.
+    """
+    if not words.texts or abs(words.turned - recognised.turned) % 360 > 0.05:
+        return replace(recognised, anomalies=words.anomalies)
+    middles = (recognised.boxes[:, :2] + recognised.boxes[:, 2:]) / 2
+    low, high = words.boxes[None, :, :2] - 1, words.boxes[None, :, 2:] + 1
+    new = ~((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2).any(axis=1)
+    texts = [text for text, is_new in zip(recognised.texts, new.tolist(), strict=True) if is_new]
+    page = columns.page_columns(
+        words.width,
+        words.height,
+        words.texts + texts,
+        np.concatenate([words.boxes, recognised.boxes[new]]),
+        source=words.source if len(words.texts) > len(texts) else Source.OCR,
+        turned=words.turned,
+        confidence=np.concatenate([words.confidence, np.minimum(recognised.confidence[new], SURELY)]),
+    )
+    return replace(page, anomalies=words.anomalies)
+
+
+def _instead(words: PageColumns, recognised: PageColumns) -> PageColumns:
+    return replace(recognised, anomalies=words.anomalies)
+
+
+def _settled(words: PageColumns, recognised: PageColumns, number: int) -> tuple[PageColumns, list[Anomaly]]:
+    """The words of a page whose text layer looks garbled: its own if OCR reads the same, else what OCR reads."""
+    ours, theirs = ({text.casefold() for text in page.texts if len(text) > 2} for page in (words, recognised))
+    if len(ours & theirs) >= 0.5 * min(len(ours), len(theirs)) > 0:
+        return words, []
+    if len(recognised.texts) >= 3 and float(recognised.confidence.mean()) >= SURELY_READ:
+        return _instead(words, recognised), []
+    because = f"the text of page {number + 1} is garbled and its picture cannot be read with certainty"
+    return _instead(words, recognised), [Anomaly(AnomalyKind.GARBLED, because)]
+
+
+def _read_area(page: Any, area: tuple[float, float, float, float], turned: float) -> PageColumns:
+    """What OCR reads in a part of a page, in points as viewed; its boxes are those of the page turned by `turned`."""
+    width, height = page.get_size()
+    scale = ocr.RECOGNITION_SIDE / max(width, height, 1.0)
+    x0, y0, x1, y1 = area
+    crop = (x0, height - y1, width - x1, y0)  # left, bottom, right, top
+    _check_pictures(page)
+    pixels = np.ascontiguousarray(page.render(scale=scale, crop=crop).to_numpy()[..., :3])
+    part = _read_pixels(pixels.tobytes(), pixels.shape, x1 - x0, y1 - y0)
+    if (
+        part.turned or turned
+    ):  # a picture that lies otherwise than its page: its words count, their places are roughly the picture's
+        boxes = np.tile(np.array([x0, y0, x1, y1]), (len(part.texts), 1))
+    else:
+        boxes = part.boxes + np.array([x0, y0, x0, y0])
+    return replace(part, boxes=boxes, turned=turned)
+
+
+@lru_cache(maxsize=256)
+def _read_pixels(pixels: bytes, shape: tuple[int, int, int], width: float, height: float) -> PageColumns:
+    """Cached, because the same logo stands on every page."""
+    return ocr.read_picture(np.frombuffer(pixels, dtype=np.uint8).reshape(shape), width, height, part=True)
 
 
 def _recognise(page: Any) -> PageColumns:
     width, height = page.get_size()
-    if max(text_layer.pixels(page), default=0) > MAX_PIXELS:
-        raise UnreadableDocument(f"oversized: a picture of more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
+    _check_pictures(page)
     pixels = page.render(scale=ocr.RECOGNITION_SIDE / max(width, height, 1.0)).to_numpy()
     return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
 
 
 def _image_pages(data: bytes) -> Iterator[PageColumns]:
-    for frame in _frames(data):
+    for number, frame in enumerate(_frames(data)):
         pixels = np.asarray(_on_white(frame))[..., ::-1]
-        yield ocr.read_picture(ocr.shrink(np.ascontiguousarray(pixels)), *_size(frame))
+        words = ocr.read_picture(ocr.shrink(np.ascontiguousarray(pixels)), *_size(frame))
+        yield replace(words, anomalies=tuple(stamps.stamps(words, number)))
 
 
 def _frames(data: bytes) -> Iterator["Image"]:
@@ -204,6 +289,8 @@ def _pdf(data: bytes) -> Iterator[Any]:
                 raise UnreadableDocument(f"oversized: {len(pdf)} pages, the limit is {MAX_PAGES}; split it")
             if not len(pdf):
                 raise UnreadableDocument("empty: a PDF without pages; ask for the file again")
+            if pdf.get_formtype():
+                pdf.init_forms()  # before the first page is loaded: it makes the fields' appearances
             yield pdf
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():

@@ -39,13 +39,14 @@ class _OcrWord:
     confidence: float
 
 
-def read_picture(pixels: Pixels, width: float, height: float) -> PageColumns:
+def read_picture(pixels: Pixels, width: float, height: float, part: bool = False) -> PageColumns:
     """Recognise the words of a picture (rows, columns, 3; BGR) that shows a page of `width` x `height` points.
 
+    `part`: it shows a part of a page, such as a stamp; a small picture is then read at its own size, which is quick.
     `turned` of the result is the rotation that makes the page readable: quarter turns and the skew.
     """
     blank = pixels.max() == pixels.min()
-    quads = np.zeros((0, 4, 2)) if blank else _detect_lines(pixels)
+    quads = np.zeros((0, 4, 2)) if blank else _detect_lines(pixels, part)
     if not len(quads):
         return page_columns(width, height, [], np.zeros((0, 4)), source=Source.OCR)
     quarter, upright, quads, line_words = _upright(pixels, quads)
@@ -84,10 +85,10 @@ def shrink(pixels: Pixels, side: int = RECOGNITION_SIDE) -> Pixels:
 
 
 @limits.unhurried()
-def _detect_lines(pixels: Pixels) -> Floats:
+def _detect_lines(pixels: Pixels, part: bool) -> Floats:
     """Quadrilaterals (n, 4, 2) around lines of text, corners clockwise from the top left."""
     small = shrink(pixels, DETECTION_SIDE)
-    boxes = _detector()(small, use_det=True, use_cls=False, use_rec=False).boxes
+    boxes = _detector(part)(small, use_det=True, use_cls=False, use_rec=False).boxes
     quads: Floats = np.zeros((0, 4, 2)) if boxes is None else np.asarray(boxes, dtype=np.float64).reshape(-1, 4, 2)
     quads *= pixels.shape[1] / small.shape[1]
     return quads
@@ -218,13 +219,14 @@ def _threads() -> int:
 
 
 @cache
-def _detector() -> Any:
+def _detector(part: bool) -> Any:
     from rapidocr import EngineType, RapidOCR
 
     return RapidOCR(
         params={
             "Global.log_level": "critical",
             "Global.max_side_len": DETECTION_SIDE,
+            **({"Det.limit_type": "max", "Det.limit_side_len": DETECTION_SIDE} if part else {}),  # else it enlarges the picture
             "Det.engine_type": EngineType.OPENVINO,  # takes a third of onnxruntime's time; for recognition they are equal
             "EngineConfig.openvino.inference_num_threads": _threads(),
             "EngineConfig.onnxruntime.intra_op_num_threads": _threads(),

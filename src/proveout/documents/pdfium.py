@@ -1,6 +1,6 @@
 """PDFium's functions for a page of a thousand objects: called with integers for pointers, at half the cost of ctypes pointers.
 
-Covered: only functions whose arguments are handles, numbers and addresses of output; an address is valid while its page is open.
+Covered: functions of handles, numbers and addresses of output. An address is valid while its page is open.
 Not covered: everything that pypdfium2 offers at its ordinary speed.
 """
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from proveout.documents import pdfium, visibility
+from proveout.documents.annotations import Annotation
 from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.documents.visibility import Objects
 from proveout.errors import UnreadableDocument
@@ -26,6 +27,47 @@ MAX_CHARACTERS = 200_000  # per page; a densely printed broadsheet has a tenth o
 HYPHEN = "\x02"  # PDFium's character for a hyphen that breaks a word; U+FFFE in its bulk text
 SCAN_SHARE = 0.8  # of the page's area; a picture that covers more is a scan of the page
 MIN_SKEW, MAX_SKEW = 0.3, 15.0  # degrees; lines that lean more are decoration
+SPECK, LOGO = 0.003, 0.06  # of the page's area; a smaller picture has no words, a larger one is more than a logo
+LETTERHEAD, FOOTER = 0.25, 0.88  # of the page's height; logos stand above and below
+WIDE = 2.3  # width by height; stamps are wider, most logos are not
+LEAST_HEIGHT = 20.0  # points, of a picture with words
+MAX_PICTURES = 12  # read on one page
+# per cent of a to z in English, German, French, Spanish, Italian text, averaged
+FREQUENCIES = np.array(
+    [
+        8.9,
+        1.4,
+        3.5,
+        4.0,
+        14.8,
+        1.3,
+        1.7,
+        3.1,
+        7.8,
+        0.4,
+        0.5,
+        4.7,
+        2.7,
+        7.9,
+        6.9,
+        2.5,
+        0.7,
+        6.7,
+        6.6,
+        7.1,
+        4.0,
+        1.3,
+        0.9,
+        0.3,
+        0.8,
+        0.8,
+    ]
+)
+LIKENESS = 0.7  # cosine with these; the least of ordinary pages is higher, see tests/test_visibility.py
+ENOUGH = 60  # letters
+UNUSUAL_SIGNS = 0.25  # of the letters
+ORDINARY_SIGNS = frozenset(".,:;-–—_/\\()$€£¥#&@%'\"’*+=|•…~!?<>[]{}°")
+_UNDECODABLE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x1f]")
 CLIPPED, READABLE = 0.7, 0.3  # of a word's width or height; ordinary forms clip what is too long for its cell
 _NUMBER = re.compile(
     r"(?=(\D*\d){3})\W*([A-Z]{2,3}(?=\d+[.,]))?\d[\d.,'/-]{2,}\W*"
@@ -116,14 +158,35 @@ def _hidden(number: int, texts: list[str], boxes: Floats, hidden: Any, part: Any
 def is_usable(words: PageColumns) -> bool:
     """Whether a text layer has words, with less than a fifth of their letters undecodable or private.
 
-    >>> is_usable(page_columns(612, 792, ["\\ufffd\\ufffd", "\\ue001\\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
+    >>> is_usable(page_columns(612, 792, ["\\ufffd\\ufffd", "\ue001\ue002"], np.zeros((2, 4)), source=Source.TEXT_LAYER))
     False
     """
     text = "".join(words.texts)
     if not text:
         return False
-    undecodable = sum(1 for letter in text if letter == "\ufffd" or "\ue000" <= letter <= "\uf8ff" or letter < " ")
-    return undecodable / len(text) < 0.2
+    return len(_UNDECODABLE.findall(text)) / len(text) < 0.2
+
+
+def is_plausible(words: PageColumns) -> bool:
+    """Whether the letters of a text layer occur as often as in European languages. Other scripts pass, and so do short texts.
+
+    A font without a map from glyphs to letters, or with a shifted one, gives letters in other proportions.
+
+    >>> def page(text): return page_columns(612, 792, [text], np.zeros((1, 4)), source=Source.TEXT_LAYER)
+    >>> text = "Please pay the gross total of this invoice before the end of the month to the account below"
+    >>> is_plausible(page(text)), is_plausible(page("".join(chr(ord(letter) + 3) for letter in text)))
+    (True, False)
+    """
+    text = "".join(words.texts)
+    letters = np.array([ord(letter) | 0x20 for letter in text if letter.isascii() and letter.isalpha()], dtype=np.int64) - 97
+    signs = sum(1 for letter in text if not letter.isalnum() and letter not in ORDINARY_SIGNS)
+    if len(text) >= ENOUGH and signs > UNUSUAL_SIGNS * len(text):
+        return False
+    if len(letters) < ENOUGH or len(letters) < 0.3 * sum(map(str.isalpha, text)):
+        return True
+    counts = np.bincount(letters, minlength=26)[:26]
+    likeness = counts @ FREQUENCIES / np.linalg.norm(counts) / np.linalg.norm(FREQUENCIES)
+    return bool(likeness >= LIKENESS)
 
 
 def _overlaps(box: Floats, others: Floats | None) -> bool:
@@ -138,6 +201,34 @@ def pictures(page: Any, painted: Objects) -> Floats:
     bounds = painted.bounds(np.flatnonzero(painted.kinds == visibility.IMAGE))
     boxes, width, height = _to_viewed(bounds, page.get_bbox(), int(page.get_rotation()))
     return boxes.clip(0, [width, height, width, height])
+
+
+def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list[tuple[float, float, float, float]]:
+    """The boxes, in points as viewed, of the pictures on a page that may say more than a logo.
+
+    A logo is a small, compact picture at the top or the bottom of a page. Large pictures are read, and so are pictures in the
+    body, over words, and wide ones, as stamps are.
+    """
+    boxes = pictures(page, painted)
+    width, height = page.get_size()
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    share = sizes.prod(axis=1) / max(width * height, 1.0)
+    middle = (boxes[:, 1] + boxes[:, 3]) / 2 / max(height, 1.0)
+    in_body = (middle > LETTERHEAD) & (middle < FOOTER)
+    wide = sizes[:, 0] >= WIDE * sizes[:, 1]
+    places = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
+    inside = ((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])).all(axis=2).any(axis=1)
+    large_enough = (share > SPECK) & (sizes.min(axis=1) >= LEAST_HEIGHT)
+    readable = large_enough & ((share > LOGO) | in_body | wide | (inside & (words.turned == 0)))
+    return [tuple(box) for box in np.unique(boxes[readable], axis=0).tolist()][:MAX_PICTURES]
+
+
+def places(page: Any, words: PageColumns, notes: list[Annotation]) -> list[Box]:
+    """The boxes of annotations on the page as it is read."""
+    corners = np.array([note.corners for note in notes], dtype=np.float64).reshape(-1, 4)
+    rotation = (int(page.get_rotation()) + round(words.turned / 90) * 90) % 360
+    boxes, _, _ = _to_viewed(corners, page.get_bbox(), rotation)
+    return [Box(*(round(value, 2) for value in box)) for box in boxes.tolist()]
 
 
 def is_scan(page: Any, painted: Objects | None = None) -> bool:

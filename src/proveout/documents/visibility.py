@@ -1,10 +1,10 @@
 """Which words of a PDF's text layer a person sees.
 
-The objects of a page say which words may be hidden: painted in the colour behind them, transparent, covered by something painted
-later, clipped away, in a layer that may be off, or in an invisible render mode. Only if there are any, the page is rendered
-twice, with and without these words: a word is visible where the two pictures differ. So it does not matter how it is hidden.
+The objects of a page say which words may be hidden: painted in the colour behind them, transparent, covered by something
+painted later, clipped away, in a layer that may be off, or in an invisible render mode. Only if there are any, the page is
+rendered twice, with and without these words: a word is visible where the two pictures differ, however it was hidden.
 Covered: words that are covered in part, words inside form XObjects, text too small to read.
-Not covered: a visible glyph that stands for another letter than the text layer says. `garbled` and `confirm` look at glyphs.
+Not covered: fonts whose glyphs are empty, and a visible glyph that stands for another letter than the text layer says.
 """
 
 import ctypes

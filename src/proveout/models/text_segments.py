@@ -112,7 +112,7 @@ def _cut(words: Sequence[Word], phrases: Phrases) -> Iterator[tuple[Word, ...]]:
     cuts = {0, len(words)}
     covered = 0  # words before this one already belong to a phrase: "Alt Order #" is not cut before "Order #"
     for at, word in enumerate(words):
-        if at and (word.box.x0 - words[at - 1].box.x1 > gap or words[at - 1].text.endswith(":")):
+        if at and (_space(words[at - 1].box, word.box) > gap or words[at - 1].text.endswith(":")):
             cuts.add(at)
         lengths = [len(phrase) for phrase in phrases.get(word.text.lower(), ()) if _matches(words, at, phrase)]
         if at >= covered and lengths:
@@ -120,6 +120,11 @@ def _cut(words: Sequence[Word], phrases: Phrases) -> Iterator[tuple[Word, ...]]:
             cuts |= {at, covered}
     for start, end in pairwise(sorted(cuts)):
         yield tuple(words[start:end])
+
+
+def _space(one: Box, other: Box) -> float:
+    """Points between two boxes of a line, whichever of them is on the left; negative if they overlap."""
+    return max(other.x0 - one.x1, one.x0 - other.x1)
 
 
 def _matches(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
