@@ -147,32 +147,29 @@ def suspicious_invoices(folder: Path) -> list[str]:
     from reportlab.lib.utils import ImageReader
     from reportlab.pdfgen.canvas import Canvas
 
-    def invoice(name: str) -> Canvas:
+    def invoice(name: str, supplier: str, number: str, net: str, tax: str, total: str) -> Canvas:
         canvas = Canvas(str(folder / f"{name}.pdf"), pagesize=(420, 300), invariant=1)
         canvas.setFont("Helvetica-Bold", 15)
-        canvas.drawString(40, 255, "Harbor Paper Ltd")
+        canvas.drawString(40, 255, supplier)
         canvas.setFont("Helvetica", 11)
-        for number, (left, right) in enumerate([("Invoice", "4711-2"), ("Net", "1,062.50"), ("Tax", "187.50")]):
-            canvas.drawString(40, 215 - 22 * number, left)
-            canvas.drawRightString(300, 215 - 22 * number, right)
+        for row, (left, right) in enumerate([("Invoice", number), ("Net", net), ("Tax", tax)]):
+            canvas.drawString(40, 215 - 22 * row, left)
+            canvas.drawRightString(300, 215 - 22 * row, right)
         canvas.setFont("Helvetica-Bold", 12)
         canvas.drawString(40, 140, "Total due")
-        canvas.drawRightString(300, 140, "$1,250.00")
+        canvas.drawRightString(300, 140, total)
         canvas.setFont("Helvetica", 12)
         return canvas
 
-    white = invoice("white")
+    white = invoice("white", "Harbor Paper Ltd", "4711-2", "1,062.50", "187.50", "$1,250.00")
     white.setFillGray(1)
     white.drawString(40, 110, "Total due $9,250.00")
     white.save()
-    covered = invoice("covered")
+    covered = invoice("covered", "Northwind Print", "88-104", "350.00", "66.50", "$416.50")
     covered.drawRightString(300, 100, "$9,250.00")
     covered.drawImage(ImageReader(Image.new("RGB", (8, 8), "#e8edf4")), 200, 90, 140, 28)
     covered.save()
-    form = invoice("form")
-    form.acroForm.textfield(name="paid", value="PAID 02/09/2026", x=40, y=80, width=150, height=22, borderWidth=0)
-    form.save()
-    stamp = invoice("stamp")
+    stamp = invoice("stamp", "Elm Street Studio", "2026/17", "90.00", "17.10", "$107.10")
     stamp.saveState()
     stamp.translate(190, 130)
     stamp.rotate(24)
@@ -181,7 +178,7 @@ def suspicious_invoices(folder: Path) -> list[str]:
     stamp.drawCentredString(0, 0, "VOID")
     stamp.restoreState()
     stamp.save()
-    return ["white", "covered", "form", "stamp"]
+    return ["white", "covered", "stamp"]
 
 
 if __name__ == "__main__":
