@@ -129,6 +129,58 @@ def the_review(page: Page, home: Path) -> None:
         server.terminate()
 
 
+def what_inspect_finds(page: Page, home: Path) -> None:
+    """One picture of the report for each invoice that `suspicious_invoices` draws."""
+    folder = home / "suspicious"
+    folder.mkdir()
+    names = suspicious_invoices(folder)
+    proveout(home, "inspect", str(folder), "--html", str(home / "inspect.html"))
+    page.set_viewport_size({"width": 460, "height": 900})
+    page.goto((home / "inspect.html").as_uri())
+    for name in names:
+        page.locator("article", has=page.locator("h3", has_text=name)).first.screenshot(path=PICTURES / f"inspect_{name}.png")
+
+
+def suspicious_invoices(folder: Path) -> list[str]:
+    """Draw invoices of one page that a machine reads otherwise than a person, and return their names."""
+    from PIL import Image
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfgen.canvas import Canvas
+
+    def invoice(name: str, supplier: str, number: str, net: str, tax: str, total: str) -> Canvas:
+        canvas = Canvas(str(folder / f"{name}.pdf"), pagesize=(420, 300), invariant=1)
+        canvas.setFont("Helvetica-Bold", 15)
+        canvas.drawString(40, 255, supplier)
+        canvas.setFont("Helvetica", 11)
+        for row, (left, right) in enumerate([("Invoice", number), ("Net", net), ("Tax", tax)]):
+            canvas.drawString(40, 215 - 22 * row, left)
+            canvas.drawRightString(300, 215 - 22 * row, right)
+        canvas.setFont("Helvetica-Bold", 12)
+        canvas.drawString(40, 140, "Total due")
+        canvas.drawRightString(300, 140, total)
+        canvas.setFont("Helvetica", 12)
+        return canvas
+
+    white = invoice("white", "Harbor Paper Ltd", "4711-2", "1,062.50", "187.50", "$1,250.00")
+    white.setFillGray(1)
+    white.drawString(40, 110, "Total due $9,250.00")
+    white.save()
+    covered = invoice("covered", "Northwind Print", "88-104", "350.00", "66.50", "$416.50")
+    covered.drawRightString(300, 100, "$9,250.00")
+    covered.drawImage(ImageReader(Image.new("RGB", (8, 8), "#e8edf4")), 200, 90, 140, 28)
+    covered.save()
+    stamp = invoice("stamp", "Elm Street Studio", "2026/17", "90.00", "17.10", "$107.10")
+    stamp.saveState()
+    stamp.translate(190, 130)
+    stamp.rotate(24)
+    stamp.setFillColorRGB(0.75, 0.1, 0.1, 0.45)
+    stamp.setFont("Helvetica-Bold", 60)
+    stamp.drawCentredString(0, 0, "VOID")
+    stamp.restoreState()
+    stamp.save()
+    return ["white", "covered", "stamp"]
+
+
 if __name__ == "__main__":
     if CHROMIUM is None:
         sys.exit("needs Chromium; on Debian: apt-get install chromium")
@@ -140,6 +192,6 @@ if __name__ == "__main__":
         mine = Path(shutil.copytree(theirs, Path(folder) / "home"))
         (mine / "accounts.db").unlink(missing_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for take in (the_loop, a_notebook, the_report, the_review):
+        for take in (the_loop, a_notebook, the_report, the_review, what_inspect_finds):
             take(browser.new_page(), mine)
         browser.close()

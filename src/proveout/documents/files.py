@@ -158,6 +158,11 @@ def _check_size(page: Any) -> None:
         )
 
 
+def _check_pictures(page: Any) -> None:
+    if max(text_layer.pixels(page), default=0) > MAX_PIXELS:
+        raise UnreadableDocument(f"oversized: a picture of more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
+
+
 def _pdf_page(pdf: Any, number: int) -> PageColumns:
     page, notes = annotations.paint(pdf, number)
     _check_size(page)
@@ -226,6 +231,7 @@ def _read_area(page: Any, area: tuple[float, float, float, float], turned: float
     scale = ocr.RECOGNITION_SIDE / max(width, height, 1.0)
     x0, y0, x1, y1 = area
     crop = (x0, height - y1, width - x1, y0)  # left, bottom, right, top
+    _check_pictures(page)
     pixels = np.ascontiguousarray(page.render(scale=scale, crop=crop).to_numpy()[..., :3])
     part = _read_pixels(pixels.tobytes(), pixels.shape, x1 - x0, y1 - y0)
     if (
@@ -245,8 +251,7 @@ def _read_pixels(pixels: bytes, shape: tuple[int, int, int], width: float, heigh
 
 def _recognise(page: Any) -> PageColumns:
     width, height = page.get_size()
-    if max(text_layer.pixels(page), default=0) > MAX_PIXELS:
-        raise UnreadableDocument(f"oversized: a picture of more than {MAX_PIXELS:,} pixels; scan it at 300 dpi")
+    _check_pictures(page)
     pixels = page.render(scale=ocr.RECOGNITION_SIDE / max(width, height, 1.0)).to_numpy()
     return ocr.read_picture(np.ascontiguousarray(pixels[..., :3]), width, height)
 

@@ -7,20 +7,23 @@ Not covered: a process that waits without working, which `batch` ends by the wal
 """
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 
+THREAD = 12 << 20  # bytes more for each thread of the OCR engines, which they reserve and hardly use
 MEMORY = 1800 << 20  # bytes; OCR takes 0.6 GB, and decoding the largest picture allowed 1.2 GB more
 SECONDS = 4.0  # of CPU time to open a file and read its first page; an ordinary one takes 0.02
 PAGE_SECONDS = 1.0  # more for each page that has been read
 
 
 def limit_memory() -> None:
-    """Let allocations fail beyond MEMORY. Address space is not limited: OCR engines reserve more than they use."""
+    """Let allocations fail beyond these limits. Address space has none: OCR engines reserve more than they use."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        limit = MEMORY + THREAD * int(os.environ.get("OMP_NUM_THREADS", "1"))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def start(seconds: float = SECONDS) -> None:
