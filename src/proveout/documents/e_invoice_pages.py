@@ -375,11 +375,11 @@ def _names(name: str, text: _Text) -> Iterator[tuple[int, int]]:
         return
     words, first = name.split(), 0
     for line in lines(text.page):
-        for size in {max(1, len(words) - 1), len(words), len(words) + 1}:
-            for at in range(len(line) - size + 1):
-                printed = " ".join(word.text for word in line[at : at + size])
-                if printed[:1].casefold() == name[:1].casefold() and same("name", " ".join(words), printed):
-                    yield text.starts[first + at], text.starts[first + at + size - 1] + 1
+        starts = [at for at, word in enumerate(line) if word.text[:1].casefold() == name[:1].casefold()]
+        for at, size in product(starts, {max(1, len(words) - 1), len(words), len(words) + 1}):
+            printed = " ".join(word.text for word in line[at : at + size])
+            if at + size <= len(line) and same("name", " ".join(words), printed):
+                yield text.starts[first + at], text.starts[first + at + size - 1] + 1
         first += len(line)
 
 
