@@ -301,4 +301,5 @@ def _texts(root: Any, path: str) -> list[str]:
 def _line_items(business_terms: Mapping[str, Any]) -> Iterator[str]:
     """Number, name, quantity, unit and net amount of each line of the invoice."""
     for line in (business_terms.get("BG-25") or [])[:LINES]:
-        yield " ".join(str(line[term]) for term in ("BT-126", "BT-153", "BT-129", "BT-130", "BT-131") if line.get(term))
+        texts = (str(line[term]) for term in ("BT-126", "BT-153", "BT-129", "BT-130", "BT-131") if line.get(term))
+        yield " ".join(" ".join(texts).split())[:LONGEST]  # a line break in a name would print a line of its own

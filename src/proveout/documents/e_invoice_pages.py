@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from unicodedata import normalize
 
 from proveout.documents.columns import lines
@@ -25,6 +25,7 @@ from proveout.values import same
 
 MUST_BE_PRINTED = ("invoice_number", "issue_date", "seller", "buyer", "total", "amount_due")
 MOST = 3  # values of the pages that are quoted
+MOST_LABELS = 50  # of a term on a page; a table of bills has about as many
 MONTHS_IN = ("en", "de", "fr", "es", "it", "nl", "pt", "pl", "cs", "sv", "da", "nb", "fi", "hu")
 
 # Before a value, as regular expressions over text in lower case. The value follows at once, or stands below.
@@ -63,8 +64,9 @@ _DAY_MONTH = re.compile(
     r"([^\W\d_]{3,12})[ .,/-]{0,2}(?:del? )?'?(\d{4}|\d{2})(?!\d)"
 )
 _MONTH_DAY = re.compile(r"([^\W\d_]{3,12})[ .-]{1,2}(\d{1,2})(?:st|nd|rd|th)?[ ,-]{1,2}'?(\d{4}|\d{2})(?!\d)")
-_AMOUNT = re.compile(r"([-−–(] ?(?:[€$£¥] ?)?)?(?<![\w.,'’])(\d[\d.,'’]*)(-(?!\w)| ?cr\b)?")
+_AMOUNT = re.compile(r"([-−–(] ?(?:[€$£¥] ?)?)?(?<![\w.,'’])(\d[\d.,'’]{0,30})(?!\d)(-(?!\w)| ?cr\b)?")
 _GROUPS = re.compile(r"\d{3}(?:[.,]\d{1,2})?")  # what may follow a space inside an amount
+_CENTS = re.compile(r"\d{1,3}(?:[.,'’ ]?\d{3})*[.,]\d\d")
 _NUMBER = re.compile(r"[^\s:]*\d[^\s]*")
 _LINE = re.compile(r"[^\n]{2,80}")
 _IBAN = re.compile(r"\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b")
@@ -156,14 +158,14 @@ def _contradiction(term: str, e_invoice: EInvoice, texts: Sequence[_Text]) -> It
     labelled = _labelled(term, spans, texts)
     if any(span.agrees for span, _ in labelled):
         return
-    is_name = E_INVOICE_TERMS[term] == "name"
-    if any(span.agrees for span in spans) and (is_name or not labelled):
+    kind = E_INVOICE_TERMS[term]
+    if any(span.agrees for span in spans) and (kind == "name" or not labelled):
         return
     if labelled:
         span, label = labelled[0]
         yield _anomaly(term, e_invoice, f"page {span.text.page.number + 1} prints {f'{label} {span.quote}'!r}", span)
     elif term in MUST_BE_PRINTED:
-        quoted = list(dict.fromkeys(span.quote for span in spans))[:MOST]
+        quoted = list(dict.fromkeys(span.quote for span in spans if _is_plain(kind, span)))[:MOST]
         others = f"; they print {', '.join(map(repr, quoted))}" if quoted else ""
         yield _anomaly(term, e_invoice, f"the pages print it nowhere{others}", None)
 
@@ -205,7 +207,7 @@ def _after_labels(
     term: str, labels: str, spans: Sequence[_Span], text: _Text, apart: bool = False
 ) -> Iterator[tuple[_Span, str]]:
     kind = E_INVOICE_TERMS[term]
-    for label in re.finditer(rf"\b(?:{labels})(?!\w)", text.text) if labels else ():
+    for label in islice(re.finditer(rf"\b(?:{labels})(?!\w)", text.text), MOST_LABELS) if labels else ():
         if apart and not text.stands_apart(*label.span(), left=True, right=False):
             continue
         after = _GAP.match(text.text, label.end()).end()  # type: ignore[union-attr]  # it matches the empty text, too
@@ -218,8 +220,7 @@ def _value_at(position: int, kind: Kind, spans: Sequence[_Span], text: _Text) ->
     if kind in ("date", "amount"):
         beside = [span for span in spans if span.start == position and _is_plain(kind, span)]
         if kind == "amount" and beside:  # a line of sums, such as net, tax and gross
-            row = (span for span in spans if span.start > position and _BETWEEN.fullmatch(_letters_between(beside[0], span)))
-            beside += row
+            beside += _following(beside[0], spans)
         return next((span for span in beside if span.agrees), beside[0] if beside else None)
     if agreeing := next((span for span in spans if span.start == position), None):
         token = _NUMBER.match(text.text, position) if kind == "number" else None
@@ -230,9 +231,15 @@ def _value_at(position: int, kind: Kind, spans: Sequence[_Span], text: _Text) ->
     return _Span(text, *match.span(), False) if match else None
 
 
-def _letters_between(first: _Span, second: _Span) -> str:
-    """What is printed between two amounts, without further amounts."""
-    return re.sub(r"\d[\d.,'’]*", "", first.text.text[first.end : second.start])
+def _following(first: _Span, spans: Sequence[_Span]) -> Iterator[_Span]:
+    """The amounts after an amount in its line, with nothing but currencies between them."""
+    end = first.end
+    for span in spans:
+        if span.start >= end:
+            if not _BETWEEN.fullmatch(first.text.text, end, span.start):
+                return
+            yield span
+            end = span.end
 
 
 def _value_below(label: tuple[int, int], kind: Kind, spans: Sequence[_Span], text: _Text) -> _Span | None:
@@ -241,7 +248,8 @@ def _value_below(label: tuple[int, int], kind: Kind, spans: Sequence[_Span], tex
     heading = text.place(*label).box
     if kind == "number":
         agreeing = {span.start: span for span in spans}
-        spans = [agreeing.get(m.start(), _Span(text, *m.span(), False)) for m in _NUMBER.finditer(text.text)]
+        tokens = [m.span() for m in re.finditer(r"\S+", text.text) if any(map(str.isdigit, m[0]))]
+        spans = [agreeing.get(start, _Span(text, start, end, False)) for start, end in tokens]
     height = heading.y1 - heading.y0
     for span in spans:
         box = span.place.box
@@ -252,8 +260,8 @@ def _value_below(label: tuple[int, int], kind: Kind, spans: Sequence[_Span], tex
 
 
 def _is_plain(kind: Kind, span: _Span) -> bool:
-    """Whether what stands beside a label can be its value: an amount has cents, so it is no quantity."""
-    return kind != "amount" or bool(re.search(r"\d[.,]\d\d\b", span.text.text[span.start : span.end]))
+    """Whether a span is surely of its kind: an amount has cents, so it is no quantity and no date."""
+    return kind != "amount" or bool(_CENTS.fullmatch(span.text.text, span.start, span.end))
 
 
 def _days(text: str) -> Iterator[tuple[int, int, set[date]]]:
@@ -367,11 +375,11 @@ def _names(name: str, text: _Text) -> Iterator[tuple[int, int]]:
         return
     words, first = name.split(), 0
     for line in lines(text.page):
-        for size in {max(1, len(words) - 1), len(words), len(words) + 1}:
-            for at in range(len(line) - size + 1):
-                printed = " ".join(word.text for word in line[at : at + size])
-                if printed[:1].casefold() == name[:1].casefold() and same("name", " ".join(words), printed):
-                    yield text.starts[first + at], text.starts[first + at + size - 1] + 1
+        starts = [at for at, word in enumerate(line) if word.text[:1].casefold() == name[:1].casefold()]
+        for at, size in product(starts, {max(1, len(words) - 1), len(words), len(words) + 1}):
+            printed = " ".join(word.text for word in line[at : at + size])
+            if at + size <= len(line) and same("name", " ".join(words), printed):
+                yield text.starts[first + at], text.starts[first + at + size - 1] + 1
         first += len(line)
 
 
