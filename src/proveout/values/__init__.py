@@ -89,7 +89,8 @@ def amounts_of(content: Content) -> list[Decimal]:
     """Every amount of money in a case's content with its sign, in reading order."""
     lines = list(lines_of(content))
     printed = conventions_of(lines)
-    return [amount_read(amount, printed)[0] for line in lines for amount in amounts_in(line, printed.spaced)]
+    cells = [cell for line in lines for cell in line.split("\t")]
+    return [amount_read(amount, printed)[0] for cell in cells for amount in amounts_in(cell, printed.spaced)]
 
 
 def flag_of(text: str) -> str | None:

@@ -104,15 +104,15 @@ def conventions_of(lines: Iterable[str], dates: DateOrder = "inferred") -> Conve
     >>> german.commas, german.order, german.because
     (1, 'day_first', "the day is first in '31.03.2018'")
     """
-    lines = list(lines)
-    amounts = [amount for line in lines for amount in amounts_in(line)]
-    days = [day for line in lines for day in days_in(line)]
+    cells = [cell for line in lines for cell in line.split("\t")]
+    amounts = [amount for cell in cells for amount in amounts_in(cell)]
+    days = [day for cell in cells for day in days_in(cell)]
     marked = [amount for amount in amounts if amount.mark]
     sure = [amount for amount in marked if amount.currency or amount.group] or marked
     marks = Counter(amount.mark for amount in sure)
     currencies = Counter(amount.currency for amount in amounts if amount.currency)
     currency = currencies.most_common(1)[0][0] if currencies else ""
-    order, because = _order(days, lines, currency) if dates == "inferred" else (dates, "the mission declares it")
+    order, because = _order(days, cells, currency) if dates == "inferred" else (dates, "the mission declares it")
     return Conventions(
         points=marks["."],
         commas=marks[","],
@@ -125,7 +125,7 @@ def conventions_of(lines: Iterable[str], dates: DateOrder = "inferred") -> Conve
     )
 
 
-def _order(days: Sequence[Day], lines: Sequence[str], currency: str) -> tuple[str, str]:
+def _order(days: Sequence[Day], cells: Sequence[str], currency: str) -> tuple[str, str]:
     """The order of days in numbers, or "", and why."""
     examples = {day.shows: day.text for day in reversed(days) if day.shows}
     if len(examples) > 1:
@@ -133,7 +133,7 @@ def _order(days: Sequence[Day], lines: Sequence[str], currency: str) -> tuple[st
     if examples:
         (order, text), *_ = examples.items()
         return order, f"the {order.split('_')[0]} is first in {text!r}"
-    hints = list(_hints(days, " ".join(lines), currency))
+    hints = list(_hints(days, " ".join(cells), currency))
     orders = {order for order, _ in hints}
     reasons = "; ".join(dict.fromkeys(because for _, because in hints))
     if len(orders) > 1:
