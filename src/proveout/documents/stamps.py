@@ -78,7 +78,7 @@ def stamps(words: PageColumns, number: int, in_picture: npt.NDArray[np.bool_] | 
         pictured = in_picture is not None and bool(in_picture[start:end].all())
         if large or pictured or (alone and capitals and height >= min(ALONE * median, LEAST) and len(forms) > _LONGEST):
             text = " ".join(words.texts[start:end])
-            x0, y0, x1, y1 = (*box[:, :2].min(axis=0).tolist(), *box[:, 2:].max(axis=0).tolist())
+            (x0, y0), (x1, y1) = box[:, :2].min(axis=0).tolist(), box[:, 2:].max(axis=0).tolist()
             yield Anomaly(
                 AnomalyKind.STAMP, f"{text!r} is stamped on page {number + 1}", text, Place(number, Box(x0, y0, x1, y1))
             )

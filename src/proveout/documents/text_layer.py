@@ -70,6 +70,7 @@ ORDINARY_SIGNS = frozenset("–—€£¥’‘“”•…°§®©™´·")
 RARE_SIGNS = np.frombuffer("^`|~{}[]\\<>;!?".encode("utf-32-le"), dtype=np.uint32)
 _UNDECODABLE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x1f]")
 CLIPPED, READABLE = 0.7, 0.3  # of a word's width or height; ordinary forms clip what is too long for its cell
+_ALNUM = re.compile(r".*[^\W_].*")
 _NUMBER = re.compile(
     r"(?=(\D*\d){3})\W*([A-Z]{2,3}(?=\d+[.,]))?\d[\d.,'/-]{2,}\W*"
 )  # an amount, a date, a number; not "6a-7a" or ":30"
@@ -140,12 +141,11 @@ def _hidden(number: int, texts: list[str], boxes: Floats, hidden: Any, part: Any
         text: boxes[seen & np.array([other == text for other in texts], dtype=bool)]
         for text in {texts[i] for i in np.flatnonzero(hidden).tolist()}
     }
-    matters = (lambda text: any(map(str.isalnum, text)), lambda text: bool(_NUMBER.fullmatch(text)))
-    for mask, how, is_value in ((hidden, "in the file, but not visible", matters[0]), (part, "covered in part", matters[1])):
+    for mask, how, matters in ((hidden, "in the file, but not visible", _ALNUM), (part, "covered in part", _NUMBER)):
         rows = [
             i
             for i in np.flatnonzero(mask).tolist()
-            if is_value(texts[i]) and not _overlaps(boxes[i], printed_again.get(texts[i]))
+            if matters.fullmatch(texts[i]) and not _overlaps(boxes[i], printed_again.get(texts[i]))
         ]
         if rows:
             words = " ".join(texts[i] for i in rows)
@@ -260,7 +260,7 @@ def pixels(page: Any) -> Iterator[int]:
 
 def _text(text_page: Any, count: int) -> str:
     """The page's characters, one per PDFium index."""
-    from pypdfium2 import raw
+    from pypdfium2 import raw  # type: ignore[import-untyped]
 
     buffer = (ctypes.c_ushort * (count + 1))()
     written = raw.FPDFText_GetText(text_page.raw, 0, count, buffer)

@@ -228,7 +228,8 @@ def _beside(painted: Objects, boxes: Floats, position: Ints, colours: Ints) -> n
     background = np.full((len(boxes), 3), 255, dtype=np.int64)
     contrast = CONTRAST * 255 / np.maximum(colours[:, 3], 1)
     if not len(shapes):
-        return np.abs(background - colours[:, :3]).max(axis=1) < contrast
+        like_paper: npt.NDArray[np.bool_] = np.abs(background - colours[:, :3]).max(axis=1) < contrast
+        return like_paper
     leading = LEADING * (boxes[:, 3] - boxes[:, 1])[:, None]
     x0, y0, x1, y1 = boxes[:, 0, None], boxes[:, 1, None] + leading, boxes[:, 2, None], boxes[:, 3, None] - leading
     wide = np.minimum(x1, bounds[:, 2]) - np.maximum(x0, bounds[:, 0])
@@ -322,8 +323,9 @@ def visible(
     for row, (x0, y0, x1, y1) in enumerate((boxes * SCALE).round().astype(int).tolist()):
         area = (slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1))
         difference = np.maximum(with_text[area], without[area]) - np.minimum(with_text[area], without[area])
-        ink = (difference >= SEEN).any(axis=2)
-        along = ink.any(axis=0 if x1 - x0 >= y1 - y0 or letters[row] == 1 else 1)
+        ink: npt.NDArray[np.bool_] = np.any(difference >= SEEN, axis=2)
+        lying = ink if x1 - x0 >= y1 - y0 or letters[row] == 1 else ink.T
+        along: npt.NDArray[np.bool_] = np.any(lying, axis=0)
         inked = np.flatnonzero(along)
         seen[row] = len(inked) > 0
         gaps = np.diff(np.concatenate([[-1], inked, [len(along)]])) - 1
