@@ -18,7 +18,7 @@ def run() -> dict[str, dict[str, object]]:
         synthetic.generate(Path(folder) / "stream", documents=FILES, seed=1)
         paths = _text_layers(Path(folder) / "stream" / "pdf", Path(folder) / "text")
         mine, theirs = min(_ours(Path(folder) / "text") for _ in range(2)), min(_peer(paths) for _ in range(2))
-    pages = _pages(paths)
+        pages = _pages(paths)
     peer = "pypdfium2, text alone, one process"
     return {
         f"inspect_{name}": {

@@ -251,7 +251,7 @@ def is_scan(page: Any, painted: Objects | None = None) -> bool:
 
 def pixels(page: Any) -> Iterator[int]:
     """The number of pixels of each picture of a pypdfium2 page, as the picture claims it."""
-    from pypdfium2 import raw
+    from pypdfium2 import raw  # type: ignore[import-untyped]
 
     for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=4):
         width, height = item.get_px_size()

@@ -64,10 +64,12 @@ def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
         return b"d", work()
     except UnreadableDocument as error:
         return b"r", str(error).encode()
-    except MemoryError:
-        return b"r", f"oversized: it needs more than {limits.MEMORY >> 20:,} MiB of memory; split it or scan it again".encode()
     except Exception as error:
-        return b"r", f"the reader failed: {type(error).__name__}: {error}; ask for the file again".encode()
+        if isinstance(error, MemoryError) or "alloc" in str(error):  # a library's own words: bad_alloc, failed to allocate
+            reason = f"oversized: it needs more than {limits.MEMORY >> 20:,} MiB of memory; split it or scan it again"
+        else:
+            reason = f"the reader failed: {type(error).__name__}: {error}; ask for the file again"
+        return b"r", reason.encode()
     finally:
         limits.start(0)
 

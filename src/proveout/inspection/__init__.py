@@ -81,7 +81,7 @@ class Inspection:
         }
 
 
-def inspect(folder: Path, cache: Path | None = None, progress: Callable[[], object] = lambda: None) -> Inspection:
+def inspect(folder: Path, cache: Path | None = None, progress: Callable[[], None] = lambda: None) -> Inspection:
     """Read every document in a folder and below. `progress` is called after each file; `cache` is that of the reader.
 
     Raises NoDocuments if the folder is missing or has no documents.
