@@ -260,7 +260,7 @@ def pixels(page: Any) -> Iterator[int]:
 
 def _text(text_page: Any, count: int) -> str:
     """The page's characters, one per PDFium index."""
-    from pypdfium2 import raw  # type: ignore[import-untyped]
+    from pypdfium2 import raw
 
     buffer = (ctypes.c_ushort * (count + 1))()
     written = raw.FPDFText_GetText(text_page.raw, 0, count, buffer)
