@@ -28,6 +28,7 @@ from proveout.inspection import Inspected, Inspection, as_json, page
 from proveout.inspection.formats import formats_of
 from proveout.live.inbox import Inbox, InboxFile
 from proveout.records import Anomaly, AnomalyKind, Box, Decision, Output, Page, Place, Route
+from proveout.values import conventions_of
 
 ROWS = ("Invoice 4711-2", "Harbor Paper Ltd", "Due 02/19/2026", "Net 1,100.00", "Total $1,250.00")
 TOTAL = Box(72, 200, 180, 216)
@@ -145,31 +146,31 @@ def test_a_copy_names_the_first_file(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1,234.56 99.50", (2, 0, "", 0)),
-        ("1.234,56 99,50 1.880,00", (0, 3, "", 0)),
+        ("$1,234.56\n$99.50", (2, 0, "", 0)),
+        ("1.234,56\n1.880,00", (0, 2, "", 0)),
         ("1'234.50", (1, 0, "", 0)),
-        ("1,234.56 99,50 7.25", (2, 1, "", 1)),
-        ("1.50 " * 12 + "99,50", (12, 1, "", 0)),
-        ("1.234 12,000 5", (0, 0, "", 0)),
-        ("27/01/2020 1/28/20", (0, 0, "", 1)),
-        ("27.01.2020 01.01.20", (0, 0, "day first", 0)),
-        ("02/03/2020 2020-02-03 10.11.12", (0, 0, "", 0)),
+        ("$1,234.56\n$99,50\n$7.25", (2, 1, "", 1)),
+        ("1.50\n" * 12 + "99,50", (12, 1, "", 0)),
+        ("1.234\n12,000\n5", (0, 0, "", 0)),
+        ("27/01/2020\n1/28/20", (0, 0, "", 1)),
+        ("27.01.2020\n01.01.20", (0, 0, "day first", 0)),
+        ("02/03/2020\n2020-02-03", (0, 0, "", 0)),
         ("99/99/2020 4711-2 Due", (0, 0, "", 0)),
     ],
 )
 def test_only_what_allows_one_reading_votes(text: str, expected: tuple[int, int, str, int]) -> None:
-    formats = formats_of(text.split())
+    formats = formats_of(conventions_of(text.splitlines()))
     assert (formats.points, formats.commas, formats.date_order, len(formats.split)) == expected
 
 
 def test_a_split_vote_is_reported(project: Path) -> None:
     pdf(project / "in" / "a.pdf", ("Net 1.100,00", "Total 1,250.00", "Tax 150.00", "On 27/01/2026"))
     table = inspect("in", "--json", "r.json")
-    assert "2 amounts have a decimal point and 1 a decimal comma" in table
+    assert "its amounts show both decimal marks: 1 a point, 1 a comma" in table
     (row,) = json.loads((project / "r.json").read_text())["files"]
     assert row["formats"] == {
-        "points": 2, "commas": 1, "date_order": "day first", "because": "'27/01/2026' has the day first",
-        "split": ["2 amounts have a decimal point and 1 a decimal comma"],
+        "points": 1, "commas": 1, "date_order": "day first", "because": "the day is first in '27/01/2026'",
+        "split": ["its amounts show both decimal marks: 1 a point, 1 a comma"],
     }  # fmt: skip
 
 

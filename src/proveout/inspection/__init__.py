@@ -20,6 +20,7 @@ from proveout.files import printable
 from proveout.inspection.formats import Formats, formats_of
 from proveout.live.inbox import Inbox, walked
 from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
+from proveout.values import conventions
 
 FORMAT = 1  # of the JSON; a key is added without a new number, but never renamed or removed
 
@@ -161,7 +162,7 @@ def _inspected(name: str, path: Path, result: Document | UnreadableDocument) -> 
         pages=tuple(Page(page.number, page.width, page.height, (), page.turned) for page in result.pages),
         words=len(words),
         ocr_share=ocr / len(words) if words else 0.0,
-        formats=formats_of(word.text for word in words),
+        formats=formats_of(conventions(result)),
     )
 
 

@@ -101,8 +101,18 @@ def _names(segments: TextSegments, label_phrases: Sequence[str]) -> Iterator[Spa
 
 
 def _leading(label_phrases: Sequence[str]) -> re.Pattern[str]:
+    """A label at the start of a text, or its abbreviation before at least two words.
+
+    >>> [_leading(["Client Name"]).sub("", text) for text in ("Client Name: Ada", "Cl. Ada for Mayor", "Cl Ada")]
+    ['Ada', 'Ada for Mayor', 'Cl Ada']
+    """
+    if not label_phrases:
+        return re.compile(r"(?!)")
     phrases = "|".join(re.escape(phrase) for phrase in sorted(label_phrases, key=len, reverse=True))
-    return re.compile(rf"(?:{phrases})(?:\s*[:#]\s*|\s+)(?=\S)" if phrases else r"(?!)", re.IGNORECASE)
+    words = {phrase.split()[0] for phrase in label_phrases}
+    short = "|".join(sorted({re.escape(word[:end]) for word in words for end in range(2, len(word))}, key=len, reverse=True))
+    abbreviated = rf"|(?:{short})\.?:?\s+(?=\S+\s+\S)" if short else ""
+    return re.compile(rf"(?:{phrases})(?:\s*[:#]\s*|\s+)(?=\S){abbreviated}", re.IGNORECASE)
 
 
 def _continues(segments: TextSegments, at: int, below: int) -> bool:
