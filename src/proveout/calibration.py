@@ -477,6 +477,8 @@ def _learn_then_test(
     carried, passed = 0.0, []
     for index, budget in _grid([n for _, n, _ in steps], precision, 1 - confidence):
         level = carried + budget
+        if not level:
+            continue
         _, n, errors = steps[index]
         carried = level if bdtr(errors, n, 1 - precision) <= level * (1 + 1e-12) else 0.0
         passed += [index] if carried else []
@@ -498,7 +500,8 @@ def _learn_then_test(
 def _grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[int, float]]:
     """The steps to test, in order, each with the error budget that enters there. `sizes` ascend.
 
-    Only sizes that allow one more error than the last are worth a test. Up to three times the fewest values there is one
+    Only sizes that allow one more error than the last are worth a test; beyond the last of them every size is, because none
+    of those tests can fail before the one of all values would. Up to three times the fewest values there is one
     start; beyond that four, so that a single error among the highest scores does not end the test.
     """
     total = sizes[-1] if sizes else 0
@@ -514,7 +517,7 @@ def _grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[in
 
 @cache
 def _sizes_that_allow_one_more(total: int, precision: float, alpha: float) -> tuple[int, ...]:
-    """The fewest values that certify with 0, 1, 2 ... errors, up to `total`, and `total` itself."""
+    """The fewest values that certify with 0, 1, 2 ... errors, up to `total`, and every size from the last of them to `total`."""
     import numpy as np
     from scipy.special import bdtr
 
@@ -525,7 +528,7 @@ def _sizes_that_allow_one_more(total: int, precision: float, alpha: float) -> tu
         middle = (low + high) // 2
         enough = bdtr(errors, middle, 1 - precision) <= alpha
         low, high = np.where(enough, low, np.minimum(middle + 1, high)), np.where(enough, middle, high)
-    return tuple(sorted({*low.tolist(), total})) if len(errors) else ()
+    return tuple(sorted({*low.tolist(), *range(int(low[-1]), total + 1)})) if len(errors) else ()
 
 
 def _best_statement(pairs: Sequence[Pair], confidence: float) -> Statement | None:
