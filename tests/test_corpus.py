@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proveout import documents, mission
-from proveout.corpus import Dataset, build_dataset, check_labels, read_labels
+from proveout.corpus import Dataset, build_dataset, building, check_labels, read_labels
 from proveout.corpus.card import crossing
 from proveout.errors import BadInput, BadLabels, NoDocuments
 from proveout.mission import FieldSpec, Mission
@@ -331,7 +331,7 @@ def test_a_build_that_fails_leaves_the_old_data_set(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("proveout.corpus.building.card", full)
+    monkeypatch.setattr(building, "card", full)
     with pytest.raises(OSError, match="No space"):
         build_dataset(data.root.parent / "folder", invoices, out)
     assert Dataset.load(out).version == data.version

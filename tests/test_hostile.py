@@ -26,7 +26,7 @@ from proveout.records import Document
 
 SECONDS = 10.0  # a file's answer
 MEMORY = 2 << 30  # bytes resident in the process that reads it
-REASON = re.compile("broken|empty|unknown kind|no text|encrypted|oversized")
+REASON = re.compile("broken|empty|unknown kind|no text|encrypted|oversized|an e-invoice without")
 SLIP = (350, 260)  # points; a small page is recognised fast
 ROWS = ("Invoice 4711-2", "Harbor Paper Ltd", "Due 02/09/2026", "Total $1,250.00")
 XML = "<?xml version='1.0'?>\n<Invoice><ID>4711-2</ID>\n<Total currencyID='USD'>1250.00</Total></Invoice>\n"

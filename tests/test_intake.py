@@ -19,7 +19,7 @@ from proveout.bridge.contents import Contents
 from proveout.cases import kind_of
 from proveout.cli.acting import in_one_line
 from proveout.corpus import build_dataset
-from proveout.documents import Originals
+from proveout.documents import Originals, batch, originals
 from proveout.documents.boundaries import boundaries
 from proveout.errors import BadInput, NoDocuments, StillWritten, UnreadableDocument
 from proveout.journal import Journal
@@ -298,15 +298,13 @@ def test_the_servers_list_survives_what_lies_in_the_inbox(release, inbox: Path, 
 def test_a_file_that_changes_while_it_is_copied_is_not_kept(tmp_path: Path, monkeypatch) -> None:
     source = tmp_path / "a.txt"
     source.write_text(bill(1))
-    originals = Originals(tmp_path / "originals")
-    monkeypatch.setattr(
-        "proveout.documents.originals.has_writer", lambda file: bool(source.write_text(bill(2) + "more")) and False
-    )
+    kept = Originals(tmp_path / "originals")
+    monkeypatch.setattr(originals, "has_writer", lambda file: bool(source.write_text(bill(2) + "more")) and False)
     with pytest.raises(StillWritten, match="it changed while it was copied"):
-        originals.keep(source)
-    assert [path for path in originals.folder.rglob("*") if path.is_file()] == []
+        kept.keep(source)
+    assert [path for path in kept.folder.rglob("*") if path.is_file()] == []
     monkeypatch.undo()
-    sha256, copy = originals.keep(source)
+    sha256, copy = kept.keep(source)
     assert documents.sha256_of(copy) == sha256 == copy.stem
 
 
@@ -358,7 +356,7 @@ def test_a_file_that_vanishes_or_may_not_be_read_is_named(run, place: Path, inbo
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, *arguments, **more)
 
-    monkeypatch.setattr("proveout.files.os.open", guarded)
+    monkeypatch.setattr(os, "open", guarded)
     agent = Live.agent
     monkeypatch.setattr(Live, "agent", lambda live: ((inbox / "gone.txt").unlink(), agent(live))[1])
     summary = run()
@@ -412,7 +410,7 @@ def test_the_digest_of_an_inbox_ends_whatever_lies_in_it(inbox: Path, tmp_path: 
 
 def test_words_are_cached_only_under_the_bytes_that_were_read(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "a.txt").write_text(bill(1))
-    monkeypatch.setattr("proveout.documents.batch.sha256_of", lambda path: "0" * 64)  # of the bytes before they changed
+    monkeypatch.setattr(batch, "sha256_of", lambda path: "0" * 64)  # of the bytes before they changed
     (document,) = documents.read_many([tmp_path / "a.txt"], cache=tmp_path / "cache", processes=1)
     assert document.sha256 == documents.sha256_of(tmp_path / "a.txt")
     assert not list((tmp_path / "cache").rglob("*.json"))

@@ -66,6 +66,7 @@ class World:
                 "pages": rng.geometric(0.5, cases) + np.where(new, rng.integers(0, 3, cases), 0),
                 "words": rng.poisson(300, cases),
                 "ocr_share": np.where(rng.random(cases) < 0.05, 1.0, 0.0),
+                "anomalies": 0,
                 "familiar": rng.beta(6, 4, cases),
                 "seconds": rng.gamma(2, 0.05, cases),
                 "memory_position": np.arange(cases),

@@ -517,7 +517,7 @@ def _grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[in
 
 @cache
 def _sizes_that_allow_one_more(total: int, precision: float, alpha: float) -> tuple[int, ...]:
-    """The fewest values that certify with 0, 1, 2 ... errors, up to `total`, and every size from the last of them to `total`."""
+    """The fewest values that certify with 0, 1, 2 ... errors, up to `total`; beyond the last of them, every size."""
     import numpy as np
     from scipy.special import bdtr
 
