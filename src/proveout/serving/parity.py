@@ -13,6 +13,7 @@ from proveout.release import Release, Releases
 from proveout.serving import application
 from proveout.serving.answers import DecisionAnswer, FieldAnswer
 from proveout.serving.guards import Limits
+from proveout.values import value_of
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def _decision(client: "AsyncClient", path: Path) -> Decision:
 
 
 def from_answer(answer: DecisionAnswer) -> Decision:
-    """The decision in an answer. The API leaves some of it out: values are text, actions have no keys."""
+    """The decision in an answer. The API leaves some of it out: actions have no keys."""
     return Decision(
         case=answer.case,
         release=answer.release,
@@ -73,7 +74,8 @@ def from_answer(answer: DecisionAnswer) -> Decision:
 def _field(field: FieldAnswer) -> Output:
     place = Place(field.page, Box(**field.box.model_dump())) if field.box and field.page is not None else None
     speaks_for, speaks_against = tuple(field.speaks_for), tuple(field.speaks_against)
-    return Output(field.text, field.value, _number(field.confidence), place, field.tier, speaks_for, speaks_against)
+    value = value_of(field.kind, field.value)
+    return Output(field.text, value, _number(field.confidence), place, field.tier, speaks_for, speaks_against)
 
 
 def _number(number: float | None) -> float:
