@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
+from frozen import frozen
 from proveout import mission as missions
 from proveout import plugins
 from proveout.agent import Agent
-from proveout.agent.cascade import calibrate
 from proveout.cases import kind_of
 from proveout.errors import BadInput, OtherCode
 from proveout.journal import Journal
@@ -192,13 +192,7 @@ def freeze(worker: Path) -> Releases:
     contents = Conversation().read(paths)
     labels = {content.id: {"wish": "refund"} for content in contents}
     loaded = tiers.load(tiers.Parts(mission, Prompts.load(worker / "prompts"), worker / "model"))
-    calibrate(loaded, contents, labels, mission).save(worker / "calibration.json")
-    Memory.open(worker / "begun", store="").save(worker / "index")
-    releases = Releases(worker / "releases")
-    names = {"prompts": "prompts", "model": "model", "index": "index", "calibration": "calibration.json"}
-    names |= {"mission": "mission.yaml", "policy": "policy.cedar"}
-    releases.promote(releases.freeze({part: worker / name for part, name in names.items()}), by="test")
-    return releases
+    return frozen(worker, mission, loaded, contents, labels)
 
 
 def test_each_turn_of_a_conversation_is_decided_once_and_keeps_its_own_effects(worker: Path) -> None:

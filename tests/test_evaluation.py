@@ -12,9 +12,10 @@ from types import ModuleType
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.benchmarks import vrdu
 
 from proveout import evaluation
-from proveout.evaluation import Measurement, vrdu
+from proveout.evaluation import Measurement
 from proveout.mission import SLO
 from proveout.records import Kind, Route
 

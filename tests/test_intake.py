@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
+from frozen import frozen
 from proveout import documents, plugins
 from proveout import mission as missions
-from proveout.agent.cascade import calibrate
 from proveout.bridge.contents import Contents
 from proveout.cases import kind_of
 from proveout.cli.acting import in_one_line
@@ -28,8 +28,7 @@ from proveout.live import inbox as inboxes
 from proveout.models import tiers
 from proveout.prompts import Prompts
 from proveout.records import AnomalyKind
-from proveout.release import Release, Releases
-from proveout.retrieval import Memory
+from proveout.release import Release
 from proveout.retrieval.duplicates import Duplicates
 from proveout.serving.case_index import CaseIndex, CaseStatus
 from proveout.serving.intake import aside, hand_in
@@ -173,13 +172,7 @@ def release(place: Path) -> Release:
         extraction.document: {name: value.text for name, value in extraction.fields.items()}
         for extraction in loaded["labels"].extract(contents)
     }
-    calibrate(loaded, contents, labels, mission).save(place / "calibration.json")
-    Memory.open(place / "begun", store="").save(place / "index")
-    releases = Releases(place / "releases")
-    names = {"prompts": "prompts", "model": "model", "index": "index", "calibration": "calibration.json"}
-    names |= {"mission": "mission.yaml", "policy": "policy.cedar"}
-    releases.promote(releases.freeze({part: place / name for part, name in names.items()}), by="test")
-    return releases.promoted()
+    return frozen(place, mission, loaded, contents, labels).promoted()
 
 
 @pytest.fixture

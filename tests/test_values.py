@@ -8,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.benchmarks import vrdu
 
 from proveout import evaluation
 from proveout.checks import READ_ONE_WAY, ReadInOneWay, Subject
 from proveout.documents import read_many
 from proveout.errors import BadInput
-from proveout.evaluation import vrdu
 from proveout.models.candidates import candidates_of
 from proveout.models.text_segments import text_segments
 from proveout.records import Answer, Box, Case, Check, Decided, Decision, Document, Kind, Output, Page, Route, Source, Word

@@ -194,7 +194,7 @@ def merged(words: PageColumns, recognised: PageColumns) -> PageColumns:
     If OCR sees the page lying in another direction, only what it reads counts.
     """
     if not words.texts or abs(words.turned - recognised.turned) % 360 > 0.05:
-        return replace(recognised, anomalies=words.anomalies)
+        return _instead(words, recognised)
     middles = (recognised.boxes[:, :2] + recognised.boxes[:, 2:]) / 2
     low, high = words.boxes[None, :, :2] - 1, words.boxes[None, :, 2:] + 1
     over: npt.NDArray[np.bool_] = np.all((middles[:, None] > low) & (middles[:, None] < high), axis=2)

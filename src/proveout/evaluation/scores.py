@@ -2,7 +2,7 @@
 
 Precision: right / answered. Recall: right / labelled. F1: their harmonic mean; `micro` pools the fields.
 A field without a usable gold label (`values.has_value`) counts nowhere, whatever the answer. `values.same` decides which
-values are the same, and its module says what that means; a benchmark can pass another match, such as `vrdu.same`.
+values are the same, and its module says what that means; a benchmark can pass another match.
 Not covered: fitting confidences and thresholds (`calibration`); they are only measured.
 """
 

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from proveout.records import Box, Document, Page, Word
+from proveout.values.conventions import COLUMN_GAP
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-GAP = 0.65  # of a line's height: a wider space separates two segments; a space between words is 0.25 to 0.35
 LOOK_BACK = 240  # segments in reading order that are searched for the one above
 NOWHERE = -1  # no neighbour
 _BRACKETS = re.compile(r"\([^)]*\)")
@@ -108,7 +108,7 @@ def _by_first_word(phrases: Sequence[str]) -> Phrases:
 
 def _cut(words: Sequence[Word], phrases: Phrases) -> Iterator[tuple[Word, ...]]:
     heights = sorted(word.box.y1 - word.box.y0 for word in words)
-    gap = max(GAP * heights[len(heights) // 2], 2.0)
+    gap = max(COLUMN_GAP * heights[len(heights) // 2], 2.0)
     cuts = {0, len(words)}
     covered = 0  # words before this one already belong to a phrase: "Alt Order #" is not cut before "Order #"
     for at, word in enumerate(words):

@@ -5,7 +5,6 @@ says why a text may mean something else; `same` compares two texts by kind; `has
 
 What counts as equal stands in `EQUAL`, and `same` decides it for scores, calibration, training and people's answers. Memory and
 the duplicate check go by `key`, which allows no misread letter: letters and digits of the value as `written`, with its sign.
-VRDU's own match, which ignores signs, is `evaluation.vrdu`; only a benchmark that others publish needs it.
 Not covered: currencies. An amount is a number.
 """
 
