@@ -115,7 +115,7 @@ def test_a_refusal_is_for_good_and_a_fault_of_ours_is_not(counterparty, action, 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr("proveout.connectors.http.time.sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     return slept
 
 

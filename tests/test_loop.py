@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proveout import connectors, review
+from proveout import connectors, live, review
 from proveout.cli import acting, designing, releasing, watching
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
@@ -218,14 +218,14 @@ def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dea
 
 
 def test_effects_that_take_long_happen_after_the_cases_are_decided(space, before, monkeypatch):
-    monkeypatch.setattr("proveout.live.PATIENCE", -1)  # seconds: no effect is begun while cases wait
+    monkeypatch.setattr(live, "PATIENCE", -1)  # seconds: no effect is begun while cases wait
     case = decided(space, before).case.id
     filed = Action("file_document", {"folder": "bill"}, "file:late")
     with Journal(space.home / "journal.db") as journal:
         journal.intend(case, filed, "by hand")
         hand_in(space, 6)
-        live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
-        summary = live.run()
+        agent = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
+        summary = agent.run()
         assert summary["decided"] == 1 and summary["effects"]["done"] == 1
         positions = {event.kind: event.position for event in journal.events()}
         assert positions["effect settled"] > positions["decision"]

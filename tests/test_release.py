@@ -76,11 +76,11 @@ def test_two_processes_may_freeze_the_same_release_at_once(releases: Releases, p
     check = proveout.release._check
 
     def after_the_other(manifest, folder) -> None:
-        monkeypatch.setattr("proveout.release._check", check)
+        monkeypatch.setattr(proveout.release, "_check", check)
         releases.freeze(parts)
         check(manifest, folder)
 
-    monkeypatch.setattr("proveout.release._check", after_the_other)
+    monkeypatch.setattr(proveout.release, "_check", after_the_other)
     assert [one.id for one in releases.list()] == [] and releases.freeze(parts) == releases.list()[0].id
 
 
