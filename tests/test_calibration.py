@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from proveout.calibration import Calibration, Calibrations, certify, fewest_values, precision_bounds, risk_coverage
+from proveout.calibration import Calibration, Calibrations
+from proveout.calibration.thresholds import certify, fewest_values, precision_bounds, risk_coverage
 from proveout.errors import BadInput, BadModel
 from proveout.mission import SLO
 

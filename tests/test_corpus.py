@@ -1,5 +1,6 @@
 """The corpus: a folder and its labels.csv become a data set, or one clear error."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -112,6 +113,19 @@ def test_a_near_duplicate_points_to_the_earlier_case_and_is_reported_across_spli
     assert "| near.txt | test-seen | a.txt | train |" in data.card
     assert [(later.case.path, earlier.case.path) for later, earlier in data.near_duplicates(0.8)] == [("near.txt", "a.txt")]
     assert data.near_duplicates(0.999) == []
+
+
+def test_copies_with_the_same_labels_are_one_group_of_the_evidence(tmp_path: Path, invoices: Mission) -> None:
+    page = " ".join(f"word{number}" for number in range(80))
+    texts = {"a": page, "copy": f"{page} stamped", "other": f"{page} 12", "far": page[::-1]}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    rows = [f"{name},{4711 + (name == 'other')},{'calibration' if name == 'far' else 'train'}" for name in texts]
+    (tmp_path / "labels.csv").write_text("\n".join(["file_id,contract_num,split", *rows]))
+    data = build_dataset(tmp_path, invoices, tmp_path / "data")
+    groups = [tuple(data.path_of(id).stem for id in group) for fold in data.folds(math.inf) for group in fold]
+    assert sorted(tuple(sorted(group)) for group in groups) == [("a", "copy"), ("far",), ("other",)]
+    assert len(data.evidence(data.folds(math.inf))) == 3
 
 
 def test_a_file_that_cannot_be_read_is_a_refused_case(data: Dataset) -> None:

@@ -17,12 +17,10 @@ def _():
     from proveout import mission as missions
     from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
-    from proveout.evaluation import verdicts
-    from proveout.journal.log import write_log
-    from proveout.records import Decided
+    from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.retrieval import Memory
 
-    return Dataset, Decided, Memory, Parts, assemble, missions, verdicts, write_log
+    return Dataset, Memory, Parts, assemble, missions, write_labelled_log
 
 
 @app.cell
@@ -43,8 +41,8 @@ def _(mo):
     mo.md("""
     # The agent, one case at a time
 
-    The agent reads, recalls, extracts, checks, weighs, routes and proposes. Here it is assembled from the parts that will
-    be released and decides every case of the calibration split. Those decisions become the **reference** that monitoring
+    The agent reads, recalls, extracts, checks, weighs, routes and proposes. Here it decides every case of the calibration
+    split, each with a model that did not learn from that case. Those decisions become the **reference** that monitoring
     compares live logs with.
     """)
     return
@@ -57,7 +55,7 @@ def _(Dataset, Memory, Parts, assemble, context, missions):
     _parts = Parts(
         context.params["mission"],
         context.upstream["prompts"]["prompts"],
-        context.upstream["models"]["model"],
+        context.upstream["models"]["folds"],
         context.upstream["calibrate"]["calibration"],
     )
     agent = assemble(_parts, Memory.open(context.upstream["retrieval"]["index"], store=""))
@@ -72,21 +70,8 @@ def _(agent, dataset):
 
 
 @app.cell
-def the_reference(Decided, dataset, decisions, context, mission, verdicts, write_log):
-    labels = dataset.labels("calibration")
-    verified = {
-        decision.case: {
-            "labels": labels.get(decision.case, {}),
-            "right": verdicts(labels.get(decision.case, {}), decision, mission.kinds),
-        }
-        for decision in decisions
-    }
-    _path = write_log(
-        [Decided(dataset.entry(decision.case).case, decision) for decision in decisions],
-        context.product["reference"],
-        mission,
-        verified,
-    )
+def the_reference(dataset, decisions, context, mission, write_labelled_log):
+    verified = write_labelled_log(decisions, dataset, context.product["reference"], mission)
     return (verified,)
 
 

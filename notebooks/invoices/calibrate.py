@@ -17,11 +17,12 @@ def _():
     from proveout import mission as missions
     from proveout.agent.cascade import calibrate
     from proveout.corpus import Dataset
+    from proveout.corpus.dataset import LEARN_FROM
     from proveout.evaluation import commonest
     from proveout.models import tiers
     from proveout.prompts import Prompts
 
-    return Dataset, Prompts, calibrate, commonest, missions, tiers
+    return Dataset, LEARN_FROM, Prompts, calibrate, commonest, missions, tiers
 
 
 @app.cell
@@ -29,7 +30,7 @@ def _():
     import marimo as mo
     import matplotlib.pyplot as plt
 
-    from proveout.calibration import fewest_values, risk_coverage
+    from proveout.calibration.thresholds import fewest_values, risk_coverage
 
     return fewest_values, mo, plt, risk_coverage
 
@@ -39,9 +40,10 @@ def _(mo):
     mo.md("""
     # Calibration: from scores to probabilities and thresholds
 
-    Each tier of the mission gives every value a raw score. The scores on the **calibration split**, on which no tier was
-    trained, yield two things: a probability of being right, and a threshold above which a value is automated. A later tier
-    is calibrated on the cases that earlier tiers leave open, because those are the cases it will decide.
+    Each tier of the mission gives every value a raw score. The labelled documents outside of the tests yield two things: a
+    probability of being right, and a threshold above which a value is automated. Each document is scored by a model that did
+    not learn from it or a near-duplicate of it (see the notebook `models`). A later tier is calibrated on the cases that
+    earlier tiers leave open, because those are the cases it will decide.
 
     A threshold carries a guarantee: *at least the target precision, at the required confidence, for each field by itself*.
     Where the data cannot give it, there is no threshold. The guarantee holds for live cases from the same distribution as
@@ -55,14 +57,15 @@ def _(Dataset, Prompts, context, missions, tiers):
     mission = missions.load(context.params["mission"])
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _prompts = Prompts.load(context.upstream["prompts"]["prompts"])
-    cascade = tiers.load(tiers.Parts(mission, _prompts, context.upstream["models"]["model"]))
+    cascade = tiers.load(tiers.Parts(mission, _prompts, context.upstream["models"]["folds"]))
     return cascade, dataset, mission
 
 
 @app.cell
-def _(calibrate, cascade, dataset, context, mission):
-    labels = dataset.labels("calibration")
-    calibrations = calibrate(cascade, dataset.documents("calibration"), labels, mission)
+def _(LEARN_FROM, calibrate, cascade, dataset, context, mission, tiers):
+    labels = dataset.labels(*LEARN_FROM)
+    _folds = tiers.read_folds(context.upstream["models"]["folds"])
+    calibrations = calibrate(cascade, dataset.evidence(_folds), labels, mission)
     calibrations.save(context.product["calibration"])
     return calibrations, labels
 

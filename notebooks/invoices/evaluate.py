@@ -20,9 +20,10 @@ def _():
     from proveout import mission as missions
     from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
+    from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.retrieval import Memory
 
-    return Dataset, Memory, Parts, assemble, evaluation, json, missions
+    return Dataset, Memory, Parts, assemble, evaluation, json, missions, write_labelled_log
 
 
 @app.cell
@@ -72,6 +73,13 @@ def _(agent, dataset):
         for decision in decisions[split]
     }
     return decisions, predictions, splits
+
+
+@app.cell
+def the_decisions(dataset, decisions, context, mission, splits, write_labelled_log):
+    _all = [decision for split in splits for decision in decisions[split]]
+    _ = write_labelled_log(_all, dataset, context.product["decisions"], mission)
+    return
 
 
 @app.cell

@@ -15,11 +15,14 @@ def _():
 @app.cell
 def _():
     from proveout import mission as missions
+    from proveout.calibration.thresholds import enough_held_out
     from proveout.corpus import Dataset
+    from proveout.corpus.dataset import LEARN_FROM
     from proveout.models import Extractor, Settings
+    from proveout.models.tiers import save_folds
     from proveout.prompts import Prompts
 
-    return Dataset, Extractor, Prompts, Settings, missions
+    return Dataset, Extractor, LEARN_FROM, Prompts, Settings, enough_held_out, missions, save_folds
 
 
 @app.cell
@@ -43,8 +46,9 @@ def _(mo):
 
     Everything on a page that could be a value is a candidate. The text around it, the labels in the prompts and other
     documents with the same layout make it more or less likely. A flag is answered from the words of the whole document.
-    Here the extractor is trained on the training split; its confidence is calibrated on the calibration split, which it
-    never sees.
+    Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is
+    **held out**. Otherwise the calibration is **cross-fitted**: five models are trained, each without a fifth of the labelled
+    documents, and calibrated on that fifth; the released model learns from all of them (`slo: evidence` in mission.yaml).
     """)
     return
 
@@ -58,15 +62,14 @@ def _(Dataset, Prompts, context, missions):
 
 
 @app.cell
-def the_model(Extractor, dataset, context, mission, prompts):
-    extractor = Extractor.train(
-        dataset.documents("train"),
-        dataset.labels("train"),
-        mission,
-        prompts,
-        classes=dataset.classes("train"),
-        dataset=dataset.version,
-    )
+def the_model(Extractor, LEARN_FROM, dataset, context, enough_held_out, mission, prompts, save_folds):
+    def _train(documents):
+        return Extractor.train(documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version)
+
+    _documents, _labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
+    _classes = dataset.classes(*LEARN_FROM)
+    _models = save_folds(context.product["folds"], dataset.folds(enough_held_out(mission.slo)), _documents, _train)
+    extractor = _models[0] if len(_models) == 1 else _train(_documents)
     extractor.save(context.product["model"])
     return (extractor,)
 

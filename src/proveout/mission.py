@@ -8,7 +8,7 @@ Not covered: the policy and the prompts beside it; `policy` and `prompts` read t
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,6 +29,11 @@ class FieldSpec(_Strict):
     e_invoice: str = ""  # the term of an e-invoice that has this value, such as total; see records.E_INVOICE_TERMS
 
 
+# held_out: the calibration split, from which nothing learns. cross_fitted: train and calibration, each document scored by a
+# model that did not learn from it. auto: held_out if that split is large enough by itself, else cross_fitted.
+Evidence = Literal["auto", "held_out", "cross_fitted"]
+
+
 class SLO(_Strict):
     """What the mission promises, under `slo`."""
 
@@ -38,6 +43,7 @@ class SLO(_Strict):
     automation_rate: float = Field(default=0.65, ge=0, le=1)
     latency_p99_seconds: float = Field(default=10, gt=0)
     cost_per_case: float = Field(default=0.01, ge=0)  # dollars
+    evidence: Evidence = "auto"  # what the guarantee rests on
 
 
 class ActionSpec(_Strict):

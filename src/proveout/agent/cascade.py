@@ -9,7 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from proveout.calibration import Calibration, Calibrations, Pair
+from proveout.calibration import Calibration, Calibrations
+from proveout.calibration.thresholds import Pair
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue, Tier
 from proveout.records import Content, Output

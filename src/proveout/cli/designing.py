@@ -101,24 +101,17 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
 
 
 def unlabelled(space: Workspace) -> list[str]:
-    """A line for each field that the last build could not learn or certify because it has no labels."""
+    """A line for each field that the last build could not learn because it has no labels."""
     from proveout.corpus import Dataset
+    from proveout.corpus.dataset import LEARN_FROM
     from proveout.values import has_value
 
     if not (space.build / "curate" / "dataset").exists():
         return []
     data, lines = Dataset.load(space.build / "curate" / "dataset"), []
     for name, kind in space.mission.kinds.items():
-        labelled = {
-            split: any(has_value(kind, labels.get(name, "")) for labels in data.labels(split).values())
-            for split in ("train", "calibration")
-        }
-        if not any(has_value(kind, entry.labels.get(name, "")) for entry in data.chosen()):
-            lines.append(f"{name}: no labelled value, so it is never extracted or automated; add labels to labels.csv")
-        elif not labelled["train"]:
-            lines.append(f"{name}: no labelled value in the split train, so it is never extracted or automated; label some")
-        elif not labelled["calibration"]:
-            lines.append(f"{name}: no labelled value in the split calibration, so it is never automated; label some")
+        if not any(has_value(kind, labels.get(name, "")) for labels in data.labels(*LEARN_FROM).values()):
+            lines.append(f"{name}: no labelled value outside of the tests, so it is never extracted or automated; label some")
     return lines
 
 

@@ -10,7 +10,7 @@ Not covered: access control. The copies are as private as the originals.
 
 import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,12 +20,15 @@ from typing import Any, Self
 
 import numpy as np
 
+from proveout.corpus.folds import Fold, folds
+from proveout.corpus.labels import ANSWERED
 from proveout.corpus.near_duplicates import ALIKE, near_duplicates
 from proveout.documents.columns import PageColumns, anomaly, document, e_invoice
 from proveout.errors import BadInput
 from proveout.records import Anomaly, Case, Document, EInvoice, Source
 
 SCHEMA = 2  # version of the file formats
+LEARN_FROM = ("train", "calibration")  # the splits whose labels train and calibrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +80,22 @@ class Dataset:
             )
         return cls(out)
 
-    def chosen(self, split: str | None = None) -> tuple[LabelledDocument, ...]:
-        """One entry per case of a split, in the order of the files; None: of all splits.
+    def chosen(self, *splits: str) -> tuple[LabelledDocument, ...]:
+        """One entry per case of the splits, in the order of the files; without splits, of all of them.
 
         `test` includes every `test-…` split. `stream`, the live cases, falls back to `test` if no case has that split.
         """
         cases = tuple(entry for entry in self.entries if not entry.duplicate_of)
-        if split is None:
+        if not splits:
             return cases
-        if split == "stream" and all(entry.split != "stream" for entry in cases):
-            split = "test"
-        return tuple(e for e in cases if e.split == split or (split == "test" and e.split.startswith("test-")))
+        if "stream" in splits and all(entry.split != "stream" for entry in cases):
+            splits = (*splits, "test")
+        return tuple(e for e in cases if e.split in splits or ("test" in splits and e.split.startswith("test-")))
 
-    def documents(self, split: str | None = None) -> list[Document]:
-        """The readable documents of a split (see `chosen`)."""
+    def documents(self, *splits: str) -> list[Document]:
+        """The readable documents of the splits (see `chosen`)."""
         with gc_paused():
-            return [self.document(entry.case.id) for entry in self.chosen(split) if not entry.refused]
+            return [self.document(entry.case.id) for entry in self.chosen(*splits) if not entry.refused]
 
     def document(self, case: str) -> Document:
         """The document of a readable case; the same object on every call."""
@@ -102,13 +105,35 @@ class Dataset:
             self._documents[case] = document(case, pages, entry.anomalies, entry.e_invoice)
         return self._documents[case]
 
-    def labels(self, split: str | None = None) -> dict[str, dict[str, str]]:
+    def labels(self, *splits: str) -> dict[str, dict[str, str]]:
         """Case id to its labels by field. Includes refused cases, which may be labelled too."""
-        return {entry.case.id: dict(entry.labels) for entry in self.chosen(split) if entry.labels}
+        return {entry.case.id: dict(entry.labels) for entry in self.chosen(*splits) if entry.labels}
 
-    def classes(self, split: str | None = None) -> dict[str, str]:
+    def classes(self, *splits: str) -> dict[str, str]:
         """Case id to its class, for cases with a known class."""
-        return {entry.case.id: entry.document_class for entry in self.chosen(split) if entry.document_class}
+        return {entry.case.id: entry.document_class for entry in self.chosen(*splits) if entry.document_class}
+
+    def folds(self, enough: float) -> list[Fold]:
+        """The folds of the labelled documents to learn from; `corpus.folds` says which, and what `enough` is."""
+        train, calibration = (
+            [entry.case.id for entry in self.chosen(split) if entry.labels and not entry.refused] for split in LEARN_FROM
+        )
+        return folds(train, calibration, {entry.case.id: self._group(entry) for entry in self.chosen(*LEARN_FROM)}, enough)
+
+    def evidence(self, folds: Sequence[Fold]) -> list[Document]:
+        """The documents that certificates rest on: one of each group of near-duplicates.
+
+        Live cases that people answered are left out: they are the doubtful ones, and the person saw the agent's values.
+        """
+        ids = [group[0] for fold in folds for group in fold]
+        return [self.document(id) for id in ids if not self.entry(id).source.startswith(ANSWERED)]
+
+    def _group(self, entry: LabelledDocument) -> tuple[str, ...]:
+        """The same for near-duplicates with the same labels; a form with other values on it is another document."""
+        first = entry
+        while first.near_duplicate_of:  # an earlier document by day and id, so this ends
+            first = self._by_case[first.near_duplicate_of]
+        return first.case.id, *map(str, sorted(entry.labels.items()))
 
     def path_of(self, case: str) -> Path:
         """Path of the data set's copy of a case's file. Files over MAX_BYTES are not copied."""

@@ -13,6 +13,7 @@ import csv
 from pathlib import Path
 
 from proveout.corpus import Dataset
+from proveout.corpus.labels import ANSWERED
 from proveout.documents import Originals
 from proveout.documents.originals import link
 from proveout.files import replacing
@@ -58,5 +59,5 @@ def _held_back(dataset: Path) -> frozenset[str]:
 
 def _row(answer: Answer, decided: Decided, mission: Mission) -> dict[str, str]:
     row = {name: text for name, text in answer.fields.items() if name in mission.fields}
-    row |= {"file_id": answer.case, "split": "train", "source": f"answered by {answer.by}", "class": answer.document_class}
+    row |= {"file_id": answer.case, "split": "train", "source": f"{ANSWERED}{answer.by}", "class": answer.document_class}
     return row | {"day": decided.case.day.isoformat() if decided.case.day else "", mission.segment: decided.case.segment}

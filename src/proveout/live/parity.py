@@ -80,8 +80,8 @@ def parity(
     spec: Path | str,
     env: Mapping[str, Any],
     releases: Path,
-    task: str = "agent",
-    product: str = "reference",
+    task: str = "evaluate",
+    product: str = "decisions",
     tolerance: float = TOLERANCE,
     cache: Path | None = None,
     others: Mapping[str, Decide] = MappingProxyType({}),
@@ -136,24 +136,15 @@ def as_release(spec: Spec, releases: Path, log: Path, out: Path, cache: Path | N
 def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide) -> Path:
     """Like `as_release`, with `decide` in place of the plain call."""
     from proveout.corpus import Dataset
-    from proveout.evaluation import verdicts
-    from proveout.journal.log import write_log
-    from proveout.records import Decided
+    from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.release import Releases
 
     id = json.loads(spec.tasks["release"].product["release"].read_text(encoding="utf-8"))["id"]
     release = Releases(releases).open(id)
     dataset = Dataset.load(spec.tasks["curate"].product["dataset"])
-    cases = list(_rows(log))
-    decisions = decide(release, [dataset.path_of(case) for case in cases])
-    entries = [dataset.entry(case) for case in cases]
-    kinds = release.mission.kinds
-    truth = {
-        entry.case.id: {"labels": entry.labels, "right": verdicts(entry.labels, decision, kinds)}
-        for entry, decision in zip(entries, decisions, strict=True)
-    }
-    decided = [Decided(entry.case, decision) for entry, decision in zip(entries, decisions, strict=True)]
-    return write_log(decided, out, release.mission, truth)
+    decisions = decide(release, [dataset.path_of(case) for case in _rows(log)])
+    write_labelled_log(decisions, dataset, out, release.mission)
+    return out
 
 
 def compare(logs: Mapping[str, Path], tolerance: float = TOLERANCE) -> Parity:

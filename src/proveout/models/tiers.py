@@ -1,18 +1,24 @@
-"""A tier: one step of the cascade, from cheap to expensive. Entry point: `load`.
+"""A tier: one step of the cascade, from cheap to expensive. Entry points: `load`; `save_folds` for cross-fitting.
 
 A mission lists its tiers in `tiers:`. Each tier processes the cases that earlier tiers left open, has its own calibration, and
 reports its cost. `agent.cascade` runs them in order and merges their results.
 To add a tier: write a class with the two methods of `Tier` and list it in `plugins`, or in your own package by an entry
 point (docs/extending.md).
+Cross-fitting: `save_folds` trains one model per fold, without the documents of that fold. The folder that it writes takes the
+place of a model in `Parts`; every tier then answers for a document with the model that did not learn from it.
 Not covered: people, who are the last tier of every mission. `review` handles them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from proveout import plugins
+from proveout.corpus.folds import Fold
+from proveout.errors import BadModel
+from proveout.files import write_whole
 from proveout.mission import Mission
 from proveout.prompts import Prompts
 from proveout.records import Content, Place, Value
@@ -79,6 +85,62 @@ class Tier(Protocol):
         """
 
 
+FOLDS = "folds.json"  # in a folder of models: groups of ids, by fold; the number of a fold is the name of its model
+
+
+class Model(Protocol):
+    """What the step `models` trains."""
+
+    def save(self, folder: Path) -> None: ...
+
+
+M = TypeVar("M", bound=Model)
+C = TypeVar("C", bound=Content)
+
+
 def load(parts: Parts) -> dict[str, Tier]:
-    """The mission's tiers by name, in order, without people."""
-    return {name: plugins.find("tiers", name).load(parts) for name in parts.mission.tiers if name != plugins.PERSON}
+    """The mission's tiers by name, in order, without people. If the model is a folder of folds, they answer out of fold."""
+    names = [name for name in parts.mission.tiers if name != plugins.PERSON]
+    if not (parts.model / FOLDS).exists():
+        return {name: plugins.find("tiers", name).load(parts) for name in names}
+    folds = read_folds(parts.model)
+    fold_of = {id: at for at, fold in enumerate(folds) for group in fold for id in group}
+    of_fold = [replace(parts, model=parts.model / str(at)) for at in range(len(folds))]
+    return {
+        name: cast(Tier, OutOfFold(fold_of, [plugins.find("tiers", name).load(fold) for fold in of_fold])) for name in names
+    }
+
+
+def save_folds(folder: Path, folds: Sequence[Fold], documents: Sequence[C], train: Callable[[list[C]], M]) -> list[M]:
+    """Train and save one model per fold, on the documents outside of that fold."""
+    models = []
+    for at, fold in enumerate(folds):
+        left_out = {id for group in fold for id in group}
+        models.append(train([document for document in documents if document.id not in left_out]))
+        models[-1].save(folder / str(at))
+    write_whole(folder / FOLDS, json.dumps(folds, indent=1))  # last, so an incomplete folder does not load
+    return models
+
+
+def read_folds(folder: Path) -> list[Fold]:
+    """The folds that `save_folds` wrote. Raises BadModel if there are none, or they are damaged."""
+    try:
+        return [[tuple(group) for group in fold] for fold in json.loads((folder / FOLDS).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise BadModel(f"{folder / FOLDS}: not the folds of a model ({error}); build it again: proveout build") from error
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """A tier that answers for each document with the model of its fold; for a document of no fold, with the first model."""
+
+    fold_of: Mapping[str, int]
+    tiers: Sequence[Tier]  # by fold
+
+    def extract(self, contents: Sequence[Any], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
+        extractions: dict[int, Extraction] = {}
+        for fold, tier in enumerate(self.tiers):
+            at = [i for i, content in enumerate(contents) if self.fold_of.get(content.id, 0) == fold]
+            results = tier.extract([contents[i] for i in at], [configs[i] for i in at] if configs else None) if at else []
+            extractions |= zip(at, results, strict=True)
+        return [extractions[i] for i in range(len(contents))]
