@@ -19,7 +19,7 @@ Pair = tuple[float | None, bool]  # raw score 0..1 (None: no answer was given), 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What the calibration split proves about one field, and what it does not."""
+    """What the labelled documents prove about one field, and what they do not."""
 
     field: str
     threshold: float | None  # raw score; values at or above it are automated. None: not certifiable

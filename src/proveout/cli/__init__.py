@@ -206,12 +206,33 @@ def lab(
 
 
 @app.command()
+def plan(
+    precision: Annotated[float | None, typer.Option(help="Instead of the mission's.", min=0.5, max=0.9999)] = None,
+    confidence: Annotated[float | None, typer.Option(help="Instead of the mission's.", min=0.5, max=0.9999)] = None,
+    minutes: Annotated[float, typer.Option(help="A person's time to label one document.", min=0)] = 1.0,
+    to_label: Annotated[Path | None, typer.Option(help="Write a CSV of documents to label, ready to fill in.")] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Say how many labels until a field is automated. Reads the last build's calibration and draws futures with more labels
+    like those at hand. Try a stricter target before you promise it:
+
+    \b
+    proveout plan --precision 0.995
+    proveout plan --to-label labels-to-fill-in.csv
+    """
+    from proveout.cli import planning
+
+    planning.plan(_workspace(mission, home), precision, confidence, minutes, to_label)
+
+
+@app.command()
 def parity(
     tolerance: Annotated[float, typer.Option(help="Largest difference allowed between confidences.", min=0)] = 1e-9,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Check that notebook, pipeline, release and server agree. Decides the calibration cases four ways (in the notebook in
+    """Check that notebook, pipeline, release and server agree. Decides the test cases four ways (in the notebook in
     marimo's kernel, the pipeline, the release, the server) and compares every value. If any differ, prints a table of them and
     exits with code 1. The build's products are not changed.
     """

@@ -1,0 +1,103 @@
+"""Plan labelling: what is automated now, how many labels more a field needs, and which documents to label."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+from proveout.calibration import Calibrations
+from proveout.calibration.plan import Outlook, outlook
+from proveout.cli.output import counted, say, short
+from proveout.corpus import Dataset
+from proveout.errors import BadInput
+from proveout.files import replacing
+from proveout.mission import SLO
+from proveout.progress import bar
+from proveout.records import Route
+from proveout.workspace import Workspace
+
+
+def plan(space: Workspace, precision: float | None, confidence: float | None, minutes: float, to_label: Path | None) -> None:
+    """Print the outlook of every field. Raises BadInput without a build, or for an existing `to_label`."""
+    promised = space.mission.slo
+    slo = promised.model_copy(
+        update={"precision": precision or promised.precision, "confidence": confidence or promised.confidence}
+    )
+    calibration = space.build / "calibrate" / "calibration.json"
+    if not calibration.exists():
+        raise BadInput(f"{space.name} has no calibration yet (expected {short(calibration)}); build it first: proveout build")
+    if to_label and to_label.exists():
+        raise BadInput(f"{to_label} exists; name another file, so that no labels are lost")
+    outlooks = _outlooks(space, Calibrations.load(calibration), slo)
+    say(f"For {slo.precision:.1%} precision of automated values at {slo.confidence:.0%} confidence, for each field:")
+    say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  labels more (nine futures in ten)")
+    for each in outlooks:
+        now = f"{each.coverage:.0%}" if each.more == 0 else "no"
+        say(f"  {each.field:16} {each.labels:8}  {now:>13}  {_needs(each)}")
+    say(_untouched(space, promised))
+    more = max((each.more for each in outlooks if each.more), default=0)
+    if more:
+        say(
+            f"The next field takes {min(each.more for each in outlooks if each.more):,} more labelled documents, all of these "
+            f"{more:,}: {counted(round(more * minutes / 60) or 1, 'hour')} at {minutes:g} minutes each."
+        )
+    if to_label:
+        _write(space, to_label, more)
+
+
+def _needs(each: Outlook) -> str:
+    """
+    >>> _needs(Outlook("total", 90, 0.0, 60, 50, 80, 0.4)), _needs(Outlook("total", 90, 0.0, 60, 50, None, 0.4))
+    ('about 60 (50 to 80); then 40% automated', 'about 60 (50 or more); then 40% automated')
+    """
+    if each.more == 0:
+        return "none"
+    if not each.labels:
+        return "no labelled value yet; label some"
+    if each.more is None:
+        return "not by labels alone: it errs where it is most certain; check those labels first"
+    most = f"to {each.at_most:,}" if each.at_most else "or more"
+    return f"about {each.more:,} ({each.at_least:,} {most}); then {each.coverage_then:.0%} automated"
+
+
+def _outlooks(space: Workspace, calibrations: Calibrations, slo: SLO) -> list[Outlook]:
+    """For each field, the outlook of the tier that is nearest to automating it."""
+    result = []
+    with bar("Drawing futures", len(space.mission.fields)) as step:
+        for field in space.mission.fields:
+            tiers = [tier.evidence.get(field, ()) for tier in calibrations.by_tier.values()]
+            each = [outlook(field, pairs, slo) for pairs in tiers] or [outlook(field, (), slo)]
+            result.append(min(each, key=lambda one: (one.more is None, one.more or 0, -one.coverage)))
+            step()
+    return result
+
+
+def _untouched(space: Workspace, slo: SLO) -> str:
+    """The promise in documents: the share of the reference that no person would touch."""
+    import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+
+    reference = space.build / "agent" / "reference.parquet"
+    if not reference.exists():
+        return "How many documents no person would touch is known after the step `agent`: proveout build"
+    routes = Counter(parquet.read_table(reference, columns=["route"])["route"].to_pylist())
+    share = routes[Route.ACT.value] / max(1, routes.total())
+    return (
+        f"As built, at {slo.precision:.1%}: no person would touch {share:.0%} of {counted(routes.total(), 'document')} "
+        "of the calibration split; the others wait for a field or for a check."
+    )
+
+
+def _write(space: Workspace, path: Path, count: int) -> None:
+    """A labels.csv to fill in: unlabelled documents in an order by chance, because a chosen sample would bias the evidence."""
+    dataset = Dataset.load(space.build / "curate" / "dataset")
+    open_entries = [entry for entry in dataset.chosen() if not entry.labels and not entry.refused]
+    by_chance = sorted(open_entries, key=lambda entry: hashlib.sha256(entry.case.id.encode()).digest())[: count or None]
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file_id", *space.mission.fields, "split"])
+        rows.writerows([Path(entry.case.path).stem, *[""] * len(space.mission.fields), "calibration"] for entry in by_chance)
+    say(f"{counted(len(by_chance), 'unlabelled document')} to label, drawn at random, in {short(path)}; fill in the fields.")
+    if len(by_chance) < count:
+        say(f"The data hold only {len(by_chance)} unlabelled documents; collect {count - len(by_chance):,} more.")
