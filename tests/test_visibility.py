@@ -232,6 +232,19 @@ def test_an_amount_that_is_covered_in_part_is_named(tmp_path: Path) -> None:
     assert anomaly.because == "'900.00' on page 1 is covered in part"
 
 
+def test_an_amount_under_a_picture_with_another_amount_on_it_is_not_read(tmp_path: Path) -> None:
+    def covered_twice(canvas: Canvas) -> None:
+        _covered(_picture)(canvas)
+        canvas.drawString(40, 100, "Net 100.00")
+        canvas.drawInlineImage(Image.new("RGB", (8, 8), "white"), 30, 92, 200, 18)
+        canvas.drawString(40, 100, "Net 300.00")
+
+    document = made(tmp_path, covered_twice)
+    assert texts(document) == [*" ".join(ROWS).split(), "Net", "300.00"]
+    (anomaly,) = document.anomalies
+    assert anomaly.kind is AnomalyKind.HIDDEN and {"900.00", "100.00"} <= set(anomaly.text.split())
+
+
 def test_a_name_that_its_cell_cuts_off_is_ordinary(tmp_path: Path) -> None:
     def cell(canvas: Canvas) -> None:
         path = canvas.beginPath()
