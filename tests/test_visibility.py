@@ -232,7 +232,11 @@ def test_an_amount_that_is_covered_in_part_is_named(tmp_path: Path) -> None:
     assert anomaly.because == "'900.00' on page 1 is covered in part"
 
 
-def test_an_amount_under_a_picture_with_another_amount_on_it_is_not_read(tmp_path: Path) -> None:
+def test_an_amount_under_a_picture_with_another_amount_on_it_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_layer, "pictures_with_words", lambda *_: [])
+
     def covered_twice(canvas: Canvas) -> None:
         _covered(_picture)(canvas)
         canvas.drawString(40, 100, "Net 100.00")
@@ -424,6 +428,24 @@ def test_an_amount_in_a_picture_on_the_page_is_read(tmp_path: Path, with_ocr: No
     (word,) = [word for word in document.words if "900.00" in word.text]
     assert 40 < word.box.x0 < 240 and 260 < word.box.y0 < 300
     assert texts(document)[: len(" ".join(ROWS).split())] == " ".join(ROWS).split()
+
+
+def test_an_amount_in_a_picture_as_high_as_a_line_is_read(tmp_path: Path, with_ocr: None) -> None:
+    amount = picture_of("$900.00", (260, 66), 52)
+    document = made(tmp_path, lambda canvas: canvas.drawInlineImage(amount, 250, 270, 43, 11))
+    assert "$900.00" in texts(document) and not document.anomalies
+
+
+def test_a_page_with_more_pictures_than_are_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = text_layer.page_columns(50, 20, [], np.zeros((0, 4)), source=Source.OCR)
+    monkeypatch.setattr(ocr, "read_picture", lambda *_, **__: nothing)
+
+    def many(canvas: Canvas) -> None:
+        for number in range(14):
+            canvas.drawInlineImage(Image.new("RGB", (50, 20), "navy"), 250, 20 * number, 50, 15)
+
+    (anomaly,) = made(tmp_path, many).anomalies
+    assert (anomaly.kind, anomaly.because) == (AnomalyKind.UNREAD, "only 12 of the 14 pictures on page 1 are read")
 
 
 def test_a_scan_with_a_printed_fax_header_is_read_with_its_header(tmp_path: Path, with_ocr: None) -> None:
