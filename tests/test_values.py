@@ -236,7 +236,10 @@ def test_each_of_them_is_a_candidate(text: str) -> None:
     assert keys(drawn([f"Date {text}"]), "date") == {"2026-02-04"}
 
 
-@pytest.mark.parametrize("language", "en_GB de fr es it pt nl pl sv da nb fi cs sk hu ro bg hr sl et lt el ru uk tr".split())
+MONTHS_IN = "en_GB de fr es it pt nl pl sv da nb fi cs sk hu ro bg hr sl et lt el ru uk tr"
+
+
+@pytest.mark.parametrize("language", MONTHS_IN.split())
 def test_every_written_month_is_read_in_text(language: str) -> None:
     for month in range(1, 13):
         text = format_date(date(2026, month, 12), "long", locale=language)

@@ -230,7 +230,8 @@ def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list
     if words.turned == 0:
         places = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
         readable |= ((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])).all(axis=2).any(axis=1)
-    return sorted({tuple(box) for box in boxes[readable].tolist()}, key=lambda box: ((box[0] - box[2]) * (box[3] - box[1]), box))
+    different = {tuple(box) for box in boxes[readable].tolist()}
+    return sorted(different, key=lambda box: ((box[0] - box[2]) * (box[3] - box[1]), box))
 
 
 def places(page: Any, words: PageColumns, notes: list[Annotation]) -> list[Box]:

@@ -348,9 +348,7 @@ def _layers(areas: Ints, order: list[int], shape: tuple[int, ...]) -> Ints:
     return layers
 
 
-def _pixels_without(
-    page: Any, text_page: Any, painted: Objects, addresses: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.uint8]:
+def _pixels_without(page: Any, text_page: Any, painted: Objects, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
     activate = pdfium.function("FPDFPageObj_SetIsActive")
     texts = np.unique(addresses).tolist()
     texts += _painted_again(text_page, painted, set(texts))
