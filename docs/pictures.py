@@ -130,10 +130,10 @@ def the_review(page: Page, home: Path) -> None:
 
 
 def what_inspect_finds(page: Page, home: Path) -> None:
-    """One picture of the report for each invoice that `suspicious_invoices` draws."""
+    """One picture of the report for each invoice that is drawn here."""
     folder = home / "suspicious"
     folder.mkdir()
-    names = suspicious_invoices(folder)
+    names = [*suspicious_invoices(folder), lying_e_invoice(folder)]
     proveout(home, "inspect", str(folder), "--html", str(home / "inspect.html"))
     page.set_viewport_size({"width": 460, "height": 900})
     page.goto((home / "inspect.html").as_uri())
@@ -179,6 +179,17 @@ def suspicious_invoices(folder: Path) -> list[str]:
     stamp.restoreState()
     stamp.save()
     return ["white", "covered", "stamp"]
+
+
+def lying_e_invoice(folder: Path) -> str:
+    """Draw an invoice whose attached XML states another total, as `proveout synthesize --with lying-e-invoice` does."""
+    from proveout.corpus import synthetic
+    from proveout.corpus.synthetic.business import Market
+
+    never = dict.fromkeys(("new_suppliers", "amount_shift", "worse_segment", "new_layouts"))
+    data, _ = synthetic.document(1, 2, 5, never, Market(5), pitfalls=["lying-e-invoice"], pitfall_share=0.5)
+    (folder / "lying.pdf").write_bytes(data)
+    return "lying"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from proveout.agent import Agent
 from proveout.agent.cascade import NOT_CALIBRATED, calibrate
 from proveout.calibration import Calibrations
 from proveout.corpus import build_dataset
+from proveout.corpus.synthetic import marks
 from proveout.documents import columns, e_invoice
 from proveout.documents.e_invoice_pages import contradictions
 from proveout.errors import UnreadableDocument
@@ -77,25 +78,7 @@ def escaped(changes: dict[str, str]) -> dict[str, str]:
 
 
 def cii(**changes: str) -> bytes:
-    s = escaped(changes)
-    return f"""<?xml version="1.0" encoding="UTF-8"?>
-<rsm:CrossIndustryInvoice xmlns:rsm="urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
- xmlns:ram="urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100"
- xmlns:udt="urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100">
-<rsm:ExchangedDocumentContext><ram:GuidelineSpecifiedDocumentContextParameter><ram:ID>{s["profile"]}</ram:ID>
-</ram:GuidelineSpecifiedDocumentContextParameter></rsm:ExchangedDocumentContext>
-<rsm:ExchangedDocument><ram:ID>{s["number"]}</ram:ID><ram:TypeCode>{s["kind"]}</ram:TypeCode><ram:IssueDateTime>
-<udt:DateTimeString format="102">{s["day"].replace("-", "")}</udt:DateTimeString></ram:IssueDateTime></rsm:ExchangedDocument>
-<rsm:SupplyChainTradeTransaction><ram:ApplicableHeaderTradeAgreement>
-<ram:SellerTradeParty><ram:Name>{s["seller"]}</ram:Name></ram:SellerTradeParty>
-<ram:BuyerTradeParty><ram:Name>{s["buyer"]}</ram:Name></ram:BuyerTradeParty></ram:ApplicableHeaderTradeAgreement>
-<ram:ApplicableHeaderTradeDelivery/><ram:ApplicableHeaderTradeSettlement>
-<ram:InvoiceCurrencyCode>{s["currency"]}</ram:InvoiceCurrencyCode>
-<ram:SpecifiedTradeSettlementPaymentMeans><ram:PayeePartyCreditorFinancialAccount><ram:IBANID>{s["account"]}</ram:IBANID>
-</ram:PayeePartyCreditorFinancialAccount></ram:SpecifiedTradeSettlementPaymentMeans>
-<ram:SpecifiedTradeSettlementHeaderMonetarySummation><ram:GrandTotalAmount>{s["total"]}</ram:GrandTotalAmount>
-<ram:DuePayableAmount>{s["due"]}</ram:DuePayableAmount></ram:SpecifiedTradeSettlementHeaderMonetarySummation>
-</ram:ApplicableHeaderTradeSettlement></rsm:SupplyChainTradeTransaction></rsm:CrossIndustryInvoice>""".encode()
+    return marks.cii({**STATED, **changes})
 
 
 def ubl(root: str = "Invoice", **changes: str) -> bytes:

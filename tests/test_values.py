@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from babel.dates import format_date
 from tests.benchmarks import vrdu
 
 from proveout import evaluation
@@ -233,6 +234,17 @@ def test_a_day_with_a_written_month_or_the_year_first_is_one_day(text: str) -> N
 @pytest.mark.parametrize("text", [text for text in WRITTEN[:-1] if not text.isdigit()])
 def test_each_of_them_is_a_candidate(text: str) -> None:
     assert keys(drawn([f"Date {text}"]), "date") == {"2026-02-04"}
+
+
+MONTHS_IN = "en_GB de fr es it pt nl pl sv da nb fi cs sk hu ro bg hr sl et lt el ru uk tr"
+
+
+@pytest.mark.parametrize("language", MONTHS_IN.split())
+def test_every_written_month_is_read_in_text(language: str) -> None:
+    for month in range(1, 13):
+        text = format_date(date(2026, month, 12), "long", locale=language)
+        day = day_in(text)
+        assert day is not None and date(2026, month, 12) in day.days and keys(drawn([f"Date {text}"]), "date"), text
 
 
 @pytest.mark.parametrize("text", ["02/235/20", "2026-13-04", "31.02.2026", "February", "4 spots 2026", "1/2", "12345678"])

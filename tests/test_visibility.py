@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pypdfium2
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from reportlab.lib.colors import Color
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.pdfdoc import PDFArray, PDFDictionary, PDFName, PDFString
+from reportlab.pdfbase.pdfdoc import PDFArray, PDFName, PDFString
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
 from proveout import documents
+from proveout.corpus.synthetic import marks
 from proveout.documents import ocr, text_layer
 from proveout.models.text_segments import text_segments
 from proveout.records import AnomalyKind, Document, Source
@@ -98,15 +99,11 @@ def _thick_line(canvas: Canvas) -> None:
 
 
 def _render_mode(canvas: Canvas) -> None:
-    text = canvas.beginText(40, 100)
-    text.setTextRenderMode(3)
-    text.textLine("Net 900.00")
-    canvas.drawText(text)
+    marks.invisible(canvas, 40, 100, "Net 900.00")
 
 
 def _tiny(canvas: Canvas) -> None:
-    canvas.setFont("Helvetica", 1)
-    canvas.drawString(40, 100, "Net 900.00")
+    marks.tiny(canvas, 40, 100, "Net 900.00")
 
 
 def _faint(canvas: Canvas) -> None:
@@ -232,6 +229,23 @@ def test_an_amount_that_is_covered_in_part_is_named(tmp_path: Path) -> None:
     assert anomaly.because == "'900.00' on page 1 is covered in part"
 
 
+def test_an_amount_under_a_picture_with_another_amount_on_it_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_layer, "pictures_with_words", lambda *_: [])
+
+    def covered_twice(canvas: Canvas) -> None:
+        _covered(_picture)(canvas)
+        canvas.drawString(40, 100, "Net 100.00")
+        canvas.drawInlineImage(Image.new("RGB", (8, 8), "white"), 30, 92, 200, 18)
+        canvas.drawString(40, 100, "Net 300.00")
+
+    document = made(tmp_path, covered_twice)
+    assert texts(document) == [*" ".join(ROWS).split(), "Net", "300.00"]
+    (anomaly,) = document.anomalies
+    assert anomaly.kind is AnomalyKind.HIDDEN and {"900.00", "100.00"} <= set(anomaly.text.split())
+
+
 def test_a_name_that_its_cell_cuts_off_is_ordinary(tmp_path: Path) -> None:
     def cell(canvas: Canvas) -> None:
         path = canvas.beginPath()
@@ -256,11 +270,7 @@ def test_a_word_printed_twice_at_its_place_is_visible(tmp_path: Path) -> None:
 
 
 def _annotation(**entries: object) -> Drawing:
-    def draw(canvas: Canvas) -> None:
-        plain = {"Type": PDFName("Annot"), "Rect": PDFArray([200, 90, 330, 120]), "F": 4}
-        canvas._addAnnotation(PDFDictionary({**plain, **entries}))
-
-    return draw
+    return lambda canvas: marks.annotation(canvas, (200, 90, 330, 120), **entries)
 
 
 def _field(**settings: object) -> Drawing:
@@ -338,16 +348,7 @@ def test_an_xfa_form_goes_to_a_person(tmp_path: Path, dynamic: bool) -> None:
 
 
 def _stamp(text: str, angle: float = 45, font: str = "Helvetica-Bold", size: float = 44) -> Drawing:
-    def draw(canvas: Canvas) -> None:
-        canvas.saveState()
-        canvas.translate(90, 60)
-        canvas.rotate(angle)
-        canvas.setFillColor(Color(0.8, 0.1, 0.1))
-        canvas.setFont(font, size)
-        canvas.drawString(0, 0, text)
-        canvas.restoreState()
-
-    return draw
+    return lambda canvas: marks.stamp(canvas, 90, 60, text, angle, font, size)
 
 
 @pytest.fixture(scope="session")
@@ -386,18 +387,12 @@ def test_the_words_of_stamps_in_a_sentence_or_a_column_head_are_no_stamps(tmp_pa
 
 
 def test_a_stamp_annotation_is_named(tmp_path: Path) -> None:
-    document = made(tmp_path, _annotation(Subtype=PDFName("Stamp"), Name=PDFName("Draft")))
+    document = made(tmp_path, lambda canvas: marks.stamp_annotation(canvas, (200, 90, 330, 120), "Draft"))
     assert [anomaly.because for anomaly in document.anomalies] == ["a stamp 'Draft' was put on page 1"]
 
 
-def picture_of(text: str, size: tuple[int, int], letters: int, colour: str = "black") -> Image.Image:
-    image = Image.new("RGB", size, "white")
-    ImageDraw.Draw(image).text((size[0] // 10, size[1] // 5), text, fill=colour, font=ImageFont.load_default(letters))
-    return image
-
-
 def test_a_stamp_that_is_a_picture_is_named(tmp_path: Path, with_ocr: None) -> None:
-    stamp = picture_of("PAID", (400, 140), 90, "red")
+    stamp = marks.picture_of("PAID", (400, 140), 90, "red")
     document = made(tmp_path, lambda canvas: canvas.drawInlineImage(stamp, 200, 60, 160, 56))
     assert [(anomaly.kind, anomaly.text) for anomaly in document.anomalies] == [(AnomalyKind.STAMP, "PAID")]
 
@@ -406,11 +401,29 @@ def test_a_stamp_that_is_a_picture_is_named(tmp_path: Path, with_ocr: None) -> N
 
 
 def test_an_amount_in_a_picture_on_the_page_is_read(tmp_path: Path, with_ocr: None) -> None:
-    amount = picture_of("Net $900.00", (500, 100), 60)
+    amount = marks.picture_of("Net $900.00", (500, 100), 60)
     document = made(tmp_path, lambda canvas: canvas.drawInlineImage(amount, 40, 100, 200, 40))
     (word,) = [word for word in document.words if "900.00" in word.text]
     assert 40 < word.box.x0 < 240 and 260 < word.box.y0 < 300
     assert texts(document)[: len(" ".join(ROWS).split())] == " ".join(ROWS).split()
+
+
+def test_an_amount_in_a_picture_as_high_as_a_line_is_read(tmp_path: Path, with_ocr: None) -> None:
+    amount = marks.picture_of("$900.00", (260, 66), 52)
+    document = made(tmp_path, lambda canvas: canvas.drawInlineImage(amount, 250, 270, 43, 11))
+    assert "$900.00" in texts(document) and not document.anomalies
+
+
+def test_a_page_with_more_pictures_than_are_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = text_layer.page_columns(50, 20, [], np.zeros((0, 4)), source=Source.OCR)
+    monkeypatch.setattr(ocr, "read_picture", lambda *_, **__: nothing)
+
+    def many(canvas: Canvas) -> None:
+        for number in range(14):
+            canvas.drawInlineImage(Image.new("RGB", (50, 20), "navy"), 250, 20 * number, 50, 15)
+
+    (anomaly,) = made(tmp_path, many).anomalies
+    assert (anomaly.kind, anomaly.because) == (AnomalyKind.UNREAD, "only 12 of the 14 pictures on page 1 are read")
 
 
 def test_a_scan_with_a_printed_fax_header_is_read_with_its_header(tmp_path: Path, with_ocr: None) -> None:
@@ -455,14 +468,7 @@ def _with_wrong_letters(path: Path, shift: int) -> None:
     for number, row in enumerate(PROSE):
         canvas.drawString(20, 150 - 40 * number, row)
     canvas.save()
-    data = path.read_bytes()
-    number = 1 + max(map(int, re.findall(rb"(\d+) 0 obj", data)))
-    pairs = b"".join(b"<%02x> <%04x>\n" % (code, code + shift if code > 32 else code) for code in range(32, 123))
-    stream = b"1 begincodespacerange <00> <ff> endcodespacerange\n91 beginbfchar\n" + pairs + b"endbfchar\n"
-    cmap = b"%d 0 obj\n<< /Length %d >>\nstream\n%sendstream\nendobj\n" % (number, len(stream), stream)
-    data = data.replace(b"/BaseFont /Helvetica", b"/ToUnicode %d 0 R /BaseFont /Helvetica" % number)
-    at = data.index(b"xref")
-    path.write_bytes(re.sub(rb"startxref\s+\d+", b"startxref\n0", data[:at] + cmap + data[at:]))
+    path.write_bytes(marks.with_wrong_letters(path.read_bytes(), shift))
 
 
 @pytest.mark.parametrize("shift", [1, 3, -3, 0xE000])

@@ -109,15 +109,42 @@ def synthesize(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     documents: Annotated[int, typer.Option(help="Number of documents.", min=1)] = 900,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    pitfalls: Annotated[str, typer.Option("--with", metavar="KINDS", help="Pitfalls, separated by commas, or `all`.")] = "",
+    share: Annotated[float, typer.Option(help="Share of documents with a pitfall, at most 0.5.")] = 0.3,
 ) -> None:
     """Write synthetic invoices with a labels.csv. The documents are a dated stream with known drift and a known bias, described
     in truth.json.
+
+    With pitfalls, a share of the documents are invoices that a machine may read otherwise than a person. labels.csv has what a
+    person sees; its columns pitfall, variant, expected and because say what each document is and what should become of it.
+
+    \b
+    read as a person reads it:
+      negative         credit notes: a minus of any kind before or behind, brackets, CR
+      foreign-amounts  1'234.50, 1 234,56, 1.234,56, 12,34,567.00, 1.234 KWD, $.75
+      foreign-dates    day first, year first, months written in nine languages
+      foreign-names    advertisers in Greek and Cyrillic letters and with the accents of Central Europe
+      form-values      an amount or a number as the value of a form field
+      picture-values   the amount is a picture on a page with text
+      wrong-letters    a text layer that says other letters than the page
+      rotated          pages by quarter turns, as an entry of the file or as printed
+      tilted-scans     scans that lean by seven degrees
+      e-invoice        an invoice with the same terms attached as XML
+    sent to a person:
+      stamps           VOID, PAID, COPY and their like across the page
+      hidden-text      another total in white, invisible, one point high; or outside the page, which is harmless
+      covered-text     another total under a box or a picture
+      two-in-one       a second invoice in the same file
+      resaved          the document before it once more, with other bytes or a page more
+      lying-e-invoice  XML that states another total, day, number or seller than the page
     """
     from proveout.corpus import synthetic
+    from proveout.corpus.synthetic.pitfalls import chosen
     from proveout.progress import bar
 
+    kinds = chosen(pitfalls)
     with bar("Generating documents", documents) as step:
-        synthetic.generate(folder, documents=documents, seed=seed, progress=step)
+        synthetic.generate(folder, documents=documents, seed=seed, pitfalls=kinds, pitfall_share=share, progress=step)
     print(f"Wrote {documents} documents to {folder}. Next: proveout build --data {folder}")
 
 

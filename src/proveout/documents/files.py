@@ -178,7 +178,11 @@ def _pdf_page(pdf: Any, number: int) -> PageColumns:
         words, garbled = _settled(words, _recognise(page), number)
         anomalies += garbled
     else:
-        for area in text_layer.pictures_with_words(page, painted, words):
+        areas = text_layer.pictures_with_words(page, painted, words)
+        if len(areas) > text_layer.MAX_PICTURES:
+            because = f"only {text_layer.MAX_PICTURES} of the {len(areas)} pictures on page {number + 1} are read"
+            anomalies.append(Anomaly(AnomalyKind.UNREAD, because))
+        for area in areas[: text_layer.MAX_PICTURES]:
             words = merged(words, _read_area(page, area, words.turned))
         in_picture = words.confidence < 1
     anomalies += stamps.stamps(words, number, in_picture)

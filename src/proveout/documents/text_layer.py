@@ -30,7 +30,8 @@ MIN_SKEW, MAX_SKEW = 0.3, 15.0  # degrees; lines that lean more are decoration
 SPECK, LOGO = 0.003, 0.06  # of the page's area; a smaller picture has no words, a larger one is more than a logo
 LETTERHEAD, FOOTER = 0.25, 0.88  # of the page's height; logos stand above and below
 WIDE = 2.3  # width by height; stamps are wider, most logos are not
-LEAST_HEIGHT = 20.0  # points, of a picture with words
+LEAST_HEIGHT = 20.0  # points, of a picture with words,
+LINE_HEIGHT = 6.0  # unless it is wide: a line of text
 MAX_PICTURES = 12  # read on one page
 # per cent of a to z in English, German, French, Spanish, Italian text, averaged
 FREQUENCIES = np.array(
@@ -210,10 +211,10 @@ def pictures(page: Any, painted: Objects) -> Floats:
 
 
 def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list[tuple[float, float, float, float]]:
-    """The boxes, in points as viewed, of the pictures on a page that may say more than a logo.
+    """The boxes, in points as viewed, of the pictures on a page that may say more than a logo, the largest first.
 
     A logo is a small, compact picture at the top or the bottom of a page. Large pictures are read, and so are pictures in the
-    body, over words, and wide ones, as stamps are.
+    body, over words, and wide ones, as stamps and single lines of text are.
     """
     if visibility.IMAGE not in painted.kinds:
         return []
@@ -221,14 +222,16 @@ def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list
     width, height = page.get_size()
     sizes = boxes[:, 2:] - boxes[:, :2]
     share = sizes.prod(axis=1) / max(width * height, 1.0)
-    large_enough = (share > SPECK) & (sizes.min(axis=1) >= LEAST_HEIGHT)
-    boxes, sizes, share = boxes[large_enough], sizes[large_enough], share[large_enough]
+    wide = sizes[:, 0] >= WIDE * sizes[:, 1]
+    large_enough = ((share > SPECK) & (sizes.min(axis=1) >= LEAST_HEIGHT)) | (wide & (sizes[:, 1] >= LINE_HEIGHT))
+    boxes, sizes, share, wide = boxes[large_enough], sizes[large_enough], share[large_enough], wide[large_enough]
     middle = (boxes[:, 1] + boxes[:, 3]) / 2 / max(height, 1.0)
-    readable = (share > LOGO) | ((middle > LETTERHEAD) & (middle < FOOTER)) | (sizes[:, 0] >= WIDE * sizes[:, 1])
+    readable = (share > LOGO) | ((middle > LETTERHEAD) & (middle < FOOTER)) | wide
     if words.turned == 0:
         places = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
         readable |= ((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])).all(axis=2).any(axis=1)
-    return sorted({tuple(box) for box in boxes[readable].tolist()})[:MAX_PICTURES]
+    different = {tuple(box) for box in boxes[readable].tolist()}
+    return sorted(different, key=lambda box: ((box[0] - box[2]) * (box[3] - box[1]), box))
 
 
 def places(page: Any, words: PageColumns, notes: list[Annotation]) -> list[Box]:

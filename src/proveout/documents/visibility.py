@@ -2,7 +2,8 @@
 
 The objects of a page say which words may be hidden: painted in the colour behind them, transparent, covered by something
 painted later, clipped away, in a layer that may be off, or in an invisible render mode. Only if there are any, the page is
-rendered twice, with and without these words: a word is visible where the two pictures differ, however it was hidden.
+rendered twice, with and without these words: a word is visible where the two pictures differ, however it was hidden. Words that
+are painted over one another are left out one layer at a time.
 Covered: words that are covered in part, words inside form XObjects, text too small to read.
 Not covered: fonts whose glyphs are empty, and a visible glyph that stands for another letter than the text layer says.
 """
@@ -30,6 +31,7 @@ LETTER_GAP = 1.25  # of the mean width of a letter; a wider part of a word witho
 SCALE = 1.5  # pixels per point of the pictures that are compared
 THIN = 2.0  # points; a rule, not a box
 MAX_SEGMENTS = 400  # of a path that is taken apart
+MAX_LAYERS = 6  # of words painted over one another; what lies deeper counts as hidden
 _MOVE_TO = 2  # PDFium's type of a segment that begins a new part of a path
 _IDENTITY = np.array([[1.0, 0], [0, 1], [0, 0]])
 _DEPTH = 6  # form XObjects inside form XObjects
@@ -308,29 +310,55 @@ def visible(
 
     `addresses`: the words' text objects; `boxes`: (words, 4) in points of the page as pypdfium2 renders it; `letters`: of each.
     """
+    with_text, order = _pixels(page), {int(address): at for at, address in enumerate(painted.addresses.tolist())}
+    areas = (boxes * SCALE).round().astype(int)
+    layers = _layers(areas, [order.get(int(address), -1) for address in addresses], with_text.shape[:2])
+    seen, whole = np.zeros(len(boxes), dtype=bool), np.zeros(len(boxes), dtype=bool)
+    for layer in range(min(int(layers.max(initial=0)) + 1, MAX_LAYERS)):
+        rows = np.flatnonzero(layers == layer)
+        without = _pixels_without(page, text_page, painted, addresses[rows])
+        for row in rows.tolist():
+            x0, y0, x1, y1 = areas[row].tolist()
+            area = (slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1))
+            difference = np.maximum(with_text[area], without[area]) - np.minimum(with_text[area], without[area])
+            ink: npt.NDArray[np.bool_] = np.any(difference >= SEEN, axis=2)
+            lying = ink if x1 - x0 >= y1 - y0 or letters[row] == 1 else ink.T
+            along: npt.NDArray[np.bool_] = np.any(lying, axis=0)
+            inked = np.flatnonzero(along)
+            seen[row] = len(inked) > 0
+            gaps = np.diff(np.concatenate([[-1], inked, [len(along)]])) - 1
+            whole[row] = seen[row] and gaps.max() <= max(LETTER_GAP * len(along) / letters[row], 3)
+    return seen, whole
+
+
+def _layers(areas: Ints, order: list[int], shape: tuple[int, ...]) -> Ints:
+    """How many layers of these words are painted over each: what is visible at its place may be theirs.
+
+    `areas`: (words, 4) in pixels of a picture of this shape; `order`: of painting.
+    """
+    above, layers = np.zeros(shape, dtype=np.uint8), np.zeros(len(areas), dtype=np.int64)
+    for row in sorted(range(len(areas)), key=order.__getitem__, reverse=True):
+        x0, y0, x1, y1 = areas[row].tolist()
+        leading = round(LEADING * (y1 - y0))
+        area = (slice(max(y0 + leading, 0), y1 - leading + 1), slice(max(x0, 0), x1 + 1))
+        others = above[area]
+        if others.size and np.count_nonzero(others) > COVERS * others.size:
+            layers[row] = others.max()
+        above[area] = np.maximum(others, min(layers[row] + 1, 255))
+    return layers
+
+
+def _pixels_without(page: Any, text_page: Any, painted: Objects, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
     activate = pdfium.function("FPDFPageObj_SetIsActive")
-    with_text = _pixels(page)
     texts = np.unique(addresses).tolist()
     texts += _painted_again(text_page, painted, set(texts))
     try:
         for address in texts:
             activate(address, 0)
-        without = _pixels(page)
+        return _pixels(page)
     finally:
         for address in texts:
             activate(address, 1)
-    seen, whole = np.zeros(len(boxes), dtype=bool), np.zeros(len(boxes), dtype=bool)
-    for row, (x0, y0, x1, y1) in enumerate((boxes * SCALE).round().astype(int).tolist()):
-        area = (slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1))
-        difference = np.maximum(with_text[area], without[area]) - np.minimum(with_text[area], without[area])
-        ink: npt.NDArray[np.bool_] = np.any(difference >= SEEN, axis=2)
-        lying = ink if x1 - x0 >= y1 - y0 or letters[row] == 1 else ink.T
-        along: npt.NDArray[np.bool_] = np.any(lying, axis=0)
-        inked = np.flatnonzero(along)
-        seen[row] = len(inked) > 0
-        gaps = np.diff(np.concatenate([[-1], inked, [len(along)]])) - 1
-        whole[row] = seen[row] and gaps.max() <= max(LETTER_GAP * len(along) / letters[row], 3)
-    return seen, whole
 
 
 def _painted_again(text_page: Any, painted: Objects, texts: set[int]) -> list[int]:

@@ -24,7 +24,7 @@ _SEPARATED = r"(?P<first>\d{1,2})(?P<between>[-/]|\.\s?)(?P<second>\d{1,2})(?P=b
 _ASIAN = r"\s?[年년]\s?(?P<m2>\d{1,2})\s?[月월]\s?(?P<d2>\d{1,2})\s?[日일]"
 _YEAR_FIRST = rf"(?P<y>\d{{4}})(?:(?P<apart>[-/]|\.\s?)(?P<m>\d{{1,2}})(?P=apart)(?P<d>\d{{1,2}})(?!\d)|{_ASIAN})"
 _WORD = r"[^\W\d_]{3,12}"
-_OF = r"(?:(?:de|del|of|d'|d’|di|da)\s?)?"
+_OF = r"(?:(?:de|del|of|d'|d’|di|da)\s?)??"  # lazy: the d of December is no "de"
 _YEAR = r"(?:(?:de|del)\s)?['’]?(?P<{}>\d{{4}}|\d{{2}})(?!\d)"
 _DAY_MONTH = rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º|ª|°|\.)?[\s-]*{_OF}(?P<month>{_WORD})\.?[\s,/-]*" + _YEAR.format("of")
 _MONTH_DAY = rf"(?P<month2>{_WORD})\.?\s*(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,\s?|\s*/\s*|\s+)" + _YEAR.format("of2")

@@ -11,18 +11,19 @@ import csv
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from proveout.corpus.synthetic.layouts import HELD_OUT, LATE, form_of
+from proveout.corpus.synthetic.layouts import HELD_OUT, LATE, Form, form_of
+from proveout.corpus.synthetic.pitfalls import BY_OCR, MOST, Sheet, draw_with, pitfall_at
 from proveout.errors import BadInput
 from proveout.files import is_part, replacing
 
 if TYPE_CHECKING:
-    from proveout.corpus.synthetic.business import Market
+    from proveout.corpus.synthetic.business import Market, Paperwork
 
 START = date(2026, 1, 5)
 DAYS = 300  # from the first document to the last
@@ -33,6 +34,7 @@ RAISED = 4  # factor on the amounts after their shift
 HARD, WORSE = 0.04, 0.9  # shares of documents with troubles: in general; in the worse segment
 SCANS, FAINT = 0.02, 0.12  # shares of scans in general; of faint ones in the worse segment
 COPIES = 0.01  # share of papers that are sent a second time, with another print date
+PITFALL_SHARE = 0.3  # of documents with a pitfall, if any is switched on
 DRAWN_BY = 2  # increase it when the same arguments would draw other pages
 
 Switch: TypeAlias = date | Literal["default"] | None
@@ -54,6 +56,14 @@ class Truth:
     layouts_kept_back: tuple[str, ...] = tuple(f"F{number:02}" for number in HELD_OUT)
     suppliers_kept_back: tuple[str, ...] = ()
     drawn_by: int = DRAWN_BY
+    pitfalls: tuple[str, ...] = ()
+    pitfall_share: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """As in truth.json."""
+        items = {name: value for name, value in asdict(self).items() if self.pitfalls or not name.startswith("pitfall")}
+        return json.dumps(items, indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ def generate(
     amount_shift: Switch = "default",
     worse_segment: Switch = "default",
     new_layouts: Switch = "default",
+    pitfalls: Sequence[str] = (),
+    pitfall_share: float = PITFALL_SHARE,
     progress: Callable[[], None] | None = None,
 ) -> Truth:
     """Write `pdf/`, `labels.csv` and `truth.json` to a folder; if it holds this very stream already, do nothing.
@@ -91,10 +103,14 @@ def generate(
     A switch is the day from which a change applies, or None for never. By default the changes start within the live stream:
     new suppliers after a quarter of it, higher amounts after 40 %, a worse segment `regional` after half, layouts absent from
     training after two thirds. `progress` is called after every document.
-    Raises BadInput for a folder with other files, or a switch outside the live stream.
+    `pitfalls`: those of `pitfalls.PITFALLS` that this share of the documents has, in turn; labels.csv gets the columns
+    `pitfall`, `variant`, `expected` (`read` or `person`) and `because`. The other documents stay as they are.
+    Raises BadInput for a folder with other files, a switch outside the live stream, or a share above one half.
     """
     from proveout.corpus.synthetic.business import Market
 
+    if not 0 < pitfall_share <= MOST:
+        raise BadInput(f"pitfall_share: {pitfall_share:g}; expected more than 0 and at most {MOST:g}")
     folder, market = Path(folder), Market(seed)
     switches = {
         "new_suppliers": new_suppliers,
@@ -110,20 +126,21 @@ def generate(
         days,
         **{name: day.isoformat() if day else None for name, day in since.items()},  # type: ignore[arg-type]
         suppliers_kept_back=market.new,
+        pitfalls=tuple(pitfalls),
+        pitfall_share=pitfall_share if pitfalls else 0.0,
     )
-    truth_text = json.dumps(asdict(truth), indent=1) + "\n"
     names = [hashlib.sha256(f"proveout {seed} {number}".encode()).hexdigest()[:20] for number in range(documents)]
-    if _is_complete(folder, truth_text, {f"{name}.pdf" for name in names}):
+    if _is_complete(folder, truth.text, {f"{name}.pdf" for name in names}):
         return truth
     (folder / "pdf").mkdir(parents=True, exist_ok=True)
     rows = []
     for number, name in enumerate(names):
-        data, row = document(number, documents, seed, since, market, start, days)
+        data, row = document(number, documents, seed, since, market, start, days, pitfalls, pitfall_share)
         (folder / "pdf" / f"{name}.pdf").write_bytes(data)
         rows.append({"file_id": name, **row})
         if progress:
             progress()
-    (folder / "truth.json").write_text(truth_text)
+    (folder / "truth.json").write_text(truth.text)
     with replacing(folder / "labels.csv") as part, part.open("w", newline="") as file:  # last: it completes the folder
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["file_id"])
         writer.writeheader()
@@ -139,13 +156,25 @@ def document(
     market: "Market",
     start: date = START,
     days: int = DAYS,
+    pitfalls: Sequence[str] = (),
+    pitfall_share: float = PITFALL_SHARE,
 ) -> tuple[bytes, dict[str, str]]:
     """Draw one document of a stream without the others: the PDF and its row of labels.csv.
 
     `since`: the day of each switch. Another seed with the same market gives another stream of the same
     advertisers. A switch has no effect before its day.
     """
-    return _draw(_plan(number, documents, seed, start, days, since), seed, market)
+    plan = _plan(number, documents, seed, start, days, since)
+    if not pitfalls:
+        return _draw(plan, seed, market)
+    place = pitfall_at(number, pitfalls, pitfall_share)
+    if place is None:
+        data, row = _draw(plan, seed, market)
+        return data, row | dict.fromkeys(("pitfall", "variant", "expected", "because"), "")
+    previous = _plan(number - 1, documents, seed, start, days, since)
+    scan: Literal["", "clean"] = "clean" if place[0] in BY_OCR else ""
+    plan = replace(plan, number=number, written=plan.day, layout=_invoice(plan.layout), copy=False, scan=scan)
+    return _draw_with(place, plan, previous, seed, market)
 
 
 def _switch_days(switches: Mapping[str, Switch], start: date, days: int) -> dict[str, date | None]:
@@ -221,10 +250,7 @@ def _split(position: float, layout: int) -> str:
     return "test-seen" if layout < LATE.start else "test-unseen"
 
 
-def _draw(plan: _Plan, seed: int, market: "Market") -> tuple[bytes, dict[str, str]]:
-    """The PDF of a document and its row of labels.csv."""
-    from proveout.corpus.synthetic import letters, paper, scan
-
+def _content(plan: _Plan, seed: int, market: "Market") -> tuple[Form, "Paperwork"]:
     form = form_of(plan.layout)
     work = market.paperwork(
         random.Random(f"{seed} {plan.number} work"),
@@ -236,7 +262,14 @@ def _draw(plan: _Plan, seed: int, market: "Market") -> tuple[bytes, dict[str, st
         new=plan.new_supplier,
         short=bool(plan.scan),
     )
-    work = replace(work, items={**work.items, "printed": plan.day})
+    return form, replace(work, items={**work.items, "printed": plan.day})
+
+
+def _draw(plan: _Plan, seed: int, market: "Market") -> tuple[bytes, dict[str, str]]:
+    """The PDF of a document and its row of labels.csv."""
+    from proveout.corpus.synthetic import letters, paper, scan
+
+    form, work = _content(plan, seed, market)
     rng = random.Random(f"{seed} {plan.number} paper")
     stamp = "DUPLICATE" if plan.copy else ""
     trouble = random.Random(f"{seed} {plan.number} trouble")
@@ -248,6 +281,32 @@ def _draw(plan: _Plan, seed: int, market: "Market") -> tuple[bytes, dict[str, st
         data, answers = paper.draw(form, work, rng, troubles, stamp)
     if plan.scan:
         data = scan.rasterise(data, rng, faint=plan.scan == "faint")
-    about = {"class": form.document_class, "day": plan.day.isoformat(), "split": plan.split}
-    about |= {"layout": form.name, "segment": plan.segment, "source": "synthetic", "licence": "CC0-1.0"}
-    return data, answers | about
+    return data, answers | _about(plan, form.document_class)
+
+
+def _about(plan: _Plan, document_class: str) -> dict[str, str]:
+    about = {"class": document_class, "day": plan.day.isoformat(), "split": plan.split, "layout": form_of(plan.layout).name}
+    return about | {"segment": plan.segment, "source": "synthetic", "licence": "CC0-1.0"}
+
+
+def _draw_with(
+    place: tuple[str, int], plan: _Plan, previous: _Plan, seed: int, market: "Market"
+) -> tuple[bytes, dict[str, str]]:
+    """The PDF of an invoice with a pitfall and its row of labels.csv."""
+    name, at = place
+    form, work = _content(plan, seed, market)
+    rng = random.Random(f"{seed} {plan.number} paper")
+    another = replace(plan, number=-plan.number)  # a number that no document of the stream has
+    drawn = draw_with(
+        name, Sheet(form, work, rng, at, lambda: _draw(another, seed, market)[0], lambda: _draw(previous, seed, market))
+    )
+    about = _about(plan, drawn.document_class)
+    outcome = {"pitfall": name, "variant": drawn.variant, "expected": "person" if drawn.because else "read"}
+    times = {"day": about["day"], "split": about["split"]}
+    return drawn.pdf, {**about, **drawn.answers, **times, **outcome, "because": drawn.because}
+
+
+def _invoice(layout: int) -> int:
+    """The nearest layout that is an invoice, and as late in the stream."""
+    period = next(layouts for layouts in (range(LATE.start), LATE, HELD_OUT) if layout in layouts)
+    return min((one for one in period if form_of(one).document_class == "invoice"), key=lambda one: abs(one - layout))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 Align = Literal["left", "centre", "right"]
 Colour = tuple[float, float, float]
 Mark = Callable[[Any, int], None]  # draws on a canvas, given the number of pages
+Painter = Callable[[Any, float, float, str, float], None]  # canvas, left end of the baseline from the bottom left, font, size
 BLACK: Colour = (0.0, 0.0, 0.0)
 UNBROKEN = "\xa0"  # a space that does not break lines; printed as a normal one
 
@@ -26,6 +27,7 @@ class Drawing:
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
         self.pages: list[list[Mark]] = [[]]
+        self.instead: dict[str, Painter] = {}  # how certain texts are painted
 
     def new_page(self) -> None:
         self.pages.append([])
@@ -50,6 +52,10 @@ class Drawing:
             canvas.setFillColorRGB(*colour)
             draw = {"left": canvas.drawString, "centre": canvas.drawCentredString, "right": canvas.drawRightString}[align]
             printed = text.replace("{pages}", str(pages)).replace(UNBROKEN, " ")
+            if printed in self.instead:
+                left = x - {"left": 0, "centre": 0.5, "right": 1}[align] * width_of(printed, font, size)
+                self.instead[printed](canvas, left, self.height - y, font, size)
+                return
             if not turned:
                 draw(x, self.height - y, printed)
                 return

@@ -95,6 +95,11 @@ class Form:
             return self.amount_format.format(item)
         return item
 
+    def in_column(self, day: date) -> str:
+        """A day as this sender prints it in a narrow column."""
+        text = self.as_text(day)
+        return text if len(text) <= 10 else day.strftime("%m/%d/%y")
+
     def as_name(self, name: str) -> str:
         """A name as this sender prints it."""
         return name.upper() if self.capital_names else name

@@ -6,7 +6,7 @@ Not covered: letters, statements and other papers without all the fields. `lette
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -41,9 +41,17 @@ class Entry:
 
 
 def draw(
-    form: Form, work: Paperwork, rng: random.Random, troubles: frozenset[Trouble] = frozenset(), stamp: str = ""
+    form: Form,
+    work: Paperwork,
+    rng: random.Random,
+    troubles: frozenset[Trouble] = frozenset(),
+    stamp: str | None = "",
+    finish: Callable[[Drawing], None] | None = None,
 ) -> tuple[bytes, dict[str, str]]:
-    """Draw a paper with all fields: the PDF and the correct answers as printed on it."""
+    """Draw a paper with all fields: the PDF and the correct answers as printed on it.
+
+    `stamp`: its text, "" for one at random or none, None for none; `finish` may add to the drawing.
+    """
     if "crowded" in troubles:
         form = replace(form, form_style="flow", colon="", bold_labels=False)
     paper = Paper(form, work, rng, troubles)
@@ -51,6 +59,8 @@ def draw(
     paper.table()
     paper.totals()
     paper.end(stamp)
+    if finish:
+        finish(paper.drawing)
     return paper.drawing.pdf(), paper.answers()
 
 
@@ -413,11 +423,10 @@ class Paper:
 
     def _row_values(self, line: Line) -> dict[str, str]:
         form = self.form
-        short = form.date_format if len(form.as_text(line.first)) <= 10 else "%m/%d/%y"
         values = {
             "line": str(line.number),
-            "first": line.first.strftime(short),
-            "last": line.last.strftime(short),
+            "first": form.in_column(line.first),
+            "last": form.in_column(line.last),
             "show": line.show,
             "time": line.time,
             "days": line.days,
@@ -514,12 +523,12 @@ class Paper:
 
     # the end
 
-    def end(self, stamp: str) -> None:
+    def end(self, stamp: str | None) -> None:
         """Draw everything below the totals."""
         if self.form.remarks_at == "bottom":
             self.remark()
         self._foot()
-        self._stamp(stamp or (self.rng.choice(wording.STAMPS) if self.rng.random() < 0.15 else ""))
+        self._stamp("" if stamp is None else stamp or (self.rng.choice(wording.STAMPS) if self.rng.random() < 0.15 else ""))
         if self.form.terms:
             self.drawing.new_page()
             self.y = MARGIN + 20

@@ -10,19 +10,22 @@ from typing import Any
 DPI = 150
 
 
-def rasterise(data: bytes, rng: random.Random, faint: bool = False) -> bytes:
-    """A new PDF with the pages of `data` as pictures. `faint`: as if printed with little toner."""
+def rasterise(data: bytes, rng: random.Random, faint: bool = False, lean: float | None = None) -> bytes:
+    """A new PDF with the pages of `data` as pictures.
+
+    `faint`: as if printed with little toner; `lean`: degrees counter-clockwise, upright, instead of a random angle.
+    """
     import pypdfium2  # type: ignore[import-untyped]
     from reportlab.lib.utils import ImageReader  # type: ignore[import-untyped]
     from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
-    angle = rng.choice((0, 0, 0, 0, 90, 180, 270))
+    angle = rng.choice((0, 0, 0, 0, 90, 180, 270)) if lean is None else 0
     fax = not faint and rng.random() < 0.2
     out = io.BytesIO()
     canvas: Any = Canvas(out, invariant=1)
     with pypdfium2.PdfDocument(data) as pdf:
         for page in pdf:
-            picture = _scan_page(page, rng, angle, faint)
+            picture = _scan_page(page, rng, angle, faint, lean)
             encoded = io.BytesIO()
             if fax:
                 picture.point(lambda grey: 255 * (grey > 150)).convert("1").save(encoded, "PNG")
@@ -37,12 +40,13 @@ def rasterise(data: bytes, rng: random.Random, faint: bool = False) -> bytes:
     return out.getvalue()
 
 
-def _scan_page(page: Any, rng: random.Random, angle: int, faint: bool) -> Any:
+def _scan_page(page: Any, rng: random.Random, angle: int, faint: bool, lean: float | None) -> Any:
     import numpy as np
     from PIL import Image, ImageFilter
 
     picture = Image.fromarray(page.render(scale=DPI / 72, grayscale=True).to_numpy().squeeze())
-    picture = picture.rotate(rng.uniform(-1.3, 1.3), resample=Image.Resampling.BICUBIC, fillcolor=255)
+    skew = rng.uniform(-1.3, 1.3) if lean is None else lean
+    picture = picture.rotate(skew, resample=Image.Resampling.BICUBIC, fillcolor=255, expand=lean is not None)
     picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 0.75) + 0.25 * faint))
     pixels = np.asarray(picture, dtype=np.float32)
     if faint:
