@@ -11,6 +11,8 @@ export PLOOMBER_VERSION_CHECK_DISABLED = 1
 export DO_NOT_TRACK = 1
 export MARIMO_SKIP_UPDATE_CHECK = 1
 export ANONYMIZED_TELEMETRY = false
+# Many processes start here; without bytecode each of them would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all bench check lock clean help
 help:

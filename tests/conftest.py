@@ -17,6 +17,10 @@ import pytest
 from filelock import FileLock
 
 from program import PATIENCE, project, proveout
+from proveout.imports import lazy_imports
+
+with lazy_imports():
+    import jsonschema  # noqa: F401  (each worker would compile a grammar of IRIs, which takes 4 s and is needed by no test)
 
 ROOT = Path(__file__).parent.parent
 # Files that take minutes, the longest first: no worker is left alone with one of them at the end.

@@ -16,7 +16,8 @@ TOURS = sorted((Path(__file__).parent.parent / "notebooks" / "tours").glob("*.ip
 def test_every_claim_of_a_tour_holds(small_home, tour):
     """Outputs are not compared: another workspace has other documents. The cells assert what they claim."""
     before = {path: path.read_bytes() for path in (small_home / "journal.db", small_home / "memory" / "records.jsonl", tour)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", str(tour)]
+    nbval = ["-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *nbval, str(tour)]
     knows = os.environ | {"PROVEOUT_HOME": str(small_home)}
     run = subprocess.run(command, cwd=tour.parent, env=knows, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout

@@ -10,6 +10,7 @@ Not covered: handwriting, and curved or mixed directions on one page.
 import os
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -98,18 +99,20 @@ def _upright(pixels: Pixels, quads: Floats) -> tuple[int, Pixels, Floats, list[l
     """Turn the page until its lines are readable: degrees clockwise, the turned page, its lines and their words."""
     sizes = _sizes(quads)
     sideways = sizes[sizes[:, 1] > 1.5 * sizes[:, 0]].sum() > sizes[sizes[:, 0] > 1.5 * sizes[:, 1]].sum()
-    best: tuple[float, int] = (-1.0, 0)
+    tried = []
     for quarter in (90, 270) if sideways else (0, 180):
         turned, lines = _turn(pixels, quads, quarter)
         length, height = _sizes(lines).T
         sample = np.argsort(np.abs(length / np.maximum(height, 1) - SAMPLE_RATIO), kind="stable")[:SAMPLE]
-        confidence = [word.confidence for words in _recognise(turned, lines[sample]) for word in words]
-        best = max(best, (float(np.mean(confidence)) if confidence else 0.0, -quarter))
-        if best[0] >= SURELY_UPRIGHT:
+        words = dict(zip(sample.tolist(), _recognise(turned, lines[sample]), strict=True))
+        confidence = [word.confidence for line in words.values() for word in line]
+        tried.append((float(np.mean(confidence)) if confidence else 0.0, quarter, turned, lines, words))
+        if tried[-1][0] >= SURELY_UPRIGHT:
             break
-    quarter = -best[1]
-    turned, lines = _turn(pixels, quads, quarter)
-    return quarter, turned, lines, _recognise(turned, lines)
+    _, quarter, turned, lines, words = max(tried, key=itemgetter(0))  # of equals the first
+    others = [at for at in range(len(lines)) if at not in words]
+    words |= zip(others, _recognise(turned, lines[others]), strict=True)
+    return quarter, turned, lines, [words[at] for at in range(len(lines))]
 
 
 def _turn(pixels: Pixels, quads: Floats, quarter: int) -> tuple[Pixels, Floats]:
