@@ -30,9 +30,10 @@ def _():
     import marimo as mo
     import matplotlib.pyplot as plt
 
-    from proveout.calibration.thresholds import fewest_values, risk_coverage
+    from proveout.calibration.plan import outlook
+    from proveout.calibration.thresholds import risk_coverage
 
-    return fewest_values, mo, plt, risk_coverage
+    return mo, outlook, plt, risk_coverage
 
 
 @app.cell
@@ -119,16 +120,40 @@ def certificates(calibration, mission, mo, pairs):
 
 
 @app.cell
-def _(calibrations, fewest_values, mission, mo):
-    _needed = fewest_values(mission.slo.precision, mission.slo.confidence)
-    _short = [name for name in mission.fields if not calibrations.certified(name)]
-    _answer = (
-        f"Without a threshold: **{', '.join(_short)}**. A field needs at least **{_needed} labelled answers** above its "
-        "threshold, and more for every error among them. Lowering the target after seeing the data voids the guarantee."
-        if _short
-        else "Every field has a threshold."
+def _(mo):
+    mo.md("""
+    ## How many labels until it may act?
+
+    Drag the precision before you promise it. For a field without a threshold, labels like those at hand are added in
+    simulated futures until it is certified: the median, and the range of eight futures in ten. A target that is lowered after
+    seeing the data is no guarantee for these data. `proveout plan` prints the same.
+    """)
+    return
+
+
+@app.cell
+def _(mission, mo):
+    precision_slider = mo.ui.slider(
+        steps=sorted({0.9, 0.95, 0.98, 0.99, 0.995, 0.999, mission.slo.precision}),
+        value=mission.slo.precision,
+        label="precision",
+        show_value=True,
     )
-    mo.md(_answer)
+    precision_slider
+    return (precision_slider,)
+
+
+@app.cell
+def labels_until_it_may_act(mission, mo, outlook, pairs, precision_slider):
+    _slo = mission.slo.model_copy(update={"precision": precision_slider.value})
+    _rows = []
+    for _name, _pairs in mo.status.progress_bar(pairs.items(), title="Drawing futures", remove_on_exit=True):
+        _each = outlook(_name, _pairs, _slo)
+        _rows.append(
+            {"field": _name, "labelled": _each.labels, "automated now": f"{_each.coverage:.0%}", "labels more": _each.needs}
+        )
+        assert _each.more != 0 or _each.coverage > 0, f"{_name} is certified, so some of its values are automated"
+    mo.ui.table(_rows, selection=None)
     return
 
 

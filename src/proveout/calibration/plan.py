@@ -16,7 +16,7 @@ from proveout.calibration.curves import fit_curve
 from proveout.calibration.thresholds import Pair, answers_among, certify, fewest_values
 from proveout.mission import SLO
 
-FUTURES = 40
+FUTURES = 20
 MOST = 16  # times the fewest values that certify; beyond that, better answers help more than labels
 
 
@@ -31,6 +31,21 @@ class Outlook:
     at_least: int | None  # in one future of ten
     at_most: int | None  # in nine futures of ten
     coverage_then: float  # median over the futures that certify it
+
+    @property
+    def needs(self) -> str:
+        """
+        >>> Outlook("total", 90, 0.0, 60, 50, 80, 0.4).needs, Outlook("total", 90, 0.0, 60, 50, None, 0.4).needs
+        ('about 60 (50 to 80); then 40% automated', 'about 60 (50 or more); then 40% automated')
+        """
+        if self.more == 0:
+            return "none"
+        if not self.labels:
+            return "no labelled value yet; label some"
+        if self.more is None:
+            return "not by labels alone: it errs where it is most certain; check those labels first"
+        most = f"to {self.at_most:,}" if self.at_most else "or more"
+        return f"about {self.more:,} ({self.at_least:,} {most}); then {self.coverage_then:.0%} automated"
 
 
 def outlook(field: str, pairs: Sequence[Pair], slo: SLO, seed: int = 7) -> Outlook:

@@ -32,34 +32,19 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
         raise BadInput(f"{to_label} exists; name another file, so that no labels are lost")
     outlooks = _outlooks(space, Calibrations.load(calibration), slo)
     say(f"For {slo.precision:.1%} precision of automated values at {slo.confidence:.0%} confidence, for each field:")
-    say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  labels more (nine futures in ten)")
+    say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  labels more (eight futures in ten)")
     for each in outlooks:
         now = f"{each.coverage:.0%}" if each.more == 0 else "no"
-        say(f"  {each.field:16} {each.labels:8}  {now:>13}  {_needs(each)}")
+        say(f"  {each.field:16} {each.labels:8}  {now:>13}  {each.needs}")
     say(_untouched(space, promised))
     more = max((each.more for each in outlooks if each.more), default=0)
     if more:
         say(
             f"The next field takes {min(each.more for each in outlooks if each.more):,} more labelled documents, all of these "
-            f"{more:,}: {counted(round(more * minutes / 60) or 1, 'hour')} at {minutes:g} minutes each."
+            f"{more:,}: {counted(round(more * minutes / 60) or 1, 'hour')} at {minutes:g} min each."
         )
     if to_label:
         _write(space, to_label, more)
-
-
-def _needs(each: Outlook) -> str:
-    """
-    >>> _needs(Outlook("total", 90, 0.0, 60, 50, 80, 0.4)), _needs(Outlook("total", 90, 0.0, 60, 50, None, 0.4))
-    ('about 60 (50 to 80); then 40% automated', 'about 60 (50 or more); then 40% automated')
-    """
-    if each.more == 0:
-        return "none"
-    if not each.labels:
-        return "no labelled value yet; label some"
-    if each.more is None:
-        return "not by labels alone: it errs where it is most certain; check those labels first"
-    most = f"to {each.at_most:,}" if each.at_most else "or more"
-    return f"about {each.more:,} ({each.at_least:,} {most}); then {each.coverage_then:.0%} automated"
 
 
 def _outlooks(space: Workspace, calibrations: Calibrations, slo: SLO) -> list[Outlook]:
@@ -94,10 +79,12 @@ def _write(space: Workspace, path: Path, count: int) -> None:
     dataset = Dataset.load(space.build / "curate" / "dataset")
     open_entries = [entry for entry in dataset.chosen() if not entry.labels and not entry.refused]
     by_chance = sorted(open_entries, key=lambda entry: hashlib.sha256(entry.case.id.encode()).digest())[: count or None]
+    if len(by_chance) < count:
+        say(f"The data hold {counted(len(by_chance), 'unlabelled document')}; collect {count - len(by_chance):,} more.")
+    if not by_chance:
+        return
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["file_id", *space.mission.fields, "split"])
         rows.writerows([Path(entry.case.path).stem, *[""] * len(space.mission.fields), "calibration"] for entry in by_chance)
     say(f"{counted(len(by_chance), 'unlabelled document')} to label, drawn at random, in {short(path)}; fill in the fields.")
-    if len(by_chance) < count:
-        say(f"The data hold only {len(by_chance)} unlabelled documents; collect {count - len(by_chance):,} more.")
