@@ -168,7 +168,8 @@ def _pdf_page(pdf: Any, number: int) -> PageColumns:
     page, notes = annotations.paint(pdf, number)
     _check_size(page)
     painted = visibility.objects(page)
-    scan = text_layer.is_scan(page, painted)
+    pictures = text_layer.pictures(page, painted)
+    scan = text_layer.is_scan(page, pictures)
     words = text_layer.read_page(page, number, painted, scan)
     anomalies = [*annotations.of_form(pdf.get_formtype())] if number == 0 else []
     in_picture = None
@@ -178,7 +179,7 @@ def _pdf_page(pdf: Any, number: int) -> PageColumns:
         words, garbled = _settled(words, _recognise(page), number)
         anomalies += garbled
     else:
-        for area in text_layer.pictures_with_words(page, painted, words):
+        for area in text_layer.pictures_with_words(page, pictures, words):
             words = merged(words, _read_area(page, area, words.turned))
         in_picture = words.confidence < 1
     anomalies += stamps.stamps(words, number, in_picture)
