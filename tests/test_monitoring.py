@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from proveout.monitoring.findings import Disparity
 from proveout.monitoring.page import headline
 from proveout.monitoring.significance import fisher_p, ks_distance, ks_p
 from proveout.monitoring.wording import percent
+from proveout.values import value_of, written
 
 ROOT = Path(__file__).parent.parent
 FIELDS = ("contract_num", "advertiser", "gross_amount", "flight_from", "flight_to")
@@ -713,11 +714,30 @@ def test_a_log_from_the_journal_is_read(mission, tmp_path):
     reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
     typed = log.assign(day=pd.to_datetime(log["day"]).dt.date, decided_at=pd.Timestamp("2024-06-01", tz="UTC"))
     typed = typed.assign(**{f"{name}.label": None for name in FIELDS}, dollars=None, turn=0)
+    typed = typed.assign(**{f"{name}.value": valued(log[name], kind) for name, kind in mission.kinds.items()})
     schema = log_schema(FIELDS, DocumentCase.descriptors)
     pq.write_table(
         pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False), tmp_path / "decisions.parquet"
     )
     assert compare(reference, monitoring.read(tmp_path), mission) == compare(reference, log, mission)
+
+
+def valued(printed: pd.Series, kind: str) -> pd.Series:
+    return printed.map(lambda text: written(value_of(kind, text)), na_action="ignore")
+
+
+def test_values_are_compared_as_their_documents_print_them(mission):
+    """One log in American formats, the other in German ones: the decided values are the same, so nothing has changed."""
+    reference, log = pair(4, World())
+    values = {f"{name}.value": valued(log[name], kind) for name, kind in mission.kinds.items()}
+    german = {
+        name: log[name].map(lambda text: f"{datetime.strptime(text, '%m/%d/%y'):%d.%m.%Y}", na_action="ignore")
+        for name in ("flight_from", "flight_to")
+    }
+    german["gross_amount"] = log["gross_amount"].map(
+        lambda text: text[1:].translate(str.maketrans(",.", ".,")).removesuffix(",00") + " €", na_action="ignore"
+    )
+    assert compare(reference, log.assign(**german, **values), mission) == compare(reference, log, mission)
 
 
 def test_missing_logs_are_an_error(tmp_path):

@@ -12,7 +12,7 @@ from babel.dates import format_date
 from tests.benchmarks import vrdu
 
 from proveout import evaluation
-from proveout.checks import READ_ONE_WAY, ReadInOneWay, Subject
+from proveout.checks import READ_ONE_WAY, ReadInOneWay, Subject, adds_up
 from proveout.documents import read_many
 from proveout.errors import BadInput
 from proveout.models.candidates import candidates_of
@@ -406,3 +406,23 @@ def test_the_house_score_minds_signs_and_words_where_vrdu_does_not() -> None:
     given = {"a": {"total": "(500.00)", "name": "Cl Vote Yes on 18"}}
     assert evaluation.score(gold, given, kinds).micro.right == 0
     assert evaluation.score(gold, given, kinds, vrdu.same).micro.right == 2
+
+
+@pytest.mark.parametrize(
+    ("total", "printed", "passed"),
+    [
+        ("114.00", "100.00 19.00 -5.00 114.00", True),  # a discount is taken off
+        ("114.00", "100.00 19.00 5.00 114.00", False),
+        ("100.00", "-60.00 160.00 100.00", True),
+        ("1550.00", "1550.00 -232.50 1317.50", True),  # an agency's commission is taken off the total
+        ("1550.00", "1550.00 232.50 1317.50", True),
+        ("119.00", "-100.00 -19.00 119.00", False),  # what is due does not follow from two credits
+        ("-119.00", "-100.00 -19.00 -119.00", True),  # a credit note
+        ("-119.00", "100.00 19.00 119.00", True),  # one that prints its amounts without signs
+        ("-119.00", "80.00 -19.00 -119.00", False),
+        ("-119.00", "-60.00 -40.00 -19.00 -119.00", True),
+        ("119.00", "119.00", None),
+    ],
+)
+def test_amounts_add_up_with_their_signs(total: str, printed: str, passed: bool | None) -> None:
+    assert adds_up("total", Decimal(total), list(map(Decimal, printed.split()))).passed is passed

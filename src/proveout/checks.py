@@ -196,22 +196,30 @@ class SamePartyOn:
 def adds_up(total: str, value: Value | None, amounts: Sequence[Decimal]) -> Check:
     """Whether two other amounts, or several in a row, add up to the total.
 
-    `amounts`: all printed amounts in reading order, including the total itself.
+    `amounts`: all printed amounts in reading order, including the total itself. Signs count: a discount is taken off, and a
+    credit note adds up below zero; it may print its parts without signs. With a deduction, the total may make another amount.
 
     >>> lines = [Decimal(x) for x in ("650.00", "650.00", "250.00", "1550.00")]
     >>> adds_up("gross_amount", Decimal("1550.00"), lines)
     Check(name='gross_amount adds up', passed=True, because='3 amounts in a row make 1550.00')
+    >>> adds_up("gross_amount", Decimal("1550.00"), [Decimal("-232.50"), Decimal("1317.50")]).because
+    '1550.00 less 232.50 makes 1317.50'
     """
     name = f"{total} adds up"
     if not isinstance(value, Decimal):
         return Check(name, None, "nothing to add: no total")
-    value = abs(value)
-    others = [abs(amount) for amount in amounts if abs(abs(amount) - value) >= CENT and amount]
+    others = [amount for amount in amounts if abs(abs(amount) - abs(value)) >= CENT and amount]
     if len(set(others)) < 2:
         return Check(name, None, "nothing to add: fewer than two other amounts")
-    for a, b in itertools.combinations(sorted(set(others)), 2):
+    if value < 0 < min(others):
+        others = [-amount for amount in others]
+    different = sorted(set(others))
+    for a, b in itertools.combinations(different, 2):
         if abs(a + b - value) < CENT:
             return Check(name, True, f"{a} and {b} make {value}")
+        for deduction, rest in ((a, b), (b, a)):
+            if deduction * value < 0 and abs(value + deduction - rest) < CENT:
+                return Check(name, True, f"{value} less {abs(deduction)} makes {rest}")
     # The sum of a run is the difference of two prefix sums, so one pass is enough.
     prefixes, running = {Decimal(0): 0}, Decimal(0)
     for position, amount in enumerate(others, 1):

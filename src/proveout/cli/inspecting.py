@@ -22,10 +22,11 @@ def inspect(folder: Path, mission: str, page_file: Path | None, json_file: Path 
     """Print the table, write the files, and return whether some file has an anomaly or is refused."""
     from proveout import inspection
     from proveout.inspection import page
+    from proveout.live.inbox import files_in
     from proveout.progress import bar
 
     cache = _cache(mission)
-    with bar("Reading", len(inspection.listed(folder).files)) as step:
+    with bar("Reading", len(files_in(folder).files)) as step:
         result = inspection.inspect(folder, cache, step)
     for line in table(result):
         say(line)

@@ -59,6 +59,7 @@ _TITLES = {
     "affidavit": "affidavit|affidavit of performance|proof of performance",
     "reminder": "reminder|payment reminder|mahnung|zahlungserinnerung|rappel",
 }
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _TITLE = {wording: title for title, wordings in _TITLES.items() for wording in wordings.split("|")}
 
 
@@ -248,4 +249,8 @@ def _plain(text: str) -> str:
     folded = text.casefold()
     if folded.isascii():
         return folded
-    return "".join(letter for letter in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(letter))
+    return _NOT_ASCII.sub(_without_accents, folded)
+
+
+def _without_accents(match: re.Match[str]) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", match[0]) if not unicodedata.combining(letter))

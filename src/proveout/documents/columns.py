@@ -7,11 +7,12 @@ Not covered: the structure of tables and columns. The boxes hold what is needed 
 
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, repeat
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from proveout.records import Anomaly, AnomalyKind, Box, Document, EInvoice, Page
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+_T = TypeVar("_T")
 
 DECIMALS = 2  # of a point; rounding happens only in `page_columns`, so that a stored page equals a freshly read one
 
@@ -184,18 +187,27 @@ def document(
 
 
 def _page(sha256: str, number: int, page: PageColumns) -> Page:
-    x0, y0, x1, y1 = page.boxes.T.tolist() if len(page.texts) else ([], [], [], [])
-    words = map(
-        Word,
-        page.texts,
-        map(Box, x0, y0, x1, y1),
-        repeat(number),
-        page.lines.tolist(),
-        repeat(sha256),
-        repeat(page.source),
-        page.confidence.tolist(),
-    )
+    sides = page.boxes.T.tolist() if len(page.texts) else ([], [], [], [])
+    boxes = _instances(Box, len(page.texts), dict(zip(("x0", "y0", "x1", "y1"), sides, strict=True)))
+    columns = {
+        "text": page.texts,
+        "box": boxes,
+        "page": repeat(number),
+        "line": page.lines.tolist(),
+        "document": repeat(sha256),
+        "source": repeat(page.source),
+        "confidence": page.confidence.tolist(),
+    }
+    words = _instances(Word, len(page.texts), columns)
     return Page(number, page.width, page.height, tuple(words), page.turned)
+
+
+def _instances(kind: type[_T], count: int, columns: Mapping[str, Iterable[Any]]) -> list[_T]:
+    """Instances of a frozen class with slots from a column for each slot, in a third of the time of its constructor."""
+    instances = list(map(object.__new__, repeat(kind, count)))
+    for name, values in columns.items():
+        deque(map(getattr(kind, name).__set__, instances, values), maxlen=0)
+    return instances
 
 
 def to_json(

@@ -3,14 +3,14 @@
 A term contradicts the pages if they print its label with other values only, or if they print its value nowhere.
 Values are compared, not texts: a date in any usual form, an amount with any marks, a number without its separators, a name as
 `values.same` does. `05.03.2018` is 5 March; `05/03/2018` may be either day. A credit note may print its amounts without a sign.
-Covered: labels in English, German, French, Spanish, Italian and Dutch; written months in fourteen languages.
+Covered: labels in English, German, French, Spanish, Italian and Dutch; amounts and days as `values` reads them.
 Not covered: line items; a due date or an account that no page prints.
 """
 
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -22,11 +22,12 @@ from proveout.documents.columns import lines
 from proveout.documents.e_invoice import source_of, words_of
 from proveout.records import E_INVOICE_TERMS, Anomaly, AnomalyKind, Box, Document, EInvoice, Kind, Page, Place, Word
 from proveout.values import same
+from proveout.values.amounts import amounts_in
+from proveout.values.dates import days_in
 
 MUST_BE_PRINTED = ("invoice_number", "issue_date", "seller", "buyer", "total", "amount_due")
 MOST = 3  # values of the pages that are quoted
 MOST_LABELS = 50  # of a term on a page; a table of bills has about as many
-MONTHS_IN = ("en", "de", "fr", "es", "it", "nl", "pt", "pl", "cs", "sv", "da", "nb", "fi", "hu")
 
 # Before a value, as regular expressions over text in lower case. The value follows at once, or stands below.
 LABELS: Mapping[str, str] = {
@@ -56,16 +57,7 @@ _CURRENCIES |= {"EUR": "€", "GBP": "£", "INR": "₹", "JPY": "¥", "CNY": "¥
 _CURRENCIES |= dict.fromkeys(("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"), "$")
 _GAP = re.compile(r"(?: ?\([^)\n]{1,12}\))? ?[:.#]? ?[-−–(]?(?:(?:eur|usd|gbp|chf|[€$£¥]) ?)?[-−–]?")  # unit, colon, currency
 _BETWEEN = re.compile(r"(?:[ \-−–€$£¥]|eur|usd|gbp|chf)*")  # amounts of one line
-_ISO = re.compile(r"(?<![\d.])(\d{4}) ?([-./]) ?(\d{1,2}) ?\2 ?(\d{1,2})(?!\d)")
-_CHINESE = re.compile(r"(\d{4}) ?年 ?(\d{1,2}) ?月 ?(\d{1,2}) ?日")
-_NUMERIC = re.compile(r"(?<![\d.,/-])(\d{1,2}) ?([-./]) ?(\d{1,2}) ?\2 ?(\d{4}|\d{2})(?!\d|[.,/-]\d)")
-_DAY_MONTH = re.compile(
-    r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|er|º|ª)?[ .,/-]{0,2}(?:de |of )?"
-    r"([^\W\d_]{3,12})[ .,/-]{0,2}(?:del? )?'?(\d{4}|\d{2})(?!\d)"
-)
-_MONTH_DAY = re.compile(r"([^\W\d_]{3,12})[ .-]{1,2}(\d{1,2})(?:st|nd|rd|th)?[ ,-]{1,2}'?(\d{4}|\d{2})(?!\d)")
-_AMOUNT = re.compile(r"([-−–(] ?(?:[€$£¥] ?)?)?(?<![\w.,'’])(\d[\d.,'’]{0,30})(?!\d)(-(?!\w)| ?cr\b)?")
-_GROUPS = re.compile(r"\d{3}(?:[.,]\d{1,2})?")  # what may follow a space inside an amount
+_SPACED = re.compile(r"\d \d")  # one amount, or two
 _CENTS = re.compile(r"\d{1,3}(?:[.,'’ ]?\d{3})*[.,]\d\d")
 _NUMBER = re.compile(r"[^\s:]*\d[^\s]*")
 _LINE = re.compile(r"[^\n]{2,80}")
@@ -265,94 +257,41 @@ def _is_plain(kind: Kind, span: _Span) -> bool:
 
 
 def _days(text: str) -> Iterator[tuple[int, int, set[date]]]:
-    """Every date of a text with the days that it may mean.
+    """Every date of a text with the days that it may mean; with dots the day is first.
 
     >>> [sorted(map(str, days)) for _, _, days in _days("05.03.2018 3/5/18 5. märz 2018 2018-03-05")]
-    [['2018-03-05'], ['2018-03-05'], ['2018-03-05', '2018-05-03'], ['2018-03-05']]
+    [['2018-03-05'], ['2018-03-05', '2018-05-03'], ['2018-03-05'], ['2018-03-05']]
     """
-    for pattern, days_of in _DATES:
-        for match in pattern.finditer(text):
-            if days := {day for numbers in days_of(*match.groups()) if (day := _calendar(*numbers))}:
-                yield match.start(), match.end(), days
-
-
-def _year(text: str) -> int:
-    return int(text) + (2000 if len(text) == 2 else 0)
-
-
-def _calendar(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-@cache
-def _months() -> dict[str, set[int]]:
-    """Names and abbreviations of months, in lower case and without a full stop, to the months they may mean."""
-    from babel import Locale
-
-    months: dict[str, set[int]] = {}
-    for language, context, width in product(MONTHS_IN, ("format", "stand-alone"), ("wide", "abbreviated")):
-        for month, name in Locale(language).months[context][width].items():
-            months.setdefault(name.casefold().rstrip("."), set()).add(month)
-    return months
-
-
-def _numeric(first: str, mark: str, second: str, year: str) -> Iterator[tuple[int, int, int]]:
-    yield _year(year), int(second), int(first)
-    if mark != ".":
-        yield _year(year), int(first), int(second)
-
-
-_Dates = Callable[..., Iterator[tuple[int, int, int]]]
-_DATES: tuple[tuple[re.Pattern[str], _Dates], ...] = (
-    (_ISO, lambda year, mark, month, day: iter([(int(year), int(month), int(day))])),
-    (_CHINESE, lambda year, month, day: iter([(int(year), int(month), int(day))])),
-    (_NUMERIC, _numeric),
-    (_DAY_MONTH, lambda day, month, year: ((_year(year), at, int(day)) for at in _months().get(month, ()))),
-    (_MONTH_DAY, lambda month, day, year: ((_year(year), at, int(day)) for at in _months().get(month, ()))),
-)
+    for start, line in _lines(text):
+        for day in days_in(line):
+            likely = day.readings.get(day.suggests)
+            yield start + day.start, start + day.end, {likely} if likely else day.days
 
 
 def _amounts(text: str) -> Iterator[tuple[int, int, set[Decimal]]]:
-    """Every amount of a text with the values that it may have; a minus before a space may be a dash.
+    """Every number of a text, from its first to its last digit, with the amounts that it may be.
 
     >>> [sorted(map(str, amounts)) for _, _, amounts in _amounts("1.880,00 -5.5 18 310,63 423.923")]
-    [['1880.00'], ['-5.5'], ['18'], ['310.63'], ['18310.63'], ['423.923', '423923']]
+    [['1880.00'], ['-5.5'], ['18310.63'], ['18'], ['310.63'], ['423.923', '423923']]
     """
-    run: list[re.Match[str]] = []  # matches that may be the groups of one amount, such as 18 310,63
-    for match in _AMOUNT.finditer(text):
-        digits = match[2].rstrip(".,'’")
-        yield match.start(2), match.start(2) + len(digits), _signed(match, _readings(digits), text)
-        follows = run and match.start(2) == run[-1].end(2) + 1 and text[run[-1].end(2)] == " " and run[-1][2].isdigit()
-        if follows and not match[1] and _GROUPS.fullmatch(digits) and len(run[0][2]) <= 3:
-            run.append(match)
-            joined = "".join(part[2] for part in run).rstrip(".,")
-            yield run[0].start(2), match.start(2) + len(digits), _signed(run[0], _readings(joined), text)
-        else:
-            run = [match]
+    for start, line in _lines(text):
+        printed = line.upper() if len(line.upper()) == len(line) else line  # currencies and CR are written in capitals
+        every = {amount for spaced in {True, not _SPACED.search(line)} for amount in amounts_in(printed, spaced, bare=True)}
+        for amount in sorted(every, key=lambda amount: (amount.start, -amount.end)):
+            digits = [at for at in range(amount.start, amount.end) if line[at].isdigit()]
+            yield (
+                start + digits[0],
+                start + digits[-1] + 1,
+                {amount.value} | ({amount.other} if amount.other is not None else set()),
+            )
 
 
-def _readings(digits: str) -> set[Decimal]:
-    """What digits with marks may mean: three digits after a single mark are thousands or decimals."""
-    mark = max(digits.rfind("."), digits.rfind(","))
-    decimals = len(digits) - mark - 1 if mark >= 0 else 0
-    whole = Decimal(re.sub(r"\D", "", digits))
-    readings = {whole} if decimals in (0, 3) else set()
-    if decimals and (decimals != 3 or digits.count(digits[mark]) == 1):
-        readings.add(whole.scaleb(-decimals))
-    return readings
-
-
-def _signed(match: re.Match[str], amounts: set[Decimal], text: str) -> set[Decimal]:
-    before, after = match[1] or "", match[3] or ""
-    negative = {-amount for amount in amounts}
-    if before.startswith("(") and text[match.end() : match.end() + 1] != ")":
-        before = ""  # a remark in brackets, not an amount
-    if after or (before and not before[1:].startswith(" ")):
-        return negative
-    return amounts | negative if before else amounts
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text, each with its place."""
+    start = 0
+    for line in text.split("\n"):
+        yield start, line
+        start += len(line) + 1
 
 
 @cache

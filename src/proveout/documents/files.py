@@ -168,7 +168,8 @@ def _pdf_page(pdf: Any, number: int) -> PageColumns:
     page, notes = annotations.paint(pdf, number)
     _check_size(page)
     painted = visibility.objects(page)
-    scan = text_layer.is_scan(page, painted)
+    pictures = text_layer.pictures(page, painted)
+    scan = text_layer.is_scan(page, pictures)
     words = text_layer.read_page(page, number, painted, scan)
     anomalies = [*annotations.of_form(pdf.get_formtype())] if number == 0 else []
     in_picture = None
@@ -178,7 +179,7 @@ def _pdf_page(pdf: Any, number: int) -> PageColumns:
         words, garbled = _settled(words, _recognise(page), number)
         anomalies += garbled
     else:
-        areas = text_layer.pictures_with_words(page, painted, words)
+        areas = text_layer.pictures_with_words(page, pictures, words)
         if len(areas) > text_layer.MAX_PICTURES:
             because = f"only {text_layer.MAX_PICTURES} of the {len(areas)} pictures on page {number + 1} are read"
             anomalies.append(Anomaly(AnomalyKind.UNREAD, because))

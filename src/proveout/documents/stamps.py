@@ -8,6 +8,7 @@ Not covered: the same words in a sentence or at the head of a column, and stamps
 
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,29 +47,34 @@ niet betalen; wersja robocza; nie płacić; pro forma; paid in full; file copy; 
 """
 
 
+@lru_cache(1 << 15)  # documents repeat their words
 def _form(text: str) -> str:
     """A word as it is compared: without case, accents and punctuation.
 
     >>> _form("PAYÉ!"), _form("« Void »")
     ('paye', 'void')
     """
+    if text.isascii():
+        return "".join(filter(str.isalnum, text.lower()))
     plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in plain if letter.isalnum() or unicodedata.category(letter) == "Mc")
 
 
 _WORDS = frozenset(map(_form, WORDS.split()))
-_PHRASES = frozenset(_form(phrase) for phrase in PHRASES.split(";"))
+_PHRASES = tuple({_form(phrase) for phrase in PHRASES.split(";")})
+_BEGINNINGS = _WORDS | {phrase[:end] for phrase in _PHRASES for end in range(1, len(phrase) + 1)}
 _LONGEST = 4  # words of a phrase
 
 
 def stamps(words: PageColumns, number: int, in_picture: npt.NDArray[np.bool_] | None = None) -> Iterator[Anomaly]:
     """The stamps among the words of a page; `in_picture`: which of them were read in a picture that is only part of it."""
     forms = list(map(_form, words.texts))
-    if not any(form in _WORDS for form in forms) and not _phrase_starts(forms):
+    starts = [at for at, form in enumerate(forms) if form in _BEGINNINGS and _begins_stamp(forms[at : at + _LONGEST])]
+    if not starts:
         return
     heights = words.boxes[:, 3] - words.boxes[:, 1]
     median = float(np.median(heights))
-    for start, end in _candidates(forms, words.lines):
+    for start, end in _candidates(forms, starts, words.lines):
         box = words.boxes[start:end]
         line = np.flatnonzero(words.lines == words.lines[start])
         alone = all(start <= i < end or not forms[i] for i in line.tolist())
@@ -84,18 +90,17 @@ def stamps(words: PageColumns, number: int, in_picture: npt.NDArray[np.bool_] | 
             )
 
 
-def _phrase_starts(forms: list[str]) -> bool:
-    text = "".join(forms)
-    return any(phrase in text for phrase in _PHRASES)
+def _begins_stamp(forms: list[str]) -> bool:
+    return forms[0] in _WORDS or "".join(forms).startswith(_PHRASES)
 
 
-def _candidates(forms: list[str], lines: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _candidates(forms: list[str], starts: list[int], lines: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Start and end of the words and phrases of the lists."""
-    for start in range(len(forms)):
+    for start in starts:
         for end in range(min(start + _LONGEST, len(forms)), start, -1):
             if lines[start] != lines[end - 1]:
                 continue
             form = "".join(forms[start:end])
-            if form and form in (_PHRASES if end - start > 1 else _WORDS | _PHRASES):
+            if form in _PHRASES or (end == start + 1 and form in _WORDS):
                 yield start, end
                 break

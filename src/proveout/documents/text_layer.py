@@ -8,7 +8,6 @@ Not covered: whether the text layer matches the visible page. `is_usable` detect
 
 import ctypes
 import re
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
@@ -94,7 +93,8 @@ def read_page(page: Any, number: int = 0, painted: Objects | None = None, scan: 
         text = _text(text_page, count)
         starts, ends = _spans(text)
         first = _loose_boxes(text_page, starts)
-        last = _loose_boxes(text_page, ends - 1)
+        last, several = first.copy(), np.flatnonzero(ends - starts > 1)
+        last[several] = _loose_boxes(text_page, ends[several] - 1)
         turn, skew = _angles(text_page, starts, rotation)
         corners = np.concatenate([np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])], axis=1)
         doubts = visibility.doubts(text_page, painted, starts, corners)
@@ -205,20 +205,22 @@ def _overlaps(box: Floats, others: Floats | None) -> bool:
 
 def pictures(page: Any, painted: Objects) -> Floats:
     """Boxes (n, 4) of the page's pictures in points, as viewed, cut at its edges."""
-    bounds = painted.bounds(np.flatnonzero(painted.kinds == visibility.IMAGE))
+    at = np.flatnonzero(painted.kinds == visibility.IMAGE)
+    if not len(at):
+        return np.zeros((0, 4))
+    bounds = painted.bounds(at)
     boxes, width, height = _to_viewed(bounds, page.get_bbox(), int(page.get_rotation()))
     return boxes.clip(0, [width, height, width, height])
 
 
-def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list[tuple[float, float, float, float]]:
-    """The boxes, in points as viewed, of the pictures on a page that may say more than a logo, the largest first.
+def pictures_with_words(page: Any, boxes: Floats, words: PageColumns) -> list[tuple[float, float, float, float]]:
+    """The boxes, in points as viewed, of those `pictures` of a page that may say more than a logo, the largest first.
 
     A logo is a small, compact picture at the top or the bottom of a page. Large pictures are read, and so are pictures in the
     body, over words, and wide ones, as stamps and single lines of text are.
     """
-    if visibility.IMAGE not in painted.kinds:
+    if not len(boxes):
         return []
-    boxes = pictures(page, painted)
     width, height = page.get_size()
     sizes = boxes[:, 2:] - boxes[:, :2]
     share = sizes.prod(axis=1) / max(width * height, 1.0)
@@ -229,7 +231,7 @@ def pictures_with_words(page: Any, painted: Objects, words: PageColumns) -> list
     readable = (share > LOGO) | ((middle > LETTERHEAD) & (middle < FOOTER)) | wide
     if words.turned == 0:
         places = (words.boxes[:, :2] + words.boxes[:, 2:]) / 2
-        readable |= ((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])).all(axis=2).any(axis=1)
+        readable |= np.any(np.all((places > boxes[:, None, :2]) & (places < boxes[:, None, 2:]), axis=2), axis=1)
     different = {tuple(box) for box in boxes[readable].tolist()}
     return sorted(different, key=lambda box: ((box[0] - box[2]) * (box[3] - box[1]), box))
 
@@ -242,12 +244,14 @@ def places(page: Any, words: PageColumns, notes: list[Annotation]) -> list[Box]:
     return [Box(*(round(value, 2) for value in box)) for box in boxes.tolist()]
 
 
-def is_scan(page: Any, painted: Objects | None = None) -> bool:
-    """Whether a picture covers a page: a scan, whatever text was printed over it or left under it by another program's OCR."""
-    painted = painted or visibility.objects(page)
-    if visibility.IMAGE not in painted.kinds:
+def is_scan(page: Any, boxes: Floats | None = None) -> bool:
+    """Whether a picture covers a page: a scan, whatever text was printed over it or left under it by another program's OCR.
+
+    `boxes`: the page's `pictures`, where they are at hand.
+    """
+    boxes = pictures(page, visibility.objects(page)) if boxes is None else boxes
+    if not len(boxes):
         return False
-    boxes = pictures(page, painted)
     width, height = page.get_size()
     return bool(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) > SCAN_SHARE * width * height).any())
 
@@ -297,11 +301,8 @@ def _spans(text: str) -> tuple[Any, Any]:
 
 def _loose_boxes(text_page: Any, indices: Any) -> Floats:
     """Boxes (n, 4) of characters in PDF page coordinates: left, bottom, right, top; the height is that of the font."""
-    boxes = np.zeros((len(indices), 4), dtype=np.float32)
-    start = boxes.ctypes.data
-    cells = range(start, start + 16 * len(indices), 16)
-    read = pdfium.function("FPDFText_GetLooseCharBox")
-    deque(map(read, repeat(pdfium.address(text_page.raw)), indices.tolist(), cells), maxlen=0)
+    inputs = repeat(pdfium.handle(text_page.raw)), indices.tolist()
+    boxes = pdfium.table("FPDFText_GetLooseCharBox", *inputs, count=len(indices), dtype="f4", outputs=1)
     return boxes.astype(np.float64)[:, [0, 3, 2, 1]]  # FS_RECTF is left, top, right, bottom
 
 
@@ -311,8 +312,8 @@ def _angles(text_page: Any, starts: Any, rotation: int) -> tuple[int, float]:
     Quarter turns in degrees clockwise, and the skew that remains: degrees clockwise by which the lines lean.
     """
     sample = starts[:: max(len(starts) // 32, 1)].tolist()
-    angle = pdfium.function("FPDFText_GetCharAngle")
-    angles = np.degrees([angle(pdfium.address(text_page.raw), i) for i in sample])
+    handle = pdfium.handle(text_page.raw)
+    angles = np.degrees(list(map(pdfium.function("FPDFText_GetCharAngle"), repeat(handle), sample)))
     angles = angles[angles >= 0]
     if not len(angles):
         return 0, 0.0

@@ -10,7 +10,7 @@ Not covered: fonts whose glyphs are empty, and a visible glyph that stands for a
 
 import ctypes
 import math
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -51,10 +51,8 @@ class Objects:
 
     def bounds(self, at: Ints) -> Floats:
         """Boxes (n, 4) of some objects: left, bottom, right, top in page coordinates."""
-        boxes = np.zeros((len(at), 4), dtype=np.float32)
-        cells = [range(boxes.ctypes.data + 4 * side, boxes.ctypes.data + boxes.nbytes, 16) for side in range(4)]
-        deque(map(pdfium.function("FPDFPageObj_GetBounds"), self.addresses[at].tolist(), *cells), maxlen=0)
-        boxes64 = boxes.astype(np.float64)
+        handles = map(pdfium.Handle, self.addresses[at].tolist())
+        boxes64 = pdfium.table("FPDFPageObj_GetBounds", handles, count=len(at), dtype="f4").astype(np.float64)
         inside = np.flatnonzero(self.frames[at])
         if len(inside):
             matrices = np.stack(self.matrices)[self.frames[at[inside]]]  # (n, 3, 2)
@@ -66,10 +64,10 @@ class Objects:
 
 def objects(page: Any) -> Objects:
     """The objects of a pypdfium2 page."""
-    top = pdfium.address(page.raw)
+    top = pdfium.handle(page.raw)
     read, kind_of = pdfium.function("FPDFPage_GetObject"), pdfium.function("FPDFPageObj_GetType")
     addresses = list(map(read, repeat(top), range(pdfium.function("FPDFPage_CountObjects")(top))))
-    kinds = list(map(kind_of, addresses))
+    kinds = list(map(kind_of, map(pdfium.Handle, addresses)))
     matrices = [_IDENTITY]
     if FORM not in kinds:
         zeros = np.zeros(len(kinds), dtype=np.int64)
@@ -102,20 +100,19 @@ def _descend(
         rows.append((address, kind, frame))
         if kind != FORM or depth == _DEPTH:
             continue
-        inner = len(matrices)
-        matrices.append(_matrix(address, matrices[frame]))
-        if frame in transparent or pdfium.function("FPDFPageObj_HasTransparency")(address):
+        inner, form = len(matrices), pdfium.Handle(address)
+        matrices.append(_matrix(form, matrices[frame]))
+        if frame in transparent or pdfium.function("FPDFPageObj_HasTransparency")(form):
             transparent.append(inner)
-        count = pdfium.function("FPDFFormObj_CountObjects")(address)
-        inside = [pdfium.function("FPDFFormObj_GetObject")(address, i) for i in range(max(count, 0))]
-        _descend(
-            inside, [pdfium.function("FPDFPageObj_GetType")(i) for i in inside], inner, rows, matrices, transparent, depth + 1
-        )
+        count = pdfium.function("FPDFFormObj_CountObjects")(form)
+        inside = [pdfium.function("FPDFFormObj_GetObject")(form, i) for i in range(max(count, 0))]
+        kinds_inside = list(map(pdfium.function("FPDFPageObj_GetType"), map(pdfium.Handle, inside)))
+        _descend(inside, kinds_inside, inner, rows, matrices, transparent, depth + 1)
 
 
-def _matrix(address: int, outer: Floats) -> Floats:
+def _matrix(handle: pdfium.Handle, outer: Floats) -> Floats:
     values = (ctypes.c_float * 6)()
-    pdfium.function("FPDFPageObj_GetMatrix")(address, ctypes.addressof(values))
+    pdfium.function("FPDFPageObj_GetMatrix")(handle, values)
     inner = np.array(values, dtype=np.float64).reshape(3, 2)
     product = inner @ outer[:2]
     product[2] += outer[2]
@@ -137,53 +134,53 @@ def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Dou
 
     `starts`: index of each word's first letter; `boxes`: (words, 4) in page coordinates.
     """
-    words = map(pdfium.function("FPDFText_GetTextObject"), repeat(pdfium.address(text_page.raw)), starts.tolist())
+    words = map(pdfium.function("FPDFText_GetTextObject"), repeat(pdfium.handle(text_page.raw)), starts.tolist())
     used, of_word = np.unique(np.fromiter(words, dtype=np.uint64, count=len(starts)), return_inverse=True)
     if not len(used) or not len(painted.addresses):
         nothing = np.zeros(len(starts), dtype=bool)
         return Doubts(used[of_word], nothing, nothing, np.zeros(len(starts)))
-    addresses = used.tolist()
+    handles = list(map(pdfium.Handle, used.tolist()))
     by_address = np.argsort(painted.addresses)
     position = by_address[np.searchsorted(painted.addresses, used, sorter=by_address).clip(max=len(by_address) - 1)]
-    colours = _colours(addresses)
-    modes = np.fromiter(map(pdfium.function("FPDFTextObj_GetTextRenderMode"), addresses), np.int64, len(addresses)).clip(0, 7)
-    unclear = _WITHOUT_FILL[modes] | (colours[:, 3] < 128) | _in_layers(addresses)
+    colours = _colours(handles)
+    modes = _numbers("FPDFTextObj_GetTextRenderMode", handles).clip(0, 7)
+    unclear = _WITHOUT_FILL[modes] | (colours[:, 3] < 128) | _in_layers(handles)
     unclear |= (painted.addresses[position] != used) | painted.is_transparent[painted.frames[position]]
-    limits = _clips(addresses, painted.frames[position])
+    limits = _clips(handles, painted.frames[position])
     unclear |= np.isnan(limits).any(axis=1)
     beside = _beside(painted, boxes, position[of_word], colours[of_word])
     return Doubts(used[of_word], unclear[of_word] | beside, _INVISIBLE[modes][of_word], _outside(boxes, limits[of_word]))
 
 
-def _colours(addresses: list[int]) -> Ints:
+def _numbers(name: str, handles: Sequence[pdfium.Handle]) -> Ints:
+    return np.fromiter(map(pdfium.function(name), handles), dtype=np.int64, count=len(handles))
+
+
+def _colours(handles: Sequence[pdfium.Handle]) -> Ints:
     """Fill colours (n, 4) of objects: red, green, blue, opacity; a pattern counts as transparent."""
-    colours = np.zeros((len(addresses), 4), dtype=np.uint32)
-    cells = [range(colours.ctypes.data + 4 * part, colours.ctypes.data + colours.nbytes, 16) for part in range(4)]
-    deque(map(pdfium.function("FPDFPageObj_GetFillColor"), addresses, *cells), maxlen=0)
-    return colours.astype(np.int64)
+    return pdfium.table("FPDFPageObj_GetFillColor", handles, count=len(handles), dtype="u4").astype(np.int64)
 
 
-def _in_layers(addresses: list[int]) -> npt.NDArray[np.bool_]:
+def _in_layers(handles: Sequence[pdfium.Handle]) -> npt.NDArray[np.bool_]:
     """Whether objects belong to optional content, which may be switched off."""
-    counts = np.fromiter(map(pdfium.function("FPDFPageObj_CountMarks"), addresses), dtype=np.int64, count=len(addresses))
-    inside = np.zeros(len(addresses), dtype=bool)
+    counts = _numbers("FPDFPageObj_CountMarks", handles)
+    inside = np.zeros(len(handles), dtype=bool)
     buffer, length = (ctypes.c_uint16 * 8)(), ctypes.c_ulong()
     mark, name = pdfium.function("FPDFPageObj_GetMark"), pdfium.function("FPDFPageObjMark_GetName")
     for row in np.flatnonzero(counts > 0).tolist():
         for i in range(counts[row]):
-            name(mark(addresses[row], i), ctypes.addressof(buffer), 16, ctypes.addressof(length))
+            name(pdfium.Handle(mark(handles[row], i)), buffer, 16, ctypes.byref(length))
             inside[row] |= length.value == 6 and bytes(buffer[:2]) == b"OC"
     return inside
 
 
-def _clips(addresses: list[int], frames: Ints) -> Floats:
+def _clips(handles: Sequence[pdfium.Handle], frames: Ints) -> Floats:
     """The rectangles (n, 4) to which objects are clipped, infinite without one, nan for other shapes and inside forms."""
-    clips = list(map(pdfium.function("FPDFPageObj_GetClipPath"), addresses))
-    limits = np.tile(np.array([-np.inf, -np.inf, np.inf, np.inf]), (len(addresses), 1))
-    boxes = {clip: _intersection(clip) for clip in clips if clip}
-    for row, clip in enumerate(clips):
-        if clip and (box := boxes[clip]):
-            limits[row] = math.nan if frames[row] else box
+    clips = list(map(pdfium.Handle, map(pdfium.function("FPDFPageObj_GetClipPath"), handles)))
+    counts = _numbers("FPDFClipPath_CountPaths", clips)
+    limits = np.tile(np.array([-np.inf, -np.inf, np.inf, np.inf]), (len(handles), 1))
+    for row in np.flatnonzero(counts > 0).tolist():
+        limits[row] = math.nan if frames[row] else _intersection(clips[row], int(counts[row]))
     return limits
 
 
@@ -194,39 +191,39 @@ def _outside(boxes: Floats, limits: Floats) -> Floats:
     return shares.clip(max=1.0)
 
 
-def _intersection(clip: int) -> tuple[float, float, float, float] | None:
-    """The rectangle that several clip paths leave; None without a clip path."""
-    paths = [_rectangle(clip, path) for path in range(pdfium.function("FPDFClipPath_CountPaths")(clip))]
-    if not paths:
-        return None
-    x0, y0, x1, y1 = zip(*paths, strict=True)
+def _intersection(clip: pdfium.Handle, count: int) -> tuple[float, float, float, float]:
+    """The rectangle that `count` clip paths leave."""
+    x0, y0, x1, y1 = zip(*(_rectangle(clip, path) for path in range(count)), strict=True)
     if any(map(math.isnan, x0)):
         return _NOT_A_RECTANGLE
     return (max(x0), max(y0), min(x1), min(y1))
 
 
-_POINT = (ctypes.c_float * 2)()
 _NOT_A_RECTANGLE = (math.nan,) * 4
+_POINT = (ctypes.c_float * 2)()
+_X, _Y = ctypes.byref(_POINT), ctypes.byref(_POINT, 4)
 
 
-def _rectangle(clip: int, path: int) -> tuple[float, float, float, float]:
+def _point(segment: pdfium.Handle) -> tuple[float, float]:
+    pdfium.function("FPDFPathSegment_GetPoint")(segment, _X, _Y)
+    return _POINT[0], _POINT[1]
+
+
+def _rectangle(clip: pdfium.Handle, path: int) -> tuple[float, float, float, float]:
     """The rectangle of a clip path from two opposite corners."""
     segments = pdfium.function("FPDFClipPath_CountPathSegments")(clip, path)
     if segments not in (4, 5):
         return _NOT_A_RECTANGLE
     corners = []
     for number in (0, 2):
-        segment = pdfium.function("FPDFClipPath_GetPathSegment")(clip, path, number)
-        start = ctypes.addressof(_POINT)
-        pdfium.function("FPDFPathSegment_GetPoint")(segment, start, start + 4)
-        corners.append((_POINT[0], _POINT[1]))
+        corners.append(_point(pdfium.Handle(pdfium.function("FPDFClipPath_GetPathSegment")(clip, path, number))))
     (x0, y0), (x1, y1) = corners
     return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 
 
 def _beside(painted: Objects, boxes: Floats, position: Ints, colours: Ints) -> npt.NDArray[np.bool_]:
     """Whether something is painted over a word, or its colour resembles the one painted last before it."""
-    shapes, bounds = _areas(painted)
+    shapes, bounds = _areas(painted, boxes)
     background = np.full((len(boxes), 3), 255, dtype=np.int64)
     contrast = CONTRAST * 255 / np.maximum(colours[:, 3], 1)
     if not len(shapes):
@@ -241,7 +238,7 @@ def _beside(painted: Objects, boxes: Floats, position: Ints, colours: Ints) -> n
     behind = overlaps & (shapes < position[:, None])
     last = len(shapes) - 1 - behind[:, ::-1].argmax(axis=1)
     on_shape = behind.any(axis=1)
-    shape_colours = _colours(painted.addresses[shapes].tolist())
+    shape_colours = _colours(list(map(pdfium.Handle, painted.addresses[shapes].tolist())))
     plain = (painted.kinds[shapes] == PATH) & (shape_colours[:, 3] > 250)
     background[on_shape] = shape_colours[last[on_shape], :3]
     similar = np.abs(background - colours[:, :3]).max(axis=1) < contrast
@@ -249,10 +246,10 @@ def _beside(painted: Objects, boxes: Floats, position: Ints, colours: Ints) -> n
     return doubted
 
 
-def _areas(painted: Objects) -> tuple[Ints, Floats]:
+def _areas(painted: Objects, words: Floats) -> tuple[Ints, Floats]:
     """Positions and boxes of what covers an area: pictures, shadings, filled paths and thick lines.
 
-    A path of several parts, such as the four rules of a frame, has a box for each part.
+    A path of several parts, such as the four rules of a frame, has a box for each part; none if no word is near it.
     """
     shapes = np.flatnonzero((painted.kinds >= PATH) & (painted.kinds <= SHADING))
     bounds = painted.bounds(shapes)
@@ -260,42 +257,40 @@ def _areas(painted: Objects) -> tuple[Ints, Floats]:
     at: list[int] = []
     boxes: list[Floats] = []
     for shape, box in zip(shapes[large].tolist(), bounds[large], strict=True):
-        address = int(painted.addresses[shape])
         if painted.kinds[shape] == PATH:
-            if not _is_filled(address):
+            path = pdfium.Handle(int(painted.addresses[shape]))
+            if not _is_filled(path):
                 continue
-            segments = pdfium.function("FPDFPath_CountSegments")(address)
+            segments = pdfium.function("FPDFPath_CountSegments")(path)
             if 5 < segments <= MAX_SEGMENTS and not painted.frames[shape]:
-                parts = _parts(address, segments)
+                near = ((box[:2] < words[:, 2:]) & (box[2:] > words[:, :2])).all(axis=1).any()
+                parts = list(_parts(path, segments)) if near else []
                 at += [shape] * len(parts)
-                boxes += list(parts)
+                boxes += parts
                 continue
         at.append(shape)
         boxes.append(box)
     return np.array(at, dtype=np.int64), np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
-def _is_filled(path: int) -> bool:
+def _is_filled(path: pdfium.Handle) -> bool:
     """Whether a path is filled, or its line is as thick as text is high."""
     out, width = (ctypes.c_int * 2)(), ctypes.c_float()
-    start = ctypes.addressof(out)
-    if not pdfium.function("FPDFPath_GetDrawMode")(path, start, start + 4) or out[0]:
+    if not pdfium.function("FPDFPath_GetDrawMode")(path, out, ctypes.byref(out, 4)) or out[0]:
         return True
-    pdfium.function("FPDFPageObj_GetStrokeWidth")(path, ctypes.addressof(width))
+    pdfium.function("FPDFPageObj_GetStrokeWidth")(path, ctypes.byref(width))
     return bool(out[1]) and width.value > THIN
 
 
-def _parts(path: int, segments: int) -> Floats:
+def _parts(path: pdfium.Handle, segments: int) -> Floats:
     """Boxes (n, 4) of a path's parts that are not thin."""
     read, kind_of = pdfium.function("FPDFPath_GetPathSegment"), pdfium.function("FPDFPathSegment_GetType")
-    point, start = pdfium.function("FPDFPathSegment_GetPoint"), ctypes.addressof(_POINT)
     parts: list[list[tuple[float, float]]] = []
     for number in range(segments):
-        segment = read(path, number)
-        point(segment, start, start + 4)
+        segment = pdfium.Handle(read(path, number))
         if kind_of(segment) == _MOVE_TO or not parts:
             parts.append([])
-        parts[-1].append((_POINT[0], _POINT[1]))
+        parts[-1].append(_point(segment))
     matrix = _matrix(path, _IDENTITY)
     corners = [np.array(part) @ matrix[:2] + matrix[2] for part in parts if len(part) > 2]
     boxes = np.array([[*part.min(axis=0), *part.max(axis=0)] for part in corners]).reshape(-1, 4)
@@ -310,20 +305,23 @@ def visible(
 
     `addresses`: the words' text objects; `boxes`: (words, 4) in points of the page as pypdfium2 renders it; `letters`: of each.
     """
-    with_text, order = _pixels(page), {int(address): at for at, address in enumerate(painted.addresses.tolist())}
-    areas = (boxes * SCALE).round().astype(int)
-    layers = _layers(areas, [order.get(int(address), -1) for address in addresses], with_text.shape[:2])
+    order = {int(address): at for at, address in enumerate(painted.addresses.tolist())}
+    limits = np.ceil(np.array(page.get_size()) * SCALE).astype(int)
+    cells = (boxes * SCALE).round().astype(int) + np.array([0, 0, 1, 1])
+    low, high = cells[:, :2].min(axis=0).clip(0, limits - 1), cells[:, 2:].max(axis=0).clip(1, limits)
+    cells = (cells - [*low, *low]).clip(0)
+    with_text = _pixels(page, low, limits - high)
+    layers = _layers(cells, [order.get(int(address), -1) for address in addresses], with_text.shape[:2])
     seen, whole = np.zeros(len(boxes), dtype=bool), np.zeros(len(boxes), dtype=bool)
     for layer in range(min(int(layers.max(initial=0)) + 1, MAX_LAYERS)):
         rows = np.flatnonzero(layers == layer)
-        without = _pixels_without(page, text_page, painted, addresses[rows])
+        without = _pixels_without(page, text_page, painted, addresses[rows], low, limits - high)
+        differs: npt.NDArray[np.bool_] = np.maximum(with_text, without) - np.minimum(with_text, without) >= SEEN
+        ink = differs[..., 0] | differs[..., 1] | differs[..., 2]
         for row in rows.tolist():
-            x0, y0, x1, y1 = areas[row].tolist()
-            area = (slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1))
-            difference = np.maximum(with_text[area], without[area]) - np.minimum(with_text[area], without[area])
-            ink: npt.NDArray[np.bool_] = np.any(difference >= SEEN, axis=2)
-            lying = ink if x1 - x0 >= y1 - y0 or letters[row] == 1 else ink.T
-            along: npt.NDArray[np.bool_] = np.any(lying, axis=0)
+            x0, y0, x1, y1 = cells[row].tolist()
+            area = ink[y0:y1, x0:x1] if x1 - x0 >= y1 - y0 or letters[row] == 1 else ink[y0:y1, x0:x1].T
+            along: npt.NDArray[np.bool_] = np.any(area, axis=0)
             inked = np.flatnonzero(along)
             seen[row] = len(inked) > 0
             gaps = np.diff(np.concatenate([[-1], inked, [len(along)]])) - 1
@@ -331,16 +329,16 @@ def visible(
     return seen, whole
 
 
-def _layers(areas: Ints, order: list[int], shape: tuple[int, ...]) -> Ints:
+def _layers(cells: Ints, order: list[int], shape: tuple[int, ...]) -> Ints:
     """How many layers of these words are painted over each: what is visible at its place may be theirs.
 
-    `areas`: (words, 4) in pixels of a picture of this shape; `order`: of painting.
+    `cells`: (words, 4) in pixels of a picture of this shape, the ends excluded; `order`: of painting.
     """
-    above, layers = np.zeros(shape, dtype=np.uint8), np.zeros(len(areas), dtype=np.int64)
-    for row in sorted(range(len(areas)), key=order.__getitem__, reverse=True):
-        x0, y0, x1, y1 = areas[row].tolist()
+    above, layers = np.zeros(shape, dtype=np.uint8), np.zeros(len(cells), dtype=np.int64)
+    for row in sorted(range(len(cells)), key=order.__getitem__, reverse=True):
+        x0, y0, x1, y1 = cells[row].tolist()
         leading = round(LEADING * (y1 - y0))
-        area = (slice(max(y0 + leading, 0), y1 - leading + 1), slice(max(x0, 0), x1 + 1))
+        area = (slice(y0 + leading, y1 - leading), slice(x0, x1))
         others = above[area]
         if others.size and np.count_nonzero(others) > COVERS * others.size:
             layers[row] = others.max()
@@ -348,17 +346,20 @@ def _layers(areas: Ints, order: list[int], shape: tuple[int, ...]) -> Ints:
     return layers
 
 
-def _pixels_without(page: Any, text_page: Any, painted: Objects, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+def _pixels_without(
+    page: Any, text_page: Any, painted: Objects, addresses: npt.NDArray[np.uint64], low: Ints, cut: Ints
+) -> npt.NDArray[np.uint8]:
+    """`_pixels` without these text objects and what is painted of them again."""
     activate = pdfium.function("FPDFPageObj_SetIsActive")
     texts = np.unique(addresses).tolist()
-    texts += _painted_again(text_page, painted, set(texts))
+    handles = list(map(pdfium.Handle, texts + _painted_again(text_page, painted, set(texts))))
     try:
-        for address in texts:
-            activate(address, 0)
-        return _pixels(page)
+        for handle in handles:
+            activate(handle, 0)
+        return _pixels(page, low, cut)
     finally:
-        for address in texts:
-            activate(address, 1)
+        for handle in handles:
+            activate(handle, 1)
 
 
 def _painted_again(text_page: Any, painted: Objects, texts: set[int]) -> list[int]:
@@ -366,16 +367,18 @@ def _painted_again(text_page: Any, painted: Objects, texts: set[int]) -> list[in
     others = np.flatnonzero(painted.kinds == TEXT)
     bounds = painted.bounds(others)
     ours = np.array([int(address) in texts for address in painted.addresses[others].tolist()], dtype=bool)
-    length, handle = pdfium.function("FPDFTextObj_GetText"), pdfium.address(text_page.raw)
+    length, handle, nowhere = pdfium.function("FPDFTextObj_GetText"), pdfium.handle(text_page.raw), pdfium.Handle(0)
     again = []
     for row in np.flatnonzero(~ours).tolist():
         if (np.abs(bounds[ours] - bounds[row]).max(axis=1) < 2).any():
             address = int(painted.addresses[others[row]])
-            if length(address, handle, 0, 0) <= 2:  # bytes: only the end of the text
+            if length(pdfium.Handle(address), handle, nowhere, nowhere) <= 2:  # bytes: only the end of the text
                 again.append(address)
     return again
 
 
-def _pixels(page: Any) -> npt.NDArray[np.uint8]:
-    colours: npt.NDArray[np.uint8] = page.render(scale=SCALE).to_numpy()[..., :3]
+def _pixels(page: Any, before: Ints, after: Ints) -> npt.NDArray[np.uint8]:
+    """The page as pixels without `before` of them at the left and the top and `after` at the right and the bottom."""
+    left, top, right, bottom = ((np.array([*before, *after]) - 0.5) / SCALE).tolist()  # pypdfium2 rounds up to whole pixels
+    colours: npt.NDArray[np.uint8] = page.render(scale=SCALE, crop=(left, bottom, right, top)).to_numpy()[..., :3]
     return colours

@@ -14,7 +14,7 @@ from functools import partial, reduce
 from typing import Any
 
 from proveout.records import DateOrder, Decision, Kind, Route
-from proveout.values import conventions_of, flag_of, has_value, same, same_as_read
+from proveout.values import NONE, flag_of, has_value, same, same_as_read
 
 Match = Callable[[Kind, str, str], bool]  # whether a label and an answer mean the same
 Labels = Mapping[str, Mapping[str, str | None]]  # document id to field to text; None or "" is no label, or no answer
@@ -142,7 +142,7 @@ def by_dates(dates: DateOrder) -> Match:
     >>> by_dates("day_first")("date", "3/4/26", "2026-04-03"), by_dates("inferred")("date", "3/4/26", "2026-04-03")
     (True, False)
     """
-    return partial(same, conventions=conventions_of((), dates))
+    return partial(same, conventions=NONE.declaring(dates))
 
 
 def _count(kind: Kind, gold: object, given: object, match: Match) -> Counts:

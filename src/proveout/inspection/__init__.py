@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from proveout.documents import read_many, sha256_of
-from proveout.errors import NoDocuments, UnreadableDocument
+from proveout.errors import UnreadableDocument
 from proveout.files import printable
 from proveout.inspection.formats import Formats, formats_of
-from proveout.live.inbox import Inbox, walked
+from proveout.live.inbox import files_in
 from proveout.records import Anomaly, AnomalyKind, Document, Page, Source
 from proveout.values import conventions
 
@@ -87,7 +87,7 @@ def inspect(folder: Path, cache: Path | None = None, progress: Callable[[], None
 
     Raises NoDocuments if the folder is missing or has no documents.
     """
-    inbox = listed(folder)
+    inbox = files_in(folder)
     results = read_many([file.path for file in inbox.files], cache=cache, progress=lambda *_: progress())
     files: list[Inspected] = []
     texts: list[list[str]] = []
@@ -98,17 +98,6 @@ def inspect(folder: Path, cache: Path | None = None, progress: Callable[[], None
     files = _with_copies(files, texts)
     files += [Inspected(name, folder / name, refused=because) for name, because in (inbox.refused | inbox.waiting).items()]
     return Inspection(printable(str(folder)), tuple(sorted(files, key=lambda file: (file.badness, file.name))))
-
-
-def listed(folder: Path) -> Inbox:
-    """What `proveout run` would find in this folder. Raises NoDocuments if there is nothing."""
-    if not folder.is_dir():
-        raise NoDocuments(f"{printable(str(folder))}: no such folder; expected a folder of PDFs, scans, images or texts")
-    inbox = walked(folder)
-    if not (inbox.files or inbox.refused or inbox.waiting):
-        expected = "expected PDFs, scans (PNG, JPEG, TIFF) or plain text"
-        raise NoDocuments(f"{printable(str(folder))}: no documents in it; {expected}")
-    return inbox
 
 
 def as_json(inspection: Inspection) -> dict[str, Any]:

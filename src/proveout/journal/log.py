@@ -2,7 +2,8 @@
 
 Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
 marked as such in the schema (for documents pages, words, ocr_share, familiar); seconds (the case's waiting time), dollars (for
-language models), memory_position, decided_at, turn; then for each field F: F (as printed, or null), F.confidence (null: not
+language models), memory_position, decided_at, turn; then for each field F: F (as printed, or null), F.value (its value as
+`values.written` writes it), F.confidence (null: not
 calibrated), F.automated, F.label (a person's answer, or null) and F.right (null: not labelled).
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout.files import replacing
+from proveout.values import written
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -36,7 +38,7 @@ def log_schema(fields: Sequence[str], descriptors: Mapping[str, type[int] | type
     columns += [("seconds", number), ("dollars", number), ("memory_position", pa.int64())]
     columns += [("decided_at", pa.timestamp("us", tz="UTC")), ("turn", pa.int32())]
     for name in fields:
-        columns += [(name, text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
+        columns += [(name, text), (f"{name}.value", text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
         columns += [(f"{name}.label", text), (f"{name}.right", flag)]
     return pa.schema(columns)
 
@@ -70,6 +72,7 @@ def log_row(
     for name in fields:
         value = decision.fields.get(name)
         row[name] = _utf8(value.text) if value else None
+        row[f"{name}.value"] = _utf8(written(value.value)) if value else None
         row[f"{name}.confidence"] = value.confidence if value and value.calibrated else None
         row[f"{name}.automated"] = name in decision.automated
         row[f"{name}.label"] = labels.get(name)

@@ -170,7 +170,7 @@ class Live:
             case, name = arrival.case, arrival.case.path
             try:
                 sha256, copy = self.originals.keep(arrival.file.path)
-                if identity(self.kind, copy) != (case.id, case.turn):
+                if sha256 != case.id and identity(self.kind, copy) != (case.id, case.turn):
                     raise StillWritten("it changed after it was listed")
             except (StillWritten, FileNotFoundError) as error:
                 inbox.waiting[name] = str(error) if isinstance(error, StillWritten) else "it disappeared after it was listed"

@@ -1,6 +1,6 @@
 """What lies in an inbox: the files that are cases, those that wait for the next run, and those that no run can take.
 
-Entry points: `listed` for a run, `walked` without cases, `documents_in` for the bare files. Everything that is listed can be
+Entry points: `listed` for a run, `files_in` without cases, `documents_in` for the bare files. Everything that is listed can be
 read without waiting.
 Covered: files that are still being written, named pipes, sockets, devices, folders with the name of a document, links that
 lead out of the inbox, nowhere or in a circle, files without permission, names that are not UTF-8 or span several lines. Each
@@ -83,11 +83,7 @@ def listed(folder: Path, kind: CaseKind) -> Inbox:
     `inbox.csv` in the inbox may give the day and segment of each file; the default day is the file's modification date.
     Raises NoDocuments for a folder that is missing or has no documents, BadInput for an `inbox.csv` that cannot be used.
     """
-    if not folder.is_dir():
-        raise NoDocuments(f"{folder}: no such folder; put documents there, or name another with --inbox")
-    inbox = walked(folder)
-    if not (inbox.files or inbox.waiting or inbox.refused):
-        raise NoDocuments(f"{folder}: no documents in it; expected PDFs, scans (PNG, JPEG, TIFF) or plain text files")
+    inbox = files_in(folder)
     details = _read_inbox_csv(folder / INBOX_CSV)
     arrivals: dict[str, Arrival] = {}
     for file in inbox.files:
@@ -107,9 +103,20 @@ def listed(folder: Path, kind: CaseKind) -> Inbox:
     return inbox
 
 
+def files_in(folder: Path) -> Inbox:
+    """The files that a run would find, without their cases. Raises NoDocuments if there is no file, not even a refused one."""
+    if not folder.is_dir():
+        raise NoDocuments(f"{printable(str(folder))}: no such folder; put documents there, or name another folder")
+    inbox = _walked(folder)
+    if not (inbox.files or inbox.waiting or inbox.refused):
+        expected = "expected PDFs, scans (PNG, JPEG, TIFF) or plain text files"
+        raise NoDocuments(f"{printable(str(folder))}: no documents in it; {expected}")
+    return inbox
+
+
 def documents_in(folder: Path) -> list[InboxFile]:
     """Every file that a run would take up, in the order of their names."""
-    return walked(folder).files
+    return _walked(folder).files
 
 
 def identity(kind: CaseKind, path: Path) -> tuple[str, int]:
@@ -122,7 +129,7 @@ def identity(kind: CaseKind, path: Path) -> tuple[str, int]:
         raise UnreadableDocument(f"its case cannot be identified ({type(error).__name__}: {error}); check the file") from error
 
 
-def walked(folder: Path) -> Inbox:
+def _walked(folder: Path) -> Inbox:
     """The files below a folder, without their cases, and what is refused or waits."""
     inbox, root, pending = Inbox(), folder.resolve(), [folder]
     while pending:

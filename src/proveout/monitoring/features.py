@@ -10,11 +10,13 @@ import itertools
 import re
 from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
 from proveout.mission import Mission
+from proveout.records import Kind
 from proveout.values import plain_name, value_of
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
             columns[f"{name}.confidence"] = pd.to_numeric(frame[f"{name}.confidence"], errors="coerce").astype(float)
             columns[f"{name}.answer"] = _answer(frame, name)
             if kind == "amount":
-                columns[name] = _parsed(frame[name], lambda text: float(value_of("amount", text)))  # type: ignore[arg-type]
+                columns[name] = _values(frame, name, kind).astype(float)
             elif kind == "flag":
                 columns[name] = _text(frame[name])
             elif kind == "number":
@@ -123,10 +125,17 @@ def _parsed(values: "Series", parse: Any) -> "Series":
     def attempt(text: str) -> Any:
         try:
             return parse(text)
-        except ValueError:
+        except (ValueError, ArithmeticError):
             return None
 
     return values.map({text: attempt(str(text)) for text in values.dropna().unique() if str(text)})
+
+
+def _values(frame: "DataFrame", name: str, kind: Kind) -> "Series":
+    """A field's values as they were decided, by the formats of their documents; without them, as each text says by itself."""
+    if f"{name}.value" in frame:
+        return _parsed(frame[f"{name}.value"], Decimal if kind == "amount" else date.fromisoformat)
+    return _parsed(frame[name], lambda text: value_of(kind, text))
 
 
 def _days(frame: "DataFrame", fields: Iterable[str]) -> dict[str, Any]:
@@ -134,9 +143,7 @@ def _days(frame: "DataFrame", fields: Iterable[str]) -> dict[str, Any]:
     import pandas as pd
 
     own = pd.to_datetime(frame["day"], errors="coerce")
-    dates = {
-        name: pd.to_datetime(_parsed(frame[name], lambda text: value_of("date", text)), errors="coerce") for name in fields
-    }
+    dates = {name: pd.to_datetime(_values(frame, name, "date"), errors="coerce") for name in fields}
     columns: dict[str, Any] = {f"{name}.lead_days": (day - own).dt.days.astype(float) for name, day in dates.items()}
     for first, second in itertools.pairwise(dates):
         columns[f"{first}..{second}.days"] = (dates[second] - dates[first]).dt.days.astype(float)

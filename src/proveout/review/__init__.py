@@ -14,7 +14,7 @@ from proveout.evaluation import verdicts
 from proveout.journal import APPROVAL, Event, Journal, rulings_of
 from proveout.mission import Mission
 from proveout.records import Answer, Decided, Role, Route, Ruling, turn_key
-from proveout.values import conventions_of, doubt, value_of
+from proveout.values import NONE, doubt, value_of
 
 ENOUGH = 500  # waiting cases to list; a person answers about a hundred per hour
 
@@ -59,7 +59,7 @@ def answer(decided: Decided, mission: Mission, values: Mapping[str, str], by: st
         except ValueError as error:
             raise BadInput(f"{name}: {error}; enter the value as printed, or nothing if the document has none") from error
         output = decided.decision.fields.get(name)
-        unclear = doubt(mission.kinds[name], text, conventions_of((), mission.dates))
+        unclear = doubt(mission.kinds[name], text, NONE.declaring(mission.dates))
         if unclear and (output is None or " ".join(output.text.split()) != text):
             raise BadInput(f"{name}: {unclear.partition(':')[0]}; enter a day as 2026-12-31, an amount as 1234.00")
     right = verdicts(fields, decided.decision, mission.kinds)

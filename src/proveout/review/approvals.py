@@ -41,7 +41,7 @@ from proveout.plugins import PERSON
 from proveout.records import Action, Answer, Check, Decided, Decision, Output, Person, Ruling, Verdict, turn_key
 from proveout.review import answer as answer_of
 from proveout.review import escalations, rejection
-from proveout.values import conventions_of, same, value_of
+from proveout.values import NONE, same, value_of
 
 TRIES = 20  # per approval, while other cases are approved at the same time
 RUN = "approvals of"  # and the date: all approvals of a day share one budget
@@ -329,14 +329,14 @@ class Approvals:
         output = view.decided.decision.fields.get(name)
         if output and " ".join(output.text.split()) == text:
             return replace(output, confidence=1.0, tier=PERSON)
-        value = value_of(self.mission.kinds[name], text, conventions_of((), self.mission.dates))
+        value = value_of(self.mission.kinds[name], text, NONE.declaring(self.mission.dates))
         return Output(text, value, 1.0, tier=PERSON)
 
     def _acted_on(self, answer: Answer, duplicates: Iterable[str]) -> str:
         """Why this is a duplicate of a case that was acted on, by the current values of both; "" if it is none."""
         on = self.mission.checks.get("duplicate_on", ())
         kinds, values = self.mission.kinds, {name: answer.fields.get(name, "") for name in on}
-        declared = conventions_of((), self.mission.dates)
+        declared = NONE.declaring(self.mission.dates)
         others = dict.fromkeys(duplicates)
         for event in self.journal.of_kind(APPROVAL) if values and all(values.values()) else ():
             approved = event.payload["values"]

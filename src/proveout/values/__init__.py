@@ -10,8 +10,10 @@ Not covered: currencies. An amount is a number.
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from proveout.records import FLAGS, Content, DateOrder, Kind, Value
 from proveout.values.amounts import amount_in, amounts_in
@@ -55,13 +57,31 @@ _AMOUNT = re.compile(r"-?\d+\.\d{2,}")  # as `written`
 
 
 def conventions(content: Content, dates: DateOrder = "inferred") -> Conventions:
-    """The conventions of a case's content, in a mission that declares this order of dates.
+    """The conventions of a case's content, in a mission that declares this order of dates. Votes are counted once a content.
 
     >>> from proveout.records import Document
     >>> conventions(Document("", ()), "day_first").order
     'day_first'
     """
-    return conventions_of(lines_of(content), dates)
+    return _inferred(_Itself(content)).declaring(dates)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Itself:
+    """One content as a key. Contents are not compared: that takes as long as counting their votes."""
+
+    content: Content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.content is other.content
+
+    def __hash__(self) -> int:
+        return id(self.content)
+
+
+@lru_cache(128)  # cases that one step after the other reads; more than a batch of the live loop
+def _inferred(key: _Itself) -> Conventions:
+    return conventions_of(lines_of(key.content))
 
 
 def day_of(text: str, conventions: Conventions = NONE) -> date | None:
@@ -86,9 +106,8 @@ def amount_of(text: str, conventions: Conventions = NONE) -> Decimal | None:
 
 def amounts_of(content: Content) -> list[Decimal]:
     """Every amount of money in a case's content with its sign, in reading order."""
-    lines = list(lines_of(content))
-    printed = conventions_of(lines)
-    cells = [cell for line in lines for cell in line.split("\t")]
+    printed = conventions(content)
+    cells = (cell for line in lines_of(content) for cell in line.split("\t"))
     return [amount_read(amount, printed)[0] for cell in cells for amount in amounts_in(cell, printed.spaced)]
 
 

@@ -119,10 +119,11 @@ def _amount(currency: str, behind: str, group: str, cents: str) -> str:
 
 
 @lru_cache(4096)  # a text is searched for the document's conventions, for its amounts and for its numbers
-def amounts_in(text: str, spaced: bool = True) -> tuple[Amount, ...]:
+def amounts_in(text: str, spaced: bool = True, bare: bool = False) -> tuple[Amount, ...]:
     """Every amount of money in a text of a document, from left to right.
 
-    `spaced`: whether an ordinary space may stand between thousands, as in France and Poland.
+    `spaced`: whether an ordinary space may stand between thousands, as in France and Poland; `bare`: whether numbers count
+    that nothing shows to be money.
 
     >>> [str(amount.value) for amount in amounts_in("3 spots at $500 (-15 %), less (75.00): 1,425.00-, 1 500 Kč")]
     ['500', '-75.00', '-1425.00', '1500']
@@ -130,7 +131,7 @@ def amounts_in(text: str, spaced: bool = True) -> tuple[Amount, ...]:
     if not any(map(str.isdigit, text)):
         return ()
     matches = _patterns()[0 if spaced else 1].finditer(as_ascii(text))
-    return tuple(amount for match in matches if (amount := _read(match, text)) and amount.money)
+    return tuple(amount for match in matches if (amount := _read(match, text)) and (amount.money or bare))
 
 
 def amount_in(text: str) -> Amount | None:

@@ -11,7 +11,7 @@ Not covered: a document that follows two conventions and prints each of its valu
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import groupby, pairwise
@@ -65,6 +65,10 @@ class Conventions:
     because: str = "nothing on its pages shows the order of day and month"
     languages: frozenset[str] = frozenset()  # of its written months
 
+    def declaring(self, dates: DateOrder) -> "Conventions":
+        """The same in a mission that declares this order of dates."""
+        return self if dates == "inferred" else replace(self, order=dates, because="the mission declares it")
+
     @property
     def spaced(self) -> bool:
         """Whether an ordinary space may stand between its thousands: not if another separator does."""
@@ -97,8 +101,8 @@ def _line(words: Sequence[Word]) -> str:
     return "".join(parts)
 
 
-def conventions_of(lines: Iterable[str], dates: DateOrder = "inferred") -> Conventions:
-    """The conventions of a document with these lines, in a mission that declares this order of dates.
+def conventions_of(lines: Iterable[str]) -> Conventions:
+    """The conventions of a document with these lines.
 
     >>> german = conventions_of(["Rechnung vom 04.03.2018", "Summe 1.234,56 €", "zahlbar bis 31.03.2018"])
     >>> german.commas, german.order, german.because
@@ -112,7 +116,7 @@ def conventions_of(lines: Iterable[str], dates: DateOrder = "inferred") -> Conve
     marks = Counter(amount.mark for amount in sure)
     currencies = Counter(amount.currency for amount in amounts if amount.currency)
     currency = currencies.most_common(1)[0][0] if currencies else ""
-    order, because = _order(days, cells, currency) if dates == "inferred" else (dates, "the mission declares it")
+    order, because = _order(days, cells, currency)
     return Conventions(
         points=marks["."],
         commas=marks[","],
