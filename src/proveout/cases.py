@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 from proveout import plugins
 from proveout.errors import UnreadableDocument
 from proveout.mission import Mission
-from proveout.records import Check, Content, Decision
+from proveout.records import Check, Content, Decision, Output
 
 
 class CaseKind(Protocol):
@@ -32,6 +32,9 @@ class CaseKind(Protocol):
 
     def check(self, content: Content) -> Iterator[Check]:
         """Whether what was read can be believed; the mission's checks follow. A failed one sends the case to a person."""
+
+    def confirm(self, cases: Sequence[tuple[Content, Path, Sequence[Output]]]) -> list[Content]:
+        """The content of each case, after a second look at its file for the values that would be acted on."""
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
         """The case for a person, with the decision's values marked: self-contained HTML."""

@@ -89,6 +89,7 @@ class Draft:
     route: Route = Route.REVIEW
     actions: tuple[Action, ...] = ()
     config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)  # of this case's run
+    path: Path | None = None  # of its file, if it was read from one
 
     @property
     def fields(self) -> dict[str, Output]:
@@ -245,12 +246,12 @@ class Agent(Runnable[CaseInput, Decision]):
         case, turn = self.kind.identify(path) if path.is_file() else (hashlib.sha256(str(path).encode()).hexdigest(), 0)
         if isinstance(content, UnreadableDocument):
             return Refused(case, str(content), turn)
-        return self._draft(content, case, turn)
+        return self._draft(content, case, turn, path)
 
-    def _draft(self, content: Content, case: str, turn: int) -> Draft | Refused:
+    def _draft(self, content: Content, case: str, turn: int, path: Path | None = None) -> Draft | Refused:
         if not content.text:
             return Refused(case, "it contains no readable text", turn)
-        return Draft(content, case, turn, descriptors=self.kind.describe(content))
+        return Draft(content, case, turn, descriptors=self.kind.describe(content), path=path)
 
     def _recall(self, drafts: list[Draft]) -> None:
         position = self.memory.position
@@ -275,6 +276,7 @@ class Agent(Runnable[CaseInput, Decision]):
     def _check(self, drafts: list[Draft]) -> None:
         from proveout.retrieval.duplicates import Duplicates
 
+        self._confirm(drafts)
         batch = Duplicates()  # these cases are not in the memory yet
         for row, draft in enumerate(drafts):
 
@@ -290,6 +292,14 @@ class Agent(Runnable[CaseInput, Decision]):
             checks = (check for rule in self.rules for check in rule(subject))
             draft.checks = (*self.kind.check(draft.content), *checks)
             batch.add(draft.content.text, draft.written)
+
+    def _confirm(self, drafts: list[Draft]) -> None:
+        """Look a second time at the files of cases that would be acted on."""
+        certain = [(draft, draft.path) for draft in drafts if draft.path and self.mission.required <= draft.automated]
+        if certain:
+            cases = [(draft.content, path, [draft.fields[name] for name in sorted(draft.automated)]) for draft, path in certain]
+            for (draft, _), content in zip(certain, self.kind.confirm(cases), strict=True):
+                draft.content = content
 
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:

@@ -1,13 +1,15 @@
 """A document as a kind of case: one file is one case with one turn."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from proveout.documents import read_many, sha256_of
+from proveout.documents import painted, pictures, read_many, sha256_of
 from proveout.documents.marked import marked_pages
 from proveout.errors import UnreadableDocument
-from proveout.records import PRO_FORMA, Check, Content, Decision, Document, Source
+from proveout.records import PRO_FORMA, Check, Content, Decision, Document, Output, Source
 
 
 class DocumentCase:
@@ -45,6 +47,22 @@ class DocumentCase:
                 f"the e-invoice has the type code {code or 'of no document'}{'' if asks else ', which asks for no payment'}"
             )
             yield Check("an invoice by its type code", asks, because)
+
+    def confirm(self, cases: Sequence[tuple[Content, Path, Sequence[Output]]]) -> list[Content]:
+        """Each document, with an anomaly where its fonts paint other digits than its text layer says."""
+        looked = [painted.regions(content, [output.place for output in outputs]) for content, _, outputs in cases]
+        places = [
+            pictures.Places(path, page, tuple(map(painted.around, lines)))
+            for (_, path, _), pages in zip(cases, looked, strict=True)
+            for page, lines in pages
+        ]
+        answers = pictures.recognised(places)
+        confirmed: list[Content] = []
+        for (content, _, _), pages in zip(cases, looked, strict=True):
+            anomalies = chain.from_iterable(painted.contradictions(page, lines, next(answers)) for page, lines in pages)
+            assert isinstance(content, Document)
+            confirmed.append(replace(content, anomalies=(*content.anomalies, *anomalies)))
+        return confirmed
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
         return marked_pages(decision, path, cache)

@@ -74,6 +74,12 @@ def read_picture(pixels: Pixels, width: float, height: float, part: bool = False
     )
 
 
+def read_lines(pixels: Pixels, quads: Floats) -> list[tuple[str, float]]:
+    """The text of upright lines whose corners (n, 4, 2; from the top left, clockwise) are given, and its least confidence."""
+    lines = _recognise(pixels, quads)
+    return [(" ".join(word.text for word in words), min((word.confidence for word in words), default=0.0)) for words in lines]
+
+
 def shrink(pixels: Pixels, side: int = RECOGNITION_SIDE) -> Pixels:
     """Scale a picture down until its longer side has at most `side` pixels."""
     import cv2

@@ -1,6 +1,7 @@
 """Draw pages in separate processes, so that a hostile file cannot crash the caller.
 
-Entry points: `page_png` for a whole page, `cutouts` for the surroundings of places on many pages.
+Entry points: `page_png` for a whole page, `cutouts` for the surroundings of places on many pages, `recognised` for what OCR
+reads at them.
 """
 
 import json
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from proveout.documents.batch import WorkerProcess, read_many
 from proveout.errors import UnreadableDocument
@@ -49,24 +51,33 @@ class Places:
 
 def cutouts(places: Sequence[Places], processes: int | None = None) -> Iterator[list[str]]:
     """For each page, in order, a small JPEG around each of its boxes, as base64; none if the page cannot be drawn."""
+    return _asked("draw", places, processes)
+
+
+def recognised(places: Sequence[Places], processes: int | None = None) -> Iterator[list[tuple[str, float]]]:
+    """For each page, in order, what OCR reads in each of its boxes, with its confidence; none if the page cannot be drawn."""
+    return _asked("recognise", places, processes)
+
+
+def _asked(purpose: str, places: Sequence[Places], processes: int | None) -> Iterator[list[Any]]:
     count = min(processes or os.cpu_count() or 1, max(len(places), 1))
     workers = [WorkerProcess(1, TIMEOUT) for _ in range(count)]
     idle: SimpleQueue[WorkerProcess] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
 
-    def draw(place: Places) -> list[str]:
+    def ask(place: Places) -> list[Any]:
         page, worker = place.page, idle.get()
         try:
             boxes = [(box.x0, box.y0, box.x1, box.y1) for box in place.boxes]
-            pictures = worker.ask((str(place.path), (page.number, page.width, page.height, page.turned), boxes))
+            answer = worker.ask((purpose, str(place.path), (page.number, page.width, page.height, page.turned), boxes))
         finally:
             idle.put(worker)
-        return [] if isinstance(pictures, UnreadableDocument) else json.loads(pictures)
+        return [] if isinstance(answer, UnreadableDocument) else json.loads(answer)
 
     try:
         with ThreadPoolExecutor(count) as pool:
-            yield from pool.map(draw, places)
+            yield from pool.map(ask, places)
     finally:
         for worker in workers:
             worker.stop()

@@ -1,8 +1,9 @@
 """The worker process: reads files one by one, so that a hostile file can crash only this process.
 
-Input: one line of JSON per request: a path to read, or a list of a path, a page and boxes to draw (see `pictures.cutouts`).
-Output: frames of a letter, a length and that many bytes. `b` is the heartbeat after every page, `d` a document as JSON or the
-drawn pictures as a JSON list of base64, `r` the reason for a refusal.
+Input: one line of JSON per request: a path to read, or a list of what to do with boxes on a page (`draw` or `recognise`, see
+`pictures`), a path, the page and the boxes.
+Output: frames of a letter, a length and that many bytes. `b` is the heartbeat after every page, `d` a document as JSON, the
+drawn pictures as a JSON list of base64 or the recognised texts with their confidence, `r` the reason for a refusal.
 """
 
 import base64
@@ -28,7 +29,7 @@ def main() -> None:
     limits.limit_memory()
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        kind, payload = _answer(partial(_read, Path(request), out) if isinstance(request, str) else partial(_draw, *request))
+        kind, payload = _answer(partial(_read, Path(request), out) if isinstance(request, str) else partial(_at, *request))
         _send(out, kind, payload)
 
 
@@ -45,14 +46,18 @@ def _read(path: Path, out: BinaryIO) -> bytes:
     return columns.to_json(hashlib.sha256(data).hexdigest(), pages, *files.of_whole(data, pages))
 
 
-def _draw(path: str, page: tuple[int, float, float, float], boxes: list[tuple[float, float, float, float]]) -> bytes:
-    """Pictures of the surroundings of boxes on one page."""
-    from proveout.documents.cutout import cutouts
+def _at(
+    purpose: str, path: str, page: tuple[int, float, float, float], boxes: list[tuple[float, float, float, float]]
+) -> bytes:
+    """Pictures of the surroundings of boxes on one page, or what OCR reads in the boxes."""
+    from proveout.documents import cutout, painted
     from proveout.records import Box, Page
 
     number, width, height, turned = page
-    pictures = cutouts(path, Page(number, width, height, (), turned), [Box(*box) for box in boxes])
-    return json.dumps([base64.b64encode(picture).decode() for picture in pictures]).encode()
+    arguments = path, Page(number, width, height, (), turned), [Box(*box) for box in boxes]
+    if purpose == "recognise":
+        return json.dumps(painted.read(*arguments)).encode()
+    return json.dumps([base64.b64encode(picture).decode() for picture in cutout.cutouts(*arguments)]).encode()
 
 
 def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
