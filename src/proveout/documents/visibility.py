@@ -5,8 +5,8 @@ painted later, clipped away, in a layer that may be off, or in an invisible rend
 rendered twice, with and without these words: a word is visible where the two pictures differ, however it was hidden. Words that
 are painted over one another are left out one layer at a time.
 Covered: words that are covered in part, words inside form XObjects, text too small to read.
-Not covered: fonts whose glyphs are empty, and a visible glyph that stands for another letter than the text layer says; of those,
-`painted` finds digits.
+Not covered: fonts whose glyphs are empty, and a visible glyph that stands for another letter than the text layer says;
+`painted` finds such digits.
 """
 
 import ctypes
