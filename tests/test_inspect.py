@@ -229,7 +229,7 @@ def test_a_file_that_vanishes_is_a_row(project: Path, monkeypatch: pytest.Monkey
     gone = project / "in" / "gone.pdf"
     pdf(project / "in" / "a.pdf")
     inbox = Inbox([InboxFile(name, project / "in" / name, 9, 0) for name in ("a.pdf", gone.name)])
-    monkeypatch.setattr(inspection, "walked", lambda folder: inbox)
+    monkeypatch.setattr(inspection, "files_in", lambda folder: inbox)
     rows = {file.name: file for file in inspection.inspect(project / "in").files}
     assert rows["gone.pdf"].refused.startswith("cannot be opened") and rows["gone.pdf"].id == ""
 

@@ -4,8 +4,8 @@ The objects of a page say which words may be hidden: painted in the colour behin
 painted later, clipped away, in a layer that may be off, or in an invisible render mode. Only if there are any, the page is
 rendered twice, with and without these words: a word is visible where the two pictures differ, however it was hidden.
 Covered: words that are covered in part, words inside form XObjects, text too small to read.
-Not covered: fonts whose glyphs are empty, and a visible glyph that stands for another letter than the text layer says; of those,
-`painted` finds digits.
+Not covered: fonts whose glyphs are empty, and a visible glyph that stands for another letter than the text layer says;
+`painted` looks at digits.
 """
 
 import ctypes
