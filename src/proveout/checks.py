@@ -196,7 +196,7 @@ class SamePartyOn:
 def adds_up(total: str, value: Value | None, amounts: Sequence[Decimal]) -> Check:
     """Whether two other amounts, or several in a row, add up to the total.
 
-    `amounts`: all printed amounts in reading order, including the total itself. Signs count: a discount is taken off, and a
+    `amounts`: all printed amounts in reading order, including the total itself. The signs count: a discount is taken off, and a
     credit note adds up below zero; it may print its parts without signs. With a deduction, the total may make another amount.
 
     >>> lines = [Decimal(x) for x in ("650.00", "650.00", "250.00", "1550.00")]
