@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from program import PROVEOUT, proveout
+from proveout.corpus import Dataset
+from proveout.corpus.dataset import LEARN_FROM
 from proveout.models.scripted_endpoint import ScriptedEndpoint
 from proveout.release import Releases
 
@@ -63,7 +65,8 @@ def test_the_reference_of_monitoring_is_of_the_agent_that_runs(joined: Path) -> 
     calibrations = json.loads(release.path("calibration").read_text(encoding="utf-8"))
     assert list(calibrations["tiers"]) == ["language_model", "ranker"]
     calibrated = calibrations["tiers"]["language_model"]["fields"]["total"]["evidence"]
-    assert 0.7 * len(rows) < len(calibrated) <= len(rows), "those with a labelled total"
+    learned = Dataset.load(joined / "work" / "bills" / "build" / "curate" / "dataset").chosen(*LEARN_FROM)
+    assert len(calibrated) == sum(bool(entry.labels.get("total")) for entry in learned), "the calibration is cross-fitted"
 
 
 def test_the_evaluation_speaks_of_the_agent_that_runs(joined: Path, tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from proveout.calibration.thresholds import Pair, answers_among, certify, fewest
 from proveout.mission import SLO
 
 FUTURES = 20
-MOST = 16  # times the fewest values that certify; beyond that, better answers help more than labels
+MOST = 5000  # labels; beyond that, better answers help more
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What one field needs before it is automated. Numbers of labelled documents; None: more than are worth it."""
+    """What one field needs before it is automated. Numbers of labelled documents; None: more than MOST."""
 
     field: str
     labels: int  # at hand
@@ -43,7 +43,7 @@ class Outlook:
         if not self.labels:
             return "no labelled value yet; label some"
         if self.more is None:
-            return "not by labels alone: it errs where it is most certain; check those labels first"
+            return f"more than {MOST:,}"
         most = f"to {self.at_most:,}" if self.at_most else "or more"
         return f"about {self.more:,} ({self.at_least:,} {most}); then {self.coverage_then:.0%} automated"
 
@@ -62,27 +62,26 @@ def outlook(field: str, pairs: Sequence[Pair], slo: SLO, seed: int = 7) -> Outlo
     if now.threshold is not None or not pairs:
         more = 0 if now.threshold is not None else None
         return Outlook(field, len(pairs), now.coverage, more, more, more, now.coverage)
-    most = MOST * fewest_values(slo.precision, slo.confidence)
     needed, coverages = [], []
     for future in range(FUTURES):
-        added = _future(pairs, most, np.random.default_rng((seed, future)))
+        added = _future(pairs, np.random.default_rng((seed, future)))
         count, coverage = _until_certified(field, pairs, added, slo, least)
         needed.append(count)
         coverages += [coverage] if count is not None else []
-    ordered = sorted(needed, key=lambda count: most + 1 if count is None else count)
+    ordered = sorted(needed, key=lambda count: MOST + 1 if count is None else count)
     at_least, more, at_most = (ordered[round(share * (FUTURES - 1))] for share in (0.1, 0.5, 0.9))
     then = float(np.median(coverages)) if coverages else 0.0
     return Outlook(field, len(pairs), 0.0, more, at_least, at_most, then)
 
 
-def _future(pairs: Sequence[Pair], count: int, rng: np.random.Generator) -> list[Pair]:
+def _future(pairs: Sequence[Pair], rng: np.random.Generator) -> list[Pair]:
     """Labels that may come, drawn from the weighted ones at hand."""
     scores = [score for score, _ in pairs if score is not None]
     pool: list[Pair] = list(pairs)
     if scores:
         pool += [(float(rng.choice(scores)), right) for right in (True, False)]
     weights = rng.exponential(size=len(pool))
-    return [pool[at] for at in rng.choice(len(pool), size=count, p=weights / weights.sum())]
+    return [pool[at] for at in rng.choice(len(pool), size=MOST, p=weights / weights.sum())]
 
 
 def _until_certified(
@@ -93,7 +92,7 @@ def _until_certified(
     def coverage(count: int) -> float:
         return certify(field, [*pairs, *added[:count]], slo.precision, slo.confidence, least).coverage
 
-    low, high = 0, max(1, fewest_values(slo.precision, slo.confidence) - len(pairs))
+    low, high = 0, min(max(1, fewest_values(slo.precision, slo.confidence) - len(pairs)), len(added))
     while not (reached := coverage(high)):
         if high == len(added):
             return None, 0.0

@@ -36,6 +36,8 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
     for each in outlooks:
         now = f"{each.coverage:.0%}" if each.more == 0 else "no"
         say(f"  {each.field:16} {each.labels:8}  {now:>13}  {each.needs}")
+    if any(each.labels and each.more is None for each in outlooks):
+        say("Where so many are needed, first read the errors with the highest scores: some may be wrong labels.")
     say(_untouched(space, promised))
     more = max((each.more for each in outlooks if each.more), default=0)
     if more:
