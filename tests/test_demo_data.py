@@ -45,7 +45,9 @@ def test_a_folder_without_days_goes_through_the_whole_demo(bare):
 def test_a_field_that_nobody_labelled_is_named_at_the_end_of_a_build(bare):
     home, printed = bare
     build = printed[printed.index("2/6") : printed.index("3/6")].strip().splitlines()
-    assert build[-1] == "contract_num: no labelled value, so it is never extracted or automated; add labels to labels.csv"
+    assert build[-1] == (
+        "contract_num: no labelled value outside of the tests, so it is never extracted or automated; label some"
+    )
     with Journal(home / "journal.db") as journal:
         assert not any("contract_num" in one.decision.fields for one in journal.decisions())
     assert "precision of contract_num" in proveout(ROOT, "status", PROVEOUT_HOME=home)
