@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from proveout.calibration import Calibration, Calibrations
+from proveout.calibration.plan import outlook
 from proveout.calibration.thresholds import certify, fewest_values, precision_bounds, risk_coverage
 from proveout.errors import BadInput, BadModel
 from proveout.mission import SLO
@@ -202,3 +203,24 @@ def test_a_field_that_was_never_calibrated_is_never_automated() -> None:
     fitted = Calibration.fit({"f": [(0.9, True)]}, PROMISE)
     assert fitted.threshold("other") is None
     assert math.isnan(fitted.confidence("other", 0.9))
+
+
+def test_a_stricter_promise_needs_more_labels_and_a_certified_one_none() -> None:
+    pairs = draw(lambda s: 1 - 0.3 * (1 - s) ** 3, 300, seed=1)
+    needed = [outlook("f", pairs, SLO(precision=precision, confidence=0.95)) for precision in (0.8, 0.99, 0.995)]
+    assert needed[0].more == 0 and needed[0].coverage > 0.9
+    assert 0 < needed[1].more < needed[2].more and needed[1].at_least <= needed[1].more
+    assert needed[1] == outlook("f", pairs, SLO(precision=0.99, confidence=0.95)), "the same input, the same answer"
+
+
+def test_the_labels_that_a_plan_asks_for_do_certify() -> None:
+    """Of 40 streams like the one that was planned for, about half are certified with the median number of labels."""
+    chance = lambda s: np.full_like(s, 0.995)  # noqa: E731
+    slo = SLO(precision=0.98, confidence=0.95)
+    more = outlook("f", draw(chance, 120, seed=3), slo).more
+    certified = [Calibration.fit({"f": draw(chance, 120 + more, seed)}, slo).threshold("f") for seed in range(100, 140)]
+    assert 12 <= sum(threshold is not None for threshold in certified) <= 36
+
+
+def test_without_labels_a_plan_asks_for_some() -> None:
+    assert outlook("f", (), PROMISE).needs == "no labelled value yet; label some"

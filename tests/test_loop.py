@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proveout import connectors, live, review
-from proveout.cli import acting, designing, releasing, watching
+from proveout.cli import acting, designing, planning, releasing, watching
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
 from proveout.identity import Accounts, Role
@@ -276,3 +276,14 @@ def test_status_tells_how_the_service_levels_stand(space, after, capsys):
     acted = sum(one.decision.route == "act" for one in cases) / len(cases)
     assert f" {acted:.1%} " in table[2] and "MISSED by" in table[2]
     assert f" {wait:.3g} s " in table[-2] and "$0.0000" in table[-1]
+
+
+def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, tmp_path, capsys):
+    planning.plan(space, None, None, 1.0, None)
+    assert "total" in (printed := capsys.readouterr().out) and "no person would touch" in printed
+    planning.plan(space, 0.999, None, 2.0, None)
+    assert "For 99.9% precision" in (printed := capsys.readouterr().out) and "labels more" in printed
+    (tmp_path / "labels.csv").write_text("mine")
+    with pytest.raises(BadInput, match="no labels are lost"):
+        planning.plan(space, 0.999, None, 1.0, tmp_path / "labels.csv")
+    assert (tmp_path / "labels.csv").read_text() == "mine"

@@ -15,7 +15,7 @@ from program import PROVEOUT, free_port
 ROOT = Path(__file__).parent.parent
 DESIGN = ["curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate"]
 REPORTS = ["drift", "bias", "performance"]
-PATIENCE = 180  # seconds for a notebook to come to rest
+PATIENCE = 300  # seconds for a notebook to come to rest
 
 AT_WORK = """() => {
     const cells = [...document.querySelectorAll('.marimo-cell')]
