@@ -31,8 +31,9 @@ def _():
 
     from proveout import documents
     from proveout.corpus.card import crossing
+    from proveout.records import Box
 
-    return crossing, documents, mo, pd, plt
+    return Box, crossing, documents, mo, pd, plt
 
 
 @app.cell
@@ -299,7 +300,7 @@ def about_the_page(case_picker, dataset, find_box, mo, page_picker):
 
 
 @app.cell
-def words_on_the_page(case_picker, dataset, documents, drawn_picker, find_box, page_picker, plt):
+def words_on_the_page(Box, case_picker, dataset, documents, drawn_picker, find_box, page_picker, plt):
     _document = dataset.document(case_picker.value)
     _page = page_picker.value
     _inside = [
@@ -312,9 +313,9 @@ def words_on_the_page(case_picker, dataset, documents, drawn_picker, find_box, p
     _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))
 
     def _outline(words, color, width):
-        _x0, _y0 = min(word.box.x0 for word in words), min(word.box.y0 for word in words)
-        _x1, _y1 = max(word.box.x1 for word in words), max(word.box.y1 for word in words)
-        _axes.add_patch(plt.Rectangle((_x0, _y0), _x1 - _x0, _y1 - _y0, fill=False, ec=color, lw=width))
+        _box = Box.around(words)
+        _size = _box.x1 - _box.x0, _box.y1 - _box.y0
+        _axes.add_patch(plt.Rectangle((_box.x0, _box.y0), *_size, fill=False, ec=color, lw=width))
 
     if drawn_picker.value == "lines":
         for _line in documents.lines(_page):

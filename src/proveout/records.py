@@ -5,7 +5,7 @@ Not covered: a file's name, folder and date. They belong to the case, never to i
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -50,6 +50,12 @@ class Box:
     y0: float
     x1: float
     y1: float
+
+    @classmethod
+    def around(cls, words: Sequence["Word"]) -> "Box":
+        """The smallest box that holds all the words; at least one is needed."""
+        boxes = [word.box for word in words]
+        return cls(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
 
 
 @dataclass(frozen=True, slots=True)

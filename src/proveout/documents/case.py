@@ -9,7 +9,7 @@ from typing import ClassVar
 from proveout.documents import painted, pictures, read_many, sha256_of
 from proveout.documents.marked import marked_pages
 from proveout.errors import UnreadableDocument
-from proveout.records import PRO_FORMA, Check, Content, Decision, Document, Output, Source
+from proveout.records import PRO_FORMA, Box, Check, Content, Decision, Document, Output, Source
 
 
 class DocumentCase:
@@ -52,7 +52,7 @@ class DocumentCase:
         """Each document, with an anomaly where its fonts paint other digits than its text layer says."""
         looked = [painted.regions(content, [output.place for output in outputs]) for content, _, outputs in cases]
         places = [
-            pictures.Places(path, page, tuple(map(painted.around, lines)))
+            pictures.Places(path, page, tuple(map(Box.around, lines)))
             for (_, path, _), pages in zip(cases, looked, strict=True)
             for page, lines in pages
         ]

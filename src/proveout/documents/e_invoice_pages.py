@@ -83,9 +83,7 @@ class _Text:
         return cls(page, text, tuple(starts))
 
     def place(self, start: int, end: int) -> Place:
-        boxes = [word.box for word in self._words(start, end)]
-        box = Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
-        return Place(self.page.number, box)
+        return Place(self.page.number, Box.around(self._words(start, end)))
 
     def quote(self, start: int, end: int) -> str:
         return " ".join(word.text for word in self._words(start, end))

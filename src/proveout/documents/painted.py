@@ -38,7 +38,7 @@ def contradictions(page: Page, regions: Sequence[Sequence[Word]], pictured: Sequ
         if confidence >= SURELY and len(says) == len(shows) and says != shows:
             printed = " ".join(word.text for word in words)
             because = f"page {page.number + 1} shows {text!r}, but its text layer says {printed!r}"
-            yield Anomaly(AnomalyKind.HIDDEN, because, printed, Place(page.number, around(words)))
+            yield Anomaly(AnomalyKind.HIDDEN, because, printed, Place(page.number, Box.around(words)))
 
 
 def read(path: Path | str, page: Page, boxes: Sequence[Box]) -> list[tuple[str, float]]:
@@ -56,11 +56,6 @@ def read(path: Path | str, page: Page, boxes: Sequence[Box]) -> list[tuple[str, 
 def _inside(box: Box, region: Box) -> bool:
     x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
     return region.x0 <= x <= region.x1 and region.y0 <= y <= region.y1
-
-
-def around(words: Sequence[Word]) -> Box:
-    boxes = [word.box for word in words]
-    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
 
 
 def _digits(words: Iterable[Word]) -> str:

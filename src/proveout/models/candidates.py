@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proveout.models.text_segments import NOWHERE, TextSegments, box_around
+from proveout.models.text_segments import NOWHERE, TextSegments
 from proveout.records import Box, Kind, Word
 from proveout.values import NONE, Conventions, plain, plain_name, written
 from proveout.values.amounts import amounts_in
@@ -136,7 +136,7 @@ def _box(words: tuple[Word, ...], start: int, end: int) -> Box:
         if at < end and at + len(word.text) > start:
             inside.append(word)
         at += len(word.text) + 1
-    return box_around(inside or words[:1])
+    return Box.around(inside or words[:1])
 
 
 def _thinned(candidates: list[Candidate]) -> list[Candidate]:

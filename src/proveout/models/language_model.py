@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from proveout.errors import BadPrompts
 from proveout.mission import Mission
-from proveout.models.text_segments import box_around
 from proveout.models.tiers import Extraction, Parts, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
-from proveout.records import Document, Page, Place, Word
+from proveout.records import Box, Document, Page, Place, Word
 from proveout.values import conventions, value_of
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ class LanguageModelTier:
             text=text.strip(),
             value=value_of(self.mission.kinds[name], text, conventions(document, self.mission.dates)),
             score=score,
-            place=Place(page.number, box_around(words)),
+            place=Place(page.number, Box.around(words)),
             speaks_for=(
                 "a language model read it",
                 *([f"printed after '{' '.join(w.text for w in before)}'"] if labelled else []),
@@ -185,7 +184,7 @@ class LanguageModelTier:
             text=str(value),
             value=value,
             score=(LABELLED if match else UNLABELLED) * (REPAIRED if repaired else 1),
-            place=Place(page.number, box_around(match[1] if match else page.words)),
+            place=Place(page.number, Box.around(match[1] if match else page.words)),
             speaks_for=("a language model read it", *quote),
             speaks_against=(AFTER_REPAIR,) if repaired else (),
         )

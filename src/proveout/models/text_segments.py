@@ -59,7 +59,7 @@ def text_segments(document: Document, phrases: Sequence[str] = ()) -> TextSegmen
                 lines.append(line)
                 sizes.append((max(page.width, 1.0), max(page.height, 1.0)))
     texts = [" ".join(word.text for word in run) for run in runs]
-    boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in map(box_around, runs)], dtype=np.float64).reshape(-1, 4)
+    boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in map(Box.around, runs)], dtype=np.float64).reshape(-1, 4)
     wordy = np.array([_is_wordy(text) for text in texts], dtype=bool)
     page_of, line_of = np.array(pages, dtype=np.int64), np.array(lines, dtype=np.int64)
     left = _previous(line_of)
@@ -129,11 +129,6 @@ def _space(one: Box, other: Box) -> float:
 
 def _matches(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
     return tuple(word.text.lower().rstrip(":") for word in words[at : at + len(phrase)]) == phrase
-
-
-def box_around(words: Sequence[Word]) -> Box:
-    boxes = [word.box for word in words]
-    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
 
 
 def _is_wordy(text: str) -> bool:
