@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from scipy.stats import binomtest
 from proveout.calibration import Calibration, Calibrations
 from proveout.calibration.plan import outlook
 from proveout.calibration.thresholds import certify, fewest_values, precision_bounds, risk_coverage
+from proveout.cli import planning
 from proveout.errors import BadInput, BadModel
 from proveout.mission import SLO
+from proveout.workspace import Workspace
 
 PROMISE = SLO(precision=0.98, confidence=0.95)
 Chance = Callable[[np.ndarray], np.ndarray]  # score to probability of being right
@@ -224,3 +227,28 @@ def test_the_labels_that_a_plan_asks_for_do_certify() -> None:
 
 def test_without_labels_a_plan_asks_for_some() -> None:
     assert outlook("f", (), PROMISE).needs == "no labelled value yet; label some"
+
+
+def test_a_plan_begins_where_the_certificate_of_a_tier_stands(tmp_path: Path, capsys) -> None:
+    """160 right answers prove 98 % at 95 % confidence. Two tiers share the risk, at 97.5 % confidence, which takes 183."""
+    tiers = {"ranker": [(0.9, True)] * 160, "language_model": [(0.9, True)] * 170}
+    fitted = {tier: Calibration.fit({"gross_amount": pairs}, PROMISE, {"gross_amount": 0.025}) for tier, pairs in tiers.items()}
+    space = Workspace(Path(__file__).parent.parent, "invoices", tmp_path)
+    Calibrations(fitted).save(space.build / "calibrate" / "calibration.json")
+    planning.plan(space, None, None, 1.0, None)
+    line = next(line.split() for line in capsys.readouterr().out.splitlines() if "gross_amount" in line)
+    assert not Calibrations(fitted).certified("gross_amount")
+    assert line[1:4] == ["170", "no", "about"], "the tier that is nearest to its certificate"
+    own = fitted["ranker"].slo_of("gross_amount", PROMISE)
+    needs = outlook("gross_amount", tiers["ranker"], own)
+    assert needs.at_least == fewest_values(PROMISE.precision, 0.975) - 160
+    promised = Calibration.fit({"f": tiers["ranker"] + [(0.9, True)] * needs.at_least}, PROMISE, {"f": 0.025})
+    assert promised.threshold("f") is not None
+
+
+@pytest.mark.parametrize("fewer", [0, 1])
+def test_a_stricter_confidence_is_shared_among_the_tiers_in_the_same_way(fewer: int) -> None:
+    shared = Calibration.fit({"f": [(0.9, True)] * 10}, PROMISE, {"f": 0.025})
+    slo = shared.slo_of("f", PROMISE.model_copy(update={"confidence": 0.99}))
+    pairs = [(0.9, True)] * (fewest_values(0.98, 0.995) - fewer)
+    assert (outlook("f", pairs, slo).more == 0) == (fewer == 0)

@@ -91,7 +91,8 @@ def _(mission, mo):
     ## What these labels prove
 
     The target is **{mission.slo.precision:.0%} precision** of automated values at **{mission.slo.confidence:.0%} confidence**.
-    *Not certifiable* is a valid result: those values go to review.
+    *Not certifiable* is a valid result: those values go to review. Several tiers share the risk of a broken promise, so each of
+    them is certified at a higher confidence.
     """)
     return
 
@@ -144,15 +145,16 @@ def _(mission, mo):
 
 
 @app.cell
-def labels_until_it_may_act(mission, mo, outlook, pairs, precision_slider):
+def labels_until_it_may_act(calibration, mission, mo, outlook, pairs, precision_slider):
     _slo = mission.slo.model_copy(update={"precision": precision_slider.value})
     _rows = []
     for _name, _pairs in mo.status.progress_bar(pairs.items(), title="Drawing futures", remove_on_exit=True):
-        _each = outlook(_name, _pairs, _slo)
+        _each = outlook(_name, _pairs, calibration.slo_of(_name, _slo))
         _rows.append(
             {"field": _name, "labelled": _each.labels, "automated now": f"{_each.coverage:.0%}", "labels more": _each.needs}
         )
-        assert _each.more != 0 or _each.coverage > 0, f"{_name} is certified, so some of its values are automated"
+        if precision_slider.value == calibration.precision:
+            assert _each.coverage == calibration.certificates[_name].coverage, f"{_name}: the plan begins at the certificate"
     mo.ui.table(_rows, selection=None)
     return
 
@@ -240,7 +242,8 @@ def _(calibration, field_picker, mo):
 
 @app.cell
 def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_coverage, threshold_slider):
-    _points = risk_coverage(pairs[field_picker.value], mission.slo.confidence)
+    _level = calibration.certificates[field_picker.value].confidence
+    _points = risk_coverage(pairs[field_picker.value], _level)
     _chosen = calibration.at(field_picker.value, threshold_slider.value)
     _figure, _ax = plt.subplots(figsize=(8, 3.6))
     _coverage = [point.coverage for point in _points]
@@ -267,12 +270,13 @@ def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_cover
 def _(calibration, field_picker, mission, mo, threshold_slider):
     _statement = calibration.at(field_picker.value, threshold_slider.value)
     _confidence = calibration.confidence(field_picker.value, _statement.threshold)
+    _level = calibration.certificates[field_picker.value].confidence
     _meets = "meets" if _statement.lower >= mission.slo.precision else "is under"
     mo.callout(
         mo.md(
             f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_statement.n} values "
             f"({_statement.coverage:.0%} of cases), {_statement.errors} wrong. Had this threshold been fixed in advance, "
-            f"these data would certify **{_statement.lower:.1%}** at {mission.slo.confidence:.0%} confidence, which {_meets} "
+            f"these data would certify **{_statement.lower:.1%}** at {100 * _level:.4g} % confidence, which {_meets} "
             f"the target of {mission.slo.precision:.0%}. A value exactly at the threshold has {_confidence:.0%} confidence."
         ),
         kind="success" if _statement.lower >= mission.slo.precision else "neutral",

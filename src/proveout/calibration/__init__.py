@@ -87,6 +87,16 @@ class Calibration:
         curve = self.curves.get(field)
         return math.nan if curve is None or not curve.n else curve(score if score == score else 0.0)
 
+    def slo_of(self, field: str, slo: SLO) -> SLO:
+        """An SLO as this tier has to keep it for a field: the tiers share the error budget, so its own confidence is higher.
+
+        >>> shared = Calibration.fit({"total": [(0.9, True)]}, SLO(precision=0.98, confidence=0.95), {"total": 0.025})
+        >>> [round(shared.slo_of("total", SLO(precision=0.9, confidence=level)).confidence, 3) for level in (0.95, 0.9)]
+        [0.975, 0.95]
+        """
+        stricter = (1 - slo.confidence) / (1 - self.confidence_level)  # exactly 1 for the SLO that was calibrated for
+        return slo.model_copy(update={"confidence": 1 - (1 - self._own_level(field)) * stricter})
+
     def threshold(self, field: str) -> float | None:
         """The lowest raw score that is automated; None if not certifiable or never calibrated."""
         certificate = self.certificates.get(field)
@@ -106,7 +116,7 @@ class Calibration:
         """Coverage and precision at any threshold. No guarantee: unlike the certificate's, it may be chosen after looking."""
         pairs = self.evidence.get(field, ())
         above = [right for score, right in answers_among(pairs) if score >= threshold]
-        return statement(threshold, len(above), above.count(False), len(pairs), self.confidence_level)
+        return statement(threshold, len(above), above.count(False), len(pairs), self._own_level(field))
 
     def best_statement(self, field: str) -> Statement | None:
         """The highest precision, in steps of 0.1 %, that these data would have certified if it had been promised.
@@ -114,7 +124,7 @@ class Calibration:
         `lower` is that precision. It is no guarantee for these data: to promise it, collect new labels.
         None if not even 50 % can be certified.
         """
-        return best_statement(self.evidence.get(field, ()), self.confidence_level)
+        return best_statement(self.evidence.get(field, ()), self._own_level(field))
 
     def quality(self, field: str) -> Quality:
         """Calibration error and reliability by five-fold cross-fitting: no value is judged by a curve fitted on it."""
@@ -123,6 +133,10 @@ class Calibration:
         curves = [fit_curve([v for i, v in enumerate(answered) if i % folds != fold]) for fold in range(folds)]
         confidences = [curves[i % folds](score) for i, (score, _) in enumerate(answered)]
         return quality_of(confidences, [right for _, right in answered])
+
+    def _own_level(self, field: str) -> float:
+        """The confidence level of this tier's promise: with several tiers it is stricter than that of the mission."""
+        return self.certificates[field].confidence if field in self.certificates else self.confidence_level
 
     def thresholds_tried(self, field: str) -> int:
         """The number of possible outcomes of the test: each threshold, or none. It depends on the scores, not on the labels."""

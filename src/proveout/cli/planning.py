@@ -54,8 +54,8 @@ def _outlooks(space: Workspace, calibrations: Calibrations, slo: SLO) -> list[Ou
     result = []
     with bar("Drawing futures", len(space.mission.fields)) as step:
         for field in space.mission.fields:
-            tiers = [tier.evidence.get(field, ()) for tier in calibrations.by_tier.values()]
-            each = [outlook(field, pairs, slo) for pairs in tiers] or [outlook(field, (), slo)]
+            tiers = [(tier.evidence.get(field, ()), tier.slo_of(field, slo)) for tier in calibrations.by_tier.values()]
+            each = [outlook(field, *tier) for tier in tiers] or [outlook(field, (), slo)]
             result.append(min(each, key=lambda one: (one.more is None, one.more or 0, -one.coverage)))
             step()
     return result
