@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from proveout.calibration import Calibrations
 from proveout.calibration.plan import Outlook, outlook
 from proveout.cli.output import counted, say, short
 from proveout.corpus import Dataset
+from proveout.corpus.folds import by_chance
 from proveout.errors import BadInput
 from proveout.files import replacing
 from proveout.mission import SLO
@@ -80,13 +80,13 @@ def _write(space: Workspace, path: Path, count: int) -> None:
     """A labels.csv to fill in: unlabelled documents in an order by chance, because a chosen sample would bias the evidence."""
     dataset = Dataset.load(space.build / "curate" / "dataset")
     open_entries = [entry for entry in dataset.chosen() if not entry.labels and not entry.refused]
-    by_chance = sorted(open_entries, key=lambda entry: hashlib.sha256(entry.case.id.encode()).digest())[: count or None]
-    if len(by_chance) < count:
-        say(f"The data hold {counted(len(by_chance), 'unlabelled document')}; collect {count - len(by_chance):,} more.")
-    if not by_chance:
+    drawn = sorted(open_entries, key=lambda entry: by_chance(entry.case.id))[: count or None]
+    if len(drawn) < count:
+        say(f"The data hold {counted(len(drawn), 'unlabelled document')}; collect {count - len(drawn):,} more.")
+    if not drawn:
         return
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["file_id", *space.mission.fields, "split"])
-        rows.writerows([Path(entry.case.path).stem, *[""] * len(space.mission.fields), "calibration"] for entry in by_chance)
-    say(f"{counted(len(by_chance), 'unlabelled document')} to label, drawn at random, in {short(path)}; fill in the fields.")
+        rows.writerows([Path(entry.case.path).stem, *[""] * len(space.mission.fields), "calibration"] for entry in drawn)
+    say(f"{counted(len(drawn), 'unlabelled document')} to label, drawn at random, in {short(path)}; fill in the fields.")

@@ -33,14 +33,15 @@ def folds(train: Collection[str], calibration: Collection[str], group_of: Mappin
     every = [tuple(group) for group in groups.values()]
     held_out = [group for group in every if not set(group) & set(train)]
     if held_out and len(held_out) >= enough:
-        return [sorted(held_out, key=_by_chance)]
+        return [sorted(held_out, key=lambda group: by_chance(group[0]))]
     if len(every) < 2:
         return [[]]
     result: list[Fold] = [[] for _ in range(min(CROSS_FITTED, len(every)))]
-    for group in sorted(every, key=lambda group: (-len(group), _by_chance(group))):
+    for group in sorted(every, key=lambda group: (-len(group), by_chance(group[0]))):
         min(result, key=lambda fold: sum(map(len, fold))).append(group)
     return result
 
 
-def _by_chance(group: tuple[str, ...]) -> bytes:
-    return hashlib.sha256(group[0].encode()).digest()
+def by_chance(id: str) -> bytes:
+    """A sort key that puts ids in an order by chance, the same in every process."""
+    return hashlib.sha256(id.encode()).digest()
