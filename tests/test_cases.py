@@ -71,7 +71,7 @@ class Conversation:
     def check(self, talk):
         return iter(())
 
-    def confirm(self, cases):
+    def confirm(self, cases, cache=None):
         return [talk for talk, _, _ in cases]
 
     def show(self, decision, path, cache=None):

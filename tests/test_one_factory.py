@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 import yaml
+from reportlab.pdfgen.canvas import Canvas
 
+from lying_fonts import lying_font
 from program import PROVEOUT, proveout
 from proveout.corpus import Dataset
 from proveout.corpus.dataset import LEARN_FROM
 from proveout.models.scripted_endpoint import ScriptedEndpoint
 from proveout.release import Releases
 
+LYING = "example-195"  # a bill, held out for tests
 FIELDS = ("reference", "sender", "total", "due")
 
 
@@ -38,11 +42,27 @@ def known_by_heart(examples: Path):
     return answer
 
 
+def lie(path: Path) -> None:
+    """Replace a bill by a PDF of the same words, whose font paints another digit for the first one of the total."""
+    text = path.read_text(encoding="utf-8")
+    says = re.findall(r"\$(\d)", text)[-1]
+    path.unlink()
+    canvas = Canvas(str(path.with_suffix(".pdf")))
+    canvas.setFont(lying_font(path.parent.parent, says, "1" if says != "1" else "9", "DejaVuSansMono"), 9)
+    for number, line in enumerate(text.splitlines()):
+        canvas.drawString(40, 780 - 14 * number, line)
+    canvas.save()
+
+
 @pytest.fixture(scope="module")
 def joined(bills: Path) -> Iterator[Path]:
-    """The project `bills` with a language model as its first tier, built and promoted; the model answers while tests run."""
+    """The project `bills` with a language model as its first tier, built and promoted; the model answers while tests run.
+
+    One of its test documents is a file whose font lies.
+    """
     design = bills / "pipelines" / "bills"
     with ScriptedEndpoint(rules=known_by_heart(design / "examples")) as endpoint:
+        lie(design / "examples" / f"{LYING}.txt")
         mission = yaml.safe_load((design / "mission.yaml").read_text(encoding="utf-8"))
         mission["tiers"] = ["language_model", "ranker", "person"]
         (design / "mission.yaml").write_text(yaml.safe_dump(mission, sort_keys=False), encoding="utf-8")
@@ -56,6 +76,17 @@ def joined(bills: Path) -> Iterator[Path]:
 def test_four_ways_decide_the_same(joined: Path) -> None:
     said = proveout(joined, "parity", "--mission", "bills")
     assert "notebook, pipeline, release and server agree; largest difference in confidence 0" in said
+
+
+def test_a_file_whose_font_lies_goes_to_a_person_in_every_way(joined: Path) -> None:
+    """The evaluation decides documents of the data set, the release files; what they see is the same."""
+    build = joined / "work" / "bills" / "build"
+    dataset = Dataset.load(build / "curate" / "dataset")
+    case = next(entry.case.id for entry in dataset.chosen("test") if Path(entry.case.path).stem == LYING)
+    rows = {row["case"]: row for row in parquet.read_table(build / "evaluate" / "decisions.parquet").to_pylist()}
+    assert rows[case]["route"] == "review"
+    assert "but its text layer says" in proveout(joined, "show", dataset.path_of(case), "--mission", "bills")
+    assert sum(row["route"] == "act" for row in rows.values()) > len(rows) / 2
 
 
 def test_the_reference_of_monitoring_is_of_the_agent_that_runs(joined: Path) -> None:

@@ -1,39 +1,27 @@
-"""Fonts that paint other digits than their text layer says, made with fontTools, and honest ones."""
+"""A second look at values: fonts that paint other digits than their text layer says, and honest ones."""
 
+import shutil
+from decimal import Decimal
 from pathlib import Path
 
-import matplotlib
 import pytest
-from fontTools.ttLib import TTFont
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont as EmbeddedFont
 from reportlab.pdfgen.canvas import Canvas
 
-from proveout.documents import read
+from lying_fonts import lying_font
+from proveout.agent import Agent
+from proveout.agent.scenarios import first_page_only
+from proveout.calibration import Calibrations
+from proveout.corpus import build_dataset
+from proveout.documents import pictures, read
 from proveout.documents.case import DocumentCase
-from proveout.records import AnomalyKind, Content, Document, Output, Place
-
-FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def lying_font(folder: Path, says: str, shows: str, base: str) -> str:
-    """The name of a font, ready for reportlab, whose glyph of one digit is that of another."""
-    name = f"{base}-{says}-{shows}"
-    font = TTFont(FONTS / f"{base}.ttf")
-    if says != shows:
-        font["glyf"][NAMES[int(says)]] = font["glyf"][NAMES[int(shows)]]
-        font["hmtx"][NAMES[int(says)]] = font["hmtx"][NAMES[int(shows)]]
-    for record in font["name"].names:
-        if record.nameID in (1, 4, 6):  # reportlab keeps fonts by these
-            record.string = name
-    font.save(folder / f"{name}.ttf")
-    pdfmetrics.registerFont(EmbeddedFont(name, folder / f"{name}.ttf"))
-    return name
+from proveout.mission import Mission
+from proveout.models.tiers import Extraction, ScoredValue
+from proveout.records import AnomalyKind, Box, Content, Document, Output, Place, Route
+from proveout.retrieval import Memory
 
 
-def confirmed(folder: Path, font: str, total: str, rotation: int = 0) -> Content:
-    """A document with this total, after the second look at it."""
+def bill(folder: Path, font: str, total: str, rotation: int = 0) -> tuple[Document, Path, list[Output]]:
+    """A document with this total, its file, and the total as a value of it."""
     path = folder / "a.pdf"
     canvas = Canvas(str(path), pagesize=(420, 300))
     canvas.setPageRotation(rotation)
@@ -44,7 +32,12 @@ def confirmed(folder: Path, font: str, total: str, rotation: int = 0) -> Content
     canvas.save()
     document = read(path)
     place = next(Place(word.page, word.box) for word in document.words if word.text == total)
-    (content,) = DocumentCase().confirm([(document, path, [Output(total, total, 1.0, place)])])
+    return document, path, [Output(total, total, 1.0, place)]
+
+
+def confirmed(case: tuple[Document, Path, list[Output]], cache: Path | None = None) -> Content:
+    """The document after the second look at it."""
+    (content,) = DocumentCase().confirm([case], cache)
     return content
 
 
@@ -62,7 +55,7 @@ def confirmed(folder: Path, font: str, total: str, rotation: int = 0) -> Content
 def test_a_font_that_paints_another_digit_than_it_says_is_an_anomaly(
     tmp_path: Path, says: str, shows: str, base: str, rotation: int
 ) -> None:
-    content = confirmed(tmp_path, lying_font(tmp_path, says, shows, base), f"{says}48{says}.5{says}", rotation)
+    content = confirmed(bill(tmp_path, lying_font(tmp_path, says, shows, base), f"{says}48{says}.5{says}", rotation))
     assert isinstance(content, Document)
     (anomaly,) = content.anomalies
     assert anomaly.kind is AnomalyKind.HIDDEN and anomaly.text == f"{says}48{says}.5{says}"
@@ -74,15 +67,101 @@ def test_a_font_that_paints_another_digit_than_it_says_is_an_anomaly(
 @pytest.mark.parametrize("base", ["DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmr10"])
 @pytest.mark.parametrize("rotation", [0, 270])
 def test_honest_fonts_are_believed(tmp_path: Path, base: str, rotation: int) -> None:
-    content = confirmed(tmp_path, lying_font(tmp_path, "0", "0", base), "1,234,567,890.25", rotation)
+    content = confirmed(bill(tmp_path, lying_font(tmp_path, "0", "0", base), "1,234,567,890.25", rotation))
     assert isinstance(content, Document) and content.anomalies == ()
 
 
 def test_nothing_is_said_of_a_file_that_cannot_be_drawn(tmp_path: Path) -> None:
-    font = lying_font(tmp_path, "9", "1", "DejaVuSans")
-    document = confirmed(tmp_path, font, "998.19")
-    assert isinstance(document, Document)
-    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 damaged")
-    place = next(Place(word.page, word.box) for word in document.words if word.text == "998.19")
-    output = Output("998.19", "998.19", 1.0, place)
-    assert DocumentCase().confirm([(document, tmp_path / "a.pdf", [output])]) == [document]
+    document, path, outputs = bill(tmp_path, lying_font(tmp_path, "9", "1", "DejaVuSans"), "998.19")
+    path.write_bytes(b"%PDF-1.7 damaged")
+    assert confirmed((document, path, outputs)) == document
+
+
+class NoWorker:
+    """In place of a worker process, where none may be asked."""
+
+    def __init__(self, *limits: float) -> None: ...
+
+    def ask(self, request: object) -> bytes:
+        raise AssertionError(f"asked {request}")
+
+    def stop(self) -> None: ...
+
+
+def test_the_same_places_of_the_same_bytes_are_looked_at_once(tmp_path: Path, monkeypatch) -> None:
+    document, path, outputs = bill(tmp_path, lying_font(tmp_path, "9", "1", "DejaVuSans"), "998.19")
+    first = confirmed((document, path, outputs), tmp_path / "cache")
+    assert isinstance(first, Document) and len(first.anomalies) == 1
+    (entry,) = (tmp_path / "cache").rglob("*.json")
+    assert entry.stat().st_mode & 0o077 == 0, "the text of a document is as private as it"
+    copy = shutil.copy(path, tmp_path / "b.pdf")
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "WorkerProcess", NoWorker)
+        assert confirmed((document, Path(copy), outputs), tmp_path / "cache") == first
+        wider = [*outputs, Output("March", "March", 1.0, Place(0, Box(0, 0, 420, 300)))]
+        with pytest.raises(AssertionError, match="recognise"):
+            confirmed((document, path, wider), tmp_path / "cache")
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert confirmed((document, path, outputs), tmp_path / "cache") == first, "a damaged entry is read again"
+
+
+def test_an_answer_is_kept_only_under_the_bytes_that_were_looked_at(tmp_path: Path, monkeypatch) -> None:
+    case = bill(tmp_path, lying_font(tmp_path, "9", "1", "DejaVuSans"), "998.19")
+    ask = pictures.WorkerProcess.ask
+
+    def changed_meanwhile(worker: pictures.WorkerProcess, request: object) -> object:
+        answer = ask(worker, request)
+        case[1].write_bytes(case[1].read_bytes() + b"\n")
+        return answer
+
+    monkeypatch.setattr(pictures.WorkerProcess, "ask", changed_meanwhile)
+    confirmed(case, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.json"))
+
+
+class Totals:
+    """A tier that reads the last word of a document as its total."""
+
+    def extract(self, contents, configs=None) -> list[Extraction]:
+        words = [content.words[-1] for content in contents]
+        totals = [ScoredValue(word.text, Decimal(word.text), 0.9, Place(0, word.box)) for word in words]
+        return [Extraction(one.id, "bill", 0.9, {"total": total}) for one, total in zip(contents, totals, strict=True)]
+
+
+class Certain(Calibrations):
+    """Automates everything, so that the checks alone decide."""
+
+    def automates(self, tier: str, field: str, score: float) -> bool:
+        return True
+
+
+BILLS = Mission.model_validate(
+    {
+        "mission": "bills",
+        "purpose": "Read the total of a bill.",
+        "classes": ["bill"],
+        "never_act_on": [],
+        "fields": {"total": {"kind": "amount"}},
+        "slo": {"precision": 0.9, "confidence": 0.9},
+        "tiers": ["ranker", "person"],
+        "actions": {"file_document": {}},
+    }
+)
+
+
+def test_a_document_of_a_data_set_is_looked_at_again_like_its_file(tmp_path: Path) -> None:
+    (tmp_path / "bills").mkdir()
+    for name, says in (("honest", "0"), ("lying", "9")):
+        _, path, _ = bill(tmp_path, lying_font(tmp_path, says, "0", "DejaVuSans"), f"998.1{len(name)}")
+        path.rename(tmp_path / "bills" / f"{name}.pdf")
+    (tmp_path / "bills" / "labels.csv").write_text("file_id,split,total\nhonest,test,998.16\nlying,test,008.15\n")
+    dataset = build_dataset(tmp_path / "bills", BILLS, tmp_path / "dataset", cache=tmp_path / "cache")
+    memory = Memory.open(tmp_path / "memory", store="")
+    agent = Agent(BILLS, {"ranker": Totals()}, Certain({}), memory, cache=tmp_path / "cache", original=dataset.original)
+    evaluated = agent.batch(dataset.documents("test"))
+    assert evaluated == agent.batch([dataset.path_of(decision.case) for decision in evaluated])
+    routes = {dataset.path_of(decision.case).stem: decision.route for decision in evaluated}
+    assert routes == {"honest": Route.ACT, "lying": Route.REVIEW}
+    lying = next(decision.case for decision in evaluated if decision.route is Route.REVIEW)
+    changed = first_page_only(dataset.document(lying), {})
+    assert agent.invoke(changed).route is Route.ACT, "of a content that no file holds there is nothing to see"

@@ -14,13 +14,16 @@ def _():
 
 @app.cell
 def _():
+    from pathlib import Path
+
     from proveout import mission as missions
     from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
     from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.retrieval import Memory
+    from proveout.workspace import Workspace
 
-    return Dataset, Memory, Parts, assemble, missions, write_labelled_log
+    return Dataset, Memory, Parts, Path, Workspace, assemble, missions, write_labelled_log
 
 
 @app.cell
@@ -49,7 +52,7 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Memory, Parts, assemble, context, missions):
+def _(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
     mission = missions.load(context.params["mission"])
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _parts = Parts(
@@ -58,7 +61,9 @@ def _(Dataset, Memory, Parts, assemble, context, missions):
         context.upstream["models"]["folds"],
         context.upstream["calibrate"]["calibration"],
     )
-    agent = assemble(_parts, Memory.open(context.upstream["retrieval"]["index"], store=""))
+    _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
+    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
+    agent = assemble(_parts, _memory, cache=_home.cache, original=dataset.original)
     return agent, dataset, mission
 
 

@@ -15,6 +15,7 @@ def _():
 @app.cell
 def _():
     import json
+    from pathlib import Path
 
     from proveout import evaluation
     from proveout import mission as missions
@@ -22,8 +23,9 @@ def _():
     from proveout.corpus import Dataset
     from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.retrieval import Memory
+    from proveout.workspace import Workspace
 
-    return Dataset, Memory, Parts, assemble, evaluation, json, missions, write_labelled_log
+    return Dataset, Memory, Parts, Path, Workspace, assemble, evaluation, json, missions, write_labelled_log
 
 
 @app.cell
@@ -47,7 +49,7 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Memory, Parts, assemble, context, missions):
+def _(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
     mission = missions.load(context.params["mission"])
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _parts = Parts(
@@ -56,7 +58,9 @@ def _(Dataset, Memory, Parts, assemble, context, missions):
         context.upstream["models"]["model"],
         context.upstream["calibrate"]["calibration"],
     )
-    agent = assemble(_parts, Memory.open(context.upstream["retrieval"]["index"], store=""))
+    _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
+    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
+    agent = assemble(_parts, _memory, cache=_home.cache, original=dataset.original)
     return agent, dataset, mission
 
 

@@ -33,7 +33,7 @@ class CaseKind(Protocol):
     def check(self, content: Content) -> Iterator[Check]:
         """Whether what was read can be believed; the mission's checks follow. A failed one sends the case to a person."""
 
-    def confirm(self, cases: Sequence[tuple[Content, Path, Sequence[Output]]]) -> list[Content]:
+    def confirm(self, cases: Sequence[tuple[Content, Path, Sequence[Output]]], cache: Path | None = None) -> list[Content]:
         """The content of each case, after a second look at its file for the values that would be acted on."""
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:

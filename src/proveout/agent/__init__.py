@@ -9,7 +9,7 @@ Not covered: whether a proposed action may happen (`control`), and storing decis
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -55,10 +55,12 @@ def assemble(
     release: str = "unreleased",
     cache: Path | None = None,
     corrections: Sequence[Correction] = (),
+    original: Callable[[str], Path | None] | None = None,
 ) -> Agent:
     """Make an agent: the only way to, for notebooks, the pipeline, a release and the server.
 
     `cache`: a folder for the text of documents; `corrections`: people's corrections since the model was trained.
+    `original`: maps the id of a content that is handed over without its file to the file, if there is one.
     Raises BadMission, BadPrompts or BadModel for parts that do not fit together.
     """
     from proveout import mission as missions
@@ -68,7 +70,7 @@ def assemble(
 
     mission = missions.load(parts.mission)
     loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts, mission), parts.model, corrections))
-    return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache)
+    return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original)
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Draft:
     route: Route = Route.REVIEW
     actions: tuple[Action, ...] = ()
     config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)  # of this case's run
-    path: Path | None = None  # of its file, if it was read from one
+    path: Path | None = None  # of its file, if it is at hand
 
     @property
     def fields(self) -> dict[str, Output]:
@@ -128,9 +130,10 @@ class Agent(Runnable[CaseInput, Decision]):
         memory: Memory,
         release: str = "unreleased",
         cache: Path | None = None,
+        original: Callable[[str], Path | None] | None = None,
     ) -> None:
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
-        self.memory, self.release, self.cache = memory, release, cache
+        self.memory, self.release, self.cache, self.original = memory, release, cache, original
         self.kind: CaseKind = kind_of(mission)
         # every mission has these checks; the one for duplicates goes by text if it names no fields
         checks: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
@@ -239,7 +242,10 @@ class Agent(Runnable[CaseInput, Decision]):
         paths = [Path(item) for item in inputs if isinstance(item, Path | str)]
         files = zip(paths, self.kind.read(paths, self.cache), strict=True)
         return [
-            self._from_file(*next(files)) if isinstance(item, Path | str) else self._draft(item, item.id, 0) for item in inputs
+            self._from_file(*next(files))
+            if isinstance(item, Path | str)
+            else self._draft(item, item.id, 0, self.original(item.id) if self.original else None)
+            for item in inputs
         ]
 
     def _from_file(self, path: Path, content: Content | UnreadableDocument) -> Draft | Refused:
@@ -298,7 +304,7 @@ class Agent(Runnable[CaseInput, Decision]):
         certain = [(draft, draft.path) for draft in drafts if draft.path and self.mission.required <= draft.automated]
         if certain:
             cases = [(draft.content, path, [draft.fields[name] for name in sorted(draft.automated)]) for draft, path in certain]
-            for (draft, _), content in zip(certain, self.kind.confirm(cases), strict=True):
+            for (draft, _), content in zip(certain, self.kind.confirm(cases, self.cache), strict=True):
                 draft.content = content
 
     def _route(self, drafts: list[Draft]) -> None:

@@ -139,6 +139,10 @@ class Dataset:
         """Path of the data set's copy of a case's file. Files over MAX_BYTES are not copied."""
         return self.folder / Path(self._by_case[case].case.path).name
 
+    def original(self, case: str) -> Path | None:
+        """Path of the data set's copy of a case's file; None for a case that it does not have."""
+        return self.path_of(case) if case in self._by_case else None
+
     def entry(self, case: str) -> LabelledDocument:
         """The entry of a case. Raises KeyError for an unknown id."""
         return self._by_case[case]

@@ -77,11 +77,8 @@ def read_many(
 
 
 def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[WorkerProcess]") -> Document | UnreadableDocument:
-    entry = None
-    if cache is not None:
-        with contextlib.suppress(OSError, UnreadableDocument):  # the worker reports why a file cannot be opened
-            entry = cache / _reader_version() / f"{sha256_of(path)}.json"
-    if entry is not None and (payload := _load(entry)) is not None:
+    entry = cache_entry(cache, path)
+    if entry is not None and (payload := load(entry)) is not None:
         return columns.from_json(payload)
     worker = idle.get()
     try:
@@ -92,10 +89,18 @@ def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[WorkerProcess]
         return result
     document = columns.from_json(result)
     if entry is not None and entry.stem == document.sha256:  # otherwise the file changed before it was read
-        with replacing(entry, sync=False) as part:  # an entry that a power cut tears fails its digest and is read again
-            part.touch(0o600)  # the text of a document is as private as the document
-            part.write_bytes(hashlib.sha256(result).hexdigest().encode() + b"\n" + result)
+        keep(entry, result)
     return document
+
+
+def cache_entry(cache: Path | None, path: Path, question: object = None) -> Path | None:
+    """Where a cache keeps the document that a file is, or the answer to a question about it; None if it cannot."""
+    if cache is None:
+        return None
+    asked = f"-{hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]}" if question else ""
+    with contextlib.suppress(OSError, UnreadableDocument):  # the worker reports why a file cannot be opened
+        return cache / _reader_version() / f"{sha256_of(path)}{asked}.json"
+    return None
 
 
 @once
@@ -104,7 +109,14 @@ def _reader_version() -> str:
     return f"{READER}-pypdfium2-{version('pypdfium2')}-rapidocr-{version('rapidocr')}"
 
 
-def _load(entry: Path) -> bytes | None:
+def keep(entry: Path, payload: bytes) -> None:
+    """Write a cache entry."""
+    with replacing(entry, sync=False) as part:  # an entry that a power cut tears fails its digest and is read again
+        part.touch(0o600)  # the text of a document is as private as the document
+        part.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def load(entry: Path) -> bytes | None:
     """The payload of a cache entry; None if the entry is missing or damaged."""
     try:
         digest, _, payload = entry.read_bytes().partition(b"\n")

@@ -48,7 +48,7 @@ class DocumentCase:
             )
             yield Check("an invoice by its type code", asks, because)
 
-    def confirm(self, cases: Sequence[tuple[Content, Path, Sequence[Output]]]) -> list[Content]:
+    def confirm(self, cases: Sequence[tuple[Content, Path, Sequence[Output]]], cache: Path | None = None) -> list[Content]:
         """Each document, with an anomaly where its fonts paint other digits than its text layer says."""
         looked = [painted.regions(content, [output.place for output in outputs]) for content, _, outputs in cases]
         places = [
@@ -56,7 +56,7 @@ class DocumentCase:
             for (_, path, _), pages in zip(cases, looked, strict=True)
             for page, lines in pages
         ]
-        answers = pictures.recognised(places)
+        answers = pictures.recognised(places, cache)
         confirmed: list[Content] = []
         for (content, _, _), pages in zip(cases, looked, strict=True):
             anomalies = chain.from_iterable(painted.contradictions(page, lines, next(answers)) for page, lines in pages)

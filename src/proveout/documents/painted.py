@@ -16,6 +16,7 @@ from proveout.documents.files import page_image
 from proveout.records import Anomaly, AnomalyKind, Box, Content, Document, Page, Place, Source, Word
 
 SURELY = 0.9  # least confidence of every word that contradicts; honest pages in tests/test_visibility.py
+# What is read depends on these: increase `batch.READER` with them.
 PIXELS_A_POINT = 3.0  # 10 point text is 30 pixels high
 MARGIN = 0.15  # of a line's height, around the words
 

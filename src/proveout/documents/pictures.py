@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from proveout.documents.batch import WorkerProcess, read_many
+from proveout.documents.batch import WorkerProcess, cache_entry, keep, load, read_many
 from proveout.errors import UnreadableDocument
 from proveout.records import Box, Document, Page
 
@@ -54,12 +54,17 @@ def cutouts(places: Sequence[Places], processes: int | None = None) -> Iterator[
     return _asked("draw", places, processes)
 
 
-def recognised(places: Sequence[Places], processes: int | None = None) -> Iterator[list[tuple[str, float]]]:
-    """For each page, in order, what OCR reads in each of its boxes, with its confidence; none if the page cannot be drawn."""
-    return _asked("recognise", places, processes)
+def recognised(places: Sequence[Places], cache: Path | None = None) -> Iterator[list[tuple[str, float]]]:
+    """For each page, in order, what OCR reads in each of its boxes, with its confidence; none if the page cannot be drawn.
+
+    With a `cache` folder, the same boxes of the same bytes are read once.
+    """
+    return _asked("recognise", places, cache=cache)
 
 
-def _asked(purpose: str, places: Sequence[Places], processes: int | None) -> Iterator[list[Any]]:
+def _asked(
+    purpose: str, places: Sequence[Places], processes: int | None = None, cache: Path | None = None
+) -> Iterator[list[Any]]:
     count = min(processes or os.cpu_count() or 1, max(len(places), 1))
     workers = [WorkerProcess(1, TIMEOUT) for _ in range(count)]
     idle: SimpleQueue[WorkerProcess] = SimpleQueue()
@@ -67,13 +72,23 @@ def _asked(purpose: str, places: Sequence[Places], processes: int | None) -> Ite
         idle.put(worker)
 
     def ask(place: Places) -> list[Any]:
-        page, worker = place.page, idle.get()
+        page = place.page
+        boxes = [(box.x0, box.y0, box.x1, box.y1) for box in place.boxes]
+        # all boxes of a page are one question: OCR reads them as a batch, so an answer depends on the others
+        question = (purpose, (page.number, page.width, page.height, page.turned), boxes)
+        entry = cache_entry(cache, place.path, question)
+        if entry is not None and (payload := load(entry)) is not None:
+            return list(json.loads(payload))
+        worker = idle.get()
         try:
-            boxes = [(box.x0, box.y0, box.x1, box.y1) for box in place.boxes]
-            answer = worker.ask((purpose, str(place.path), (page.number, page.width, page.height, page.turned), boxes))
+            answer = worker.ask((str(place.path), *question))
         finally:
             idle.put(worker)
-        return [] if isinstance(answer, UnreadableDocument) else json.loads(answer)
+        if isinstance(answer, UnreadableDocument):
+            return []
+        if entry is not None and entry == cache_entry(cache, place.path, question):  # the file did not change meanwhile
+            keep(entry, answer)
+        return list(json.loads(answer))
 
     try:
         with ThreadPoolExecutor(count) as pool:

@@ -1,7 +1,7 @@
 """The worker process: reads files one by one, so that a hostile file can crash only this process.
 
-Input: one line of JSON per request: a path to read, or a list of what to do with boxes on a page (`draw` or `recognise`, see
-`pictures`), a path, the page and the boxes.
+Input: one line of JSON per request: a path to read, or a list of a path, what to do with boxes on a page (`draw` or
+`recognise`, see `pictures`), the page and the boxes.
 Output: frames of a letter, a length and that many bytes. `b` is the heartbeat after every page, `d` a document as JSON, the
 drawn pictures as a JSON list of base64 or the recognised texts with their confidence, `r` the reason for a refusal.
 """
@@ -47,7 +47,7 @@ def _read(path: Path, out: BinaryIO) -> bytes:
 
 
 def _at(
-    purpose: str, path: str, page: tuple[int, float, float, float], boxes: list[tuple[float, float, float, float]]
+    path: str, purpose: str, page: tuple[int, float, float, float], boxes: list[tuple[float, float, float, float]]
 ) -> bytes:
     """Pictures of the surroundings of boxes on one page, or what OCR reads in the boxes."""
     from proveout.documents import cutout, painted
