@@ -13,14 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from proveout import mission as missions
+from proveout import plugins
 from proveout.calibration import Calibration
 from proveout.calibration.thresholds import enough_held_out
 from proveout.corpus.folds import folds
 from proveout.errors import BadModel
 from proveout.mission import SLO
-from proveout.models.tiers import FOLDS, Extraction, OutOfFold, read_folds, save_folds
+from proveout.models.tiers import FOLDS, Extraction, OutOfFold, Parts, load, read_folds, save_folds
+from proveout.prompts import Prompts
 from proveout.records import Document
 
+DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 PROMISE = SLO(precision=0.95, confidence=0.95)
 CANDIDATES, FEATURES = 6, 8
 JUST_TOO_MANY = 0.052  # traps, so that no threshold keeps the promise
@@ -133,6 +137,40 @@ def test_a_document_is_answered_by_a_model_that_did_not_learn_from_it_or_a_copy(
     for extraction in extractions:
         learned = {group_of[id] for id in extraction.document_class.split(",")}
         assert group_of[extraction.document] not in learned and len(learned) == 8
+
+
+class Loaded:
+    """A tier; MODELS lists what each was loaded from."""
+
+    @classmethod
+    def load(cls, parts: Parts) -> "Loaded":
+        MODELS.append((cls, parts.model))
+        return cls()
+
+    def extract(self, contents, configs=None):
+        return [Extraction(content.id, "", 0.0, {}) for content in contents]
+
+
+class LoadedOnce(Loaded):
+    trained = False
+
+
+MODELS: list[tuple[type[Loaded], Path]] = []
+
+
+def test_a_tier_that_no_fold_trains_is_loaded_once(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(plugins.BUILT_IN["tiers"], "ranker", f"{__name__}:Loaded")
+    monkeypatch.setitem(plugins.BUILT_IN["tiers"], "language_model", f"{__name__}:LoadedOnce")
+    mission = missions.load(DESIGN / "mission.yaml").model_copy(update={"tiers": ("ranker", "language_model", "person")})
+    documents = [Document(f"{number:02}", ()) for number in range(20)]
+    group_of = {document.id: document.id for document in documents}
+    save_folds(tmp_path, folds(group_of, (), group_of, enough=math.inf), documents, lambda part: Learned([]))
+    MODELS.clear()
+    loaded = load(Parts(mission, Prompts.load(DESIGN / "prompts"), tmp_path))
+    assert [model for tier, model in MODELS if tier is Loaded] == [tmp_path / str(fold) for fold in range(5)]
+    assert [tier for tier, _ in MODELS].count(LoadedOnce) == 1
+    for tier in loaded.values():
+        assert [extraction.document for extraction in tier.extract(documents)] == list(group_of)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "7", '[["a"], 3]'])

@@ -62,14 +62,18 @@ def _(Dataset, Prompts, context, missions):
 
 
 @app.cell
-def the_model(Extractor, LEARN_FROM, dataset, context, enough_held_out, mission, prompts, save_folds):
+def the_model(Extractor, LEARN_FROM, dataset, context, enough_held_out, mission, mo, prompts, save_folds):
     def _train(documents):
-        return Extractor.train(documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version)
+        _model = Extractor.train(documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version)
+        _bar.update()
+        return _model
 
     _documents, _labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
-    _classes = dataset.classes(*LEARN_FROM)
-    _models = save_folds(context.product["folds"], dataset.folds(enough_held_out(mission.slo)), _documents, _train)
-    extractor = _models[0] if len(_models) == 1 else _train(_documents)
+    _classes, _folds = dataset.classes(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
+    _trained = len(_folds) + (len(_folds) > 1)
+    with mo.status.progress_bar(total=_trained, title="Training models", remove_on_exit=True) as _bar:
+        _models = save_folds(context.product["folds"], _folds, _documents, _train)
+        extractor = _models[0] if len(_models) == 1 else _train(_documents)
     extractor.save(context.product["model"])
     return (extractor,)
 
@@ -111,11 +115,11 @@ def _(dataset, random):
 
 
 @app.cell
-def _(Extractor, Settings, dataset, evaluation, held_out, leaves_picker, learnable, mission, prompts, rounds_picker, sizes):
+def _(Extractor, Settings, dataset, evaluation, held_out, leaves_picker, learnable, mission, mo, prompts, rounds_picker, sizes):
     _settings = Settings(rounds=rounds_picker.value, leaves=leaves_picker.value)
     _labels = dataset.labels("train")
     curve, last_extractions = [], []
-    for _size in sizes:
+    for _size in mo.status.progress_bar(sizes, title="Training on more documents", remove_on_exit=True):
         _extractor = Extractor.train(learnable[:_size], _labels, mission, prompts, _settings)
         last_extractions = _extractor.extract(held_out)
         _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from proveout.documents.e_invoice import source_of, words_of
 from proveout.documents.e_invoice_pages import place_of
@@ -29,6 +29,7 @@ NOWHERE = "no page prints it"
 class EInvoiceTier:
     """Implements `models.tiers.Tier`."""
 
+    trained: ClassVar[bool] = False
     mission: Mission
 
     @classmethod

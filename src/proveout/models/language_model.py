@@ -14,7 +14,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from proveout.errors import BadPrompts
 from proveout.mission import Mission
@@ -68,6 +68,7 @@ class _CheckedAnswer:
 class LanguageModelTier:
     """A chat model as a tier of the cascade."""
 
+    trained: ClassVar[bool] = False
     model: "BaseChatModel"
     prompts: Prompts
     mission: Mission

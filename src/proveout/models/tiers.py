@@ -5,7 +5,7 @@ reports its cost. `agent.cascade` runs them in order and merges their results.
 To add a tier: write a class with the two methods of `Tier` and list it in `plugins`, or in your own package by an entry
 point (docs/extending.md).
 Cross-fitting: `save_folds` trains one model per fold, without the documents of that fold. The folder that it writes takes the
-place of a model in `Parts`; every tier then answers for a document with the model that did not learn from it.
+place of a model in `Parts`; every trained tier then answers for a document with the model that did not learn from it.
 Not covered: people, who are the last tier of every mission. `review` handles them.
 """
 
@@ -72,7 +72,7 @@ class Parts:
 
 
 class Tier(Protocol):
-    """The two methods of a tier."""
+    """The two methods of a tier. One that reads nothing of `Parts.model` also says `trained = False`: all folds share it."""
 
     @classmethod
     def load(cls, parts: Parts) -> Self:
@@ -100,14 +100,17 @@ C = TypeVar("C", bound=Content)
 
 def load(parts: Parts) -> dict[str, Tier]:
     """The mission's tiers by name, in order, without people. If the model is a folder of folds, they answer out of fold."""
-    names = [name for name in parts.mission.tiers if name != plugins.PERSON]
+    tiers = {name: plugins.find("tiers", name) for name in parts.mission.tiers if name != plugins.PERSON}
     if not (parts.model / FOLDS).exists():
-        return {name: plugins.find("tiers", name).load(parts) for name in names}
+        return {name: tier.load(parts) for name, tier in tiers.items()}
     folds = read_folds(parts.model)
     fold_of = {id: at for at, fold in enumerate(folds) for group in fold for id in group}
     of_fold = [replace(parts, model=parts.model / str(at)) for at in range(len(folds))]
     return {
-        name: cast(Tier, OutOfFold(fold_of, [plugins.find("tiers", name).load(fold) for fold in of_fold])) for name in names
+        name: cast(Tier, OutOfFold(fold_of, [tier.load(fold) for fold in of_fold]))
+        if getattr(tier, "trained", True)
+        else tier.load(parts)
+        for name, tier in tiers.items()
     }
 
 
