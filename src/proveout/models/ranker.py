@@ -44,6 +44,7 @@ class Settings:
     least_rows: int = 15  # per leaf
     columns_share: float = 0.4  # of the columns, per tree
     rows_share: float = 0.8
+    random_thresholds: bool = True  # of the splits: rankers of few documents then err less on layouts that none of them has
     ridge: float = 5.0
     seed: int = 7
     threads: int = 1  # two are slower on a machine that also does other work
@@ -148,6 +149,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
         "feature_fraction": settings.columns_share,
         "bagging_fraction": settings.rows_share,
         "bagging_freq": 1,
+        "extra_trees": settings.random_thresholds,
         "lambda_l2": settings.ridge,
         "seed": settings.seed,
         "num_threads": settings.threads,
