@@ -28,6 +28,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "tiers": {
         "ranker": "proveout.models.extractor:RankerTier",
+        "layout_encoder": "proveout.models.extractor:LayoutEncoderTier",
         "e_invoice": "proveout.models.e_invoice:EInvoiceTier",
         "language_model": "proveout.models.language_model:LanguageModelTier",
     },

@@ -7,22 +7,23 @@ Not covered: whether a proposal can be trusted. `calibration` and `control` deci
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
-from proveout.models import flags, ranker, wording
+from proveout.models import flags, layout_encoder, ranker, wording
 from proveout.models.classes import Classes
 from proveout.models.features import DocumentFeatures, document_features
 from proveout.models.label_phrases import LabelPhrases
+from proveout.models.layout_encoder import Field, LayoutEncoder
 from proveout.models.layout_statistics import (
     Floats,
     LabelledCandidates,
@@ -39,6 +40,7 @@ from proveout.records import Box, DateOrder, Document, Kind, Place
 from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 4
+LAYOUT_ENCODER = "layout_encoder"  # the tier for which a layout encoder is trained
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
@@ -63,7 +65,9 @@ class Extractor:
         flags: Mapping[str, Classes] | None = None,
         deductions: Sequence[float] = (),
         dates: DateOrder = "inferred",
+        encoder: LayoutEncoder | None = None,
     ) -> None:
+        self.encoder = encoder
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
         self.deductions, self.dates = tuple(deductions), dates
         self.statistics, self.rankers, self.settings, self.trained_on = statistics, dict(rankers), settings, trained_on
@@ -84,6 +88,7 @@ class Extractor:
         """Learn from documents and their labels (SHA-256 to field to text; a field may be missing).
 
         `classes` maps SHA-256 to the class if it is known; `dataset` is the version recorded in the manifest.
+        A layout encoder is trained as well if the mission has the tier `layout_encoder`; that takes minutes without a GPU.
         Raises NoDocuments if no document has a label.
         """
         settings = settings or Settings()
@@ -122,6 +127,7 @@ class Extractor:
             _train_flags(features, rows, kinds, plain),
             deductions,
             mission.dates,
+            _train_encoder(features, rows, statistics, reader, rankers, prompts) if LAYOUT_ENCODER in mission.tiers else None,
         )
 
     def extract(self, documents: Sequence[Document]) -> list[Extraction]:
@@ -132,7 +138,10 @@ class Extractor:
         signatures = {kind: signatures_of(features) for kind, features in document.kinds.items()}
         nearest = self.statistics.nearest(document.marks)
         kinds = _printed_kinds(self.kinds)
-        choices = {name: self._choices(name, document, signatures[kind], nearest) for name, kind in kinds.items()}
+        second = self.encoder.probabilities(document) if self.encoder else {}
+        choices = {
+            name: self._choices(name, document, signatures[kind], nearest, second.get(name)) for name, kind in kinds.items()
+        }
         for first, last in self.ranges:
             features = document.kinds[self.kinds[first]]
             choices[first], choices[last] = ranker.choose_range(features, choices[first], choices[last])
@@ -149,14 +158,21 @@ class Extractor:
         return Extraction(document.sha256, document_class, confidence, in_order, {"familiar": familiar})
 
     def _choices(
-        self, name: str, document: DocumentFeatures, signatures: Sequence[Signature], nearest: tuple[list[int], Floats]
+        self,
+        name: str,
+        document: DocumentFeatures,
+        signatures: Sequence[Signature],
+        nearest: tuple[list[int], Floats],
+        second: Floats | None,
     ) -> list[Choice]:
+        """`second`: the layout encoder's probabilities, which are averaged with the ranker's."""
         if name not in self.rankers:
             return []
         features = document.kinds[self.kinds[name]]
         learned = self.statistics.columns(name, signatures, nearest)
         inputs = ranker.columns(features, self.reader.groups[name], learned)
-        return ranker.choose(features, self.rankers[name].probabilities(inputs))
+        probabilities = self.rankers[name].probabilities(inputs)
+        return ranker.choose(features, probabilities if second is None else (probabilities + second) / 2)
 
     def _corrected_first(
         self, name: str, signatures: Sequence[Signature], document: DocumentFeatures, choices: Sequence[Choice]
@@ -196,6 +212,10 @@ class Extractor:
         more = _statistics(features, [correction.labels for correction in ordered], _printed_kinds(self.kinds))
         return self._copy(statistics=self.statistics.with_more(more, [correction.wrong for correction in ordered]))
 
+    def without_encoder(self) -> "Extractor":
+        """The same extractor, whose scores are those of the rankers alone."""
+        return self._copy(encoder=None)
+
     def _copy(self, **changes: Any) -> "Extractor":
         changed = copy(self)
         vars(changed).update(changes)
@@ -228,6 +248,7 @@ class Extractor:
             rankers = {n: Ranker.from_text(files[f"ranker.{n}.txt"].decode()) for n in kinds if f"ranker.{n}.txt" in files}
             settings = Settings(**manifest["settings"])
             ranges = [(first, last) for first, last in manifest["ranges"]]
+            encoder = LayoutEncoder.from_files(files) if layout_encoder.WEIGHTS in files else None
             deductions, dates = [float(share) for share in manifest["deductions"]], manifest["dates"]
             statistics = LayoutStatistics.from_plain(json.loads(files["statistics.json"]))
             states = {name: json.loads(files[f"flag.{name}.json"]) for name in kinds if f"flag.{name}.json" in files}
@@ -235,7 +256,8 @@ class Extractor:
         except (KeyError, TypeError, ValueError) as error:
             raise BadModel(f"{folder}: its files are inconsistent ({error}); build the model again") from error
         trained_on = manifest["trained_on"]
-        return cls(kinds, ranges, prompts, classes, statistics, rankers, settings, trained_on, flags, deductions, dates)
+        learned = statistics, rankers, settings, trained_on, flags
+        return cls(kinds, ranges, prompts, classes, *learned, deductions, dates, encoder)
 
     def _files(self) -> dict[str, bytes]:
         return {
@@ -244,6 +266,7 @@ class Extractor:
             "statistics.json": _json(self.statistics.as_plain()),
             **{f"ranker.{name}.txt": ranker.as_text().encode() for name, ranker in self.rankers.items()},
             **{f"flag.{name}.json": _json(flag.as_plain()) for name, flag in self.flags.items()},
+            **(self.encoder.files() if self.encoder else {}),
         }
 
     def _manifest(self, files: Mapping[str, bytes]) -> bytes:
@@ -270,11 +293,22 @@ class RankerTier:
     extractor: Extractor
 
     @classmethod
-    def load(cls, parts: Parts) -> "RankerTier":
-        return cls(Extractor.load(parts.model).with_corrections(parts.corrections))
+    def load(cls, parts: Parts) -> Self:
+        return cls(Extractor.load(parts.model).with_corrections(parts.corrections).without_encoder())
 
     def extract(self, contents: Sequence[Document], configs: Any = None) -> list[Extraction]:
         return self.extractor.extract(contents)
+
+
+class LayoutEncoderTier(RankerTier):
+    """The extractor with its layout encoder: each candidate has the mean of the two probabilities."""
+
+    @classmethod
+    def load(cls, parts: Parts) -> Self:
+        extractor = Extractor.load(parts.model).with_corrections(parts.corrections)
+        if extractor.encoder is None:
+            raise BadModel(f"{parts.model}: it has no layout encoder, which the tier `{LAYOUT_ENCODER}` needs; proveout build")
+        return cls(extractor)
 
 
 class _Reader:
@@ -301,7 +335,7 @@ class _Reader:
         headings = prompts["classes"].values()
         self.phrases = sorted({phrase for group in (*phrases.values(), *headings) for phrase in group})
         self.name_labels = sorted({p for name, kind in kinds.items() if kind == "name" for p in fields[name]["labels"]})
-        self.kinds = tuple(dict.fromkeys(kinds.values()))
+        self.of_field, self.kinds = kinds, tuple(dict.fromkeys(kinds.values()))
         self.read = lru_cache(CACHED)(self._read)
 
     @classmethod
@@ -378,6 +412,27 @@ def _statistics(
         for name, kind in kinds.items()
     }
     return TrainingStatistics([document.marks for document in features], labelled)
+
+
+def _train_encoder(
+    features: Sequence[DocumentFeatures],
+    rows: Sequence[Mapping[str, str]],
+    statistics: TrainingStatistics,
+    reader: "_Reader",
+    names: Iterable[str],
+    prompts: Prompts,
+) -> LayoutEncoder | None:
+    """`names`: the fields that the encoder scores, those with a ranker."""
+    fields = {}
+    for name in names:
+        prompt = prompts.fields[name]
+        labels, not_labels = tuple(prompt.labels), tuple(prompt.not_labels)
+        fields[name] = Field(reader.of_field[name], reader.groups[name], prompt.description, labels, not_labels)
+    right = [
+        {n: statistics.labelled[n][at].right for n, field in fields.items() if has_value(field.kind, rows[at].get(n, ""))}
+        for at in range(len(features))
+    ]
+    return LayoutEncoder.train(features, right, fields) if fields else None
 
 
 def _right(kind: Kind, document: DocumentFeatures, label: str) -> npt.NDArray[np.bool_]:

@@ -63,6 +63,21 @@ def columns(features: CandidateFeatures, groups: Groups, learned: Floats) -> Flo
     """The input of the trees, (candidates, `names(...)`)."""
     if not features.candidates:
         return np.zeros((0, len(names(features))))
+    prior = prior_columns(features, groups)
+    labels = prior[:, -len(LABEL_COLUMNS) :]
+    relative = np.concatenate([learned[:, RELATIVE], labels[:, [0, 2, 3, 6, 7]]], axis=1)
+    return np.concatenate([prior, learned, relative - relative.max(axis=0)], axis=1)
+
+
+def prior_width(features: CandidateFeatures) -> int:
+    """The number of `prior_columns`."""
+    return len(features.names) + 2 * len(SLOTS) + len(LABEL_COLUMNS)
+
+
+def prior_columns(features: CandidateFeatures, groups: Groups) -> Floats:
+    """The columns that no labelled document taught: place, neighbours and label phrases, (candidates, `prior_width`)."""
+    if not features.candidates:
+        return np.zeros((0, prior_width(features)))
     own, against = features.similar[:, :, groups.labels], features.similar[:, :, groups.not_labels]
     others = features.similar[:, :, list(groups.others)].max(axis=2, initial=0.0)
     far = np.zeros((len(own), NEAREST))  # a heading three lines up counts less than one directly above
@@ -75,8 +90,7 @@ def columns(features: CandidateFeatures, groups: Groups, learned: Floats) -> Flo
     other = others[:, :NEAREST].max(axis=1)
     all_leads = (own - against)[:, :NEAREST].max(axis=1)
     labels = np.stack([best, worst, all_leads, best - worst, other, close, leads, close - wrong.max(axis=1)], axis=1)
-    relative = np.concatenate([learned[:, RELATIVE], labels[:, [0, 2, 3, 6, 7]]], axis=1)
-    return np.concatenate([features.base, own, against, labels, learned, relative - relative.max(axis=0)], axis=1)
+    return np.concatenate([features.base, own, against, labels], axis=1)
 
 
 def _beyond_chance(similarity: Floats) -> Floats:

@@ -1,0 +1,173 @@
+"""The layout encoder: trained beside the rankers on small generated forms, averaged with them, saved and loaded."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from proveout import mission as missions
+from proveout.errors import BadModel
+from proveout.evaluation import score
+from proveout.models import Extractor, tiers
+from proveout.models.layout_encoder import ABOUT, WEIGHTS, LayoutEncoder, LayoutSettings
+from proveout.models.tiers import Parts
+from proveout.records import Document, Page
+from proveout.values import has_value, same
+from test_models import DESIGN, MISSION, PROMPTS, QUICK, answers, beside, cases, colons, f1, under
+
+TIERS = "tiers: [layout_encoder, person]"
+
+
+@pytest.fixture(scope="module")
+def mission(tmp_path_factory) -> missions.Mission:
+    """The invoices mission with the layout encoder in place of the ranker."""
+    path = tmp_path_factory.mktemp("mission") / "mission.yaml"
+    lines = (DESIGN / "mission.yaml").read_text().splitlines()
+    path.write_text("\n".join(TIERS if line.startswith("tiers:") else line for line in lines))
+    return missions.load(path)
+
+
+@pytest.fixture(scope="module")
+def training_data() -> tuple[list[Document], dict[str, dict[str, str]]]:
+    (invoices, of_invoices), (contracts, of_contracts) = cases(beside, range(0, 16)), cases(under, range(100, 116))
+    return invoices + contracts, of_invoices | of_contracts
+
+
+@pytest.fixture(scope="module")
+def extractor(training_data, mission) -> Extractor:
+    return Extractor.train(*training_data, mission, PROMPTS, QUICK)
+
+
+@pytest.fixture(scope="module")
+def folder(extractor, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    extractor.save(folder)
+    return folder
+
+
+def features_and_right(extractor: Extractor, documents: Sequence[Document], labels):
+    features = [extractor.reader.read(document) for document in documents]
+    right = [
+        {
+            name: np.array(
+                [same(field.kind, labels[d.sha256][name], c.text) for c in of.kinds[field.kind].candidates], dtype=bool
+            )
+            for name, field in extractor.encoder.fields.items()
+            if has_value(field.kind, labels[d.sha256].get(name, ""))
+        }
+        for d, of in zip(documents, features, strict=True)
+    ]
+    return features, right
+
+
+def test_alone_it_finds_the_values_of_new_documents(extractor) -> None:
+    documents, labels = cases(beside, range(500, 512))
+    features, right = features_and_right(extractor, documents, labels)
+    hits = [
+        bool(row[name][probabilities.argmax()])
+        for document, row in zip(features, right, strict=True)
+        for name, probabilities in extractor.encoder.probabilities(document).items()
+    ]
+    assert np.mean(hits) > 0.9
+
+
+def test_with_it_a_new_form_is_read_at_least_as_well(extractor) -> None:
+    documents, labels = cases(colons, range(900, 912))
+    alone = score(labels, answers(extractor.without_encoder(), documents), MISSION.kinds).micro.f1
+    assert f1(extractor, documents, labels) >= max(alone - 0.02, 0.75)
+
+
+def test_the_probabilities_of_a_field_add_up_to_at_most_one(extractor) -> None:
+    for document in cases(colons, range(300, 303))[0]:
+        for probabilities in extractor.encoder.probabilities(extractor.reader.read(document)).values():
+            assert probabilities.min() >= 0 and probabilities.sum() <= 1 + 1e-6
+
+
+def test_a_document_without_words_has_no_values(extractor) -> None:
+    (extraction,) = extractor.extract([Document("empty", (Page(0, 612, 792, ()),))])
+    assert extraction.fields == {}
+
+
+def test_the_same_documents_give_the_same_weights(extractor, training_data) -> None:
+    documents, labels = training_data
+    features, right = features_and_right(extractor, documents[:6], labels)
+    fields, short = extractor.encoder.fields, LayoutSettings(epochs=2)
+    first, again = (LayoutEncoder.train(features, right, fields, short).files() for _ in range(2))
+    other = LayoutEncoder.train(features, right, fields, replace(short, seed=8)).files()
+    assert first == again
+    assert first[WEIGHTS] != other[WEIGHTS]
+
+
+def test_the_loss_falls_and_is_shown_after_each_epoch(extractor, training_data) -> None:
+    documents, labels = training_data
+    features, right = features_and_right(extractor, documents[::4], labels)
+    losses: list[tuple[int, float]] = []
+    LayoutEncoder.train(
+        features, right, extractor.encoder.fields, LayoutSettings(epochs=6), lambda epoch, loss: losses.append((epoch, loss))
+    )
+    assert [epoch for epoch, _ in losses] == list(range(6))
+    assert losses[-1][1] < losses[0][1] / 2
+
+
+def test_a_changed_label_phrase_changes_the_score_without_training(extractor) -> None:
+    files = extractor.encoder.files()
+    about = json.loads(files[ABOUT])
+    about["fields"]["gross_amount"]["labels"] = ["Net Amount Due"]
+    changed = LayoutEncoder.from_files({**files, ABOUT: json.dumps(about).encode()})
+    document = extractor.reader.read(cases(beside, range(10, 11))[0][0])
+    before, after = extractor.encoder.probabilities(document), changed.probabilities(document)
+    assert not np.array_equal(before["gross_amount"], after["gross_amount"])
+
+
+def test_a_loaded_extractor_answers_as_before(extractor, folder) -> None:
+    loaded = Extractor.load(folder)
+    documents = [*cases(beside, range(400, 403))[0], *cases(colons, range(400, 403))[0]]
+    assert loaded.extract(documents) == extractor.extract(documents)
+    assert loaded.id == extractor.id
+
+
+def test_the_tier_averages_and_the_ranker_alone_does_not(extractor, folder, mission) -> None:
+    documents = cases(colons, range(400, 404))[0]
+    both = tiers.load(Parts(mission, PROMPTS, folder))["layout_encoder"].extract(documents)
+    alone = tiers.load(Parts(MISSION, PROMPTS, folder))["ranker"].extract(documents)
+    assert both == extractor.extract(documents)
+    assert alone == extractor.without_encoder().extract(documents)
+    assert both != alone
+
+
+def test_a_model_without_it_is_refused_by_the_tier(training_data, mission, tmp_path: Path) -> None:
+    Extractor.train(*training_data, MISSION, PROMPTS, QUICK).save(tmp_path)
+    with pytest.raises(BadModel, match=r"no layout encoder.*`layout_encoder` needs.*proveout build"):
+        tiers.load(Parts(mission, PROMPTS, tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other shapes"])
+def test_damaged_weights_are_refused(extractor, damage: str) -> None:
+    files = extractor.encoder.files()
+    if damage == "truncated":
+        files[WEIGHTS] = files[WEIGHTS][:-100]
+    else:
+        about = json.loads(files[ABOUT])
+        about["settings"]["layers"] = 3
+        files[ABOUT] = json.dumps(about).encode()
+    with pytest.raises(ValueError, match=WEIGHTS):
+        LayoutEncoder.from_files(files)
+
+
+@pytest.mark.gpu
+def test_it_trains_on_a_gpu_in_bf16(extractor, training_data) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU; run `make test-all` on a machine with one")
+    documents, labels = training_data
+    features, right = features_and_right(extractor, documents, labels)
+    trained = LayoutEncoder.train(features, right, extractor.encoder.fields)
+    hits = [
+        bool(row[name][probabilities.argmax()])
+        for document, row in zip(features, right, strict=True)
+        for name, probabilities in trained.probabilities(document).items()
+    ]
+    assert np.mean(hits) > 0.9
