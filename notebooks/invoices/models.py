@@ -45,7 +45,9 @@ def _(mo):
     # The extractor
 
     Everything on a page that could be a value is a candidate. The text around it, the labels in the prompts and other
-    documents with the same layout make it more or less likely. A flag is answered from the words of the whole document.
+    documents with the same layout make it more or less likely. If the mission lists the tier `layout_encoder`, a small
+    transformer over the texts of a page and their places scores the candidates as well, and the two scores are averaged.
+    A flag is answered from the words of the whole document.
     Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is
     **held out**. Otherwise the calibration is **cross-fitted**: five models are trained, each without a fifth of the labelled
     documents, and calibrated on that fifth; the released model learns from all of them (`slo: evidence` in mission.yaml).
@@ -84,15 +86,15 @@ def _(mo):
     ## Would more documents help, or better settings?
 
     A third of the training layouts is held out (of the documents, if there is only one layout); the curve shows F1 on
-    those by the number of training documents. If it still climbs at the right end, label more; if it is flat, look at the
-    mistakes below.
+    those by the number of training documents, with and without the layout encoder if the mission has that tier. If it still
+    climbs at the right end, label more; if it is flat, look at the mistakes below.
     """)
     return
 
 
 @app.cell
 def _(mo):
-    rounds_picker = mo.ui.dropdown({"20 trees": 20, "60 trees": 60, "200 trees": 200}, value="60 trees", label="boosting")
+    rounds_picker = mo.ui.dropdown({"20 trees": 20, "60 trees": 60, "200 trees": 200}, value="200 trees", label="boosting")
     leaves_picker = mo.ui.dropdown({"7 leaves": 7, "15 leaves": 15}, value="15 leaves", label="tree size")
     mo.hstack([rounds_picker, leaves_picker], justify="start")
     return leaves_picker, rounds_picker
@@ -118,32 +120,34 @@ def _(dataset, random):
 def _(Extractor, Settings, dataset, evaluation, held_out, leaves_picker, learnable, mission, mo, prompts, rounds_picker, sizes):
     _settings = Settings(rounds=rounds_picker.value, leaves=leaves_picker.value)
     _labels = dataset.labels("train")
-    curve, last_extractions = [], []
+    curve, last_extractions = {}, []
     for _size in mo.status.progress_bar(sizes, title="Training on more documents", remove_on_exit=True):
         _extractor = Extractor.train(learnable[:_size], _labels, mission, prompts, _settings)
-        last_extractions = _extractor.extract(held_out)
-        _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}
-        _score = evaluation.score({e.document: _labels[e.document] for e in last_extractions}, _answers, mission.kinds)
-        curve.append((_size, _score.micro))
+        _variants = {"rankers": _extractor.without_encoder()}
+        if _extractor.encoder:
+            _variants["with the layout encoder"] = _extractor
+        for _variant, _model in _variants.items():
+            last_extractions = _model.extract(held_out)
+            _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}
+            _score = evaluation.score({e.document: _labels[e.document] for e in last_extractions}, _answers, mission.kinds)
+            curve.setdefault(_variant, []).append((_size, _score.micro))
     return curve, last_extractions
 
 
 @app.cell
 def learning_curve(curve, evaluation, plt):
     _figure, _axes = plt.subplots(figsize=(7, 3.2))
-    _sizes = [size for size, _ in curve]
-    _f1 = [counts.f1 for _, counts in curve]
-    _bands = [evaluation.interval(counts.right, counts.labelled) for _, counts in curve]
-    _axes.fill_between(
-        _sizes, [low for low, _ in _bands], [high for _, high in _bands], color="#bee3f8", label="95 % of recall"
-    )
-    _axes.plot(_sizes, _f1, "o-", color="#2b6cb0", label="micro-F1")
+    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20"), strict=False):
+        _sizes, _f1 = [size for size, _ in _points], [counts.f1 for _, counts in _points]
+        _low, _high = zip(*(evaluation.interval(counts.right, counts.labelled) for _, counts in _points), strict=True)
+        _axes.fill_between(_sizes, _low, _high, color=_color, alpha=0.2, linewidth=0, label=f"{_variant}, 95 % of recall")
+        _axes.plot(_sizes, _f1, "o-", color=_color, label=f"{_variant}, micro-F1")
+        assert _f1[-1] > 0, "the extractor learns something"
     _axes.set_xlabel("training documents")
     _axes.set_ylabel("F1 on unseen layouts")
     _axes.legend(frameon=False, loc="lower right")
     _axes.spines[["top", "right"]].set_visible(False)
     _figure.tight_layout()
-    assert _f1[-1] > 0, "the extractor learns something"
     _figure
     return
 
