@@ -24,14 +24,15 @@ from proveout.models import ranker
 from proveout.models.features import DocumentFeatures
 from proveout.models.ranker import Bools, Floats, Groups
 from proveout.records import Kind
-from proveout.retrieval.encoder import WIDTH, Encoder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from proveout.models.layout_network import LayoutNetwork, PageInputs
+    from proveout.retrieval.encoder import Encoder
 
 WEIGHTS, ABOUT = "layout_encoder.safetensors", "layout_encoder.json"
+WIDTH = 384  # of the text encoder's vectors
 TOKENS = 32  # word pieces of a segment that count
 MOST_TEXTS = 200_000  # whose vectors are kept, 1.5 kB each
 
@@ -305,7 +306,7 @@ def _vectors(texts: Sequence[str]) -> npt.NDArray[np.float32]:
             cache.clear()
             new = list(dict.fromkeys(plain))
         cache.update(zip(new, _text_encoder().encode(new), strict=True))
-    return np.stack([cache[text] for text in plain]) if plain else np.zeros((0, WIDTH), dtype=np.float32)
+    return np.array([cache[text] for text in plain], dtype=np.float32).reshape(len(plain), WIDTH)
 
 
 @contextmanager
@@ -337,5 +338,7 @@ def _cache() -> dict[str, npt.NDArray[np.float32]]:
 
 
 @lru_cache(1)
-def _text_encoder() -> Encoder:
+def _text_encoder() -> "Encoder":
+    from proveout.retrieval.encoder import Encoder
+
     return Encoder.load(tokens=TOKENS)
