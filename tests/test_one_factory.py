@@ -68,7 +68,7 @@ def joined(bills: Path) -> Iterator[Path]:
         (design / "mission.yaml").write_text(yaml.safe_dump(mission, sort_keys=False), encoding="utf-8")
         model = {"endpoint": endpoint.url, "model": "scripted", "price_in": 1.0, "price_out": 2.0}
         (design / "prompts" / "model.yaml").write_text(yaml.safe_dump(model), encoding="utf-8")
-        proveout(bills, "build", "--mission", "bills")
+        proveout(bills, "build", "--mission", "bills", "--data", design / "examples")
         proveout(bills, "release", "promote", "latest", "--mission", "bills", "--yes")
         yield bills
 
