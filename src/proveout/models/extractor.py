@@ -147,11 +147,7 @@ class Extractor:
             choices[first], choices[last] = ranker.choose_range(features, choices[first], choices[last])
         choices = {name: self._corrected_first(name, signatures[kinds[name]], document, c) for name, c in choices.items()}
         familiar = float(nearest[1].max(initial=0.0))
-        values = {
-            name: self._scored_value(name, document, ranked, familiar)
-            for name, ranked in choices.items()
-            if ranked and ranked[0].score >= _NONE_BELOW
-        }
+        values = {name: self._scored_value(name, document, ranked, familiar) for name, ranked in choices.items() if ranked}
         values |= {name: value for name, flag in self.flags.items() if (value := _flag_value(flag, document.segments))}
         document_class, confidence = self.classes.classify(document.segments)
         in_order = {name: values[name] for name in self.kinds if name in values}
@@ -177,13 +173,16 @@ class Extractor:
     def _corrected_first(
         self, name: str, signatures: Sequence[Signature], document: DocumentFeatures, choices: Sequence[Choice]
     ) -> list[Choice]:
-        """Put first the values in the place where a person corrected this field on this layout.
+        """Put first the values in the place where a person corrected this field on this layout; without one, drop all if the
+        best is too unlikely.
 
         Scores do not change, so a value with a low score still goes to a person.
         """
         candidates = document.kinds[self.kinds[name]].candidates
         texts = {candidates[at].text for at in self.statistics.corrected_candidates(name, signatures, document.marks)}
-        return sorted(choices, key=lambda choice: candidates[choice.candidate].text not in texts)
+        ranked = sorted(choices, key=lambda choice: candidates[choice.candidate].text not in texts)
+        likely = ranked and (ranked[0].score >= _NONE_BELOW or candidates[ranked[0].candidate].text in texts)
+        return ranked if likely else []
 
     def _scored_value(self, name: str, document: DocumentFeatures, choices: Sequence[Choice], familiar: float) -> ScoredValue:
         kind, best = self.kinds[name], choices[0]
