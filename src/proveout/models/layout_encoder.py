@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from proveout.retrieval.encoder import Encoder
 
 WEIGHTS, ABOUT = "layout_encoder.safetensors", "layout_encoder.json"
-WIDTH = 384  # of the text encoder's vectors
 TOKENS = 32  # word pieces of a segment that count
 MOST_TEXTS = 200_000  # whose vectors are kept, 1.5 kB each
 
@@ -99,7 +97,8 @@ class LayoutEncoder:
             with progress.bar("layout encoder, epochs", settings.epochs) as advance:
                 for epoch in range(settings.epochs):
                     total = 0.0
-                    for batch in _batches(len(inputs), settings.documents_a_step):
+                    for part in torch.randperm(len(inputs)).split(settings.documents_a_step):
+                        batch = part.tolist()
                         optimizer.zero_grad()
                         for at in batch:
                             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -117,8 +116,9 @@ class LayoutEncoder:
         """For each field, the probability of each candidate; what is missing to 1 is that of none of them."""
         import torch
 
+        inputs = _inputs(document, self.fields)
         with torch.inference_mode(), _one_thread():
-            scores = self._network(_inputs(document, self.fields))
+            scores = self._network(inputs)
         return {
             name: torch.softmax(of_field, 0)[:-1].numpy().astype(np.float64)
             for name, of_field in zip(self.fields, scores, strict=True)
@@ -170,6 +170,7 @@ def _network(fields: Mapping[str, Field], inputs: "PageInputs", settings: Layout
 
 def _network_of(fields: Mapping[str, Field], columns: int, shapes: int, settings: LayoutSettings) -> "LayoutNetwork":
     from proveout.models.layout_network import LayoutNetwork
+    from proveout.retrieval.encoder import WIDTH
 
     s = settings
     return LayoutNetwork(len(fields), columns, shapes, WIDTH, s.width, s.heads, s.layers, s.dropout)
@@ -182,14 +183,6 @@ def _standardise(network: "LayoutNetwork", inputs: "Sequence[PageInputs]", field
         columns = torch.cat([document.candidates[name][2] for document in inputs])
         if len(columns) > 1:
             network.means[at], network.deviations[at] = columns.mean(0), columns.std(0) + 0.05
-
-
-def _batches(documents: int, size: int) -> Iterator[list[int]]:
-    import torch
-
-    order = iter(torch.randperm(documents).tolist())
-    while batch := list(islice(order, size)):
-        yield batch
 
 
 def _loss(network: "LayoutNetwork", document: "PageInputs", right: "Mapping[str, Tensor]") -> "Tensor":
@@ -299,6 +292,8 @@ def _shapes(document: DocumentFeatures, heights: Floats) -> Floats:
 
 def _vectors(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """(texts, 384). Digits count as zeros: a number's shape has a meaning, the number itself has none."""
+    from proveout.retrieval.encoder import WIDTH
+
     plain = ["".join("0" if char.isdigit() else char for char in text)[:120] for text in texts]
     cache = _cache()
     if new := [text for text in dict.fromkeys(plain) if text not in cache]:
