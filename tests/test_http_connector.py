@@ -58,7 +58,7 @@ ONCE = [("paid", 1250, 1)]
         ({"name": "slow", "seconds": 0.2}, {}, ONCE),
         ({"name": "torn"}, {}, ONCE),
         ({"name": "not json"}, {}, ONCE),
-        ({"name": "time-out after", "seconds": 0.6}, {"timeout_seconds": 0.2, "lookup": ""}, [("paid", 1250, 2)]),
+        ({"name": "time-out after", "seconds": 3}, {"timeout_seconds": 1, "lookup": ""}, [("paid", 1250, 2)]),
         ({"name": "torn"}, {"lookup": ""}, [("paid", 1250, 2)]),
         ({"name": "not json"}, {"lookup": ""}, [("paid", 1250, 2)]),
         ({"name": "time-out after", "seconds": 0.6}, {"timeout_seconds": 0.2, "idempotency_header": ""}, ONCE),
