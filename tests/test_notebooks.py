@@ -45,7 +45,7 @@ def opened(request, small_home, chromium) -> Iterator[object]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    page = chromium.new_page(viewport={"width": 1300, "height": 1600})
+    page = chromium.new_page(viewport={"width": 1300, "height": 1600}, reduced_motion="reduce")  # a spinner paints all the time
     try:
         until = time.monotonic() + PATIENCE
         while True:

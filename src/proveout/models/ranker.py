@@ -168,7 +168,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
         "seed": settings.seed,
         "num_threads": settings.threads,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,  # the same trees as by rows, in less time
         "verbose": -1,
     }
 

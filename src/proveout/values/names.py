@@ -79,6 +79,7 @@ def plain_name(text: str) -> str:
     return plain(_bare(text)) or plain(text)
 
 
+@lru_cache(maxsize=10_000)  # a label is compared with every candidate of its document
 def _bare(text: str) -> str:
     name = _BRACKETS.sub(" ", _ASIAN_FORM.sub(" ", text)).strip()
     name = _BEGINS.sub("", name)
