@@ -7,7 +7,6 @@ Not covered: several processes that write to one folder. Chroma supports one pro
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +34,7 @@ class MiniLM(EmbeddingFunction[Documents]):
         self.tokens = tokens
 
     def __call__(self, input: Documents) -> Embeddings:
-        return list(_encoder(self.tokens).encode(input))
+        return list(Encoder.load(tokens=self.tokens).encode(input))
 
     @staticmethod
     def name() -> str:
@@ -47,11 +46,6 @@ class MiniLM(EmbeddingFunction[Documents]):
 
     def get_config(self) -> dict[str, Any]:
         return {"tokens": self.tokens}
-
-
-@cache
-def _encoder(tokens: int) -> Encoder:
-    return Encoder.load(tokens=tokens)
 
 
 class Collection:

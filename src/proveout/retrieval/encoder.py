@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ SHA256 = {  # as published with sentence-transformers/all-MiniLM-L6-v2
 WIDTH = 384
 HEADS = 12
 LAYERS = 6
+KEPT = 4096  # latest texts whose vectors are kept: a build decides many cases that a run, or a check of the run, decides again
 GRID = 2.0**20  # vectors are rounded to multiples of 2^-20, so that a store that normalises them returns the same bits
 
 
@@ -39,20 +41,23 @@ class Encoder(Embeddings):
     tokens: word pieces, including the start and end marks, after which a text is cut.
     """
 
-    def __init__(self, network: Callable[[list[int]], Any], tokenizer: Any, tokens: int) -> None:
+    def __init__(self, network: Callable[[tuple[int, ...]], Any], tokenizer: Any, tokens: int) -> None:
         self.tokens = tokens
-        self._network = network
+        self._network = lru_cache(KEPT)(network)
         self._tokenizer = tokenizer
 
     @classmethod
     def load(cls, folder: Path | str | None = None, tokens: int = 128) -> "Encoder":
-        """Read the model from a folder, by default that of the installed package.
+        """Read the model from a folder; by default that of the installed package, which is read once in a process.
 
         Raises BadModel if a file is missing or differs from the published one.
         """
+        return _installed(tokens) if folder is None else cls._read(Path(folder), tokens)
+
+    @classmethod
+    def _read(cls, folder: Path, tokens: int) -> "Encoder":
         import tokenizers
 
-        folder = Path(folder) if folder is not None else _package_folder()
         weights = _checked(folder / "model.safetensors")
         tokenizer = tokenizers.Tokenizer.from_str(_checked(folder / "tokenizer.json").decode())
         tokenizer.no_padding()
@@ -66,7 +71,7 @@ class Encoder(Embeddings):
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """(texts, 384) float32, unit length to within 1e-6."""
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        ids = [tuple(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
         vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
         for row, vector in enumerate(_one_core_per_text(self._network, ids)):
             vectors[row] = vector
@@ -88,11 +93,11 @@ def on_grid(vectors: Vectors) -> Vectors:
     return np.round(vectors * np.float32(GRID)).astype(np.float32) / np.float32(GRID)
 
 
-def _one_core_per_text(network: Callable[[list[int]], Any], texts: Sequence[list[int]]) -> list[Any]:
+def _one_core_per_text(network: Callable[[tuple[int, ...]], Any], texts: Sequence[tuple[int, ...]]) -> list[Any]:
     """The vector of each text. The pool lives for one call, because a fork would inherit a pool without its threads."""
     import torch
 
-    def run(ids: list[int]) -> Any:
+    def run(ids: tuple[int, ...]) -> Any:
         with torch.inference_mode():
             return network(ids).numpy()
 
@@ -103,6 +108,11 @@ def _one_core_per_text(network: Callable[[list[int]], Any], texts: Sequence[list
         vectors = list(pool.map(run, texts))
     torch.set_num_threads(threads)  # torch passes the setting of one thread on to threads that start later
     return vectors
+
+
+@cache
+def _installed(tokens: int) -> Encoder:
+    return Encoder._read(_package_folder(), tokens)
 
 
 def _package_folder() -> Path:
@@ -127,7 +137,7 @@ def _checked(path: Path) -> bytes:
     return content
 
 
-def _network(weights: bytes) -> Callable[[list[int]], Any]:
+def _network(weights: bytes) -> Callable[[tuple[int, ...]], Any]:
     """BERT (arXiv:1810.04805) for one text: from word piece ids to the mean of the last layer, scaled to unit length."""
     import torch
     import torch.nn.functional as F
@@ -146,7 +156,7 @@ def _network(weights: bytes) -> Callable[[list[int]], Any]:
         for part in ("weight", "bias"):
             w[f"{name}.all.{part}"] = torch.cat([w[f"{name}.{role}.{part}"] for role in ("query", "key", "value")])
 
-    def forward(ids: list[int]) -> Any:
+    def forward(ids: tuple[int, ...]) -> Any:
         n = len(ids)
         words = w["embeddings.word_embeddings.weight"][torch.tensor(ids)]
         places = w["embeddings.position_embeddings.weight"][:n]
