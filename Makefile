@@ -14,7 +14,7 @@ export ANONYMIZED_TELEMETRY = false
 # Many processes start here; without bytecode each of them would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all bench check lock clean help
+.PHONY: demo test test-all tests bench check lock clean help
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -35,11 +35,15 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not gpu"
+# mypy and the tests at the same time, because the tests alone leave a core idle now and then.
+test: $(VENV)/.ready
+	@$(MAKE) --no-print-directory --jobs 2 check tests SELECTED='-m "not slow and not gpu"'
 
-test-all: check
-	$(BIN)/python -m pytest $(WORKERS)
+test-all: $(VENV)/.ready
+	@$(MAKE) --no-print-directory --jobs 2 check tests
+
+tests: $(VENV)/.ready
+	$(BIN)/python -m pytest $(WORKERS) $(SELECTED)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks
