@@ -30,7 +30,7 @@ from proveout.errors import UnreadableDocument
 from proveout.files import replacing
 from proveout.records import Document
 
-READER = "3"  # increase it when the same bytes would be read differently
+READER = "4"  # increase it when the same bytes would be read differently
 PAGE_TIMEOUT = 60.0  # seconds without a page before a file is refused; OCR takes 2 to 6 on a busy machine
 WORKER = "from proveout.documents.worker import main; main()"  # the program that a worker process runs
 AHEAD = 64  # files submitted before the caller consumes the first result

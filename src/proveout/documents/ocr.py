@@ -8,6 +8,7 @@ Not covered: handwriting, and curved or mixed directions on one page.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -25,6 +26,7 @@ Pixels = npt.NDArray[np.uint8]
 RECOGNITION_SIDE = 1760  # pixels on the longer side of the picture that is recognised; 160 dpi for a letter page
 DETECTION_SIDE = 1024  # pixels on the longer side of the copy for detection; 8 point text is 10 pixels high on it
 LINE_HEIGHT = 48  # pixels; the recogniser was trained on lines of this height
+LONGEST_LINE = 4000  # pixels
 SURELY_UPRIGHT = 0.88  # mean confidence from which the opposite orientation is not tried
 SAMPLE = 8  # lines recognised to choose the orientation
 SAMPLE_RATIO = 5  # preferred length of these lines in multiples of their height: a word or two, quick to recognise
@@ -74,9 +76,9 @@ def read_picture(pixels: Pixels, width: float, height: float, part: bool = False
     )
 
 
-def read_lines(pixels: Pixels, quads: Floats) -> list[tuple[str, float]]:
-    """The text of upright lines whose corners (n, 4, 2; from the top left, clockwise) are given, and its least confidence."""
-    lines = _recognise(pixels, quads)
+def read_lines(pictures: Sequence[Pixels]) -> list[tuple[str, float]]:
+    """The text of pictures that show one upright line each, best LINE_HEIGHT high, and its least confidence."""
+    lines = _recognise([_crop(picture, _corners(*picture.shape[:2])) for picture in pictures])
     return [(" ".join(word.text for word in words), min((word.confidence for word in words), default=0.0)) for words in lines]
 
 
@@ -110,14 +112,14 @@ def _upright(pixels: Pixels, quads: Floats) -> tuple[int, Pixels, Floats, list[l
         turned, lines = _turn(pixels, quads, quarter)
         length, height = _sizes(lines).T
         sample = np.argsort(np.abs(length / np.maximum(height, 1) - SAMPLE_RATIO), kind="stable")[:SAMPLE]
-        words = dict(zip(sample.tolist(), _recognise(turned, lines[sample]), strict=True))
+        words = dict(zip(sample.tolist(), _recognise_at(turned, lines[sample]), strict=True))
         confidence = [word.confidence for line in words.values() for word in line]
         tried.append((float(np.mean(confidence)) if confidence else 0.0, quarter, turned, lines, words))
         if tried[-1][0] >= SURELY_UPRIGHT:
             break
     _, quarter, turned, lines, words = max(tried, key=itemgetter(0))  # of equals the first
     others = [at for at in range(len(lines)) if at not in words]
-    words |= zip(others, _recognise(turned, lines[others]), strict=True)
+    words |= zip(others, _recognise_at(turned, lines[others]), strict=True)
     return quarter, turned, lines, [words[at] for at in range(len(lines))]
 
 
@@ -163,11 +165,15 @@ def _part(corners: Floats, start: float, end: float) -> list[float]:
     return [min(x0, x1), (y0 + y1) / 2 - half, max(x0, x1), (y0 + y1) / 2 + half]
 
 
+def _recognise_at(pixels: Pixels, quads: Floats) -> list[list[_OcrWord]]:
+    """The words of each line of a picture."""
+    return _recognise([_crop(pixels, quad) for quad in quads])
+
+
 @limits.unhurried()
-def _recognise(pixels: Pixels, quads: Floats) -> list[list[_OcrWord]]:
+def _recognise(crops: Sequence[Pixels]) -> list[list[_OcrWord]]:
     """The words of each line. Lines of the same length share a batch, which keeps the padding small."""
     session, letters = _recogniser()
-    crops = [_crop(pixels, quad) for quad in quads]
     lengths = [-(-crop.shape[1] // 32) * 32 for crop in crops]
     lines: list[list[_OcrWord]] = [[] for _ in crops]
     for length in sorted(set(lengths)):
@@ -188,10 +194,14 @@ def _crop(pixels: Pixels, quad: Floats) -> Pixels:
     import cv2
 
     length, height = _sizes(quad[None])[0]
-    columns = int(np.clip(round(length * LINE_HEIGHT / max(height, 1.0)), 16, 4000))
-    target = np.array([[0, 0], [columns, 0], [columns, LINE_HEIGHT], [0, LINE_HEIGHT]], dtype=np.float32)
-    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
+    columns = int(np.clip(round(length * LINE_HEIGHT / max(height, 1.0)), 16, LONGEST_LINE))
+    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), _corners(LINE_HEIGHT, columns))
     return cv2.warpPerspective(pixels, matrix, (columns, LINE_HEIGHT), borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+
+
+def _corners(rows: int, columns: int) -> npt.NDArray[np.float32]:
+    """The corners (4, 2) of a picture, from the top left, clockwise."""
+    return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], dtype=np.float32)
 
 
 def _words(

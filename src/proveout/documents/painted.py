@@ -17,7 +17,6 @@ from proveout.records import Anomaly, AnomalyKind, Box, Content, Document, Page,
 
 SURELY = 0.9  # least confidence of every word that contradicts; honest pages in tests/test_visibility.py
 # What is read depends on these: increase `batch.READER` with them.
-PIXELS_A_POINT = 3.0  # 10 point text is 30 pixels high
 MARGIN = 0.15  # of a line's height, around the words
 
 
@@ -44,14 +43,15 @@ def contradictions(page: Page, regions: Sequence[Sequence[Word]], pictured: Sequ
 
 def read(path: Path | str, page: Page, boxes: Sequence[Box]) -> list[tuple[str, float]]:
     """What OCR reads in each box, and the least confidence of its words. Raises UnreadableDocument."""
-    scale = min(PIXELS_A_POINT, 6000 / max(page.width, page.height, 1.0))
-    pixels = np.ascontiguousarray(np.asarray(page_image(path, page, scale))[..., ::-1])
-    corners = []
-    for box in boxes:
-        margin = MARGIN * (box.y1 - box.y0)
-        x0, y0, x1, y1 = box.x0 - 2 * margin, box.y0 - margin, box.x1 + 2 * margin, box.y1 + margin
-        corners.append([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-    return ocr.read_lines(pixels, np.array(corners) * pixels.shape[1] / max(page.width, 1.0))
+    return ocr.read_lines([_drawn(path, page, box) for box in boxes])
+
+
+def _drawn(path: Path | str, page: Page, box: Box) -> ocr.Pixels:
+    """The picture (rows, columns, 3; BGR) of a box, as high as the recogniser wants it."""
+    margin = MARGIN * max(box.y1 - box.y0, 1.0)
+    around = Box(box.x0 - 2 * margin, box.y0 - margin, box.x1 + 2 * margin, box.y1 + margin)
+    scale = min(ocr.LINE_HEIGHT / (around.y1 - around.y0), ocr.LONGEST_LINE / (around.x1 - around.x0))
+    return np.ascontiguousarray(np.asarray(page_image(path, page, scale, around))[..., ::-1])
 
 
 def _inside(box: Box, region: Box) -> bool:
