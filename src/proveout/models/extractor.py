@@ -7,7 +7,9 @@ Not covered: whether a proposal can be trusted. `calibration` and `control` deci
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -102,18 +104,7 @@ class Extractor:
         features = [reader.read(document) for document in labelled]
         rows = [labels[document.sha256] for document in labelled]
         statistics = _statistics(features, rows, _printed_kinds(kinds))
-        rankers = {}
-        for name, kind in _printed_kinds(kinds).items():
-            groups, inputs, right = reader.groups[name], [], []
-            for at, document in enumerate(features):
-                if not has_value(kind, rows[at].get(name, "")):
-                    continue
-                for new_layout, forgetting in AS_IF_NEW:
-                    learned = statistics.columns_without(name, at, new_layout, forgetting)
-                    inputs.append(ranker.columns(document.kinds[kind], groups, learned))
-                    right.append(statistics.labelled[name][at].right)
-            if any(is_right.any() for is_right in right):
-                rankers[name] = Ranker.train(inputs, right, settings)
+        rankers = _train_rankers(features, rows, statistics, reader, settings)
         class_labels = [(classes or {}).get(document.sha256, "") for document in labelled]
         return cls(
             kinds,
@@ -411,6 +402,30 @@ def _statistics(
         for name, kind in kinds.items()
     }
     return TrainingStatistics([document.marks for document in features], labelled)
+
+
+def _train_rankers(
+    features: Sequence[DocumentFeatures],
+    rows: Sequence[Mapping[str, str]],
+    statistics: TrainingStatistics,
+    reader: "_Reader",
+    settings: Settings,
+) -> dict[str, Ranker]:
+    """A ranker for each field that is right somewhere, one core for each."""
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        training = {}
+        for name, kind in reader.of_field.items():
+            inputs, right = [], []
+            for at, document in enumerate(features):
+                if not has_value(kind, rows[at].get(name, "")):
+                    continue
+                for new_layout, forgetting in AS_IF_NEW:
+                    learned = statistics.columns_without(name, at, new_layout, forgetting)
+                    inputs.append(ranker.columns(document.kinds[kind], reader.groups[name], learned))
+                    right.append(statistics.labelled[name][at].right)
+            if any(is_right.any() for is_right in right):
+                training[name] = cores.submit(Ranker.train, inputs, right, settings)
+        return {name: ranker.result() for name, ranker in training.items()}
 
 
 def _train_encoder(
