@@ -76,8 +76,9 @@ def page_image(path: Path | str, page: int | Page, scale: float = 1.0, part: Box
             if part and quarter == page.turned:  # drawing the part alone takes a tenth of the time
                 width, height = drawn.get_size() if quarter % 180 == 0 else reversed(drawn.get_size())
                 edges = (part.x0, height - part.y1, width - part.x1, part.y0)
-                bitmap = drawn.render(scale=scale, rotation=quarter % 360, crop=[max(edge, 0.0) for edge in edges])
-                return bitmap.to_pil().convert("RGB")
+                crop = [max(edge, 0.0) for edge in edges]
+                cut: Image.Image = drawn.render(scale=scale, rotation=quarter % 360, crop=crop).to_pil().convert("RGB")
+                return cut
             picture = drawn.render(scale=scale, rotation=quarter % 360).to_pil().convert("RGB")
     else:
         frame = next(frame for number, frame in enumerate(_frames(data)) if number == page.number)
@@ -87,8 +88,8 @@ def page_image(path: Path | str, page: int | Page, scale: float = 1.0, part: Box
     upright: Image.Image = picture.rotate(quarter - page.turned, resample=Image.Resampling.BICUBIC, fillcolor="white")
     if part is None:
         return upright
-    edges = (max(part.x0, 0), max(part.y0, 0), min(part.x1, upright.width / scale), min(part.y1, upright.height / scale))
-    return upright.crop(tuple(round(edge * scale) for edge in edges))
+    right, bottom = min(round(part.x1 * scale), upright.width), min(round(part.y1 * scale), upright.height)
+    return upright.crop((max(round(part.x0 * scale), 0), max(round(part.y0 * scale), 0), right, bottom))
 
 
 def content(path: Path) -> bytes:

@@ -195,13 +195,13 @@ def _crop(pixels: Pixels, quad: Floats) -> Pixels:
 
     length, height = _sizes(quad[None])[0]
     columns = int(np.clip(round(length * LINE_HEIGHT / max(height, 1.0)), 16, LONGEST_LINE))
-    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), _corners(LINE_HEIGHT, columns))
+    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), _corners(LINE_HEIGHT, columns).astype(np.float32))
     return cv2.warpPerspective(pixels, matrix, (columns, LINE_HEIGHT), borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
 
 
-def _corners(rows: int, columns: int) -> npt.NDArray[np.float32]:
+def _corners(rows: int, columns: int) -> Floats:
     """The corners (4, 2) of a picture, from the top left, clockwise."""
-    return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], dtype=np.float32)
+    return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], dtype=np.float64)
 
 
 def _words(
