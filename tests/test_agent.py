@@ -44,7 +44,7 @@ def agent(dataset, tmp_path_factory) -> Agent:
     """With a promise that 60 cases can certify: 90 % at 90 %."""
     mission = missions.load(DESIGN / "mission.yaml")
     mission = mission.model_copy(update={"slo": mission.slo.model_copy(update={"precision": 0.9, "confidence": 0.9})})
-    prompts, settings = Prompts.load(DESIGN / "prompts"), Settings(rounds=60)
+    prompts, settings = Prompts.load(DESIGN / "prompts"), Settings(rounds=30)
     train = dataset.documents("train")
     extractor = Extractor.train(train, dataset.labels("train"), mission, prompts, settings, dataset.classes("train"))
     tiers = {"ranker": RankerTier(extractor)}

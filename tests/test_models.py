@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from proveout import documents as readers
@@ -21,7 +22,7 @@ from proveout.models.candidates import candidates_of
 from proveout.models.classes import Classes
 from proveout.models.label_phrases import LabelPhrases
 from proveout.models.layout_statistics import LabelledCandidates, TrainingStatistics
-from proveout.models.ranker import Choice, choose_range
+from proveout.models.ranker import FAMILIAR, KNOWN, NEW, Choice, Ranker, choose_range
 from proveout.models.text_segments import NOWHERE, text_segments
 from proveout.prompts import FieldPrompt, Prompts
 from proveout.records import Box, Document, Page, Source, Word
@@ -29,7 +30,7 @@ from proveout.records import Box, Document, Page, Source, Word
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 MISSION = missions.load(DESIGN / "mission.yaml")
 PROMPTS = Prompts.load(DESIGN / "prompts", MISSION)
-QUICK = Settings(rounds=30, least_rows=3)
+QUICK = Settings(rounds=15, least_rows=3)
 
 Row = Sequence[tuple[float, str]]  # (x, text) of the segments of one line
 
@@ -218,7 +219,7 @@ def _rewritten(folder: Path, **changes: object) -> None:
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty folder": (lambda folder: [path.unlink() for path in folder.iterdir()], "no manifest.json"),
     "a foreign format": (lambda folder: _rewritten(folder, format="onnx"), "its format is 'onnx'"),
-    "a newer version": (lambda folder: _rewritten(folder, version=99), "written in format version 99, this Proveout reads 4"),
+    "a newer version": (lambda folder: _rewritten(folder, version=99), "written in format version 99, this Proveout reads 5"),
     "a manifest that is not JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
     "a list for a manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "its format is 'list'"),
     "a changed file": (lambda folder: (folder / "statistics.json").write_text("{}"), "damaged or changed"),
@@ -322,6 +323,22 @@ def test_a_training_document_does_not_learn_from_itself() -> None:
 
 
 HEADINGS = {"invoice": ["INVOICE", "Invoice #"], "contract": ["CONTRACT"], "other": ["Rebate"]}
+
+
+def test_familiarity_decides_between_the_trees_for_known_and_for_new_layouts() -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.random((400, 20))
+    rows[:, FAMILIAR] = 0.5  # a constant, so that no tree splits at it
+    trained = Ranker.train([rows], [rows[:, 0] + rng.normal(0, 0.3, 400) > 0.5], QUICK)
+
+    def at(familiar: float) -> np.ndarray:
+        rows[:, FAMILIAR] = familiar
+        return trained.probabilities(rows)
+
+    assert np.array_equal(at(0), at(NEW)) and np.array_equal(at(KNOWN), at(1))
+    assert np.abs(at(NEW) - at(KNOWN)).max() > 0.05
+    assert np.allclose(at((NEW + KNOWN) / 2), (at(NEW) + at(KNOWN)) / 2)
+    assert np.array_equal(Ranker.from_text(trained.as_text()).probabilities(rows), trained.probabilities(rows))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from proveout.prompts import Prompts
 from proveout.records import Box, DateOrder, Document, Kind, Place
 from proveout.values import has_value, same, value_of
 
-FORMAT, VERSION = "proveout-extractor", 4
+FORMAT, VERSION = "proveout-extractor", 5
 LAYOUT_ENCODER = "layout_encoder"  # the tier for which a layout encoder is trained
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))

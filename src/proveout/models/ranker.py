@@ -1,6 +1,9 @@
 """Rank the candidates of one field: boosted trees over place, neighbours, labels and layout statistics.
 
-`Ranker.probabilities` scores candidates; `choose` turns them into one score per value.
+`Ranker.probabilities` scores candidates; `choose` turns them into one score per value. There are two sets of trees. One splits
+at the best thresholds and knows the layouts it was trained on more exactly; the other splits at random ones (extremely
+randomized trees, Geurts et al. 2006) and errs less on layouts that no document had. How familiar a document is decides between
+them.
 """
 
 from collections.abc import Sequence
@@ -32,19 +35,21 @@ RELATIVE.append(layout_statistics.COLUMNS.index("form_match"))
 CHANCE = 0.4  # similarity of unrelated labels
 FADES = 8.0  # lines over which a label above loses two thirds of its weight
 NEAREST = 4  # the first slots, where labels are printed: near, left, above, heading
+SEPARATOR = "\f"  # between the two sets of trees in a file
+FAMILIAR = -(len(RELATIVE) + len(RELATIVE_LABELS) + 1)  # the last column of the layout statistics
+NEW, KNOWN = 0.4, 0.6  # a less familiar layout is new, a more familiar one known; between them both sets of trees count
 
 
 @dataclass(frozen=True)
 class Settings:
     """Chosen by cross-validation over layouts and over time, on train and calibration; notebooks/invoices/models.py."""
 
-    rounds: int = 200
+    rounds: int = 100  # trees of each set
     leaves: int = 15
     learning_rate: float = 0.06
     least_rows: int = 15  # per leaf
     columns_share: float = 0.4  # of the columns, per tree
     rows_share: float = 0.8
-    random_thresholds: bool = True  # of the splits: rankers of few documents then err less on layouts that none of them has
     ridge: float = 5.0
     seed: int = 7
     threads: int = 1  # two are slower on a machine that also does other work
@@ -114,44 +119,51 @@ def names(features: CandidateFeatures) -> tuple[str, ...]:
 class Ranker:
     """The trained trees of one field."""
 
-    def __init__(self, booster: "lightgbm.Booster") -> None:
-        self._booster = booster
+    def __init__(self, known: "lightgbm.Booster", new: "lightgbm.Booster") -> None:
+        self._known, self._new = known, new
 
     @classmethod
     def train(cls, inputs: Sequence[Floats], right: Sequence[Bools], settings: Settings) -> "Ranker":
         """Learn from documents: the columns of their candidates, and which candidates are right."""
         import lightgbm
 
-        data = lightgbm.Dataset(np.concatenate(inputs), np.concatenate(right).astype(np.float64), free_raw_data=True)
-        return cls(lightgbm.train(_parameters(settings), data, settings.rounds))
+        rows, labels = np.concatenate(inputs), np.concatenate(right).astype(np.float64)
+        data = lightgbm.Dataset(rows, labels, params=_parameters(settings), free_raw_data=True)
+        known, new = (
+            lightgbm.train({**_parameters(settings), "extra_trees": at_random}, data, settings.rounds)
+            for at_random in (False, True)
+        )
+        return cls(known, new)
 
     @classmethod
     def from_text(cls, text: str) -> "Ranker":
         import lightgbm
 
-        return cls(lightgbm.Booster(model_str=text))
+        known, new = text.split(SEPARATOR)
+        return cls(lightgbm.Booster(model_str=known), lightgbm.Booster(model_str=new))
 
     def as_text(self) -> str:
-        """LightGBM's text format, which `from_text` reads."""
-        text: str = self._booster.model_to_string()
-        return text
+        """Both sets of trees in LightGBM's text format, which `from_text` reads."""
+        return SEPARATOR.join((self._known.model_to_string(), self._new.model_to_string()))
 
     def probabilities(self, inputs: Floats) -> Floats:
         """The probability that each candidate is right, independent of the others. Raises BadModel for other columns."""
         if not len(inputs):
             return np.zeros(0)
-        if inputs.shape[1] != self._booster.num_feature():
-            was, now = self._booster.num_feature(), inputs.shape[1]
+        if inputs.shape[1] != self._known.num_feature():
+            was, now = self._known.num_feature(), inputs.shape[1]
             hint = "build it again and promote it: proveout build"
             raise BadModel(f"the model was trained on {was} columns, this Proveout has {now}; {hint}")
-        probabilities: Floats = np.asarray(self._booster.predict(inputs, num_threads=1))
+        known = np.clip((inputs[:, FAMILIAR] - NEW) / (KNOWN - NEW), 0.0, 1.0)
+        of_known, of_new = (np.asarray(trees.predict(inputs, num_threads=1)) for trees in (self._known, self._new))
+        probabilities: Floats = known * of_known + (1 - known) * of_new
         return probabilities
 
     def importance(self, names: Sequence[str]) -> dict[str, float]:
         """Each column's share of the total gain, the largest first."""
-        gain = self._booster.feature_importance("gain")
-        shares = dict(zip(names, (gain / max(float(gain.sum()), 1e-9)).tolist(), strict=True))
-        return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
+        gains = np.stack([trees.feature_importance("gain") for trees in (self._known, self._new)])
+        shares = (gains / np.maximum(gains.sum(axis=1, keepdims=True), 1e-9)).mean(axis=0)
+        return dict(sorted(zip(names, shares.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
 def _parameters(settings: Settings) -> dict[str, Any]:
@@ -163,7 +175,6 @@ def _parameters(settings: Settings) -> dict[str, Any]:
         "feature_fraction": settings.columns_share,
         "bagging_fraction": settings.rows_share,
         "bagging_freq": 1,
-        "extra_trees": settings.random_thresholds,
         "lambda_l2": settings.ridge,
         "seed": settings.seed,
         "num_threads": settings.threads,
