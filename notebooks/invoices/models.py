@@ -94,7 +94,7 @@ def _(mo):
 
 @app.cell
 def _(mo):
-    rounds_picker = mo.ui.dropdown({"20 trees": 20, "50 trees": 50, "100 trees": 100}, value="100 trees", label="boosting")
+    rounds_picker = mo.ui.dropdown({"20 trees": 20, "60 trees": 60, "200 trees": 200}, value="200 trees", label="boosting")
     leaves_picker = mo.ui.dropdown({"7 leaves": 7, "15 leaves": 15}, value="15 leaves", label="tree size")
     mo.hstack([rounds_picker, leaves_picker], justify="start")
     return leaves_picker, rounds_picker

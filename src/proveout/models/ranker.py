@@ -44,7 +44,7 @@ NEW, KNOWN = 0.4, 0.6  # a less familiar layout is new, a more familiar one know
 class Settings:
     """Chosen by cross-validation over layouts and over time, on train and calibration; notebooks/invoices/models.py."""
 
-    rounds: int = 100  # trees of each set
+    rounds: int = 200  # trees of each set
     leaves: int = 15
     learning_rate: float = 0.06
     least_rows: int = 15  # per leaf
