@@ -15,14 +15,14 @@ def _():
 @app.cell
 def _():
     from proveout import mission as missions
+    from proveout.agent import label_audit
     from proveout.agent.cascade import calibrate
     from proveout.corpus import Dataset
-    from proveout.corpus.dataset import LEARN_FROM
     from proveout.evaluation import commonest
     from proveout.models import tiers
     from proveout.prompts import Prompts
 
-    return Dataset, LEARN_FROM, Prompts, calibrate, commonest, missions, tiers
+    return Dataset, Prompts, calibrate, commonest, label_audit, missions, tiers
 
 
 @app.cell
@@ -63,10 +63,10 @@ def _(Dataset, Prompts, context, missions, tiers):
 
 
 @app.cell
-def _(LEARN_FROM, calibrate, cascade, dataset, context, mission, tiers):
-    labels = dataset.labels(*LEARN_FROM)
+def _(calibrate, cascade, dataset, context, label_audit, mission, tiers):
+    labels, _blind = label_audit.evidence(dataset, mission.slo)
     _folds = tiers.read_folds(context.upstream["models"]["folds"])
-    calibrations = calibrate(cascade, dataset.evidence(_folds), labels, mission)
+    calibrations = calibrate(cascade, dataset.evidence(_folds), labels, mission, _blind)
     calibrations.save(context.product["calibration"])
     return calibrations, labels
 

@@ -347,6 +347,14 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
+class BlindSample:
+    """Values drawn at random among those on which label and model agree, and read by a person who sees neither."""
+
+    read: int = 0
+    wrong: int = 0  # the label and the model alike; a value that the person could not tell counts, too
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A person's answer to a decided case. A missing field was not asked; "" means that the document has no such value."""
 

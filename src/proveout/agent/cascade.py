@@ -13,7 +13,7 @@ from proveout.calibration import Calibration, Calibrations
 from proveout.calibration.thresholds import Pair
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue, Tier
-from proveout.records import Content, Output
+from proveout.records import BlindSample, Content, Output
 from proveout.values import Conventions, conventions, has_value, same_as_read
 
 NOT_CALIBRATED = "this tier is not calibrated for this field"
@@ -57,13 +57,17 @@ def merge(before: FieldState | None, new: FieldState) -> FieldState:
 
 
 def calibrate(
-    tiers: Mapping[str, Tier], contents: Sequence[Content], labels: Mapping[str, Mapping[str, str]], mission: Mission
+    tiers: Mapping[str, Tier],
+    contents: Sequence[Content],
+    labels: Mapping[str, Mapping[str, str]],
+    mission: Mission,
+    blind: BlindSample | None = None,
 ) -> Calibrations:
     """Calibrate each tier separately, on the labelled values that reach it: those that no earlier tier automates.
 
-    `labels`: id of the content to field to text. The tiers share the SLO's error budget equally. A later tier's share is
-    divided by the number of thresholds that the earlier tiers could have had, because those decide which cases reach it;
-    so the promise holds for all tiers jointly. A single tier gets the whole budget.
+    `labels`: id of the content to field to text; `blind`: given if some were corrected in an audit. The tiers share the SLO's
+    error budget equally. A later tier's share is divided by the number of thresholds that the earlier tiers could have had,
+    because those decide which cases reach it; so the promise holds for all tiers jointly. A single tier gets the whole budget.
     """
     share = (1 - mission.slo.confidence) / max(1, len(tiers))
     printed = [conventions(content, mission.dates) for content in contents]
@@ -82,7 +86,7 @@ def calibrate(
             ]
             for field in mission.fields
         }
-        fitted[name] = Calibration.fit(pairs, mission.slo, budgets)
+        fitted[name] = Calibration.fit(pairs, mission.slo, budgets, blind)
         for field in mission.fields:
             reached[field] = [
                 at for at in reached[field] if at in extractions and not _automated(fitted[name], extractions[at], field)

@@ -36,6 +36,7 @@ from proveout.calibration.thresholds import (
 from proveout.errors import BadInput, BadModel
 from proveout.files import write_whole
 from proveout.mission import SLO
+from proveout.records import BlindSample
 
 FORMAT = 2  # of the file that `save` writes
 
@@ -50,10 +51,15 @@ class Calibration:
     evidence: Mapping[str, tuple[Pair, ...]]
     curves: Mapping[str, Curve]
     certificates: Mapping[str, Certificate]
+    blind: BlindSample | None = None  # given if labels among the evidence were corrected in an audit
 
     @classmethod
     def fit(
-        cls, scores: Mapping[str, Sequence[Pair]], slo: SLO, error_budgets: Mapping[str, float] | None = None
+        cls,
+        scores: Mapping[str, Sequence[Pair]],
+        slo: SLO,
+        error_budgets: Mapping[str, float] | None = None,
+        blind: BlindSample | None = None,
     ) -> "Calibration":
         """Fit the curves and test the thresholds. Raises BadInput for a score outside 0..1.
 
@@ -77,9 +83,12 @@ class Calibration:
             evidence=evidence,
             curves=curves,
             certificates={
-                field: certify(field, pairs, slo.precision, levels[field], curves[field].least_score(slo.lowest_confidence))
+                field: certify(
+                    field, pairs, slo.precision, levels[field], curves[field].least_score(slo.lowest_confidence), blind
+                )
                 for field, pairs in evidence.items()
             },
+            blind=blind,
         )
 
     def confidence(self, field: str, score: float) -> float:
@@ -124,7 +133,7 @@ class Calibration:
         `lower` is that precision. It is no guarantee for these data: to promise it, collect new labels.
         None if not even 50 % can be certified.
         """
-        return best_statement(self.evidence.get(field, ()), self._own_level(field))
+        return best_statement(self.evidence.get(field, ()), self._own_level(field), self.blind)
 
     def quality(self, field: str) -> Quality:
         """Calibration error and reliability by five-fold cross-fitting: no value is judged by a curve fitted on it."""
@@ -141,7 +150,7 @@ class Calibration:
     def thresholds_tried(self, field: str) -> int:
         """The number of possible outcomes of the test: each threshold, or none. It depends on the scores, not on the labels."""
         certificate, steps = self.certificates[field], steps_of(answers_among(self.evidence[field]))
-        return 1 + len(grid([n for _, n, _ in steps], self.precision, 1 - certificate.confidence))
+        return 1 + len(grid([n for _, n, _ in steps], self.precision, 1 - certificate.confidence, self.blind))
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON; `from_plain` reads it."""
@@ -149,6 +158,7 @@ class Calibration:
             "precision": self.precision,
             "confidence": self.confidence_level,
             "lowest_confidence": self.lowest_confidence,
+            "blind": asdict(self.blind) if self.blind else None,
             "fields": {
                 field: {
                     "certificate": asdict(self.certificates[field]),
@@ -172,10 +182,11 @@ class Calibration:
             },
             curves={name: Curve(**f["curve"]) for name, f in fields.items()},
             certificates={name: Certificate(**f["certificate"]) for name, f in fields.items()},
+            blind=BlindSample(**blind) if (blind := content.get("blind")) else None,
         )
         for field, stored in loaded.certificates.items():
             least = loaded.curves[field].least_score(loaded.lowest_confidence)
-            proven = certify(field, loaded.evidence[field], loaded.precision, stored.confidence, least)
+            proven = certify(field, loaded.evidence[field], loaded.precision, stored.confidence, least, loaded.blind)
             if (proven.threshold, proven.n, proven.errors) != (stored.threshold, stored.n, stored.errors):
                 raise BadModel(
                     f"the threshold {stored.threshold} of {field!r} does not follow from its evidence, "

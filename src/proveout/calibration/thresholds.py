@@ -1,6 +1,8 @@
 """Thresholds with a guarantee: which scores of one field may be automated, and what the data prove. Entry point: `certify`.
 
 Learn-then-Test (Angelopoulos et al. 2021) with exact binomial bounds.
+If labels were corrected in an audit (`corpus.audit`), an error on which label and model agree would stay unseen. `p_value` then
+counts on as many of them as the values that were read blind allow.
 Covered: few values, ties, fields without an error, abstentions (score None: a case, but no answer).
 Where the data cannot certify the promised precision, the threshold is None and the certificate says why.
 Not covered: drift, and values that are not independent, such as those of near-duplicates (`corpus.folds`).
@@ -11,8 +13,16 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
+from typing import Any
 
 from proveout.mission import SLO
+from proveout.records import BlindSample
+
+MANY = 10**6  # values
+BLIND_PARTS = (
+    0.8  # of the error probability for a blind sample without an error; then 80 % of the rest for one error, and so on
+)
 
 Pair = tuple[float | None, bool]  # raw score 0..1 (None: no answer was given), and whether the answer was right
 
@@ -82,20 +92,27 @@ def risk_coverage(pairs: Sequence[Pair], confidence: float = 0.95) -> list[State
     return [statement(score, n, errors, len(pairs), confidence) for score, n, errors in steps_of(answers_among(pairs))]
 
 
-def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: float, least_score: float = 0.0) -> Certificate:
+def certify(
+    field: str,
+    pairs: Sequence[Pair],
+    precision: float,
+    confidence: float,
+    least_score: float = 0.0,
+    blind: BlindSample | None = None,
+) -> Certificate:
     """Test the thresholds of one field. The guarantee holds for this field separately, not for several pooled.
 
-    `least_score`: the lowest threshold allowed.
+    `least_score`: the lowest threshold allowed. `blind`: given if the labels were audited; see `p_value`.
 
     >>> certify("total", [(0.9, True)] * 200 + [(0.2, False)], 0.98, 0.95).n
     200
     """
     answered = answers_among(pairs)
-    chosen = _learn_then_test(answered, len(pairs), precision, confidence, least_score)
+    chosen = _learn_then_test(answered, len(pairs), precision, confidence, least_score, blind)
     if chosen is None:
         n, errors = len(answered), sum(not right for _, right in answered)
         bound = precision_bounds(n, errors, confidence)[0] if n else 0.0
-        because = _not_certifiable(pairs, precision, confidence)
+        because = _not_certifiable(pairs, precision, confidence, blind)
         return Certificate(field, None, n, errors, bound, 0.0, because, confidence)
     which = (
         f"all {chosen.n} answers"
@@ -104,32 +121,72 @@ def certify(field: str, pairs: Sequence[Pair], precision: float, confidence: flo
     )
     because = (
         f"certified: {which}, {chosen.errors} of them wrong; "
-        f"their precision is at least {_percent(precision)} at {_percent(confidence)} confidence"
+        f"their precision is at least {_percent(precision)} at {_percent(confidence)} confidence{_audited(blind)}"
     )
     return Certificate(field, chosen.threshold, chosen.n, chosen.errors, chosen.lower, chosen.coverage, because, confidence)
 
 
-def _not_certifiable(pairs: Sequence[Pair], precision: float, confidence: float) -> str:
+def _audited(blind: BlindSample | None) -> str:
+    return f"; of {blind.read} values that were read blind, label and model were both wrong on {blind.wrong}" if blind else ""
+
+
+def _not_certifiable(pairs: Sequence[Pair], precision: float, confidence: float, blind: BlindSample | None) -> str:
     n, needed, at = len(answers_among(pairs)), fewest_values(precision, confidence), f"at {_percent(confidence)} confidence"
     if n < needed:
         why = f"at least {needed} are needed even without an error"
     else:
         why = f"with too many errors among the highest scores to prove {_percent(precision)} {at}"
-    best = best_statement(pairs, confidence)
+    best = best_statement(pairs, confidence, blind)
     if best is None:
         provable = "the data cannot certify even 50 %"
     else:
         covered = "all answers" if best.n == n else f"the highest {best.n} scores"
         provable = f"the most they can certify: {_percent(best.lower)} of {covered} {at}"
-    return f"not certifiable: {n} calibrated values, {why}; {provable}"
+    return f"not certifiable: {n} calibrated values, {why}; {provable}{_audited(blind)}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
+def p_value(errors: Any, n: Any, precision: float, blind: BlindSample | None = None) -> Any:
+    """Of "the precision is lower than `precision`", after so many errors among n values; arrays of one shape, or numbers.
+
+    Without an audit: the binomial probability of so few errors. After one, only those errors are counted on which label and
+    model disagree. Those on which both are wrong alike have some other share, on average at most as large as among the values
+    that were read blind; the least favourable division between the two kinds counts. Every number of wrong blind values has its
+    own part of the error probability (BLIND_PARTS), so that the number seen may choose among the tests.
+
+    >>> [round(float(p_value(0, n, 0.98, BlindSample(160, 0))), 4) for n in (100, 200)], round(float(p_value(0, 149, 0.98)), 4)
+    ([0.1665, 0.0496], 0.0493)
+    """
+    import numpy as np
+    from scipy.special import bdtr
+
+    if blind is None:
+        return bdtr(errors, n, 1 - precision)
+    alike = np.linspace(0, 1 - precision, 501)  # the share of values on which both are wrong alike; rounded up in between
+    errors, n = np.asarray(errors)[..., None], np.asarray(n)[..., None]
+    worst = (bdtr(errors, n, 1 - precision - alike[1:]) * bdtr(blind.wrong, blind.read, alike[:-1])).max(axis=-1)
+    return worst / (BLIND_PARTS * (1 - BLIND_PARTS) ** blind.wrong)
+
+
+def fewest_blind(precision: float, confidence: float, wrong: int = 0) -> int:
+    """The fewest values read blind with which audited labels can certify, if so many of them are wrong.
+
+    >>> fewest_blind(0.98, 0.95), fewest_blind(0.98, 0.95, wrong=1)
+    (160, 343)
+    """
+    return next(n for n in count(wrong + 1) if p_value(0, MANY, precision, BlindSample(n, wrong)) <= 1 - confidence)
+
+
 def _learn_then_test(
-    answered: Sequence[tuple[float, bool]], cases: int, precision: float, confidence: float, least_score: float = 0.0
+    answered: Sequence[tuple[float, bool]],
+    cases: int,
+    precision: float,
+    confidence: float,
+    least_score: float = 0.0,
+    blind: BlindSample | None = None,
 ) -> Statement | None:
     """The lowest threshold whose precision is certified, or None (Learn-then-Test, Angelopoulos et al. 2021).
 
@@ -143,21 +200,19 @@ def _learn_then_test(
     measures how often the promise breaks.
     A set is "strictly above the next lower score", so that its values are an independent sample of all values above it.
     """
-    from scipy.special import bdtr
-
     steps = steps_of(answered)
     carried, passed = 0.0, []
-    for index, budget in grid([n for _, n, _ in steps], precision, 1 - confidence):
+    for index, budget in grid([n for _, n, _ in steps], precision, 1 - confidence, blind):
         level = carried + budget
         if not level:
             continue
         _, n, errors = steps[index]
-        carried = level if bdtr(errors, n, 1 - precision) <= level * (1 + 1e-12) else 0.0
+        carried = level if p_value(errors, n, precision, blind) <= level * (1 + 1e-12) else 0.0
         passed += [index] if carried else []
     above = [index for index, (score, _, _) in enumerate(steps) if score >= least_score]
     if passed and above and above[-1] < passed[-1]:
         _, n, errors = steps[above[-1]]
-        if bdtr(errors, n, 1 - precision) <= (1 - confidence) * (1 + 1e-12):
+        if p_value(errors, n, precision, blind) <= (1 - confidence) * (1 + 1e-12):
             return statement(least_score, n, errors, cases, confidence)
     passed = [index for index in passed if index in above]
     if not passed:
@@ -169,7 +224,7 @@ def _learn_then_test(
     return statement(max(threshold, least_score), n, errors, cases, confidence)
 
 
-def grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[int, float]]:
+def grid(sizes: Sequence[int], precision: float, alpha: float, blind: BlindSample | None = None) -> list[tuple[int, float]]:
     """The steps to test, in order, each with the error budget that enters there. `sizes` ascend.
 
     Only sizes that allow one more error than the last are worth a test; beyond the last of them every size is, because none
@@ -177,8 +232,8 @@ def grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[int
     start; beyond that four, so that a single error among the highest scores does not end the test.
     """
     total = sizes[-1] if sizes else 0
-    starts = 4 if total >= 3 * fewest_values(precision, 1 - alpha) else 1
-    indices = sorted({bisect_left(sizes, size) for size in _sizes_that_allow_one_more(total, precision, alpha / starts)})
+    starts = 4 if blind is None and total >= 3 * fewest_values(precision, 1 - alpha) else 1
+    indices = sorted({bisect_left(sizes, size) for size in _sizes_that_allow_one_more(total, precision, alpha / starts, blind)})
     if not indices:
         return []
     first = sizes[indices[0]]
@@ -188,26 +243,25 @@ def grid(sizes: Sequence[int], precision: float, alpha: float) -> list[tuple[int
 
 
 @cache
-def _sizes_that_allow_one_more(total: int, precision: float, alpha: float) -> tuple[int, ...]:
+def _sizes_that_allow_one_more(total: int, precision: float, alpha: float, blind: BlindSample | None) -> tuple[int, ...]:
     """The fewest values that certify with 0, 1, 2 ... errors, up to `total`; beyond the last of them, every size."""
     import numpy as np
-    from scipy.special import bdtr
 
     errors = np.arange(total)
-    errors = errors[bdtr(errors, total, 1 - precision) <= alpha]
+    errors = errors[p_value(errors, np.full(total, total), precision, blind) <= alpha]
     low, high = errors + 1, np.full(len(errors), total)
     while (low < high).any():  # bisection, for every number of errors at once
         middle = (low + high) // 2
-        enough = bdtr(errors, middle, 1 - precision) <= alpha
+        enough = p_value(errors, middle, precision, blind) <= alpha
         low, high = np.where(enough, low, np.minimum(middle + 1, high)), np.where(enough, middle, high)
     return tuple(sorted({*low.tolist(), *range(int(low[-1]), total + 1)})) if len(errors) else ()
 
 
-def best_statement(pairs: Sequence[Pair], confidence: float) -> Statement | None:
+def best_statement(pairs: Sequence[Pair], confidence: float, blind: BlindSample | None = None) -> Statement | None:
     answered = answers_among(pairs)
     lower = [precision_bounds(n, errors, confidence)[0] for _, n, errors in steps_of(answered)]
     for permille in range(math.floor(1000 * max(lower, default=0) + 1e-9), 499, -1):  # no test can pass above the best bound
-        statement = _learn_then_test(answered, len(pairs), permille / 1000, confidence)
+        statement = _learn_then_test(answered, len(pairs), permille / 1000, confidence, blind=blind)
         if statement is not None:
             return replace(statement, lower=permille / 1000)
     return None

@@ -233,6 +233,18 @@ def lab(
     designing.lab(_workspace(mission, home), data, marimo, context.args)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def audit(context: typer.Context, mission: Mission = "invoices", home: Home = None) -> None:
+    """Read doubtful labels again, in a page that opens in the browser: is the label wrong, or the model? Asks the labels that a
+    model trained without them contradicts, the most confident first, and as many drawn at random that show how often both are
+    wrong alike. The answers go to audit.csv beside labels.csv; the next build uses them. Further options are those of
+    `marimo run`.
+    """
+    from proveout.cli import designing
+
+    designing.audit(_workspace(mission, home), context.args)
+
+
 @app.command()
 def plan(
     precision: Annotated[float | None, typer.Option(help="Instead of the mission's.", min=0.5, max=0.9999)] = None,

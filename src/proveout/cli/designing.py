@@ -137,6 +137,17 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
     os.execvpe(command[0], command, os.environ | variables(space.spec(pipeline), notebook, env))
 
 
+def audit(space: Workspace, options: Sequence[str] = ()) -> None:
+    """Replace this process by the page of the label audit. Raises BadInput without a build, whose models judge the labels."""
+    from proveout.bridge.spec import sources
+
+    if not (space.build / "calibrate" / "calibration.json").exists():
+        raise BadInput(f"{space.name} was never built, and the models of a build judge the labels; first: proveout build")
+    page = next(file.parent for _, file in sources(space.spec("build")) if file) / "audit.py"
+    exported = os.environ | {"PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
+    os.execvpe(sys.executable, [sys.executable, "-m", "marimo", "run", str(page), *options], exported)
+
+
 def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str] = ()) -> None:
     """Replace this process by JupyterLab on the project, or by marimo's editor on the notebooks' folder."""
     from proveout.bridge.context import variables

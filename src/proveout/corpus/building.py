@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from proveout import documents
+from proveout.corpus.audit import blind_sample, corrected, read_audit
 from proveout.corpus.card import card
 from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, gc_paused
 from proveout.corpus.labels import Labels, Row, read_labels
@@ -62,7 +64,8 @@ def build_dataset(
             raise NoDocuments(
                 f"{folder}: none of {len(files)} files can be read; the first: {files[next(iter(files))].name}: {results[0]}"
             )
-        entries, readable = _entries(folder, files, copies, labels.rows, results)
+        audit = read_audit(folder, mission)
+        entries, readable = _entries(folder, files, copies, corrected(labels.rows, audit, mission), results)
         answered = 0
         if answers and (Path(answers) / "labels.csv").exists():
             answer_files = _files(Path(answers))
@@ -77,6 +80,8 @@ def build_dataset(
             "columns": list(labels.columns),
             "answers": answered,
             "splits": _how_split(labels),
+            "audit": dict(Counter(reading.verdict(mission) for reading in audit)),
+            "blind": asdict(blind_sample(audit, mission)),
         }
         _write(staging, entries, readable, folder.resolve().name, notes)
         (staging / "card.md").write_text(card(Dataset(staging), mission), encoding="utf-8")
@@ -129,6 +134,7 @@ def _entries(
                 split=row.split,
                 layout=row.layout,
                 labels=row.fields,
+                before_audit=row.before_audit,
                 document_class=row.document_class,
                 source=row.source,
                 licence=row.licence,
@@ -308,4 +314,5 @@ def _plain(entry: LabelledDocument) -> dict[str, Any]:
     del row["case"]
     columns = {"id": case.id, "path": case.path, "day": case.day, "segment": case.segment}
     columns |= {name: json.dumps(row.pop(name), ensure_ascii=False) for name in ("anomalies", "e_invoice")}
-    return {**row, **columns, "labels": json.dumps(dict(entry.labels), sort_keys=True, ensure_ascii=False)}
+    columns |= {name: json.dumps(dict(row[name]), sort_keys=True, ensure_ascii=False) for name in ("labels", "before_audit")}
+    return {**row, **columns}

@@ -27,7 +27,7 @@ from proveout.documents.columns import PageColumns, anomaly, document, e_invoice
 from proveout.errors import BadInput
 from proveout.records import Anomaly, Case, Document, EInvoice, Source
 
-SCHEMA = 2  # version of the file formats
+SCHEMA = 3  # version of the file formats
 LEARN_FROM = ("train", "calibration")  # the splits whose labels train and calibrate
 
 
@@ -47,6 +47,7 @@ class LabelledDocument:
     refused: str = ""  # why the file cannot be read
     anomalies: tuple[Anomaly, ...] = ()  # places where what was read differs from what a person sees
     e_invoice: EInvoice | None = None
+    before_audit: Mapping[str, str] = field(default_factory=dict)  # the labels that a person replaced (`corpus.audit`)
 
 
 class Dataset:
@@ -228,8 +229,8 @@ def _entry(row: dict[str, Any]) -> LabelledDocument:
     case = Case(row.pop("id"), row.pop("path"), row.pop("day"), row.pop("segment"))
     anomalies = tuple(map(anomaly, json.loads(row["anomalies"])))
     embedded = e_invoice(json.loads(row["e_invoice"]))
-    labels = json.loads(row["labels"])
-    return LabelledDocument(case=case, **row | {"labels": labels, "anomalies": anomalies, "e_invoice": embedded})
+    labels = {name: json.loads(row[name]) for name in ("labels", "before_audit")}
+    return LabelledDocument(case=case, **row | labels | {"anomalies": anomalies, "e_invoice": embedded})
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class Row:
     document_class: str = ""
     source: str = ""
     licence: str = ""
+    before_audit: Mapping[str, str] = field(default_factory=dict)  # the labels that a person replaced (`corpus.audit`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def read_labels(path: Path, mission: Mission) -> Labels:
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     columns: tuple[str, ...] = ()
-    for number, values in _table(path):
+    for number, values in table(path):
         if not columns:
             columns = _columns(path, values, mission)
             continue
@@ -127,18 +128,18 @@ def class_by_title(title: str, classes: tuple[str, ...]) -> str:
     return named.pop() if len(named) == 1 else ""
 
 
-def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and values of every row."""
+def table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and values of every row. Raises BadLabels for a file that cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.reader(file, strict=True)
+            rows = csv.reader(file, strict=True)
             try:
-                for values in table:
-                    yield table.line_num, values
+                for values in rows:
+                    yield rows.line_num, values
             except csv.Error as error:
-                raise BadLabels(f"{path}, line {table.line_num}: malformed CSV: {error}; {HINT}") from error
+                raise BadLabels(f"{path}, line {rows.line_num}: malformed CSV: {error}; {HINT}") from error
             except UnicodeDecodeError as error:
-                raise BadLabels(f"{path}, after line {table.line_num}: not UTF-8: {error.reason}; save it as UTF-8") from error
+                raise BadLabels(f"{path}, after line {rows.line_num}: not UTF-8: {error.reason}; save it as UTF-8") from error
     except OSError as error:
         raise BadLabels(f"{path}: cannot be read ({error.strerror}); {HINT}") from error
 

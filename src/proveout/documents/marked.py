@@ -7,10 +7,11 @@ import base64
 import html
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from proveout.documents.pictures import page_png, read_once
-from proveout.records import Anomaly, Box, Decision, Document, Page
+from proveout.records import Decision, Document, Page, Place
 
 AUTOMATED, OPEN, ANOMALY = "#1d7a4f", "#c2571a", "#a3217a"
 STYLE = f"""<style>
@@ -26,48 +27,56 @@ STYLE = f"""<style>
 </style>"""
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A box on a page, with a name."""
+
+    name: str
+    place: Place
+    kind: str = ""  # automated, anomaly, or neither
+    title: str = ""  # shown under the pointer
+
+
 def marked_pages(decision: Decision, path: Path, cache: Path | None = None, at_most: int = 4) -> str:
-    """Pictures of the pages that hold values or anomalies, each in a box with its name; without any, the first page.
-
-    With more than `at_most` such pages, those with anomalies are kept first.
-
-    Files are read and drawn in separate processes, so a hostile file cannot crash this one.
-    """
+    """Pictures of the pages that hold values or anomalies, each in a box with its name; without any, the first page."""
     result = read_once(path, cache)
     if not isinstance(result, Document):
         return f"<p>{html.escape(str(result))}</p>"
-    places = [*(anomaly.place for anomaly in result.anomalies), *(value.place for value in decision.fields.values())]
-    numbers = list(dict.fromkeys(place.page for place in places if place))[:at_most] or [0]
-    pages = [page for page in result.pages if page.number in numbers]
+    names: dict[Place, list[str]] = {}
+    for name, value in decision.fields.items():
+        if value.place:
+            names.setdefault(value.place, []).append(name)
+    anomalies = [Mark(each.kind.value, each.place, "anomaly", each.because) for each in result.anomalies if each.place]
+    values = [
+        Mark(", ".join(each), place, "automated" if decision.automated.issuperset(each) else "")
+        for place, each in names.items()
+    ]
+    return pages_with([*anomalies, *values], path, result, cache, at_most)
+
+
+def pages_with(marks: Sequence[Mark], path: Path, document: Document, cache: Path | None = None, at_most: int = 4) -> str:
+    """Pictures of the pages that have marks, those of the first marks if they are more than `at_most`; or the first page.
+
+    Files are read and drawn in separate processes, so a hostile file cannot crash this one.
+    """
+    numbers = list(dict.fromkeys(mark.place.page for mark in marks))[:at_most] or [0]
+    pages = [page for page in document.pages if page.number in numbers]
     with ThreadPoolExecutor(len(pages)) as pool:
         pictures = list(pool.map(lambda page: page_png(path, page.number, cache), pages))
-    return STYLE + "".join(
-        _page(page, picture or b"", decision, result.anomalies) for page, picture in zip(pages, pictures, strict=True)
-    )
+    return STYLE + "".join(_page(page, picture or b"", marks) for page, picture in zip(pages, pictures, strict=True))
 
 
-def _page(page: Page, picture: bytes, decision: Decision, anomalies: Sequence[Anomaly]) -> str:
+def _page(page: Page, picture: bytes, marks: Sequence[Mark]) -> str:
     source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    names_by_box: dict[Box, list[str]] = {}
-    for name, value in decision.fields.items():
-        if value.place and value.place.page == page.number:
-            names_by_box.setdefault(value.place.box, []).append(name)
-    marks = [
-        _box(", ".join(names), box, "automated" if decision.automated.issuperset(names) else "", page)
-        for box, names in names_by_box.items()
-    ]
-    marks += [
-        _box(anomaly.kind.value, anomaly.place.box, "anomaly", page, title=anomaly.because)
-        for anomaly in anomalies
-        if anomaly.place and anomaly.place.page == page.number
-    ]
-    return f'<div class="marked-page"><img src="{source}" alt="page {page.number + 1}">{"".join(marks)}</div>'
+    boxes = "".join(_box(mark, page) for mark in marks if mark.place.page == page.number)
+    return f'<div class="marked-page"><img src="{source}" alt="page {page.number + 1}">{boxes}</div>'
 
 
-def _box(label: str, box: Box, mark: str, page: Page, title: str = "") -> str:
-    size = (page.width, page.height)
+def _box(mark: Mark, page: Page) -> str:
+    size, box = (page.width, page.height), mark.place.box
     points = (box.x0 - 2, box.y0 - 2, box.x1 - box.x0 + 4, box.y1 - box.y0 + 4)
     properties = zip(("left", "top", "width", "height"), points, strict=True)
     style = "; ".join(f"{name}: {100 * value / size[n % 2]:.2f}%" for n, (name, value) in enumerate(properties))
-    attributes = "".join(f' {name}="{html.escape(value)}"' for name, value in (("class", mark), ("title", title)) if value)
-    return f'<b style="{style}"{attributes}><span>{html.escape(label)}</span></b>'
+    named = (("class", mark.kind), ("title", mark.title))
+    attributes = "".join(f' {name}="{html.escape(value)}"' for name, value in named if value)
+    return f'<b style="{style}"{attributes}><span>{html.escape(mark.name)}</span></b>'

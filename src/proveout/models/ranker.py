@@ -119,8 +119,8 @@ def names(features: CandidateFeatures) -> tuple[str, ...]:
 class Ranker:
     """The trained trees of one field."""
 
-    def __init__(self, known: "lightgbm.Booster", new: "lightgbm.Booster") -> None:
-        self._known, self._new = known, new
+    def __init__(self, best: "lightgbm.Booster", random: "lightgbm.Booster") -> None:
+        self._best, self._random = best, random  # by the thresholds of their splits
 
     @classmethod
     def train(cls, inputs: Sequence[Floats], right: Sequence[Bools], settings: Settings) -> "Ranker":
@@ -129,39 +129,39 @@ class Ranker:
 
         rows, labels = np.concatenate(inputs), np.concatenate(right).astype(np.float64)
         data = lightgbm.Dataset(rows, labels, params=_parameters(settings), free_raw_data=True)
-        known, new = (
+        best, random = (
             lightgbm.train({**_parameters(settings), "extra_trees": at_random}, data, settings.rounds)
             for at_random in (False, True)
         )
-        return cls(known, new)
+        return cls(best, random)
 
     @classmethod
     def from_text(cls, text: str) -> "Ranker":
         import lightgbm
 
-        known, new = text.split(SEPARATOR)
-        return cls(lightgbm.Booster(model_str=known), lightgbm.Booster(model_str=new))
+        best, random = text.split(SEPARATOR)
+        return cls(lightgbm.Booster(model_str=best), lightgbm.Booster(model_str=random))
 
     def as_text(self) -> str:
         """Both sets of trees in LightGBM's text format, which `from_text` reads."""
-        return SEPARATOR.join((self._known.model_to_string(), self._new.model_to_string()))
+        return SEPARATOR.join((self._best.model_to_string(), self._random.model_to_string()))
 
     def probabilities(self, inputs: Floats) -> Floats:
         """The probability that each candidate is right, independent of the others. Raises BadModel for other columns."""
         if not len(inputs):
             return np.zeros(0)
-        if inputs.shape[1] != self._known.num_feature():
-            was, now = self._known.num_feature(), inputs.shape[1]
+        if inputs.shape[1] != self._best.num_feature():
+            was, now = self._best.num_feature(), inputs.shape[1]
             hint = "build it again and promote it: proveout build"
             raise BadModel(f"the model was trained on {was} columns, this Proveout has {now}; {hint}")
-        known = np.clip((inputs[:, FAMILIAR] - NEW) / (KNOWN - NEW), 0.0, 1.0)
-        of_known, of_new = (np.asarray(trees.predict(inputs, num_threads=1)) for trees in (self._known, self._new))
-        probabilities: Floats = known * of_known + (1 - known) * of_new
+        familiar = np.clip((inputs[:, FAMILIAR] - NEW) / (KNOWN - NEW), 0.0, 1.0)
+        of_best, of_random = (np.asarray(trees.predict(inputs, num_threads=1)) for trees in (self._best, self._random))
+        probabilities: Floats = familiar * of_best + (1 - familiar) * of_random
         return probabilities
 
     def importance(self, names: Sequence[str]) -> dict[str, float]:
         """Each column's share of the total gain, the largest first."""
-        gains = np.stack([trees.feature_importance("gain") for trees in (self._known, self._new)])
+        gains = np.stack([trees.feature_importance("gain") for trees in (self._best, self._random)])
         shares = (gains / np.maximum(gains.sum(axis=1, keepdims=True), 1e-9)).mean(axis=0)
         return dict(sorted(zip(names, shares.tolist(), strict=True), key=lambda pair: -pair[1]))
 
