@@ -11,6 +11,7 @@ What is assumed: the person reads rightly, and where label and model agree they 
 among high scores, than on average over the values that were drawn.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -108,7 +109,8 @@ def questions(
     Values that were answered before are not asked again.
     """
     answered = {(reading.file_id, reading.field) for reading in readings}
-    needed = fewest_blind(slo.precision, slo.confidence, blind_sample(readings, mission).wrong)
+    blind, largest = blind_sample(readings, mission), max(Counter(each.field for each in labels).values(), default=0)
+    needed = fewest_blind(slo.precision, slo.confidence, blind.wrong, largest)
     asked = []
     for field in mission.fields:
         doubtful = sorted((each for each in labels if each.field == field and not each.agree), key=lambda each: -each.score)
@@ -145,7 +147,9 @@ def evidence(dataset: Dataset, slo: SLO) -> tuple[dict[str, dict[str, str]], Bli
     With too few values read blind to certify anything, they are the labels as they were before the audit.
     """
     blind = BlindSample(**dataset.notes["blind"])
-    if blind.wrong or blind.read >= fewest_blind(slo.precision, slo.confidence):  # one error is reason enough to doubt the rest
+    if blind.wrong or blind.read >= (
+        fewest_blind(slo.precision, slo.confidence) or 0
+    ):  # one error is reason enough to doubt the rest
         return dataset.labels(*LEARN_FROM), blind
     return {entry.case.id: {**entry.labels, **entry.before_audit} for entry in dataset.chosen(*LEARN_FROM)}, None
 
@@ -163,15 +167,16 @@ def _options(each: Judged, document: Document, mission: Mission, prompts: Prompt
     if kind == "flag":
         return Option("yes", None), Option("no", None)
     places = _places(document, kind, mission, prompts)
-    answers = [Option(each.label, next((place for text, place in places.items() if same(kind, each.label, text)), None))]
-    if each.value and not each.agree:
-        answers.append(Option(each.value.text, each.value.place))
-    elif each.value:
-        answers = [Option(each.value.text, each.value.place)]
+    texts = [each.label] if not each.value else [each.value.text] if each.agree else [each.label, each.value.text]
+    at = {each.value.text: each.value.place} if each.value else {}
+    answers = [
+        Option(text, at.get(text) or next((place for other, place in places.items() if same(kind, text, other)), None))
+        for text in texts
+    ]
     others = [text for text in places if not any(same(kind, text, answer.text) for answer in answers)]
     others.sort(key=lambda text: by_chance(each.case + each.field + text))
     options = answers + [Option(text, places[text]) for text in others[:OTHERS]]
-    return tuple(sorted(options, key=lambda option: by_chance(each.case + each.field + option.text)))
+    return tuple(sorted(options, key=lambda option: by_chance(f"{option.text} of {each.field} in {each.case}")))
 
 
 def _places(document: Document, kind: Kind, mission: Mission, prompts: Prompts) -> dict[str, Place]:

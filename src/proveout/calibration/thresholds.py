@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import count
 from typing import Any
 
 from proveout.mission import SLO
@@ -108,7 +107,7 @@ def certify(
     200
     """
     answered = answers_among(pairs)
-    chosen = _learn_then_test(answered, len(pairs), precision, confidence, least_score, blind)
+    chosen = learn_then_test(answered, len(pairs), precision, confidence, least_score, blind)
     if chosen is None:
         n, errors = len(answered), sum(not right for _, right in answered)
         bound = precision_bounds(n, errors, confidence)[0] if n else 0.0
@@ -154,33 +153,41 @@ def p_value(errors: Any, n: Any, precision: float, blind: BlindSample | None = N
 
     Without an audit: the binomial probability of so few errors. After one, only those errors are counted on which label and
     model disagree. Those on which both are wrong alike have some other share, on average at most as large as among the values
-    that were read blind; the least favourable division between the two kinds counts. Every number of wrong blind values has its
-    own part of the error probability (BLIND_PARTS), so that the number seen may choose among the tests.
+    that were read blind. The statistic is the sum of both observed shares; its p-value is that of the least favourable division
+    of the errors between the two kinds.
 
-    >>> [round(float(p_value(0, n, 0.98, BlindSample(160, 0))), 4) for n in (100, 200)], round(float(p_value(0, 149, 0.98)), 4)
-    ([0.1665, 0.0496], 0.0493)
+    >>> [round(float(p_value(0, n, 0.98, BlindSample(162))), 3) for n in (100, 200)], round(float(p_value(0, 149, 0.98)), 4)
+    ([0.135, 0.039], 0.0493)
     """
     import numpy as np
     from scipy.special import bdtr
 
     if blind is None:
         return bdtr(errors, n, 1 - precision)
-    alike = np.linspace(0, 1 - precision, 501)  # the share of values on which both are wrong alike; rounded up in between
+    alike = np.linspace(0, 1 - precision, 101)  # the share of values on which both are wrong alike; rounded up in between
     errors, n = np.asarray(errors)[..., None], np.asarray(n)[..., None]
-    worst = (bdtr(errors, n, 1 - precision - alike[1:]) * bdtr(blind.wrong, blind.read, alike[:-1])).max(axis=-1)
-    return worst / (BLIND_PARTS * (1 - BLIND_PARTS) ** blind.wrong)
+    share = errors / n + blind.wrong / blind.read if blind.read else np.ones(n.shape)
+    total: Any = 0.0
+    for wrong in range(int(min(share.max(initial=0.0) * blind.read, blind.read)) + 1):
+        chance = bdtr(wrong, blind.read, alike[:-1]) - (bdtr(wrong - 1, blind.read, alike[:-1]) if wrong else 0.0)
+        allowed = np.floor((share - wrong / max(blind.read, 1)) * n + 1e-9)
+        total = total + np.where(allowed >= 0, chance * bdtr(np.clip(allowed, 0, n), n, 1 - precision - alike[1:]), 0.0)
+    return np.max(total, axis=-1)
 
 
-def fewest_blind(precision: float, confidence: float, wrong: int = 0) -> int:
-    """The fewest values read blind with which audited labels can certify, if so many of them are wrong.
+def fewest_blind(precision: float, confidence: float, wrong: int = 0, values: int = MANY) -> int | None:
+    """The fewest values read blind with which so many audited values can certify, if so many of those read are wrong.
 
-    >>> fewest_blind(0.98, 0.95), fewest_blind(0.98, 0.95, wrong=1)
-    (160, 343)
+    None: no number up to 5,000 is enough.
+
+    >>> fewest_blind(0.98, 0.95), fewest_blind(0.98, 0.95, wrong=1, values=220), fewest_blind(0.98, 0.95, values=140)
+    (150, 237, None)
     """
-    return next(n for n in count(wrong + 1) if p_value(0, MANY, precision, BlindSample(n, wrong)) <= 1 - confidence)
+    reading = range(wrong + 1, 5001)
+    return next((n for n in reading if p_value(0, values, precision, BlindSample(n, wrong)) <= 1 - confidence), None)
 
 
-def _learn_then_test(
+def learn_then_test(
     answered: Sequence[tuple[float, bool]],
     cases: int,
     precision: float,
@@ -248,7 +255,8 @@ def _sizes_that_allow_one_more(total: int, precision: float, alpha: float, blind
     import numpy as np
 
     errors = np.arange(total)
-    errors = errors[p_value(errors, np.full(total, total), precision, blind) <= alpha]
+    for sample in (None, blind):  # an audit only adds errors that may be there, and its p-values take longer
+        errors = errors[p_value(errors, np.full(len(errors), total), precision, sample) <= alpha]
     low, high = errors + 1, np.full(len(errors), total)
     while (low < high).any():  # bisection, for every number of errors at once
         middle = (low + high) // 2
@@ -261,7 +269,7 @@ def best_statement(pairs: Sequence[Pair], confidence: float, blind: BlindSample 
     answered = answers_among(pairs)
     lower = [precision_bounds(n, errors, confidence)[0] for _, n, errors in steps_of(answered)]
     for permille in range(math.floor(1000 * max(lower, default=0) + 1e-9), 499, -1):  # no test can pass above the best bound
-        statement = _learn_then_test(answered, len(pairs), permille / 1000, confidence, blind=blind)
+        statement = learn_then_test(answered, len(pairs), permille / 1000, confidence, blind=blind)
         if statement is not None:
             return replace(statement, lower=permille / 1000)
     return None

@@ -19,8 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache as once
 from importlib.metadata import version
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Timer
+from queue import Empty, SimpleQueue
 from typing import IO
 
 from proveout.documents import columns, limits
@@ -31,7 +30,8 @@ from proveout.files import replacing
 from proveout.records import Document
 
 READER = "4"  # increase it when the same bytes would be read differently
-PAGE_TIMEOUT = 60.0  # seconds without a page before a file is refused; OCR takes 2 to 6 on a busy machine
+PAGE_TIMEOUT = 60.0  # seconds without a page and almost without computing before a file is refused
+IDLE = 0.01  # share of a core; a process that uses less is not at work
 WORKER = "from proveout.documents.worker import main; main()"  # the program that a worker process runs
 AHEAD = 64  # files submitted before the caller consumes the first result
 
@@ -133,28 +133,20 @@ class WorkerProcess:
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
+        self._watcher = ThreadPoolExecutor(1)
 
     def ask(self, request: object) -> bytes | UnreadableDocument:
         """The payload that answers a request (see `worker`), or why there is none."""
         process = self._process or self._start()
-        timed_out = False
-
-        def give_up() -> None:
-            nonlocal timed_out
-            timed_out = True
-            process.kill()
-
+        heard: SimpleQueue[bool] = SimpleQueue()
+        watch = self._watcher.submit(self._kill_if_idle, process, heard)
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
             while True:
-                timer = Timer(self._timeout, give_up)
-                timer.start()
-                try:
-                    kind, payload = _read_frame(process.stdout)
-                finally:
-                    timer.cancel()
+                kind, payload = _read_frame(process.stdout)
+                heard.put(kind == b"b")
                 if kind == b"d":
                     return payload
                 if kind == b"r":
@@ -163,7 +155,8 @@ class WorkerProcess:
             process.kill()
             code = process.wait()
             self._process = None
-            if timed_out:
+            heard.put(False)
+            if watch.result():
                 return UnreadableDocument(f"the reader hung: no page in {self._timeout:g} seconds; ask for the file again")
             if code == -signal.SIGPROF:
                 return UnreadableDocument(
@@ -175,8 +168,27 @@ class WorkerProcess:
                 "ask for it again, or print it to a new PDF"
             )
 
+    def _kill_if_idle(self, process: "subprocess.Popen[bytes]", heard: "SimpleQueue[bool]") -> bool:
+        """Kill a process that sends nothing and computes nothing within the timeout, or nothing within ten of them.
+
+        One that is slow because others use the cores goes on; `limits` bounds its computing. Returns whether it was killed.
+        """
+        used, silent = _cpu_seconds(process), 0
+        while process.poll() is None:
+            try:
+                if not heard.get(timeout=self._timeout):
+                    return False
+                silent = 0
+            except Empty:
+                before, used, silent = used, _cpu_seconds(process), silent + 1
+                if used - before < IDLE * self._timeout or silent == 10:
+                    process.kill()
+                    return True
+        return False
+
     def stop(self) -> None:
         self._stopped = True
+        self._watcher.shutdown(wait=False)
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -198,6 +210,16 @@ class WorkerProcess:
         if self._stopped:  # the batch was abandoned while this process started
             self._process.kill()
         return self._process
+
+
+def _cpu_seconds(process: "subprocess.Popen[bytes]") -> float:
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        times = psutil.Process(process.pid).cpu_times()
+    except psutil.Error:  # it has ended
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _read_frame(stream: IO[bytes]) -> tuple[bytes, bytes]:
