@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from proveout.calibration.thresholds import Certificate, Pair, certify, fewest_blind
+from proveout.calibration.thresholds import Pair, certify, fewest_blind
 from proveout.corpus import Dataset
 from proveout.corpus.audit import Reading, blind_sample
 from proveout.corpus.dataset import LEARN_FROM
@@ -125,19 +125,19 @@ def questions(
 
 
 def worth(labels: Sequence[Judged], slo: SLO) -> list[Worth]:
-    """For each field, the fewest doubtful labels that would change what is automated if they are wrong, up to MOST."""
+    """For each field, the fewest doubtful labels that would certify more if all of them are wrong, up to MOST."""
     result = []
     for field in dict.fromkeys(each.field for each in labels):
         ordered = sorted((each for each in labels if each.field == field), key=lambda each: -each.score)
-        now = _certificate(field, [_pair(each) for each in ordered], slo).coverage
-        best = Worth(field, 0, now, now)
-        doubtful = [at for at, each in enumerate(ordered) if each.value and not each.agree]
-        for count in range(1, min(MOST, len(doubtful)) + 1):
-            mended = set(doubtful[:count])
-            pairs = [(each.score, True) if at in mended else _pair(each) for at, each in enumerate(ordered)]
-            if (then := _certificate(field, pairs, slo).coverage) > best.then + 0.01:
-                best = Worth(field, count, now, then)
-        result.append(best)
+        now = _coverage(field, [_pair(each) for each in ordered], slo)
+        doubtful = [at for at, each in enumerate(ordered) if each.value and not each.agree][:MOST]
+        for count in range(1, len(doubtful) + 1):
+            pairs = [(each.score, at in doubtful[:count] or each.agree) for at, each in enumerate(ordered) if each.value]
+            if (then := _coverage(field, pairs, slo)) > now + 0.01:
+                result.append(Worth(field, count, now, then))
+                break
+        else:
+            result.append(Worth(field, 0, now, now))
     return result
 
 
@@ -158,8 +158,8 @@ def _pair(each: Judged) -> Pair:
     return (each.value.score if each.value else None), each.agree
 
 
-def _certificate(field: str, pairs: Sequence[Pair], slo: SLO) -> Certificate:
-    return certify(field, pairs, slo.precision, slo.confidence)
+def _coverage(field: str, pairs: Sequence[Pair], slo: SLO) -> float:
+    return certify(field, pairs, slo.precision, slo.confidence).coverage
 
 
 def _options(each: Judged, document: Document, mission: Mission, prompts: Prompts) -> tuple[Option, ...]:
