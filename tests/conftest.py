@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from program import PATIENCE, project, proveout
+from program import PATIENCE, printed_by, project, proveout
 from proveout.imports import lazy_imports
 
 with lazy_imports():
@@ -62,10 +63,12 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
 
 @pytest.fixture(scope="session")
 def demo_once(once) -> Path:
-    """`home` is the workspace of a demo on a small stream, demo.txt what it said."""
+    """`home` is the workspace of a demo on fewer documents than the command takes, demo.txt what it said."""
 
     def fill(folder: Path) -> None:
-        (folder / "demo.txt").write_text(proveout(ROOT, "demo", "--documents", 160, PROVEOUT_HOME=folder / "home"))
+        demo = f"demo('invoices', None, 80, 2, Path({str(folder / 'home')!r}))"
+        small = [sys.executable, "-c", f"from pathlib import Path; from proveout.cli.demo import demo; {demo}"]
+        (folder / "demo.txt").write_text(printed_by(small, ROOT))
 
     return once("demo", fill)
 

@@ -15,9 +15,14 @@ PATIENCE = 300  # seconds until a test gives up on a page or a process; a slow m
 
 def proveout(folder: Path, *words: object, **environment: object) -> str:
     """What a command says that succeeds, run in a folder, with PROVEOUT_HOME only where it is given."""
+    return printed_by([*PROVEOUT, *map(str, words)], folder, **environment)
+
+
+def printed_by(command: list[str], folder: Path, **environment: object) -> str:
+    """What any command says that succeeds; see `proveout`."""
     outside = {name: value for name, value in os.environ.items() if name != "PROVEOUT_HOME"}
     knows = outside | {name: str(value) for name, value in environment.items()}
-    run = subprocess.run([*PROVEOUT, *map(str, words)], cwd=folder, env=knows, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=folder, env=knows, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
