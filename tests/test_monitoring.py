@@ -114,7 +114,8 @@ def few(mission) -> Mission:
 # The stated rates, where the truth is known
 
 
-SEEDS = range(20)
+worlds = pytest.mark.parametrize("seeds", [range(7), pytest.param(range(20), marks=pytest.mark.slow)], ids=len)
+logs = pytest.mark.parametrize("seeds", [range(70), pytest.param(range(200), marks=pytest.mark.slow)], ids=len)
 CHANGE = date(2024, 4, 22)
 
 
@@ -143,42 +144,47 @@ def frames_without_drift(seed: int, cases: int) -> pd.DataFrame:
     )
 
 
-def test_without_drift_at_most_the_stated_share_of_reports_alarms():
+@logs
+def test_without_drift_at_most_the_stated_share_of_reports_alarms(seeds):
     settings = DriftAlerts(false_alarm_rate=0.05, over_windows=6, smallest_change=0.0)
     windows = [slice(40 * i, 40 * (i + 1)) for i in range(6)]
     alarms = 0
-    for seed in range(200):
+    for seed in seeds:
         tests = run_tests(frames_without_drift(10_000 + seed, 120), frames_without_drift(seed, 240), windows, settings)
         alarms += any(test.p <= 0.05 for test in tests)
-    assert alarms <= most_false_alarms(0.05, 200)
+    assert alarms <= most_false_alarms(0.05, len(seeds))
 
 
-def test_drift_is_found_near_its_day(few):
-    reports = [compare(*pair(seed, World(drift_from=CHANGE)), few) for seed in SEEDS]
+@worlds
+def test_drift_is_found_near_its_day(few, seeds):
+    reports = [compare(*pair(seed, World(drift_from=CHANGE)), few) for seed in seeds]
     detected = [report for report in reports if report.drifted]
     near = [report for report in detected if abs((report.drifted[0].since - CHANGE).days) <= 7]
     in_time = [report for report in detected if min(drift.alarmed for drift in report.drifted) <= CHANGE + timedelta(14)]
-    assert min(len(detected), len(near), len(in_time)) >= 0.95 * len(SEEDS)
+    assert min(len(detected), len(near), len(in_time)) >= 0.95 * len(seeds)
     assert {drift.what for report in reports for drift in report.drifted} <= {"gross_amount", "pages", "advertiser.known"}
 
 
-def test_a_worse_treated_segment_is_found_and_no_other(mission):
-    alarms = [compare(*pair(seed, World(worse_segment="east")), mission).worse_off for seed in SEEDS]
+@worlds
+def test_a_worse_treated_segment_is_found_and_no_other(mission, seeds):
+    alarms = [compare(*pair(seed, World(worse_segment="east")), mission).worse_off for seed in seeds]
     both = sum({"automation rate", "error rate"} <= {worse.measure for worse in worse_off} for worse_off in alarms)
-    assert both >= 0.95 * len(SEEDS)
+    assert both >= 0.95 * len(seeds)
     others = sum(any(worse.segment != "east" for worse in worse_off) for worse_off in alarms)
-    assert others <= most_false_alarms(0.05, len(SEEDS))
+    assert others <= most_false_alarms(0.05, len(seeds))
 
 
-def test_a_quiet_world_alarms_at_most_at_the_stated_rate(few):
-    reports = [compare(*pair(seed, World()), few) for seed in SEEDS]
-    assert sum(bool(report.drifted) for report in reports) <= most_false_alarms(0.05, len(SEEDS))
-    assert sum(bool(report.worse_off) for report in reports) <= most_false_alarms(0.05, len(SEEDS))
+@worlds
+def test_a_quiet_world_alarms_at_most_at_the_stated_rate(few, seeds):
+    reports = [compare(*pair(seed, World()), few) for seed in seeds]
+    assert sum(bool(report.drifted) for report in reports) <= most_false_alarms(0.05, len(seeds))
+    assert sum(bool(report.worse_off) for report in reports) <= most_false_alarms(0.05, len(seeds))
 
 
-def test_the_bias_rate_is_held_when_groups_are_small_and_errors_rare():
+@logs
+def test_the_bias_rate_is_held_when_groups_are_small_and_errors_rare(seeds):
     settings, alarms = BiasAlerts(smallest_difference=0.0), 0
-    for seed in range(200):
+    for seed in seeds:
         rng = np.random.default_rng(seed)
         log = pd.DataFrame({"segment": rng.choice(list("abcd"), 200, p=[0.6, 0.15, 0.15, 0.1]), "day": None})
         measured = pd.DataFrame(
@@ -190,7 +196,7 @@ def test_the_bias_rate_is_held_when_groups_are_small_and_errors_rare():
             }
         )
         alarms += any(row.p <= settings.false_alarm_rate for row in disparities(log, measured, log, measured, settings))
-    assert alarms <= most_false_alarms(0.05, 200)
+    assert alarms <= most_false_alarms(0.05, len(seeds))
 
 
 def test_recent_bias_is_not_diluted_by_earlier_cases(mission):
@@ -509,7 +515,7 @@ def test_without_days_time_is_counted_in_cases(undated):
 
 
 def test_a_report_without_days_says_so_and_names_no_day(undated, tmp_path):
-    page = write(undated, tmp_path).read_text()
+    page = page_of(undated, tmp_path)
     sentence = "No case has a day: time is counted in cases, in the order of their decisions, 100 a window."
     assert sentence in page and undated.about_days == sentence
     report = json.loads((tmp_path / "report.json").read_text())
@@ -528,7 +534,7 @@ def test_the_order_without_days_is_the_order_of_deciding(few):
 
 
 def test_evidently_reports_the_same_numbers_without_days(undated, tmp_path):
-    write(undated, tmp_path)
+    monitoring.write_bias(undated, tmp_path / "bias.html", tmp_path / "bias.json")
     metrics = json.loads((tmp_path / "bias.json").read_text())["metrics"]
     values = {metric["metric_name"]: metric["value"] for metric in metrics}
     (row,) = (row for row in undated.worse_off if row.measure == "automation rate")
@@ -543,7 +549,7 @@ def test_evidently_reports_the_same_numbers_without_days(undated, tmp_path):
 def test_the_report_measures_every_objective_as_a_plain_count_does(mission, tmp_path):
     reference, log = pair(3, World())
     log["dollars"] = np.where(log["segment"] == "east", 0.05, 0.0)
-    write(compare(reference, log, mission), tmp_path)
+    page_of(compare(reference, log, mission), tmp_path)
     rows = {
         name: {row["name"]: row for row in part["rows"]}
         for name, part in json.loads((tmp_path / "report.json").read_text())["objectives"].items()
@@ -564,13 +570,19 @@ def test_the_report_measures_every_objective_as_a_plain_count_does(mission, tmp_
 def test_a_missed_objective_is_reported_with_its_size_and_whether_it_may_be_chance(mission, tmp_path):
     reference, log = pair(3, World())
     half = log.assign(route=np.where(np.arange(500) % 2, "act", "review"))
-    page = write(compare(reference, half, mission), tmp_path).read_text()
+    page = page_of(compare(reference, half, mission), tmp_path)
     (miss,) = {row["verdict"] for row in objective_rows(tmp_path, "all") if row["name"] == "automation rate"}
     assert miss == "missed by 15.0 points, beyond chance" and miss in page
     few = log[:20].assign(route=["act"] * 12 + ["review"] * 8)
-    write(compare(reference, few, mission), tmp_path)
+    page_of(compare(reference, few, mission), tmp_path)
     (miss,) = {row["verdict"] for row in objective_rows(tmp_path, "all") if row["name"] == "automation rate"}
     assert miss == "missed by 5.0 points; it may be chance"
+
+
+def page_of(findings: Findings, folder: Path) -> str:
+    """Write report.html and report.json alone, without Evidently's reports, and give the page."""
+    monitoring.write_page(findings, folder / "report.html", folder / "report.json", monitoring.REPORTS)
+    return (folder / "report.html").read_text()
 
 
 def objective_rows(folder: Path, part: str) -> list[dict]:
@@ -588,7 +600,7 @@ def test_objectives_and_precision_agree_on_what_is_beyond_chance(mission):
 
 def test_a_log_without_seconds_and_dollars_is_read(mission, tmp_path):
     reference, log = pair(1, World(), cases=60)
-    write(compare(reference, log.drop(columns=["seconds", "decided_at"]), mission), tmp_path)
+    page_of(compare(reference, log.drop(columns=["seconds", "decided_at"]), mission), tmp_path)
     verdicts = {row["name"]: row["verdict"] for row in objective_rows(tmp_path, "recent")}
     assert verdicts["latency p99"] == verdicts["cost per case"] == "nothing measured yet"
 
