@@ -11,10 +11,11 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import expect
 
 from counterparty import Counterparty
-from proveout.cli import acting, designing, releasing, watching
+from proveout.cli import acting, watching
 from proveout.errors import BadInput
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
+from proveout.release import Releases
 from proveout.review import waiting
 from proveout.serving import application
 from proveout.serving.guards import Limits
@@ -68,8 +69,16 @@ def space(bills, bank) -> Workspace:
     path.write_text(yaml.safe_dump(design), encoding="utf-8")
     with (space.design / "policy.cedar").open("a", encoding="utf-8") as file:
         file.write(PAYS)
-    designing.build(space, None, None, force=False, record=False)
-    releasing.promote(space, "latest", yes=True)
+    space = Workspace.find("bills", start=bills)
+    releases = Releases(space.releases)
+    parts = {
+        "prompts": "prompts/prompts",
+        "model": "models/model",
+        "index": "retrieval/index",
+        "calibration": "calibrate/calibration.json",
+    }
+    built = {part: space.build / product for part, product in parts.items()}
+    releases.promote(releases.freeze(built | {"mission": path, "policy": space.design / "policy.cedar"}), by="ada")
     (space.home / "inbox").mkdir(exist_ok=True)
     return Workspace.find("bills", start=bills)
 
