@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def bare(tmp_path_factory) -> tuple[Path, str]:
     """A demo on a folder whose labels.csv has no days, no splits and not one contract number; its workspace, what it said."""
     folder = tmp_path_factory.mktemp("bare")
-    synthetic.generate(folder / "data", documents=60, seed=3)
+    synthetic.generate(folder / "data", documents=40, seed=3)
     with (folder / "data" / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with (folder / "data" / "labels.csv").open("w", newline="", encoding="utf-8") as file:
