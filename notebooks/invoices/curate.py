@@ -211,6 +211,20 @@ def labels_by_split(cases, mission, mo):
 
 
 @app.cell
+def what_the_audit_of_the_labels_says(cases, dataset, mo):
+    _verdicts, _blind = dataset.notes["audit"], dataset.notes["blind"]
+    _replaced = sum(len(entry.before_audit) for entry in cases)
+    _counts = ", ".join(f"{count} {verdict}" for verdict, count in _verdicts.items())
+    mo.md(
+        f"**Audit of the labels:** {_counts}; {_replaced} labels are replaced. Of {_blind['read']} values drawn at random, "
+        f"on which label and model agreed, both were wrong on **{_blind['wrong']}**."
+        if _verdicts
+        else "*Nobody has audited these labels. After a build, `proveout audit` asks the doubtful ones.*"
+    )
+    return
+
+
+@app.cell
 def _(mo):
     mo.md("""
     ## Near-duplicates

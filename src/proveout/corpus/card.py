@@ -57,6 +57,7 @@ def _counts(data: Dataset, cases: Sequence[LabelledDocument]) -> list[tuple[str,
         ("pages", data.pages),
         ("words", data.words),
         ("words read by OCR", f"{data.ocr_share:.1%}"),
+        ("labels replaced after an audit", sum(len(entry.before_audit) for entry in cases)),
         ("days", f"{days[0]} to {days[-1]}, {sum(1 for e in cases if not e.case.day)} cases without a day" if days else "none"),
     ]
 
