@@ -6,7 +6,7 @@ app = marimo.App(width="full", app_title="Label audit")
 
 @app.cell
 def _():
-    import getpass
+    import os
     from datetime import date
 
     import marimo as mo
@@ -19,7 +19,7 @@ def _():
     from proveout.prompts import Prompts
     from proveout.workspace import Workspace
 
-    return Dataset, Mark, Prompts, Workspace, audit, date, environment, getpass, label_audit, mo, pages_with, tiers
+    return Dataset, Mark, Prompts, Workspace, audit, date, environment, label_audit, mo, os, pages_with, tiers
 
 
 @app.cell
@@ -69,8 +69,8 @@ def what_it_is_worth(label_audit, labels, mission, mo):
 
 
 @app.cell
-def _(getpass, mo):
-    name_box = mo.ui.text(getpass.getuser(), label="read by")
+def _(mo, os):
+    name_box = mo.ui.text(os.environ.get("USER", "somebody"), label="read by")
     reason_box = mo.ui.text(placeholder="optional, kept with the next answer", label="reason", full_width=True)
     readings_made, set_readings_made = mo.state(0)
     previous, set_previous = mo.state(None)  # the question that was answered last
