@@ -147,9 +147,8 @@ def evidence(dataset: Dataset, slo: SLO) -> tuple[dict[str, dict[str, str]], Bli
     With too few values read blind to certify anything, they are the labels as they were before the audit.
     """
     blind = BlindSample(**dataset.notes["blind"])
-    if blind.wrong or blind.read >= (
-        fewest_blind(slo.precision, slo.confidence) or 0
-    ):  # one error is reason enough to doubt the rest
+    enough = fewest_blind(slo.precision, slo.confidence) or 0
+    if blind.read >= enough or blind.wrong:  # one error alike is reason enough to doubt the labels as they were
         return dataset.labels(*LEARN_FROM), blind
     return {entry.case.id: {**entry.labels, **entry.before_audit} for entry in dataset.chosen(*LEARN_FROM)}, None
 
