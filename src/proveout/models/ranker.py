@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from proveout import imports
 from proveout.errors import BadModel
 from proveout.models import layout_statistics
 from proveout.models.features import SLOTS, CandidateFeatures
@@ -125,22 +126,19 @@ class Ranker:
     @classmethod
     def train(cls, inputs: Sequence[Floats], right: Sequence[Bools], settings: Settings) -> "Ranker":
         """Learn from documents: the columns of their candidates, and which candidates are right."""
-        import lightgbm
-
+        trees = imports.lightgbm()
         rows, labels = np.concatenate(inputs), np.concatenate(right).astype(np.float64)
-        data = lightgbm.Dataset(rows, labels, params=_parameters(settings), free_raw_data=True)
+        data = trees.Dataset(rows, labels, params=_parameters(settings), free_raw_data=True)
         best, random = (
-            lightgbm.train({**_parameters(settings), "extra_trees": at_random}, data, settings.rounds)
+            trees.train({**_parameters(settings), "extra_trees": at_random}, data, settings.rounds)
             for at_random in (False, True)
         )
         return cls(best, random)
 
     @classmethod
     def from_text(cls, text: str) -> "Ranker":
-        import lightgbm
-
-        best, random = text.split(SEPARATOR)
-        return cls(lightgbm.Booster(model_str=best), lightgbm.Booster(model_str=random))
+        best, random = (imports.lightgbm().Booster(model_str=part) for part in text.split(SEPARATOR))
+        return cls(best, random)
 
     def as_text(self) -> str:
         """Both sets of trees in LightGBM's text format, which `from_text` reads."""
