@@ -42,8 +42,9 @@ test: $(VENV)/.ready
 test-all: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 check tests
 
+# One thread each: three workers whose libraries each take all cores mostly wait for each other.
 tests: $(VENV)/.ready
-	$(BIN)/python -m pytest $(WORKERS) $(SELECTED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) $(SELECTED)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks
