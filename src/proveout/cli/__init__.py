@@ -235,10 +235,9 @@ def lab(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def audit(context: typer.Context, mission: Mission = "invoices", home: Home = None) -> None:
-    """Read doubtful labels again, in a page that opens in the browser: is the label wrong, or the model? Asks the labels that a
-    model trained without them contradicts, the most confident first, and as many drawn at random that show how often both are
-    wrong alike. The answers go to audit.csv beside labels.csv; the next build uses them. Further options are those of
-    `marimo run`.
+    """Find wrong labels: read doubtful ones again on their pages. A page opens in the browser and asks the labels that a model
+    trained without them contradicts, and values drawn at random that show how often both are wrong alike. The answers go to
+    audit.csv beside labels.csv; the next build uses them. Further options are those of `marimo run`.
     """
     from proveout.cli import designing
 
