@@ -235,7 +235,7 @@ def lab(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def audit(context: typer.Context, mission: Mission = "invoices", home: Home = None) -> None:
-    """Find wrong labels: read doubtful ones again on their pages. A page opens in the browser and asks the labels that a model
+    """Read doubtful labels again, to find wrong ones. A page opens in the browser and asks the labels that a model
     trained without them contradicts, and values drawn at random that show how often both are wrong alike. The answers go to
     audit.csv beside labels.csv; the next build uses them. Further options are those of `marimo run`.
     """
