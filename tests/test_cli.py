@@ -13,7 +13,7 @@ from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    "demo", "synthesize", "new", "build", "why", "edit", "lab", "plan", "parity", "inspect", "run", "extract", "show",
+    "demo", "synthesize", "new", "audit", "build", "why", "edit", "lab", "plan", "parity", "inspect", "run", "extract", "show",
     "monitor", "status", "schedule", "label", "score", "stop", "undo", "effects", "serve", "review", "user", "release",
 ]  # fmt: skip
 HEAVY = {
