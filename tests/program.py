@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
@@ -43,6 +47,36 @@ def exit_code(function: Callable[..., None], *arguments: object) -> int:
     path = os.pathsep.join([str(ROOT / "tests"), *filter(None, sys.path)])
     command = [sys.executable, "-c", call, *map(str, arguments)]
     return subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, timeout=PATIENCE).returncode
+
+
+@contextmanager
+def page_of(chromium: Any, command: Sequence[object], home: Path, height: int) -> Iterator[Any]:
+    """The page that a command of `proveout` serves on a workspace, until the block ends."""
+    port = free_port()
+    server = subprocess.Popen(
+        [*PROVEOUT, *map(str, command), "--headless", "--port", str(port)],
+        cwd=ROOT,
+        env=os.environ | {"PROVEOUT_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    # without motion, because a spinner paints all the time
+    page = chromium.new_page(viewport={"width": 1300, "height": height}, reduced_motion="reduce")
+    try:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                page.goto(f"http://127.0.0.1:{port}")
+                break
+            except Exception:
+                assert time.monotonic() < until and server.poll() is None, "the server did not start"
+                time.sleep(0.2)
+        yield page
+    finally:
+        page.close()
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def free_port() -> int:

@@ -2,10 +2,6 @@
 
 import csv
 import math
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from program import PATIENCE, PROVEOUT, free_port
+from program import page_of
 from proveout import mission as missions
-from proveout.agent.label_audit import Judged, evidence, judged, questions, worth
+from proveout.agent.label_audit import Judged, evidence, judged, options, questions, worth
 from proveout.calibration.thresholds import fewest_blind, learn_then_test
 from proveout.cli.designing import audit
 from proveout.corpus import Dataset, build_dataset, read_labels, synthetic
@@ -158,11 +154,12 @@ def test_a_wrong_label_is_asked_and_its_correction_is_the_label_of_the_next_buil
     doubtful = [each for each in labels if not each.agree]
     assert [(each.field, each.label) for each in doubtful] == [("gross_amount", "1.00")]
 
-    asked = questions(labels, dataset, MISSION, PROMPTS, [], MISSION.slo)
+    asked = questions(labels, MISSION, [], MISSION.slo)
     question = next(question for question in asked if not question.drawn)
     correct = truth[question.judged.case]["gross_amount"]
-    assert {"1.00", correct} <= {option.text for option in question.options} and len(question.options) > 2
-    assert next(option for option in question.options if option.text == correct).place is not None
+    choices = options(question.judged, dataset.document(question.judged.case), MISSION, PROMPTS)
+    assert {"1.00", correct} <= {option.text for option in choices} and len(choices) > 2
+    assert next(option for option in choices if option.text == correct).place is not None
 
     record(data, MISSION, [question.reading(correct, "ada", date(2026, 1, 2), "the total at the bottom")])
     entry = built(data, folder).entry(question.judged.case)
@@ -173,23 +170,26 @@ def test_a_wrong_label_is_asked_and_its_correction_is_the_label_of_the_next_buil
 
 def test_questions_of_both_kinds_look_alike(data, folder, truth):
     dataset = built(data, folder)
-    asked = questions(all_judged(dataset, truth), dataset, MISSION, PROMPTS, [], MISSION.slo)
+    asked = questions(all_judged(dataset, truth), MISSION, [], MISSION.slo)
     drawn = [question for question in asked if question.drawn]
     assert 0 < len(drawn) == len(asked) - 1
-    for question in drawn:
-        texts = [option.text for option in question.options]
+    choices = [
+        [option.text for option in options(question.judged, dataset.document(question.judged.case), MISSION, PROMPTS)]
+        for question in drawn
+    ]
+    for question, texts in zip(drawn, choices, strict=True):
         assert question.judged.value.text in texts and len(set(texts)) == len(texts)
-    places = [[option.text for option in question.options].index(question.judged.value.text) for question in drawn]
+    places = [texts.index(question.judged.value.text) for question, texts in zip(drawn, choices, strict=True)]
     assert all(places.count(at) > len(drawn) / 6 for at in range(3)), "the place of an answer in the list says nothing"
-    assert any(len(question.options) == 3 for question in drawn)
+    assert any(len(texts) == 3 for texts in choices)
 
 
 def test_what_was_answered_is_not_asked_again_and_one_error_asks_for_more(data, folder, truth):
     dataset = built(data, folder)
     labels = all_judged(dataset, truth)
-    first, *rest = questions(labels, dataset, MISSION, PROMPTS, [], MISSION.slo)
+    first, *rest = questions(labels, MISSION, [], MISSION.slo)
     answered = [first.reading(first.judged.value.text, "ada", date(2026, 1, 2))]
-    assert questions(labels, dataset, MISSION, PROMPTS, answered, MISSION.slo) == rest
+    assert questions(labels, MISSION, answered, MISSION.slo) == rest
     assert fewest_blind(0.98, 0.95, wrong=1) > fewest_blind(0.98, 0.95)
 
 
@@ -279,37 +279,15 @@ def test_answers_by_one_key_on_the_page_are_kept(small_home, chromium, tmp_path)
     (data / "pdf").symlink_to(source / "pdf")
     (data / "labels.csv").write_bytes((source / "labels.csv").read_bytes())
     (small_home / "data").write_text(f"{data}\n")
-    port = free_port()
-    server = subprocess.Popen(
-        [*PROVEOUT, "audit", "--headless", "--port", str(port)],
-        cwd=ROOT,
-        env=os.environ | {"PROVEOUT_HOME": str(small_home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    page = chromium.new_page(viewport={"width": 1300, "height": 1000}, reduced_motion="reduce")
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                page.goto(f"http://127.0.0.1:{port}")
-                break
-            except Exception:
-                assert time.monotonic() < until and server.poll() is None, "the page did not start"
-                time.sleep(0.2)
+    with page_of(chromium, ["audit"], small_home, height=1000) as page:
         page.get_by_text("0 · the document has none").wait_for()
         assert page.locator(".marked-page b").count() >= 1, "the texts are marked on the page"
         for answers, key in enumerate(("1", "9"), 1):
             page.keyboard.press(key)
             page.get_by_text(f"{answers} answered").wait_for()
-        first, second = read_audit(data, MISSION)
-        assert first.answer not in ("", CANNOT_TELL) and second.answer == CANNOT_TELL
-        assert (first.file_id, first.field) != (second.file_id, second.field)
-    finally:
-        page.close()
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    first, second = read_audit(data, MISSION)
+    assert first.answer not in ("", CANNOT_TELL) and second.answer == CANNOT_TELL
+    assert (first.file_id, first.field) != (second.file_id, second.field)
 
 
 def test_an_audit_before_the_first_build_says_what_to_do(tmp_path):

@@ -1,18 +1,13 @@
 """Each notebook as `proveout edit` opens it, in a browser, on a small pipeline's inputs: no error, no empty plot, and every
 control changes something that is shown."""
 
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from program import PROVEOUT, free_port
+from program import page_of
 
-ROOT = Path(__file__).parent.parent
 DESIGN = ["curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate"]
 REPORTS = ["drift", "bias", "performance"]
 PATIENCE = 300  # seconds for a notebook to come to rest
@@ -36,31 +31,9 @@ EMPTY = """() => [...document.querySelectorAll('.output-area img')].filter(image
 @pytest.fixture
 def opened(request, small_home, chromium) -> Iterator[object]:
     """The notebook's page in the editor, when all of its cells have run."""
-    port = free_port()
-    editor = subprocess.Popen(
-        [*PROVEOUT, "edit", request.param, "--headless", "--no-token", "--port", str(port)],
-        cwd=ROOT,
-        env=os.environ | {"PROVEOUT_HOME": str(small_home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    page = chromium.new_page(viewport={"width": 1300, "height": 1600}, reduced_motion="reduce")  # a spinner paints all the time
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                page.goto(f"http://127.0.0.1:{port}")
-                break
-            except Exception:
-                assert time.monotonic() < until and editor.poll() is None, "the editor did not start"
-                time.sleep(0.2)
+    with page_of(chromium, ["edit", request.param, "--no-token"], small_home, height=1600) as page:
         rest(page)
         yield page
-    finally:
-        page.close()
-        os.killpg(editor.pid, signal.SIGKILL)
-        editor.wait()
 
 
 def rest(page) -> None:

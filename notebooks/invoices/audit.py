@@ -81,10 +81,11 @@ def _(mo, os):
 @app.cell
 def the_question(again, audit, dataset, folder, label_audit, labels, mission, prompts, readings_made):
     readings_made()
-    readings = audit.read_audit(folder, mission)
-    open_questions = label_audit.questions(labels, dataset, mission, prompts, readings, mission.slo)
+    readings = audit.latest(audit.read_audit(folder, mission))
+    open_questions = label_audit.questions(labels, mission, readings, mission.slo)
     question = again() or (open_questions[0] if open_questions else None)
-    return open_questions, question, readings
+    options = label_audit.options(question.judged, dataset.document(question.judged.case), mission, prompts) if question else ()
+    return open_questions, options, question, readings
 
 
 @app.cell
@@ -102,7 +103,19 @@ def progress(audit, mission, mo, open_questions, question, readings):
 
 @app.cell
 def the_answers(
-    audit, date, folder, mission, mo, name_box, previous, question, reason_box, set_again, set_previous, set_readings_made
+    audit,
+    date,
+    folder,
+    mission,
+    mo,
+    name_box,
+    options,
+    previous,
+    question,
+    reason_box,
+    set_again,
+    set_previous,
+    set_readings_made,
 ):
     mo.stop(question is None)
 
@@ -112,7 +125,7 @@ def the_answers(
         set_again(None)
         set_readings_made(lambda count: count + 1)
 
-    _texts = [option.text for option in question.options]
+    _texts = [option.text for option in options]
     keys = [  # marimo drops a button that no variable holds
         *(
             mo.ui.button(label=f"{key} · {text}", keyboard_shortcut=str(key), on_change=lambda _, text=text: _answer(text))
@@ -131,10 +144,10 @@ def the_answers(
 
 
 @app.cell
-def the_page(Mark, dataset, keys, mo, name_box, other, pages_with, prompts, question, reason_box, space):
+def the_page(Mark, dataset, keys, mo, name_box, options, other, pages_with, prompts, question, reason_box, space):
     mo.stop(question is None)
     _judged = question.judged
-    _marks = [Mark(str(key), option.place) for key, option in enumerate(question.options, 1) if option.place]
+    _marks = [Mark(str(key), option.place) for key, option in enumerate(options, 1) if option.place]
     _pages = pages_with(_marks, dataset.path_of(_judged.case), dataset.document(_judged.case), space.cache)
     _asked = mo.md(f"### {_judged.field}\n{prompts.fields[_judged.field].description}\n\n`{_judged.file_id}`")
     mo.hstack(

@@ -15,31 +15,37 @@ GRAMMAR = "rfc3987_syntax"  # grammar of IRIs, for schemas; optional for jsonsch
 @contextmanager
 def lazy_imports() -> Iterator[None]:
     """Import them inside this block: PLOTS loads on first use, GRAMMAR is missing. Later imports get both in full."""
-    replaced = [name for name in (PLOTS, GRAMMAR) if name not in sys.modules]
-    if PLOTS in replaced and (spec := find_spec(PLOTS)) and spec.loader:
+    replaced = PLOTS not in sys.modules
+    if replaced and (spec := find_spec(PLOTS)) and spec.loader:
         spec.loader = LazyLoader(spec.loader)
         sys.modules[PLOTS] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[PLOTS])
-    if GRAMMAR in replaced:
-        sys.modules[GRAMMAR] = None  # type: ignore[assignment]
+    try:
+        with _missing(GRAMMAR):
+            yield
+    finally:
+        if replaced:
+            sys.modules.pop(PLOTS, None)
+
+
+@contextmanager
+def _missing(name: str) -> Iterator[None]:
+    """As if a module that was not imported yet were not installed."""
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        for name in replaced:
+        if absent:
             sys.modules.pop(name, None)
 
 
 @cache
 def lightgbm() -> Any:
     """The module `lightgbm`, imported as if scikit-learn were not installed: its own estimators alone need that, for 1.6 s."""
-    absent = "sklearn" not in sys.modules
-    if absent:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]
-    try:
+    with _missing("sklearn"):
         return import_module("lightgbm")
-    finally:
-        if absent:
-            sys.modules.pop("sklearn", None)
 
 
 @cache

@@ -1,7 +1,8 @@
 """The label audit: which labels a person should read again, and what certificates may rest on afterwards.
 
 Entry points: `judged` compares every label with the answer of a model that did not learn from it; `questions` chooses what to
-ask, `worth` says what the answers could change, `evidence` which labels certificates rest on. `corpus.audit` keeps the answers.
+ask, `options` the texts to choose from; `worth` says what the answers could change; `evidence` says on which labels
+certificates rest. `corpus.audit` keeps the answers.
 
 Confident disagreements are asked first, because most of them are wrong labels. An audit that asks only those is one-sided: it
 removes errors from the evidence and never finds one where label and model are wrong alike, so a certificate made afterwards
@@ -60,11 +61,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Question:
-    """One value to read, with the possible answers in an order by chance."""
+    """One value to read; `options` are its possible answers."""
 
     judged: Judged
     drawn: bool  # at random, from the values on which label and model agree
-    options: tuple[Option, ...]
 
     def reading(self, answer: str, by: str, on: date, reason: str = "") -> Reading:
         """The answer, as audit.csv keeps it."""
@@ -101,9 +101,7 @@ def judged(tiers: Mapping[str, Tier], dataset: Dataset, folds: Sequence[Fold], m
     return result
 
 
-def questions(
-    labels: Sequence[Judged], dataset: Dataset, mission: Mission, prompts: Prompts, readings: Sequence[Reading], slo: SLO
-) -> list[Question]:
+def questions(labels: Sequence[Judged], mission: Mission, readings: Sequence[Reading], slo: SLO) -> list[Question]:
     """What to ask next, in an order by chance: the doubtful labels that are worth it, and values drawn at random.
 
     Values that were answered before are not asked again.
@@ -118,7 +116,7 @@ def questions(
     agreeing = sorted((each for each in labels if each.agree), key=lambda each: by_chance(each.case + each.field))
     asked += [(each, True) for each in agreeing[:needed]]
     return [
-        Question(each, drawn, _options(each, dataset.document(each.case), mission, prompts))
+        Question(each, drawn)
         for each, drawn in sorted(asked, key=lambda one: by_chance(f"{one[0].field} of {one[0].case}"))
         if (each.file_id, each.field) not in answered
     ]
@@ -161,7 +159,8 @@ def _coverage(field: str, pairs: Sequence[Pair], slo: SLO) -> float:
     return certify(field, pairs, slo.precision, slo.confidence).coverage
 
 
-def _options(each: Judged, document: Document, mission: Mission, prompts: Prompts) -> tuple[Option, ...]:
+def options(each: Judged, document: Document, mission: Mission, prompts: Prompts) -> tuple[Option, ...]:
+    """The possible answers about a value, in an order by chance: what label and model say, and other texts of its document."""
     kind = mission.kinds[each.field]
     if kind == "flag":
         return Option("yes", None), Option("no", None)
@@ -174,8 +173,8 @@ def _options(each: Judged, document: Document, mission: Mission, prompts: Prompt
     ]
     others = [text for text in places if not any(same(kind, text, answer.text) for answer in answers)]
     others.sort(key=lambda text: by_chance(each.case + each.field + text))
-    options = answers + [Option(text, places[text]) for text in others[:OTHERS]]
-    return tuple(sorted(options, key=lambda option: by_chance(f"{option.text} of {each.field} in {each.case}")))
+    answers += [Option(text, places[text]) for text in others[:OTHERS]]
+    return tuple(sorted(answers, key=lambda option: by_chance(f"{option.text} of {each.field} in {each.case}")))
 
 
 def _places(document: Document, kind: Kind, mission: Mission, prompts: Prompts) -> dict[str, Place]:

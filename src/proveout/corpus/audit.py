@@ -78,16 +78,21 @@ def record(folder: Path, mission: Mission, readings: Iterable[Reading]) -> None:
         writer.writerows({**asdict(row), "drawn": "yes" if row.drawn else "no"} for row in rows)
 
 
+def latest(readings: Iterable[Reading]) -> list[Reading]:
+    """The last answer about each value."""
+    return list({(reading.file_id, reading.field): reading for reading in readings}.values())
+
+
 def blind_sample(readings: Sequence[Reading], mission: Mission) -> BlindSample:
     """The values that were drawn at random: how many were read, and on how many label and model were wrong alike."""
-    drawn = {(row.file_id, row.field): row for row in readings if row.drawn}
-    return BlindSample(len(drawn), sum(row.verdict(mission) != "both right" for row in drawn.values()))
+    drawn = [reading for reading in latest(readings) if reading.drawn]
+    return BlindSample(len(drawn), sum(reading.verdict(mission) != "both right" for reading in drawn))
 
 
 def corrected(rows: Mapping[str, Row], readings: Sequence[Reading], mission: Mission) -> dict[str, Row]:
     """The rows of a labels.csv with the labels that a person replaced; `before_audit` keeps those."""
     result = dict(rows)
-    for reading in {(each.file_id, each.field): each for each in readings}.values():
+    for reading in latest(readings):
         row = result.get(reading.file_id)
         if row is None or row.fields.get(reading.field, "") != reading.label:
             continue

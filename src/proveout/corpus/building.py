@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from proveout import documents
-from proveout.corpus.audit import blind_sample, corrected, read_audit
+from proveout.corpus.audit import blind_sample, corrected, latest, read_audit
 from proveout.corpus.card import card
 from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, gc_paused
 from proveout.corpus.labels import Labels, Row, read_labels
@@ -80,7 +80,7 @@ def build_dataset(
             "columns": list(labels.columns),
             "answers": answered,
             "splits": _how_split(labels),
-            "audit": dict(Counter(reading.verdict(mission) for reading in audit)),
+            "audit": dict(Counter(reading.verdict(mission) for reading in latest(audit))),
             "blind": asdict(blind_sample(audit, mission)),
         }
         _write(staging, entries, readable, folder.resolve().name, notes)
