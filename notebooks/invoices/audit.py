@@ -48,7 +48,7 @@ def the_labels(Dataset, Prompts, Workspace, environment, label_audit, mo, tiers)
     _models = space.build / "models" / "folds"
     with mo.status.spinner("Reading every labelled document with a model that did not learn from it ..."):
         labels = label_audit.judged(
-            tiers.load(tiers.Parts(mission, prompts, _models)), dataset, tiers.read_folds(_models), mission
+            tiers.load(tiers.Parts(mission, prompts, _models, cache=space.cache)), dataset, tiers.read_folds(_models), mission
         )
     return dataset, folder, labels, mission, prompts, space
 

@@ -14,6 +14,8 @@ def _():
 
 @app.cell
 def _():
+    from pathlib import Path
+
     from proveout import mission as missions
     from proveout.agent import label_audit
     from proveout.agent.cascade import calibrate
@@ -21,8 +23,9 @@ def _():
     from proveout.evaluation import commonest
     from proveout.models import tiers
     from proveout.prompts import Prompts
+    from proveout.workspace import Workspace
 
-    return Dataset, Prompts, calibrate, commonest, label_audit, missions, tiers
+    return Dataset, Path, Prompts, Workspace, calibrate, commonest, label_audit, missions, tiers
 
 
 @app.cell
@@ -54,11 +57,12 @@ def _(mo):
 
 
 @app.cell
-def _(Dataset, Prompts, context, missions, tiers):
+def _(Dataset, Path, Prompts, Workspace, context, missions, tiers):
     mission = missions.load(context.params["mission"])
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _prompts = Prompts.load(context.upstream["prompts"]["prompts"])
-    cascade = tiers.load(tiers.Parts(mission, _prompts, context.upstream["models"]["folds"]))
+    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
+    cascade = tiers.load(tiers.Parts(mission, _prompts, context.upstream["models"]["folds"], cache=_home.cache))
     return cascade, dataset, mission
 
 

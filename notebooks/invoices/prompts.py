@@ -15,16 +15,17 @@ def _():
 @app.cell
 def _():
     from proveout import mission as missions
+    from proveout.models.language_model import pinned
     from proveout.prompts import Prompts
 
-    return Prompts, missions
+    return Prompts, missions, pinned
 
 
 @app.cell
-def the_prompts(Prompts, context, missions):
+def the_prompts(Prompts, context, missions, pinned):
     mission = missions.load(context.params["mission"])
     prompts = Prompts.load(context.params["prompts"], mission)
-    prompts.save(context.product["prompts"])
+    pinned(prompts).save(context.product["prompts"])
     return mission, prompts
 
 
@@ -74,7 +75,8 @@ def _(mo):
     segment the page, find candidates and are features of the ranker. Descriptions and examples go to a language model, if the
     mission has one. A flag's labels are evidence for yes, anywhere in the text, and its not_labels for no.
 
-    Edit the texts below and the scores update. Your edits are a draft: the step's product comes from the files.
+    Edit the texts below and the scores update. Your edits are a draft until you save them; the step's product comes from the
+    files.
     """)
     return
 
@@ -111,8 +113,25 @@ def _(draft, mistake, mo, prompts):
     elif draft.version == prompts.version:
         _status = f"The draft equals the files: version `{draft.version}`."
     else:
-        _status = f"The draft is version **`{draft.version}`**, the files are `{prompts.version}`. Copy it there to keep it."
-    mo.md(_status)
+        _status = f"The draft is version **`{draft.version}`**, the files are `{prompts.version}`."
+    _same = bool(mistake) or draft.version == prompts.version
+    save_button = mo.ui.run_button(label="save the draft to the files", disabled=_same)
+    mo.hstack([mo.md(_status), save_button])
+    return (save_button,)
+
+
+@app.cell
+def saved_to_the_files(context, examples_box, fields_box, mo, save_button):
+    from proveout.bridge import freshness
+    from proveout.bridge.context import environment
+    from proveout.files import write_whole
+
+    mo.stop(not save_button.value)
+    write_whole(context.params["prompts"] / "fields.yaml", fields_box.value)
+    write_whole(context.params["prompts"] / "examples.yaml", examples_box.value)
+    _stale = {name: why for name, why in freshness(context.spec, environment()).items() if why} if context.spec else {}
+    _steps = "\n".join(f"- **{name}**: {why}" for name, why in _stale.items())
+    mo.md(f"Saved in {context.params['prompts']}. `proveout build` now runs\n\n{_steps}")
     return
 
 
@@ -315,9 +334,11 @@ def trained_on_a_fold(Extractor, draft, gold, mission, mo, prompts, sample, scor
 @app.cell
 def _(mo):
     mo.md("""
-    ## What a language model would read
+    ## What a language model reads and answers
 
-    The template filled with a document of the sample. The document's text is inside a fence that it cannot close.
+    The template filled with a document of the sample. The document's text is inside a fence that it cannot close. If the
+    prompts have a `model.yaml`, the model answers the draft; what it has answered before is kept. A local model without a GPU
+    takes some seconds for a page.
     """)
     return
 
@@ -340,6 +361,56 @@ def the_filled_template(document_slider, draft, mission, mo, sample):
     else:
         _view = mo.md("*no labelled document in the train split*")
     _view
+    return
+
+
+@app.cell
+def _(Path, mission, mo, prompts):
+    from proveout.models.language_model import LanguageModelTier, chat_model
+    from proveout.workspace import Workspace
+
+    if prompts.model:
+        _cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
+        with mo.status.spinner("Loading the language model", remove_on_exit=True):
+            language_model = chat_model(prompts.model, _cache)
+        ask_switch = mo.ui.switch(True, label="ask while you type")
+        _view = ask_switch
+    else:
+        language_model, ask_switch = None, None
+        _view = mo.md("*The prompts have no `model.yaml`, so no language model is asked.*")
+    _view
+    return LanguageModelTier, ask_switch, language_model
+
+
+@app.cell
+def what_the_model_answers(
+    LanguageModelTier, ask_switch, document_slider, draft, gold, language_model, mission, mo, same, sample
+):
+    mo.stop(language_model is None or not ask_switch.value or not sample)
+    _document = sample[document_slider.value]
+    with mo.status.spinner("The language model reads", remove_on_exit=True):
+        _reply = LanguageModelTier(language_model, draft, mission, draft.model).read(_document)
+    _rows = []
+    for _name, _kind in mission.kinds.items():
+        _value, _label = _reply.extraction.fields.get(_name), gold[_document.sha256].get(_name, "")
+        _rows.append(
+            {
+                "field": _name,
+                "answer": _value.text if _value else "",
+                "raw score": f"{_value.score:.3f}" if _value else "",
+                "label": _label,
+                "right": "" if not _label else "yes" if _value and same(_kind, _label, _value.text) else "no",
+            }
+        )
+    _calls, _seconds = _reply.calls, sum(call.seconds for call in _reply.calls)
+    _cost = f"{len(_calls)} calls, {sum(call.tokens for call in _calls):,} tokens, {_seconds:.1f} s"
+    _refused = "".join(f"\n- {problem}" for problem in _reply.extraction.refused)
+    mo.vstack(
+        [
+            mo.ui.table(_rows, selection=None, label=f"class: {_reply.extraction.document_class or 'none'}"),
+            mo.md(_cost + (f"; refused:\n{_refused}" if _refused else "")),
+        ]
+    )
     return
 
 

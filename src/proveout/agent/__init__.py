@@ -59,7 +59,8 @@ def assemble(
 ) -> Agent:
     """Make an agent: the only way to, for notebooks, the pipeline, a release and the server.
 
-    `cache`: a folder for the text of documents; `corrections`: people's corrections since the model was trained.
+    `cache`: a folder for the text of documents and the answers of language models; `corrections`: people's corrections since
+    the model was trained.
     `original`: maps the id of a content that is handed over without its file to the file, if there is one.
     Raises BadMission, BadPrompts or BadModel for parts that do not fit together.
     """
@@ -69,7 +70,7 @@ def assemble(
     from proveout.prompts import Prompts
 
     mission = missions.load(parts.mission)
-    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts, mission), parts.model, corrections))
+    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts, mission), parts.model, corrections, cache))
     return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original)
 
 

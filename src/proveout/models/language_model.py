@@ -1,23 +1,33 @@
 """The language-model tier: a chat model reads a document, and every answer is checked.
 
-Entry point: `LanguageModelTier.read`. Answers are checked against the mission's schema, and a value that is not printed on the
-document is dropped; the model gets the reasons and one chance to repair its answer. A document's text is fenced data
+Entry point: `LanguageModelTier.read`. The model is made to answer in JSON of the mission's schema; a local model can only
+choose among the values of a field's kind that are printed on the document. Answers are checked against the schema, and a value
+that is not printed is dropped; the model gets the reasons and one chance to repair its answer. A document's text is fenced data
 (`prompts.fenced`): whatever it orders, an answer can only be a class of the mission and texts printed on its pages.
-Covered: a slow, broken or unavailable endpoint costs its own answer, never the batch; tokens and dollars of every call.
+The raw score of a value is the probability that the model gives its tokens, where it says so.
+Covered: a slow, broken or unavailable endpoint costs its own answer, never the batch; tokens and dollars of every call, with a
+budget that is reserved before a call; the same question is asked once (`answer_cache`).
 Not covered: whether a value is the right one among those printed. `calibration` and `control` decide that.
 """
 
 import json
+import math
 import os
 import re
+import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from proveout.errors import BadPrompts
 from proveout.mission import Mission
+from proveout.models.candidates import candidates_of
+from proveout.models.text_segments import text_segments
 from proveout.models.tiers import Extraction, Parts, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
 from proveout.records import Box, Document, Page, Place, Word
@@ -32,9 +42,14 @@ CHARACTERS = 12_000  # of a document that the model sees: three full pages, abou
 LONGEST_VALUE = 200  # characters
 CONCURRENT_CALLS = 8
 LABEL_WINDOW = 6  # words before a value that are searched for its label
-LABELLED, UNLABELLED = 0.9, 0.6  # raw scores, before calibration: of a value with a label before it, and without
+# Raw scores, before calibration, if the model gives no probabilities: of a value with a label before it, and without.
+LABELLED, UNLABELLED = 0.9, 0.6
 REPAIRED = 0.8  # factor for an answer after a repair
 AFTER_REPAIR = "given only after the first answer was refused"
+_TEXTS = re.compile(
+    rb'"(?P<key>\w+)"\s*:\s*"(?P<text>(?:[^"\\]|\\.)*")'
+)  # of JSON: a key and its text, with the mark that ends it
+CHARACTERS_A_TOKEN = 2  # at least; what a call may take is reserved by this before it is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,10 @@ class Call:
     tokens_out: int
     dollars: float
     seconds: float
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_in + self.tokens_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,30 @@ class _CheckedAnswer:
     document_class: str
     fields: Mapping[str, ScoredValue]
     problems: tuple[str, ...]
+    class_score: float = UNLABELLED
+
+
+class Budget:
+    """The tokens that a run may still take, shared by its calls. No limit is 0."""
+
+    def __init__(self, limit: int = 0) -> None:
+        self._left = limit or math.inf
+        self._lock = threading.Lock()
+
+    def reserve(self, tokens: int) -> None:
+        """Raises OverBudget if that many are not left."""
+        with self._lock:
+            if tokens > self._left:
+                raise OverBudget(f"the call may take {tokens:,} tokens, {self._left:,.0f} of the run's are left (`run_tokens`)")
+            self._left -= tokens
+
+    def give_back(self, tokens: int) -> None:
+        with self._lock:
+            self._left += tokens
+
+
+class OverBudget(Exception):
+    """A call that may take more tokens than its case or its run has left."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +115,8 @@ class LanguageModelTier:
     model: "BaseChatModel"
     prompts: Prompts
     mission: Mission
-    settings: ModelSettings = field(default_factory=ModelSettings)  # prices
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    budget: Budget = field(default_factory=Budget)  # of the run
 
     @classmethod
     def load(cls, parts: Parts) -> "LanguageModelTier":
@@ -83,7 +127,8 @@ class LanguageModelTier:
                 "the mission lists the tier `language_model`, but its prompts have no model.yaml; add one with "
                 "`endpoint: http://...` or `local: <folder>`, or remove the tier from mission.yaml"
             )
-        return cls(chat_model(settings), parts.prompts, parts.mission, settings)
+        model = chat_model(settings, parts.cache)
+        return cls(model, parts.prompts, parts.mission, settings, Budget(settings.run_tokens))
 
     def extract(self, contents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
         return [reply.extraction for reply in self.read_many(contents, configs)]
@@ -100,13 +145,14 @@ class LanguageModelTier:
 
     def _read(self, document: Document, config: "RunnableConfig | None" = None) -> ModelReply:
         messages: list[Any] = list(self.prompts.messages(document_text(document), schema_of(self.mission)))
+        settings = self._call_settings(document)
         calls: list[Call] = []
         checked = _CheckedAnswer("", {}, ())
         for attempt in range(2):
             try:
-                answer, call = self._call(messages, config)
+                answer, call = self._call(messages, settings, config, sum(call.tokens for call in calls))
             except Exception as error:  # an endpoint or a model may raise anything
-                problems = (*checked.problems, f"no answer: {_first_line(error)}")
+                problems = (*checked.problems, f"no answer: {_first_line(error)}{_hint(error)}")
                 checked = _CheckedAnswer(checked.document_class, checked.fields, problems)
                 break
             calls.append(call)
@@ -115,47 +161,85 @@ class LanguageModelTier:
                 break
             listed = "\n".join(f"- {problem}" for problem in checked.problems)
             repair = f"Your answer was refused:\n{listed}\nAnswer again, with one JSON object and nothing else."
-            messages = [*messages, ("assistant", answer), ("user", repair)]
+            messages = [*messages, ("assistant", answer.text), ("user", repair)]
         is_class = checked.document_class in self.mission.classes
-        name, confidence = (checked.document_class, UNLABELLED) if is_class else ("", 0.0)
+        name, confidence = (checked.document_class, checked.class_score) if is_class else ("", 0.0)
         dollars = sum(call.dollars for call in calls)
         extraction = Extraction(document.sha256, name, confidence, checked.fields, dollars=dollars, refused=checked.problems)
         return ModelReply(extraction, tuple(calls))
 
-    def _call(self, messages: Sequence[Any], config: "RunnableConfig | None") -> tuple[str, Call]:
-        began = time.perf_counter()
-        answer = self.model.invoke(list(messages), config)
-        return answer.text, cost_of(answer, time.perf_counter() - began, self.settings)
+    def _call_settings(self, document: Document) -> dict[str, Any]:
+        """How the model is held to the schema, and asked for the probabilities of its tokens."""
+        if self.settings.local:
+            return {"schema": self._printed_schema(document)} if self.settings.structured else {}
+        settings: dict[str, Any] = {"logprobs": True} if self.settings.logprobs else {}
+        if self.settings.structured:
+            schema = {"name": "answer", "strict": True, "schema": _complete(schema_of(self.mission))}
+            settings["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return settings
 
-    def _check(self, document: Document, answer: str, repaired: bool) -> _CheckedAnswer:
+    def _printed_schema(self, document: Document) -> dict[str, Any]:
+        """The schema in which a value is one of the document's candidates of the field's kind, or null."""
+        printed, segments = conventions(document, self.mission.dates), text_segments(document)
+        values = {}
+        for name, kind in self.mission.kinds.items():
+            if kind != "flag":
+                candidates = candidates_of(segments, kind, self.prompts.fields[name].labels, printed)
+                texts = (candidate.text for candidate in candidates if len(candidate.text) <= LONGEST_VALUE)
+                values[name] = {"enum": [*dict.fromkeys(texts), None]}
+        return _complete(schema_of(self.mission, values))
+
+    def _call(
+        self, messages: Sequence[Any], settings: Mapping[str, Any], config: "RunnableConfig | None", taken: int
+    ) -> "tuple[BaseMessage, Call]":
+        """Ask once. `taken`: tokens that this case has taken before. Raises OverBudget before a call that may be too dear."""
+        characters = sum(len(text) for _, text in messages)
+        most = characters // CHARACTERS_A_TOKEN + self.settings.max_tokens
+        if self.settings.case_tokens and taken + most > self.settings.case_tokens:
+            limit = f"{self.settings.case_tokens:,} (`case_tokens`)"
+            raise OverBudget(f"the call may take {most:,} tokens, the case has taken {taken:,}, its limit is {limit}")
+        self.budget.reserve(most)
+        used, began = 0, time.perf_counter()
         try:
-            parsed = json_of(answer)
+            answer = self.model.invoke(list(messages), config, **settings)
+            call = cost_of(answer, time.perf_counter() - began, self.settings)
+            used = call.tokens
+            return answer, call
+        finally:
+            self.budget.give_back(most - used)
+
+    def _check(self, document: Document, message: "BaseMessage", repaired: bool) -> _CheckedAnswer:
+        try:
+            parsed = json_of(message.text)
         except ValueError as error:
             return _CheckedAnswer("", {}, (f"not one JSON object: {error}",))
         problems = list(_schema_errors(schema_of(self.mission), parsed))
+        scores = probabilities(message)
         fields = parsed.get("fields")
         values: dict[str, ScoredValue] = {}
         for name, text in (fields if isinstance(fields, dict) else {}).items():
-            if name not in self.mission.fields or not isinstance(text, str) or not 0 < len(text) <= LONGEST_VALUE:
-                continue  # already among the schema errors
+            if name not in self.mission.fields or not isinstance(text, str):
+                continue  # null says that it is not printed; everything else is among the schema errors
             try:
-                values[name] = self._scored_value(document, name, text, repaired)
+                values[name] = self._scored_value(document, name, text, repaired, scores.get(name))
             except ValueError as error:
                 problems.append(f"`{name}`: {error}")
         document_class = parsed.get("document_class")
-        return _CheckedAnswer(document_class if isinstance(document_class, str) else "", values, tuple(problems))
+        name = document_class if isinstance(document_class, str) else ""
+        return _CheckedAnswer(name, values, tuple(problems), scores.get("document_class", UNLABELLED))
 
-    def _scored_value(self, document: Document, name: str, text: str, repaired: bool) -> ScoredValue:
+    def _scored_value(self, document: Document, name: str, text: str, repaired: bool, probability: float | None) -> ScoredValue:
         """The value with its place. Raises ValueError if it is not printed or is not of the field's kind."""
+        if not 0 < len(text) <= LONGEST_VALUE:
+            raise ValueError(f"a value has 1 to {LONGEST_VALUE} characters, this one has {len(text)}")
         if self.mission.kinds[name] == "flag":
-            return self._flag_value(document, name, text, repaired)
+            return self._flag_value(document, name, text, repaired, probability)
         places = list(places_of(document, text))
         if not places:
             raise ValueError(f"{text!r} is not printed on the document")
         labels = [_squeezed(label) for label in self.prompts.fields[name].labels]
         labelled = [place for place in places if any(label in _before(place) for label in labels)]
         page, words, before = (labelled or places)[0]
-        score = (LABELLED if labelled else UNLABELLED) * (REPAIRED if repaired else 1)
         against = (
             *([f"printed in {len(places)} places"] if len(places) > 1 else []),
             *([AFTER_REPAIR] if repaired else []),
@@ -163,7 +247,7 @@ class LanguageModelTier:
         return ScoredValue(
             text=text.strip(),
             value=value_of(self.mission.kinds[name], text, conventions(document, self.mission.dates)),
-            score=score,
+            score=_score(probability, bool(labelled), repaired),
             place=Place(page.number, Box.around(words)),
             speaks_for=(
                 "a language model read it",
@@ -172,7 +256,7 @@ class LanguageModelTier:
             speaks_against=against,
         )
 
-    def _flag_value(self, document: Document, name: str, text: str, repaired: bool) -> ScoredValue:
+    def _flag_value(self, document: Document, name: str, text: str, repaired: bool, probability: float | None) -> ScoredValue:
         """A flag, placed at the first prompt phrase that supports the answer, or else on the whole first page with words."""
         value, prompt = value_of("flag", text), self.prompts.fields[name]
         phrases = prompt.labels if value == "yes" else prompt.not_labels
@@ -184,22 +268,26 @@ class LanguageModelTier:
         return ScoredValue(
             text=str(value),
             value=value,
-            score=(LABELLED if match else UNLABELLED) * (REPAIRED if repaired else 1),
+            score=_score(probability, bool(match), repaired),
             place=Place(page.number, Box.around(match[1] if match else page.words)),
             speaks_for=("a language model read it", *quote),
             speaks_against=(AFTER_REPAIR,) if repaired else (),
         )
 
 
-def chat_model(settings: ModelSettings) -> "BaseChatModel":
-    """The chat model that `model.yaml` describes: an OpenAI-compatible endpoint, or a folder with a transformers model.
+def chat_model(settings: ModelSettings, cache: Path | None = None) -> "BaseChatModel":
+    """The chat model that `model.yaml` describes: an OpenAI-compatible endpoint, or a model on this machine.
 
-    Raises BadPrompts if the key is not in the environment, BadModel if the folder holds no model.
+    `cache`: a folder for its answers, which are kept if they do not depend on chance.
+    Raises BadPrompts if the key is not in the environment, BadModel if there is no such model or it is not the pinned one.
     """
+    from proveout.models.answer_cache import AnswerCache
+
+    kept = AnswerCache(cache / "answers") if cache and not settings.temperature else None
     if settings.local:
         from proveout.models.local_chat import LocalChatModel
 
-        return LocalChatModel.load(settings.local, settings.max_tokens, settings.temperature)
+        return LocalChatModel.load(settings.local, settings.max_tokens, settings.temperature, settings.sha256, cache=kept)
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
@@ -217,13 +305,26 @@ def chat_model(settings: ModelSettings) -> "BaseChatModel":
         extra_body={"max_tokens": settings.max_tokens},  # the name that every compatible server accepts
         use_responses_api=False,
         stream_usage=True,
+        cache=kept,
     )
 
 
-def schema_of(mission: Mission) -> dict[str, Any]:
-    """The JSON schema of an answer. A field that is not printed is left out; a flag is yes or no."""
-    value = {"type": "string", "minLength": 1, "maxLength": LONGEST_VALUE}
-    properties = {name: {"enum": ["yes", "no"]} if kind == "flag" else value for name, kind in mission.kinds.items()}
+def pinned(prompts: Prompts) -> Prompts:
+    """The prompts with the hash of their local model's weights, so that no other weights take their place unseen."""
+    if prompts.model is None or not prompts.model.local:
+        return prompts
+    from proveout.models.local_chat import located, weights_of
+
+    return replace(prompts, model=replace(prompts.model, sha256=weights_of(located(prompts.model.local))))
+
+
+def schema_of(mission: Mission, values: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The JSON schema of an answer. A field that is not printed is null or left out; a flag is yes or no.
+
+    `values`: narrower schemas of the values of some fields.
+    """
+    text, flag = {"type": ["string", "null"]}, {"enum": ["yes", "no", None]}
+    properties = {name: values.get(name, flag if kind == "flag" else text) for name, kind in mission.kinds.items()}
     fields = {"type": "object", "properties": properties, "additionalProperties": False}
     return {
         "type": "object",
@@ -231,6 +332,36 @@ def schema_of(mission: Mission) -> dict[str, Any]:
         "required": ["document_class", "fields"],
         "additionalProperties": False,
     }
+
+
+def _complete(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema in which every field has to be given, if only as null, as servers ask that enforce one."""
+    fields = schema["properties"]["fields"]
+    fields = {**fields, "required": list(fields["properties"])}
+    return {**schema, "properties": {**schema["properties"], "fields": fields}}
+
+
+def probabilities(message: "BaseMessage") -> dict[str, float]:
+    """The probability of each text of an answer in JSON by its key: that of its tokens up to the closing quotation mark.
+
+    Empty if the message has no log-probabilities in the form of OpenAI, or not those of its text.
+    """
+    tokens = ((getattr(message, "response_metadata", None) or {}).get("logprobs") or {}).get("content") or []
+    pieces = [bytes(token["bytes"]) if token.get("bytes") else token["token"].encode() for token in tokens]
+    raw = message.text.encode()
+    if not pieces or not b"".join(pieces).startswith(raw):
+        return {}
+    ends = list(accumulate(map(len, pieces)))
+    chances = {}
+    for match in _TEXTS.finditer(raw):
+        first, last = bisect_right(ends, match.start("text")), bisect_left(ends, match.end("text"))
+        chances[match["key"].decode()] = math.exp(min(0.0, sum(token["logprob"] for token in tokens[first : last + 1])))
+    return chances
+
+
+def _score(probability: float | None, labelled: bool, repaired: bool) -> float:
+    score = (LABELLED if labelled else UNLABELLED) if probability is None else probability
+    return round(score * (REPAIRED if repaired else 1), 6)
 
 
 def document_text(document: Document) -> str:
@@ -265,8 +396,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def cost_of(answer: "BaseMessage", seconds: float, settings: ModelSettings) -> Call:
-    """Tokens as the model reports them, at the settings' prices; 0 if it reports none."""
+    """Tokens as the model reports them, at the settings' prices; 0 if it reports none, or the answer was kept."""
     usage = getattr(answer, "usage_metadata", None) or {}
+    if usage.get("total_cost") == 0:  # LangChain's sign that the answer comes from a cache
+        return Call(0, 0, 0.0, seconds)
     read, wrote = int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0))
     return Call(read, wrote, (read * settings.price_in + wrote * settings.price_out) / 1e6, seconds)
 
@@ -318,6 +451,12 @@ def _schema_errors(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> Iter
     for error in Draft202012Validator(schema).iter_errors(answer):
         place = ".".join(str(part) for part in error.absolute_path)
         yield f"`{place}`: {error.message[:200]}" if place else error.message[:200]
+
+
+def _hint(error: Exception) -> str:
+    """What to do if an endpoint does not know the settings that make it answer in JSON, with probabilities."""
+    refused = [name for name, sent in (("structured", "response_format"), ("logprobs", "logprobs")) if sent in str(error)]
+    return "".join(f"; write `{name}: false` in model.yaml for an endpoint that does not offer it" for name in refused)
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,8 @@
 
 A script is played turn by turn; without one, or after its end, `rules` read the document inside the prompt's fence.
 `python -m proveout.models.scripted_endpoint --port 8000` serves the rules until it is stopped.
-Covered: /v1/chat/completions, streamed or not, with usage; 429, 5xx, delays, truncated answers, a body that is not JSON.
+Covered: /v1/chat/completions, streamed or not, with usage; 429, 5xx, delays, truncated answers, a body that is not JSON;
+log-probabilities of tokens, the same for all, of answers that are not streamed.
 Not covered: understanding. The rules find only what follows a few well-known labels.
 """
 
@@ -49,6 +50,7 @@ class Fault:
     """A turn that goes wrong: an HTTP status, a delay before the answer, or a body that is cut off."""
 
     status: int = 200
+    message: str = "a scripted fault"
     silence: float = 0.0  # seconds
     malformed: bool = False
 
@@ -60,8 +62,15 @@ Turn = str | Fault | Callable[[Messages], str]
 class ScriptedEndpoint:
     """Serves inside a `with` block. `requests` holds the body of every call, in order."""
 
-    def __init__(self, script: Sequence[Turn] = (), rules: Callable[[str], str] = read_by_rules, port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Sequence[Turn] = (),
+        rules: Callable[[str], str] = read_by_rules,
+        port: int = 0,
+        logprob: float | None = None,  # of every token, where a request asks for it
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.logprob = logprob
         self._script = list(script)
         self._rules = rules
         self._lock = threading.Lock()
@@ -119,14 +128,14 @@ def _handler_for(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
             if isinstance(turn, Fault):
                 time.sleep(turn.silence)
                 if turn.status != 200:
-                    error = {"message": f"scripted fault {turn.status}", "type": "scripted", "code": turn.status}
+                    error = {"message": turn.message, "type": "scripted", "code": turn.status}
                     return self._send(turn.status, json.dumps({"error": error}).encode())
                 turn = "{}" if not turn.malformed else turn  # a slow answer is still an answer
             if isinstance(turn, Fault):
                 return self._send(200, b'{"id": "scripted-1", "choices": [{"mess')
             if body.get("stream"):
                 return self._send(200, b"".join(_events(body, turn)), "text/event-stream")
-            self._send(200, json.dumps(_completion(body, turn)).encode())
+            self._send(200, json.dumps(_completion(body, turn, endpoint.logprob)).encode())
 
         def _send(self, status: int, content: bytes, kind: str = "application/json") -> None:
             try:
@@ -152,8 +161,11 @@ def _frame(body: dict[str, Any], kind: str) -> dict[str, Any]:
     return {"id": "scripted-1", "object": kind, "created": 0, "model": str(body.get("model", "scripted"))}
 
 
-def _completion(body: dict[str, Any], text: str) -> dict[str, Any]:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def _completion(body: dict[str, Any], text: str, logprob: float | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    if logprob is not None and body.get("logprobs"):
+        tokens = re.findall(r"\w+|\W", text)
+        choice["logprobs"] = {"content": [{"token": token, "logprob": logprob, "top_logprobs": []} for token in tokens]}
     return {**_frame(body, "chat.completion"), "choices": [choice], "usage": _usage(body, text)}
 
 

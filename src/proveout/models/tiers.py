@@ -69,6 +69,7 @@ class Parts:
     prompts: Prompts
     model: Path  # the folder that the build's step `models` wrote
     corrections: Sequence[Correction] = ()  # made since then, for tiers that can learn from them
+    cache: Path | None = None  # a folder, for answers that are dear
 
 
 class Tier(Protocol):
