@@ -396,7 +396,7 @@ def test_a_run_never_takes_more_than_its_tokens_and_gets_back_what_a_call_did_no
     assert 0 in taken and 5_000 < sum(taken) <= 10_000
 
 
-def test_the_same_question_is_asked_once_and_costs_once(tmp_path: Path):
+def test_the_same_question_is_asked_once_and_a_case_costs_the_same(tmp_path: Path):
     with ScriptedEndpoint([model_answer()], logprob=-0.1) as endpoint:
         parts = Parts(
             MISSION, replace(PROMPTS, model=ModelSettings(endpoint=endpoint.url, price_in=1.0)), tmp_path, cache=tmp_path
@@ -404,7 +404,8 @@ def test_the_same_question_is_asked_once_and_costs_once(tmp_path: Path):
         asked, kept = (LanguageModelTier.load(parts).read(document(INVOICE)) for _ in range(2))
         assert len(endpoint.requests) == 1
         assert kept.extraction.fields == asked.extraction.fields
-        assert asked.extraction.dollars > 0 == kept.extraction.dollars
+        assert asked.extraction.dollars == kept.extraction.dollars > 0
+        assert [call.kept for call in (*asked.calls, *kept.calls)] == [False, True]
         (entry,) = (tmp_path / "answers").iterdir()
         assert entry.stat().st_mode & 0o077 == 0
         entry.write_text(entry.read_text()[:-20])

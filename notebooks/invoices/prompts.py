@@ -365,28 +365,26 @@ def the_filled_template(document_slider, draft, mission, mo, sample):
 
 
 @app.cell
-def _(Path, mission, mo, prompts):
-    from proveout.models.language_model import LanguageModelTier, chat_model
-    from proveout.workspace import Workspace
-
-    if prompts.model:
-        _cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
-        with mo.status.spinner("Loading the language model", remove_on_exit=True):
-            language_model = chat_model(prompts.model, _cache)
-        ask_switch = mo.ui.switch(True, label="ask while you type")
-        _view = ask_switch
-    else:
-        language_model, ask_switch = None, None
-        _view = mo.md("*The prompts have no `model.yaml`, so no language model is asked.*")
-    _view
-    return LanguageModelTier, ask_switch, language_model
+def _(context, mo, prompts):
+    ask_switch = mo.ui.switch(bool(prompts.model and context.spec), label="ask while you type")  # off in a build
+    ask_switch if prompts.model else mo.md("*The prompts have no `model.yaml`, so no language model is asked.*")
+    return (ask_switch,)
 
 
 @app.cell
-def what_the_model_answers(
-    LanguageModelTier, ask_switch, document_slider, draft, gold, language_model, mission, mo, same, sample
-):
-    mo.stop(language_model is None or not ask_switch.value or not sample)
+def _(Path, ask_switch, mission, mo, prompts):
+    from proveout.models.language_model import LanguageModelTier, chat_model
+    from proveout.workspace import Workspace
+
+    mo.stop(not ask_switch.value)
+    with mo.status.spinner("Loading the language model", remove_on_exit=True):
+        language_model = chat_model(prompts.model, Workspace.find(mission.mission, start=Path(__file__).parent).cache)
+    return LanguageModelTier, language_model
+
+
+@app.cell
+def what_the_model_answers(LanguageModelTier, document_slider, draft, gold, language_model, mission, mo, same, sample):
+    mo.stop(not sample)
     _document = sample[document_slider.value]
     with mo.status.spinner("The language model reads", remove_on_exit=True):
         _reply = LanguageModelTier(language_model, draft, mission, draft.model).read(_document)
@@ -403,7 +401,7 @@ def what_the_model_answers(
             }
         )
     _calls, _seconds = _reply.calls, sum(call.seconds for call in _reply.calls)
-    _cost = f"{len(_calls)} calls, {sum(call.tokens for call in _calls):,} tokens, {_seconds:.1f} s"
+    _cost = f"calls: {len(_calls)}, tokens: {sum(call.tokens for call in _calls):,}, {_seconds:.1f} s"
     _refused = "".join(f"\n- {problem}" for problem in _reply.extraction.refused)
     mo.vstack(
         [

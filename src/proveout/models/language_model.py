@@ -54,12 +54,13 @@ CHARACTERS_A_TOKEN = 2  # at least; what a call may take is reserved by this bef
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The cost of one call."""
+    """The cost of one call; for an answer that was kept, what it cost when it was given."""
 
     tokens_in: int
     tokens_out: int
     dollars: float
     seconds: float
+    kept: bool = False
 
     @property
     def tokens(self) -> int:
@@ -203,7 +204,7 @@ class LanguageModelTier:
         try:
             answer = self.model.invoke(list(messages), config, **settings)
             call = cost_of(answer, time.perf_counter() - began, self.settings)
-            used = call.tokens
+            used = 0 if call.kept else call.tokens
             return answer, call
         finally:
             self.budget.give_back(most - used)
@@ -396,12 +397,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def cost_of(answer: "BaseMessage", seconds: float, settings: ModelSettings) -> Call:
-    """Tokens as the model reports them, at the settings' prices; 0 if it reports none, or the answer was kept."""
+    """Tokens as the model reports them, at the settings' prices; 0 if it reports none."""
     usage = getattr(answer, "usage_metadata", None) or {}
-    if usage.get("total_cost") == 0:  # LangChain's sign that the answer comes from a cache
-        return Call(0, 0, 0.0, seconds)
     read, wrote = int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0))
-    return Call(read, wrote, (read * settings.price_in + wrote * settings.price_out) / 1e6, seconds)
+    kept = usage.get("total_cost") == 0  # LangChain's sign that the answer comes from a cache
+    return Call(read, wrote, (read * settings.price_in + wrote * settings.price_out) / 1e6, seconds, kept)
 
 
 Match = tuple[Page, tuple[Word, ...], tuple[Word, ...]]  # the page, the words that contain the value, the words before them

@@ -55,6 +55,7 @@ class LocalChatModel(BaseChatModel):
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
         path = located(source)
         weights = weights_of(path)
@@ -66,6 +67,7 @@ class LocalChatModel(BaseChatModel):
         folder = converted(path) if path.is_file() else path
         if not (folder / "config.json").exists():
             raise BadModel(f"{folder}: no config.json; expected a folder written by transformers' `save_pretrained`")
+        logging.disable_progress_bar()  # of a second
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             network: Any = AutoModelForCausalLM.from_pretrained(
