@@ -1,6 +1,7 @@
 # make demo     set everything up and run the main job on synthetic invoices
 # make demo DATA=folder      the same on a folder of documents with a labels.csv
 # make test     set everything up and pass the tests
+# make test-long     those that build further missions and open every notebook in a browser
 # make lm       add a small language model that runs on this machine (93 MB)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV ?= .venv
@@ -15,7 +16,7 @@ export ANONYMIZED_TELEMETRY = false
 # Many processes start here; without bytecode each of them would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all tests bench check lm lock clean help
+.PHONY: demo test test-long test-all tests bench check lm lock clean help
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -38,7 +39,10 @@ check: $(VENV)/.ready
 
 # mypy and the tests at the same time, because the tests alone leave a core idle now and then.
 test: $(VENV)/.ready
-	@$(MAKE) --no-print-directory --jobs 2 check tests SELECTED='-m "not slow and not gpu"'
+	@$(MAKE) --no-print-directory --jobs 2 check tests SELECTED='-m "not long and not slow and not gpu"'
+
+test-long: $(VENV)/.ready
+	@$(MAKE) --no-print-directory tests SELECTED='-m "long and not slow and not gpu"'
 
 test-all: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 check tests

@@ -50,12 +50,12 @@ def exit_code(function: Callable[..., None], *arguments: object) -> int:
 
 
 @contextmanager
-def page_of(chromium: Any, command: Sequence[object], home: Path, height: int) -> Iterator[Any]:
-    """The page that a command of `proveout` serves on a workspace, until the block ends."""
+def page_of(chromium: Any, command: Sequence[object], home: Path, height: int, folder: Path = ROOT) -> Iterator[Any]:
+    """The page that a command of `proveout`, run in a folder, serves on a workspace, until the block ends."""
     port = free_port()
     server = subprocess.Popen(
         [*PROVEOUT, *map(str, command), "--headless", "--port", str(port)],
-        cwd=ROOT,
+        cwd=folder,
         env=os.environ | {"PROVEOUT_HOME": str(home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

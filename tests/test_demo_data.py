@@ -29,6 +29,7 @@ def bare(tmp_path_factory) -> tuple[Path, str]:
     return folder / "home", proveout(ROOT, "demo", "--data", folder / "data", PROVEOUT_HOME=folder / "home")
 
 
+@pytest.mark.long
 def test_a_folder_without_days_goes_through_the_whole_demo(bare):
     home, printed = bare
     assert "no case has a date: deciding in the order of case ids; the last 10% get no labels" in printed
@@ -42,6 +43,7 @@ def test_a_folder_without_days_goes_through_the_whole_demo(bare):
     assert "at random: labels.csv has no days" in (home / "build" / "curate" / "dataset" / "card.md").read_text()
 
 
+@pytest.mark.long
 def test_a_field_that_nobody_labelled_is_named_at_the_end_of_a_build(bare):
     home, printed = bare
     build = printed[printed.index("2/6") : printed.index("3/6")].strip().splitlines()
@@ -53,6 +55,7 @@ def test_a_field_that_nobody_labelled_is_named_at_the_end_of_a_build(bare):
     assert "precision of contract_num" in proveout(ROOT, "status", PROVEOUT_HOME=home)
 
 
+@pytest.mark.long
 def test_labels_until_a_day_leave_out_what_has_no_day(bare):
     home, _ = bare
     data = (home / "data").read_text().strip()

@@ -426,6 +426,8 @@ def test_a_release_runs_no_other_weights_than_it_pins(tiny_model: Path, tmp_path
     once = pinned(replace(PROMPTS, model=ModelSettings(local=str(folder))))
     assert once.model is not None and len(once.model.sha256) == 64
     chat_model(once.model)
+    once.save(tmp_path / "prompts")
+    assert Prompts.load(tmp_path / "prompts").version == once.version
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(BadModel, match="pinned are"):

@@ -109,17 +109,20 @@ def flags(project) -> str:
     return proveout(project, "build", "--mission", "letters")
 
 
+@pytest.mark.long
 def test_a_mission_of_flags_builds_green_and_a_second_time_nothing(project, flags):
     assert "8 of 8 steps ran" in flags
     assert "0 of 8 steps ran" in proveout(project, "build", "--mission", "letters")
 
 
+@pytest.mark.long
 def test_every_flag_keeps_what_it_promises_and_promises_more_than_the_commoner_answer(project, flags):
     fitted = Calibrations.load(project / "work" / "letters" / "build" / "calibrate" / "calibration.json").by_tier["ranker"]
     assert fitted.precision > 0.75, "three letters in four are no"
     assert {name: fitted.threshold(name) is not None for name in fitted.certificates} == dict.fromkeys(FLAGS, True)
 
 
+@pytest.mark.long
 def test_letters_are_filed_shown_to_a_person_or_left_to_one_who_answers(project, flags):
     """Certain and harmless; unsure; certain, and yet the policy wants a person."""
     printed = proveout(project, "release", "promote", "--mission", "letters")
@@ -133,6 +136,7 @@ def test_letters_are_filed_shown_to_a_person_or_left_to_one_who_answers(project,
     assert routes["act"] > routes["done"] >= 10 and routes["review"] >= 5, printed
 
 
+@pytest.mark.long
 def test_a_flag_is_shown_with_the_words_that_speak_for_it(project, flags, tmp_path):
     letter = tmp_path / "letter.txt"
     letter.write_text(

@@ -8,8 +8,8 @@ import pytest
 
 from program import page_of
 
-DESIGN = ["curate", "prompts", "retrieval", "models", "calibrate", "agent", "evaluate"]
-REPORTS = ["drift", "bias", "performance"]
+SHORT = ["prompts", "drift"]  # one of the design, one of the reports
+LONG = ["curate", "retrieval", "models", "calibrate", "agent", "evaluate", "bias", "performance"]
 PATIENCE = 300  # seconds for a notebook to come to rest
 
 AT_WORK = """() => {
@@ -89,7 +89,7 @@ def write(control, key: str) -> None:
         control.page.keyboard.press(press)
 
 
-@pytest.mark.parametrize("opened", DESIGN + REPORTS, indirect=True)
+@pytest.mark.parametrize("opened", [*SHORT, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)], indirect=True)
 def test_a_notebook_opens_whole_and_every_control_does_something(opened):
     page = opened
     assert page.evaluate(WRONG) == []

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ import yaml
 from reportlab.pdfgen.canvas import Canvas
 
 from lying_fonts import lying_font
-from program import PROVEOUT, proveout
+from program import PROVEOUT, ROOT, page_of, proveout
 from proveout.corpus import Dataset
 from proveout.corpus.dataset import LEARN_FROM
 from proveout.models.scripted_endpoint import ScriptedEndpoint
 from proveout.release import Releases
+from test_notebooks import WRONG, rest
 
+pytestmark = pytest.mark.long
 LYING = "example-195"  # a bill, held out for tests
 FIELDS = ("reference", "sender", "total", "due")
 
@@ -123,3 +126,26 @@ def test_a_model_that_the_mission_does_not_ask_is_refused_before_anything_is_tra
         (design / "mission.yaml").write_text(before, encoding="utf-8")
     assert run.returncode == 1 and "models" not in run.stdout
     assert "model.yaml: configures a language model, but the tiers of mission bills are ranker, person" in run.stderr
+
+
+def test_the_model_answers_a_draft_in_the_notebook_and_a_saved_draft_is_the_next_build(joined: Path, chromium) -> None:
+    shutil.copy(ROOT / "pyproject.toml", joined)  # opens notebooks whole
+    file = joined / "pipelines" / "bills" / "prompts" / "fields.yaml"
+    before = file.read_text(encoding="utf-8")
+    command = ["edit", "prompts", "--mission", "bills", "--no-token"]
+    with page_of(chromium, command, joined / "work" / "bills", height=1600, folder=joined) as page:
+        rest(page)
+        answers = page.locator("marimo-table").last.inner_text()
+        assert page.evaluate(WRONG) == [] and all(name in answers for name in FIELDS) and "yes" in answers
+        box = page.locator("marimo-text-area").first.locator("textarea")
+        box.fill(before.replace("The whole amount to pay", "All that is to be paid"))
+        box.blur()
+        rest(page)
+        page.locator("marimo-button").first.locator("button").click()
+        rest(page)
+        assert "proveout build now runs" in page.inner_text("body") and page.evaluate(WRONG) == []
+    try:
+        assert file.read_text(encoding="utf-8") != before
+        assert "prompts" in proveout(joined, "why", "prompts", "--mission", "bills")
+    finally:
+        file.write_text(before, encoding="utf-8")

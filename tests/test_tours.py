@@ -12,6 +12,7 @@ import pytest
 TOURS = sorted((Path(__file__).parent.parent / "notebooks" / "tours").glob("*.ipynb"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.stem)
 def test_every_claim_of_a_tour_holds(small_home, tour):
     """Outputs are not compared: another workspace has other documents. The cells assert what they claim."""

@@ -243,7 +243,7 @@ def _read(path: Path, shape: Any, entry: type, default: Any = _REQUIRED) -> Any:
         if default is not _REQUIRED:
             return default
         raise BadPrompts(f"{path}: empty; expected entries with the keys {', '.join(_keys(entry))}")
-    _check_yaml(path, text, root)
+    _check_yaml(path, text, root, booleans=entry is ModelSettings)
     try:
         return TypeAdapter(shape).validate_python(raw)
     except ValidationError as error:
@@ -281,20 +281,23 @@ def _line(node: yaml.Node, place: Sequence[Any]) -> int:
     return line
 
 
-def _check_yaml(path: Path, text: str, node: yaml.Node) -> None:
-    """Reject what YAML accepts silently: a duplicate key, a label cut off at `#`, and a yes that becomes a Boolean."""
+def _check_yaml(path: Path, text: str, node: yaml.Node, booleans: bool) -> None:
+    """Reject what YAML accepts silently: a duplicate key, a label cut off at `#`, and a yes that becomes a Boolean.
+
+    `booleans`: they are meant.
+    """
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
                 raise BadPrompts(f"{path}, line {key.start_mark.line + 1}: `{key.value}` is given twice; keep one")
             seen.add(key.value)
-            _check_yaml(path, text, value)
+            _check_yaml(path, text, value, booleans)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _check_yaml(path, text, value)
+            _check_yaml(path, text, value, booleans)
     elif isinstance(node, yaml.ScalarNode) and node.style is None:
-        if node.tag == "tag:yaml.org,2002:bool":
+        if node.tag == "tag:yaml.org,2002:bool" and not booleans:
             line = node.start_mark.line + 1
             raise BadPrompts(f'{path}, line {line}: YAML reads {node.value} as a Boolean; write "{node.value}"')
         rest = text.splitlines()[node.end_mark.line][node.end_mark.column :] if node.value else ""
