@@ -46,10 +46,9 @@ LABEL_WINDOW = 6  # words before a value that are searched for its label
 LABELLED, UNLABELLED = 0.9, 0.6
 REPAIRED = 0.8  # factor for an answer after a repair
 AFTER_REPAIR = "given only after the first answer was refused"
-_TEXTS = re.compile(
-    rb'"(?P<key>\w+)"\s*:\s*"(?P<text>(?:[^"\\]|\\.)*")'
-)  # of JSON: a key and its text, with the mark that ends it
-CHARACTERS_A_TOKEN = 2  # at least; what a call may take is reserved by this before it is made
+CHARACTERS_A_TOKEN = 2  # few; what a call may take is estimated by this and reserved before it is made
+# Of JSON: a key and its text, with the mark that ends it.
+_TEXTS = re.compile(rb'"(?P<key>\w+)"\s*:\s*"(?P<text>(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Given a JSON schema, it can write nothing but JSON of that schema (llguidance), and it reports the log-probability of every
 token among those that the schema allowed. Without a schema it writes freely.
-Covered: no code of the folder runs; a GGUF file is converted once and kept (`converted`); an answer does not depend on the
-prompts before it, although what they have in common is computed once.
+Covered: no code of the folder runs; a text cannot end its turn of the conversation; a GGUF file is converted once and kept
+(`converted`); an answer does not depend on the prompts before it, although what they have in common is computed once.
 Not covered: several prompts at once. Calls wait for each other.
 """
 
@@ -120,10 +120,16 @@ class LocalChatModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _prompt(self, messages: Sequence[BaseMessage]) -> str:
-        turns = [{"role": _ROLES.get(message.type, "user"), "content": message.text} for message in messages]
+        turns = [{"role": _ROLES.get(message.type, "user"), "content": self._harmless(message.text)} for message in messages]
         if self.tokenizer.chat_template:
             return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
         return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns) + "\nassistant:"
+
+    def _harmless(self, text: str) -> str:
+        """A text in which no sign of the model's own format, such as the end of a turn, is one any longer."""
+        for sign in self.tokenizer.all_special_tokens:
+            text = text.replace(sign, f"{sign[:1]} {sign[1:]}")
+        return text
 
     def _ids(self, prompt: str) -> tuple[list[int], list[int]]:
         """The tokens before the last fence and those from it on, always cut at the same place: a matter of rounding."""
