@@ -77,6 +77,8 @@ def operate(control, kind: str) -> bool:
         for _ in range(3):
             control.page.keyboard.press("ArrowLeft" if at_the_end else "ArrowRight")
     elif kind == "marimo-button":
+        if control.locator("button").is_disabled():
+            return False
         control.locator("button").click()
     else:
         write(control, "5" if kind == "marimo-number" else "e")
