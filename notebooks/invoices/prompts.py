@@ -353,9 +353,11 @@ def _(mo, sample):
 @app.cell
 def the_filled_template(document_slider, draft, mission, mo, sample):
     from proveout.models.language_model import document_text, schema_of
+    from proveout.prompts import ModelSettings
 
     if sample:
-        _messages = draft.messages(document_text(sample[document_slider.value]), schema_of(mission))
+        _text = document_text(sample[document_slider.value], (draft.model or ModelSettings()).characters)
+        _messages = draft.messages(_text, schema_of(mission))
         assert [_role for _role, _ in _messages][-1] == "user", "the document comes last, as the user's message"
         _view = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
     else:

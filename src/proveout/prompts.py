@@ -67,6 +67,7 @@ class ModelSettings:
     model: str = ""  # name of the model at the endpoint
     key_variable: str = ""  # environment variable with the key; "" if the endpoint needs none
     timeout_seconds: float = 30.0
+    characters: int = 12_000  # of a document that the model sees: three full pages, about 4,000 tokens, more with many numbers
     max_tokens: int = 600  # of an answer; five fields and a class need about 150
     temperature: float = 0.0
     attempts: int = 3  # per call, if the endpoint answers 429, 5xx or too late

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.runnables import RunnableConfig
 
-CHARACTERS = 12_000  # of a document that the model sees: three full pages, about 4,000 tokens
 LONGEST_VALUE = 200  # characters
 CONCURRENT_CALLS = 8
 LABEL_WINDOW = 6  # words before a value that are searched for its label
@@ -144,7 +143,9 @@ class LanguageModelTier:
             return list(pool.map(self._read, documents, cast("Any", configs) or [None] * len(documents)))
 
     def _read(self, document: Document, config: "RunnableConfig | None" = None) -> ModelReply:
-        messages: list[Any] = list(self.prompts.messages(document_text(document), schema_of(self.mission)))
+        messages: list[Any] = list(
+            self.prompts.messages(document_text(document, self.settings.characters), schema_of(self.mission))
+        )
         settings = self._call_settings(document)
         calls: list[Call] = []
         checked = _CheckedAnswer("", {}, ())
@@ -364,15 +365,15 @@ def _score(probability: float | None, labelled: bool, repaired: bool) -> float:
     return round(score * (REPAIRED if repaired else 1), 6)
 
 
-def document_text(document: Document) -> str:
-    """The text that a model sees: printed lines, a blank line between pages, cut off after CHARACTERS."""
+def document_text(document: Document, characters: int = ModelSettings.characters) -> str:
+    """The text that a model sees: printed lines, a blank line between pages, cut off after so many characters."""
     pages = []
     for page in document.pages:
         lines: dict[int, list[str]] = {}
         for word in page.words:
             lines.setdefault(word.line, []).append(word.text)
         pages.append("\n".join(" ".join(words) for words in lines.values()))
-    return "\n\n".join(pages)[:CHARACTERS]
+    return "\n\n".join(pages)[:characters]
 
 
 def json_of(answer: str) -> dict[str, Any]:

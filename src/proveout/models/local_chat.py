@@ -106,7 +106,9 @@ class LocalChatModel(BaseChatModel):
         read = len(head) + len(tail)
         room = getattr(self.network.config, "max_position_embeddings", read + self.max_tokens)
         if read >= room:
-            raise BadModel(f"the prompt has {read} tokens, this model reads {room}; shorten it or use a larger model")
+            raise BadModel(
+                f"the prompt has {read} tokens, this model reads {room}; fewer `characters` in model.yaml, or a larger model"
+            )
         length = min(self.max_tokens, room - read)
         with self._lock:
             if schema is None:
