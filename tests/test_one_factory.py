@@ -129,8 +129,13 @@ def test_the_model_answers_a_draft_in_the_notebook_and_a_saved_draft_is_the_next
         page.locator("marimo-button").first.locator("button").click()
         rest(page)
         assert "proveout build now runs" in page.inner_text("body") and page.evaluate(WRONG) == []
+        saved = file.read_text(encoding="utf-8")
+        file.write_text(before.replace("Who asks", "Who else asks"), encoding="utf-8")
+        page.locator("marimo-button").first.locator("button").click()
+        rest(page)
+        assert "somebody else changed them" in page.inner_text("body")
     try:
-        assert file.read_text(encoding="utf-8") != before
+        assert saved != before and "Who else asks" in file.read_text(encoding="utf-8")
         assert "changed" in proveout(joined, "why", "prompts", "--mission", "bills")
     finally:
         file.write_text(before, encoding="utf-8")
