@@ -219,7 +219,7 @@ def _rewritten(folder: Path, **changes: object) -> None:
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty folder": (lambda folder: [path.unlink() for path in folder.iterdir()], "no manifest.json"),
     "a foreign format": (lambda folder: _rewritten(folder, format="onnx"), "its format is 'onnx'"),
-    "a newer version": (lambda folder: _rewritten(folder, version=99), "written in format version 99, this Proveout reads 5"),
+    "a newer version": (lambda folder: _rewritten(folder, version=99), "written in format version 99, this Proveout reads 6"),
     "a manifest that is not JSON": (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
     "a list for a manifest": (lambda folder: (folder / "manifest.json").write_text("[]"), "its format is 'list'"),
     "a changed file": (lambda folder: (folder / "statistics.json").write_text("{}"), "damaged or changed"),
@@ -264,6 +264,18 @@ def test_candidates_are_cut_out_as_printed(kind: str, line: Row, expected: list[
 def test_a_name_over_two_lines_is_one_candidate() -> None:
     segments = text_segments(drawn("x", [[(40, "Advertiser:"), (140, "Diana Harsh for")], [(140, "TN District 1")]]))
     assert "Diana Harsh for TN District 1" in [candidate.text for candidate in candidates_of(segments, "name")]
+
+
+def test_a_name_runs_over_as_many_lines_as_the_mission_says() -> None:
+    rows = [[(40, "NOVA CAFE SDN BHD 862725-U")], [(132, "22A-1, JALAN 17/54,")], [(132, "46400 Petaling Jaya")]]
+    segments = text_segments(drawn("x", [*rows, [(132, "Selangor")], [(40, "Tel: 07-3863322")]]))
+    two, three = ({one.text: one for one in candidates_of(segments, "name", lines=lines)} for lines in (2, 3))
+    address = "22A-1, JALAN 17/54, 46400 Petaling Jaya"
+    assert "NOVA CAFE SDN BHD" in two  # without the number behind it
+    assert address in two and "22A-1, JALAN 17/54," not in two  # a line with more digits than letters begins an address
+    assert set(three) - set(two) == {f"{address} Selangor"}
+    whole = three[f"{address} Selangor"]
+    assert (whole.box.y0, whole.box.y1, whole.last) == (34, 72, whole.segment + 2)
 
 
 def test_segments_have_their_neighbours() -> None:
@@ -347,6 +359,13 @@ def test_familiarity_decides_between_the_trees_for_known_and_for_new_layouts() -
 )
 def test_headings_give_the_class_without_training(text: str, expected: str) -> None:
     assert Classes.of(HEADINGS).classify(text_segments(drawn("x", [[(40, text)]])))[0] == expected
+
+
+def test_a_mission_may_have_a_single_class() -> None:
+    pages = [text_segments(drawn(str(n), [[(40, text)]])) for n in range(4) for text in ("RECEIPT", "thank you")]
+    classes = Classes.of({"receipt": ["RECEIPT"]}).learn(pages, ["receipt", ""] * 4)
+    assert classes.classify(pages[1]) == ("receipt", 1.0)
+    assert classes.evidence_for(pages[0], "receipt") == [] and set(classes.log_odds("receipt")) >= {"RECEIPT"}
 
 
 def test_words_give_the_class_of_a_page_without_a_known_heading() -> None:

@@ -246,7 +246,7 @@ def test_an_amount_under_a_picture_with_another_amount_on_it_is_not_read(
     assert anomaly.kind is AnomalyKind.HIDDEN and {"900.00", "100.00"} <= set(anomaly.text.split())
 
 
-def test_a_name_that_its_cell_cuts_off_is_ordinary(tmp_path: Path) -> None:
+def test_a_name_that_its_cell_cuts_off_is_ordinary_and_marked(tmp_path: Path) -> None:
     def cell(canvas: Canvas) -> None:
         path = canvas.beginPath()
         path.rect(35, 95, 100, 20)
@@ -254,7 +254,18 @@ def test_a_name_that_its_cell_cuts_off_is_ordinary(tmp_path: Path) -> None:
         canvas.drawString(40, 100, "Friends of Somebody Senator Long")
 
     document = made(tmp_path, cell)
-    assert texts(document)[-3:] == ["Friends", "of", "Somebody"] and not document.anomalies
+    assert texts(document)[-3:] == ["Friends", "of", "Somebody…"] and not document.anomalies
+
+
+@pytest.mark.parametrize(("width", "last"), [(31, "Friends…"), (38.5, "Friends"), (60, "Friends")])
+def test_a_word_is_marked_where_more_than_half_a_letter_is_hidden(tmp_path: Path, width: float, last: str) -> None:
+    def cell(canvas: Canvas) -> None:
+        path = canvas.beginPath()
+        path.rect(35, 95, 5 + width, 20)
+        canvas.clipPath(path, stroke=0, fill=0)
+        canvas.drawString(40, 100, "Friends")
+
+    assert texts(made(tmp_path, cell))[-1] == last
 
 
 def test_a_word_printed_twice_at_its_place_is_visible(tmp_path: Path) -> None:

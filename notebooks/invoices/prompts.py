@@ -43,7 +43,7 @@ def _():
     from proveout.errors import BadPrompts
     from proveout.evaluation import score
     from proveout.models import Extractor, flags
-    from proveout.models.features import SLOTS, document_features
+    from proveout.models.features import SLOTS, Printing, document_features
     from proveout.models.label_phrases import LabelPhrases
     from proveout.values import same
 
@@ -53,6 +53,7 @@ def _():
         Extractor,
         LabelPhrases,
         Path,
+        Printing,
         SLOTS,
         flags,
         mo,
@@ -158,7 +159,7 @@ def _(Dataset, context):
 
 
 @app.cell
-def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, score):
+def _(LabelPhrases, Printing, SLOTS, flags, gold, mission, np, document_features, sample, score):
     valued = {name: kind for name, kind in mission.kinds.items() if kind != "flag"}
     BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
 
@@ -175,9 +176,9 @@ def _(LabelPhrases, SLOTS, flags, gold, mission, np, document_features, sample, 
         labels, order = LabelPhrases(groups), list(groups)
         phrases = sorted({phrase for group in groups.values() for phrase in group})
         names = [phrase for name, kind in valued.items() if kind == "name" for phrase in prompts.fields[name].labels]
-        answers, features = {}, []
+        answers, features, printing = {}, [], Printing.of(mission)
         for document in sample:
-            features.append(document_features(document, list(valued.values()), labels, phrases, names, dates=mission.dates))
+            features.append(document_features(document, list(valued.values()), labels, phrases, names, printing))
             answers[document.sha256] = {name: flag.classify(features[-1].segments)[0] for name, flag in flag_rules.items()}
             for name, kind in valued.items():
                 of_kind = features[-1].kinds[kind]

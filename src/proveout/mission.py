@@ -25,6 +25,7 @@ class _Strict(BaseModel):
 class FieldSpec(_Strict):
     kind: Kind
     required: bool = True  # a case acts only if every required field is automated
+    lines: int = Field(default=2, ge=1, le=9)  # that a name or an address may run over
     deductions: tuple[float, ...] = ()  # shares of this amount printed beside it as deductions, such as a commission
     e_invoice: str = ""  # the term of an e-invoice that has this value, such as total; see records.E_INVOICE_TERMS
 
@@ -171,6 +172,11 @@ class Mission(_Strict):
     def kinds(self) -> dict[str, Kind]:
         """Field name to kind, in the mission's order."""
         return {name: spec.kind for name, spec in self.fields.items()}
+
+    @property
+    def lines(self) -> int:
+        """The most lines that a name may run over."""
+        return max((spec.lines for spec in self.fields.values() if spec.kind == "name"), default=1)
 
     @property
     def e_invoice_terms(self) -> dict[str, str]:

@@ -98,6 +98,9 @@ class Page:
     turned: float = 0.0  # degrees clockwise that make the file's page upright; for a scan, including its skew
 
 
+CUT_OFF = "…"  # behind a word whose end nobody sees, because its cell is too short
+
+
 class AnomalyKind(StrEnum):
     """How what was read of a document differs from what a person sees."""
 

@@ -14,9 +14,10 @@ from proveout.calibration.thresholds import Pair
 from proveout.mission import Mission
 from proveout.models.tiers import Extraction, ScoredValue, Tier
 from proveout.records import BlindSample, Content, Output
-from proveout.values import Conventions, conventions, has_value, same_as_read
+from proveout.values import Conventions, conventions, has_value, is_cut_off, same_as_read
 
 NOT_CALIBRATED = "this tier is not calibrated for this field"
+ENDS_EARLY = "its end is cut off on the page"
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class FieldState:
 def field_state(tier: str, field: str, value: ScoredValue, calibrations: Calibrations) -> FieldState:
     """The value that a tier read for a field, with its calibrated confidence."""
     confidence = calibrations.confidence(tier, field, value.score)
-    doubts = (NOT_CALIBRATED,) if math.isnan(confidence) else ()
+    doubts = (*((ENDS_EARLY,) if is_cut_off(value.text) else ()), *((NOT_CALIBRATED,) if math.isnan(confidence) else ()))
     output = Output(value.text, value.value, confidence, value.place, tier, value.speaks_for, (*doubts, *value.speaks_against))
-    return FieldState(output, calibrations.automates(tier, field, value.score))
+    return FieldState(output, calibrations.automates(tier, field, value.score) and not is_cut_off(value.text))
 
 
 def merge(before: FieldState | None, new: FieldState) -> FieldState:
@@ -97,14 +98,14 @@ def calibrate(
 
 def _pair(extraction: Extraction, field: str, label: str, mission: Mission, printed: Conventions) -> Pair:
     value = extraction.fields.get(field)
-    if value is None:
+    if value is None or is_cut_off(value.text):
         return None, False
     return value.score, same_as_read(mission.kinds[field], label, value.text, value.value, printed)
 
 
 def _automated(calibration: Calibration, extraction: Extraction, field: str) -> bool:
     value = extraction.fields.get(field)
-    return value is not None and calibration.automates(field, value.score)
+    return value is not None and not is_cut_off(value.text) and calibration.automates(field, value.score)
 
 
 def _rank(state: FieldState) -> float:

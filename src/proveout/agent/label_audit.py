@@ -181,5 +181,5 @@ def _places(document: Document, kind: Kind, mission: Mission, prompts: Prompts) 
     """The texts of a document that may be values of this kind, each with its first place."""
     fields = [prompts.fields[name] for name, other in mission.kinds.items() if other == kind]
     phrases = sorted({phrase for field in fields for phrase in (*field.labels, *field.not_labels)})
-    cut = candidates_of(text_segments(document, phrases), kind, phrases, conventions(document, mission.dates))
+    cut = candidates_of(text_segments(document, phrases), kind, phrases, conventions(document, mission.dates), mission.lines)
     return {candidate.text: Place(candidate.page, candidate.box) for candidate in reversed(cut)}

@@ -29,7 +29,7 @@ from proveout.errors import UnreadableDocument
 from proveout.files import replacing
 from proveout.records import Document
 
-READER = "4"  # increase it when the same bytes would be read differently
+READER = "5"  # increase it when the same bytes would be read differently
 PAGE_TIMEOUT = 60.0  # seconds without a page and almost without computing before a file is refused
 IDLE = 0.01  # share of a core; a process that uses less is not at work
 WORKER = "from proveout.documents.worker import main; main()"  # the program that a worker process runs

@@ -7,6 +7,8 @@ Not covered: letters, which OCR confuses too often; a font that paints fewer or 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +23,15 @@ MARGIN = 0.15  # of a line's height, around the words
 
 
 def regions(document: Content, places: Iterable[Place | None]) -> list[tuple[Page, list[list[Word]]]]:
-    """The words at each place, by page, where all of them are from the text layer and some have digits."""
+    """The words at each place, line by line, by page, where all of them are from the text layer and some have digits."""
     assert isinstance(document, Document)
     by_page: dict[int, list[list[Word]]] = {}
     for place in dict.fromkeys(filter(None, places)):
-        words = [word for word in document.pages[place.page].words if _inside(word.box, place.box)]
-        if all(word.source is Source.TEXT_LAYER for word in words) and _digits(words):
-            by_page.setdefault(place.page, []).append(words)
+        inside = [word for word in document.pages[place.page].words if _inside(word.box, place.box)]
+        for _, line in groupby(inside, key=attrgetter("line")):
+            words = list(line)
+            if all(word.source is Source.TEXT_LAYER for word in words) and _digits(words):
+                by_page.setdefault(place.page, []).append(words)
     return [(document.pages[number], lines) for number, lines in sorted(by_page.items())]
 
 

@@ -20,7 +20,7 @@ from proveout.documents.annotations import Annotation
 from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.documents.visibility import Objects
 from proveout.errors import UnreadableDocument
-from proveout.records import Anomaly, AnomalyKind, Box, Place, Source
+from proveout.records import CUT_OFF, Anomaly, AnomalyKind, Box, Place, Source
 
 MAX_CHARACTERS = 200_000  # per page; a densely printed broadsheet has a tenth of that
 HYPHEN = "\x02"  # PDFium's character for a hyphen that breaks a word; U+FFFE in its bulk text
@@ -74,6 +74,7 @@ _ALNUM = re.compile(r".*[^\W_].*")
 _NUMBER = re.compile(
     r"(?=(\D*\d){3})\W*([A-Z]{2,3}(?=\d+[.,]))?\d[\d.,'/-]{2,}\W*"
 )  # an amount, a date, a number; not "6a-7a" or ":30"
+HALF_A_LETTER = 0.5  # hidden: the rest tells which letter it is
 QUOTED = 120  # characters of hidden text that a sentence for a reviewer quotes
 
 
@@ -120,10 +121,23 @@ def read_page(page: Any, number: int = 0, painted: Objects | None = None, scan: 
     if skew:
         boxes = _upright(boxes, skew, width, height)
     texts = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    for at in _cut_off(boxes, seen, on_page & clipped, doubts.shortened * (ends - starts)):
+        if not _NUMBER.fullmatch(texts[at]):
+            texts[at] += CUT_OFF
     anomalies = _hidden(number, texts, boxes, on_page & ~clipped & ~seen, seen & ~whole, seen)
     kept = np.flatnonzero(seen).tolist()
     words = page_columns(width, height, [texts[i] for i in kept], boxes[kept], source=Source.TEXT_LAYER, turned=turn - skew)
     return replace(words, anomalies=tuple(anomalies))
+
+
+def _cut_off(boxes: Floats, seen: Any, clipped: Any, hidden_letters: Floats) -> set[int]:
+    """The visible words whose end, or the word after them, is cut off by the edge of their cell."""
+    before = np.flatnonzero(clipped[1:] & seen[:-1])
+    height = boxes[before, 3] - boxes[before, 1]
+    same_line = np.abs(boxes[before + 1, 1] - boxes[before, 1]) < height / 2
+    close = np.abs(boxes[before + 1, 0] - boxes[before, 2]) < height
+    partly = np.flatnonzero(seen & (hidden_letters > HALF_A_LETTER))
+    return {*before[same_line & close].tolist(), *partly.tolist()}
 
 
 def _too_small(boxes: Floats, letters: Any) -> Any:

@@ -128,6 +128,7 @@ class Doubts:
     unclear: npt.NDArray[np.bool_]  # only rendering decides whether it is visible
     invisible: npt.NDArray[np.bool_]  # in a render mode that paints nothing, as OCR programs leave text under a scan
     clipped: Floats  # share of the word's box that is clipped away
+    shortened: Floats  # share of its length that is
 
 
 def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Doubts:
@@ -139,7 +140,7 @@ def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Dou
     used, of_word = np.unique(np.fromiter(words, dtype=np.uint64, count=len(starts)), return_inverse=True)
     if not len(used) or not len(painted.addresses):
         nothing = np.zeros(len(starts), dtype=bool)
-        return Doubts(used[of_word], nothing, nothing, np.zeros(len(starts)))
+        return Doubts(used[of_word], nothing, nothing, np.zeros(len(starts)), np.zeros(len(starts)))
     handles = list(map(pdfium.Handle, used.tolist()))
     by_address = np.argsort(painted.addresses)
     position = by_address[np.searchsorted(painted.addresses, used, sorter=by_address).clip(max=len(by_address) - 1)]
@@ -150,7 +151,10 @@ def doubts(text_page: Any, painted: Objects, starts: Ints, boxes: Floats) -> Dou
     limits = _clips(handles, painted.frames[position])
     unclear |= np.isnan(limits).any(axis=1)
     beside = _beside(painted, boxes, position[of_word], colours[of_word])
-    return Doubts(used[of_word], unclear[of_word] | beside, _INVISIBLE[modes][of_word], _outside(boxes, limits[of_word]))
+    outside = _outside(boxes, limits[of_word])
+    lengthwise = (boxes[:, 3] - boxes[:, 1] > boxes[:, 2] - boxes[:, 0]).astype(np.int64)  # 1 for text that runs up or down
+    shortened = outside[np.arange(len(boxes)), lengthwise]
+    return Doubts(used[of_word], unclear[of_word] | beside, _INVISIBLE[modes][of_word], outside.max(axis=1), shortened)
 
 
 def _numbers(name: str, handles: Sequence[pdfium.Handle]) -> Ints:
@@ -186,9 +190,9 @@ def _clips(handles: Sequence[pdfium.Handle], frames: Ints) -> Floats:
 
 
 def _outside(boxes: Floats, limits: Floats) -> Floats:
-    """The larger of the shares of a box's width and height that lie outside its limits."""
+    """The shares (n, 2) of a box's width and height that lie outside its limits."""
     low = np.clip(limits[:, :2] - boxes[:, :2], 0, None) + np.clip(boxes[:, 2:] - limits[:, 2:], 0, None)
-    shares: Floats = (np.nan_to_num(low) / np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)).max(axis=1)
+    shares: Floats = np.nan_to_num(low) / np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
     return shares.clip(max=1.0)
 
 

@@ -81,6 +81,8 @@ class Classes:
         The strongest come first; evidence against the class is negative and comes last.
         """
         inputs, at = self._inputs(segments), self.names.index(name)
+        if len(self.names) == 1:
+            return []
         others = np.delete(inputs @ self._weights, at)
         rival = int(np.delete(np.arange(len(self.names)), at)[others.argmax()])
         odds = inputs * (self._weights[:, at] - self._weights[:, rival])
@@ -100,7 +102,8 @@ class Classes:
         """How far each phrase or word moves a document towards a class, in log odds against the mean of the others."""
         at, others = self.names.index(name), [n for n, other in enumerate(self.names) if other != name]
         scale = np.where(np.arange(len(self.texts)) < len(self.phrases), 1.0, WORD_WEIGHT)
-        odds = scale * (self._weights[:, at] - self._weights[:, others].mean(axis=1))
+        rest = self._weights[:, others].mean(axis=1) if others else 0.0
+        odds = scale * (self._weights[:, at] - rest)
         by_text: defaultdict[str, float] = defaultdict(float)  # a phrase of one word may occur twice, as phrase and as word
         for text, value in zip(self.texts, odds.tolist(), strict=True):
             by_text[text] += value
@@ -146,7 +149,7 @@ class Classes:
     def _corrected(self, inputs: Floats, label: str) -> int:
         votes = np.zeros(len(self.names))
         np.add.at(votes, list(self.heading_class), (inputs[: len(self.heading_class)] > 0.2).astype(float))
-        *_, second, first = np.sort(votes)
+        *_, second, first = np.sort([0.0, *votes])  # a mission may have a single class
         return int(votes.argmax()) if first - second >= CLEAR else self._class_index(inputs, label)
 
     def _fit(self, inputs: Floats, targets: npt.NDArray[np.int64], penalty: float) -> Floats:

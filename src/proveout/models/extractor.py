@@ -23,7 +23,7 @@ from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models import flags, layout_encoder, ranker, wording
 from proveout.models.classes import Classes
-from proveout.models.features import DocumentFeatures, document_features
+from proveout.models.features import DocumentFeatures, Printing, document_features
 from proveout.models.label_phrases import LabelPhrases
 from proveout.models.layout_encoder import Field, LayoutEncoder
 from proveout.models.layout_statistics import (
@@ -38,10 +38,10 @@ from proveout.models.ranker import Choice, Groups, Ranker, Settings
 from proveout.models.text_segments import TextSegments
 from proveout.models.tiers import Correction, Extraction, Parts, ScoredValue
 from proveout.prompts import Prompts
-from proveout.records import Box, DateOrder, Document, Kind, Place
+from proveout.records import Box, Document, Kind, Place
 from proveout.values import has_value, same, value_of
 
-FORMAT, VERSION = "proveout-extractor", 5
+FORMAT, VERSION = "proveout-extractor", 6
 LAYOUT_ENCODER = "layout_encoder"  # the tier for which a layout encoder is trained
 # Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
@@ -65,16 +65,15 @@ class Extractor:
         settings: Settings,
         trained_on: Mapping[str, Any],
         flags: Mapping[str, Classes] | None = None,
-        deductions: Sequence[float] = (),
-        dates: DateOrder = "inferred",
+        printing: Printing = Printing(),  # noqa: B008 (frozen)
         encoder: LayoutEncoder | None = None,
     ) -> None:
         self.encoder = encoder
         self.kinds, self.ranges, self.prompts, self.classes = dict(kinds), tuple(ranges), prompts, classes
-        self.deductions, self.dates = tuple(deductions), dates
+        self.printing = printing
         self.statistics, self.rankers, self.settings, self.trained_on = statistics, dict(rankers), settings, trained_on
         self.flags = dict(flags or {})
-        self.reader = _Reader.of(kinds, prompts, self.deductions, self.dates)
+        self.reader = _Reader.of(kinds, prompts, printing)
 
     @classmethod
     def train(
@@ -99,8 +98,7 @@ class Extractor:
             raise NoDocuments(f"none of {len(documents)} documents has a label to learn from; label some in labels.csv")
         kinds, ranges = mission.kinds, mission.date_ranges
         plain = _plain(prompts)
-        deductions = sorted({share for spec in mission.fields.values() for share in spec.deductions})
-        reader = _Reader.of(kinds, plain, deductions, mission.dates)
+        reader = _Reader.of(kinds, plain, printing := Printing.of(mission))
         features = [reader.read(document) for document in labelled]
         rows = [labels[document.sha256] for document in labelled]
         statistics = _statistics(features, rows, _printed_kinds(kinds))
@@ -116,8 +114,7 @@ class Extractor:
             settings,
             {"dataset": dataset, "documents": len(labelled), "prompts": prompts.version},
             _train_flags(features, rows, kinds, plain),
-            deductions,
-            mission.dates,
+            printing,
             _train_encoder(features, rows, statistics, reader, rankers, prompts) if LAYOUT_ENCODER in mission.tiers else None,
         )
 
@@ -209,7 +206,7 @@ class Extractor:
     def _copy(self, **changes: Any) -> "Extractor":
         changed = copy(self)
         vars(changed).update(changes)
-        changed.reader = _Reader.of(changed.kinds, changed.prompts, changed.deductions, changed.dates)
+        changed.reader = _Reader.of(changed.kinds, changed.prompts, changed.printing)
         return changed
 
     @property
@@ -239,7 +236,8 @@ class Extractor:
             settings = Settings(**manifest["settings"])
             ranges = [(first, last) for first, last in manifest["ranges"]]
             encoder = LayoutEncoder.from_files(files) if layout_encoder.WEIGHTS in files else None
-            deductions, dates = [float(share) for share in manifest["deductions"]], manifest["dates"]
+            stated = manifest["printing"]
+            printing = Printing(tuple(map(float, stated["deductions"])), stated["dates"], int(stated["lines"]))
             statistics = LayoutStatistics.from_plain(json.loads(files["statistics.json"]))
             states = {name: json.loads(files[f"flag.{name}.json"]) for name in kinds if f"flag.{name}.json" in files}
             flags = {name: _untrained_flag(prompts["fields"][name]).with_plain(state) for name, state in states.items()}
@@ -247,7 +245,7 @@ class Extractor:
             raise BadModel(f"{folder}: its files are inconsistent ({error}); build the model again") from error
         trained_on = manifest["trained_on"]
         learned = statistics, rankers, settings, trained_on, flags
-        return cls(kinds, ranges, prompts, classes, *learned, deductions, dates, encoder)
+        return cls(kinds, ranges, prompts, classes, *learned, printing, encoder)
 
     def _files(self) -> dict[str, bytes]:
         return {
@@ -267,8 +265,7 @@ class Extractor:
                 "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
                 "kinds": [[name, kind] for name, kind in self.kinds.items()],
                 "ranges": self.ranges,
-                "deductions": self.deductions,
-                "dates": self.dates,
+                "printing": asdict(self.printing),
                 "settings": asdict(self.settings),
                 "trained_on": self.trained_on,
             },
@@ -304,10 +301,8 @@ class LayoutEncoderTier(RankerTier):
 class _Reader:
     """Computes the features of documents for some field kinds and prompts."""
 
-    def __init__(
-        self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float], dates: DateOrder
-    ) -> None:
-        kinds, self.deductions, self.dates = _printed_kinds(kinds), tuple(deductions), dates
+    def __init__(self, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], printing: Printing) -> None:
+        kinds, self.printing = _printed_kinds(kinds), printing
         fields = prompts["fields"]
         phrases: dict[str, list[str]] = {}
         for name in kinds:
@@ -329,21 +324,17 @@ class _Reader:
         self.read = lru_cache(CACHED)(self._read)
 
     @classmethod
-    def of(
-        cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], deductions: Sequence[float], dates: DateOrder
-    ) -> "_Reader":
+    def of(cls, kinds: Mapping[str, Kind], prompts: Mapping[str, Any], printing: Printing) -> "_Reader":
         """The reader for these kinds and prompts, shared with its cache."""
-        return _reader(_json(dict(kinds)), _json(prompts), tuple(deductions), dates)
+        return _reader(_json(dict(kinds)), _json(prompts), printing)
 
     def _read(self, document: Document) -> DocumentFeatures:
-        return document_features(
-            document, self.kinds, self.label_phrases, self.phrases, self.name_labels, self.deductions, self.dates
-        )
+        return document_features(document, self.kinds, self.label_phrases, self.phrases, self.name_labels, self.printing)
 
 
 @lru_cache(2)
-def _reader(kinds: bytes, prompts: bytes, deductions: tuple[float, ...], dates: DateOrder) -> _Reader:
-    return _Reader(json.loads(kinds), json.loads(prompts), deductions, dates)
+def _reader(kinds: bytes, prompts: bytes, printing: Printing) -> _Reader:
+    return _Reader(json.loads(kinds), json.loads(prompts), printing)
 
 
 def _printed_kinds(kinds: Mapping[str, Kind]) -> dict[str, Kind]:

@@ -10,24 +10,42 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from proveout.models.candidates import Candidate, candidates_of
+from proveout.mission import Mission
+from proveout.models.candidates import Candidate, candidates_of, continued
 from proveout.models.label_phrases import LabelPhrases, compact
 from proveout.models.text_segments import NOWHERE, TextSegments, text_segments
 from proveout.records import DateOrder, Document, Kind
 from proveout.values import NONE, Conventions, conventions
+from proveout.values.names import has_company_form
 
 Floats = npt.NDArray[np.float64]
 
 SLOTS = ("near", "left", "above", "heading", "row", "right", "below")  # where a neighbour is
+CASH = 5  # cents of the smallest coin in many countries
+FAR = 10.0  # lines; the next one is at least as far, or there is none
 _PREFIX = 40  # characters before and after the value in its own segment that are used
 _DIGITS = re.compile(r"\d+")
 _SHAPELESS = re.compile(r"[^a-z0#$%]")
 _JOINS_RANGE = re.compile(r"\s*(?:-|–|—|to|thru|through|/)?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Printing:
+    """How a mission says that its values are printed."""
+
+    deductions: tuple[float, ...] = ()  # shares that are deducted from an amount, such as 0.15 for an agency's commission
+    dates: DateOrder = "inferred"  # order of days in numbers
+    lines: int = 2  # that a name may run over
+
+    @classmethod
+    def of(cls, mission: Mission) -> "Printing":
+        deductions = sorted({share for spec in mission.fields.values() for share in spec.deductions})
+        return cls(tuple(deductions), mission.dates, mission.lines)
 
 
 @dataclass(frozen=True)
@@ -68,19 +86,15 @@ def document_features(
     labels: LabelPhrases,
     phrases: Sequence[str],
     name_labels: Sequence[str],
-    deductions: Sequence[float] = (),
-    dates: DateOrder = "inferred",
+    printing: Printing = Printing(),
 ) -> DocumentFeatures:
-    """`phrases` cut the page into segments; `name_labels` and `deductions` are those of `candidate_features`.
-
-    `dates`: the order of days in numbers, as the mission declares it.
-    """
+    """`phrases` cut the page into segments; `name_labels` and `printing` are those of `candidate_features`."""
     segments = text_segments(document, phrases)
     front = np.flatnonzero((segments.page == 0) & segments.wordy).tolist()
     marks = frozenset(compact(segments.texts[at]) for at in front) - {""}
-    printed = conventions(document, dates)
+    printed = conventions(document, printing.dates)
     of_kind = {
-        kind: candidate_features(segments, kind, labels, name_labels, deductions, printed) for kind in dict.fromkeys(kinds)
+        kind: candidate_features(segments, kind, labels, name_labels, printing, printed) for kind in dict.fromkeys(kinds)
     }
     return DocumentFeatures(document.sha256, segments, marks, of_kind, printed)
 
@@ -90,14 +104,14 @@ def candidate_features(
     kind: Kind,
     labels: LabelPhrases,
     name_labels: Sequence[str],
-    deductions: Sequence[float] = (),
+    printing: Printing = Printing(),
     printed: Conventions = NONE,
 ) -> CandidateFeatures:
-    """`name_labels` are cut off a name in the same segment; `deductions` are the mission's shares, such as 0.15."""
-    candidates = candidates_of(segments, kind, name_labels, printed)
+    """`name_labels` are cut off a name in the same segment; `printed`: the conventions of the document."""
+    candidates = candidates_of(segments, kind, name_labels, printed, printing.lines)
     neighbours = [_neighbours(segments, candidate) for candidate in candidates]
     columns: dict[str, Floats] = {**_place(segments, candidates), **_repetition(candidates)}
-    columns |= _amounts(segments, candidates, deductions) if kind == "amount" else _OWN[kind](segments, candidates)
+    columns |= _amounts(segments, candidates, printing.deductions) if kind == "amount" else _OWN[kind](segments, candidates)
     base = np.stack(list(columns.values()), axis=1) if candidates else np.zeros((0, len(columns)))
     similar = np.array([[labels.similarity(text) for text in texts] for texts in neighbours])
     similar = similar.reshape(len(candidates), len(SLOTS), len(labels.groups))
@@ -129,7 +143,7 @@ def _neighbours(segments: TextSegments, candidate: Candidate) -> tuple[str, ...]
         of(int(segments.heading[at])),
         of(int(segments.row[at])),
         after or of(int(segments.right[at])),
-        of(int(segments.below[at])),
+        of(int(segments.below[candidate.last])),
     )
 
 
@@ -227,7 +241,6 @@ def _is_range(segments: TextSegments, first: Candidate, last: Candidate) -> bool
 
 
 def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions: Sequence[float]) -> dict[str, Floats]:
-    """`deductions`: the mission's shares that are deducted from an amount, such as 0.15 for an agency's commission."""
     cents = np.round([abs(float(c.key)) * 100 for c in candidates], 1)
     money = np.array(
         [("$" in c.text) or ("." in c.text and len(c.text.rsplit(".", 1)[-1].rstrip(")")) == 2) for c in candidates]
@@ -263,7 +276,20 @@ def _amounts(segments: TextSegments, candidates: Sequence[Candidate], deductions
         "document_sum": total,
         "amounts_before": before,
         "round": np.array([float(c.key.endswith("00")) for c in candidates]),
+        "cash": _cash(cents),
     }
+
+
+def _cash(cents: Floats) -> Floats:
+    """1 for an amount that another one was rounded to, as cash is where the smallest coin is five cents; -1 for that other one.
+
+    >>> _cash(np.array([6031.0, 6030.0, 500.0])).tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    is_cash = cents % CASH == 0
+    near = np.abs(cents[:, None] - cents[None, :]) < CASH
+    other = (near & (is_cash[:, None] != is_cash[None, :])).any(axis=1) & (cents > CASH)
+    return np.where(other, np.where(is_cash, 1.0, -1.0), 0.0)
 
 
 def _sums(candidates: Sequence[Candidate], cents: Floats) -> tuple[Floats, Floats, Floats]:
@@ -342,8 +368,28 @@ def _names(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str,
         "mean_shared": np.array([math.log1p(n) for n in mean]),
         "open_end": np.array([float(bool(_OPEN_END.search(c.text))) for c in candidates]),
         "open_fold": np.array([float(bool(_OPEN_END.search(segments.texts[c.segment]))) for c in candidates]),
-        "joined": np.array([float(c.end - c.start < len(c.text)) for c in candidates]),
+        "company_form": np.array([float(has_company_form(c.text)) for c in candidates]),
+        **_lines(segments, candidates),
     }
+
+
+def _lines(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+    """Where a name begins and ends among the lines of its block."""
+    boxes, beneath = segments.boxes, {c.last: continued(segments, c.last) for c in candidates}
+    follows = {line for lines in map(partial(continued, segments), {c.segment for c in candidates}) for line in lines}
+    rows = []
+    for c in candidates:
+        below = int(segments.below[c.last])
+        height = max(boxes[c.last, 3] - boxes[c.last, 1], 0.1)
+        gap = (boxes[below, 1] - boxes[c.last, 3]) / height if below != NOWHERE else FAR
+        taller = (boxes[below, 3] - boxes[below, 1]) / height if below != NOWHERE else 0.0
+        wider = (boxes[below, 2] - boxes[below, 0]) / max(boxes[c.last, 2] - boxes[c.last, 0], 0.1) if below != NOWHERE else 0.0
+        digits = sum(map(str.isdigit, segments.texts[below])) if below != NOWHERE else 0
+        rows.append(
+            (1 + len(c.more), len(beneath[c.last]), c.segment in follows, min(gap, FAR), taller, min(wider, FAR), digits)
+        )
+    columns = ("lines", "lines_left", "follows", "next_gap", "next_height", "next_width", "next_digits")
+    return dict(zip(columns, np.array(rows, dtype=np.float64).reshape(-1, len(columns)).T, strict=True))
 
 
 _OWN = {"date": _dates, "number": _numbers, "name": _names}

@@ -185,7 +185,7 @@ class LanguageModelTier:
         values = {}
         for name, kind in self.mission.kinds.items():
             if kind != "flag":
-                candidates = candidates_of(segments, kind, self.prompts.fields[name].labels, printed)
+                candidates = candidates_of(segments, kind, self.prompts.fields[name].labels, printed, self.mission.lines)
                 texts = dict.fromkeys(candidate.text for candidate in candidates if len(candidate.text) <= LONGEST_VALUE)
                 values[name] = {"enum": [*(text for text in texts if any(places_of(document, text))), None]}
         return _complete(schema_of(self.mission, values))

@@ -60,7 +60,7 @@ def text_segments(document: Document, phrases: Sequence[str] = ()) -> TextSegmen
                 sizes.append((max(page.width, 1.0), max(page.height, 1.0)))
     texts = [" ".join(word.text for word in run) for run in runs]
     boxes = np.array([(b.x0, b.y0, b.x1, b.y1) for b in map(Box.around, runs)], dtype=np.float64).reshape(-1, 4)
-    wordy = np.array([_is_wordy(text) for text in texts], dtype=bool)
+    wordy = np.array([is_wordy(text) for text in texts], dtype=bool)
     page_of, line_of = np.array(pages, dtype=np.int64), np.array(lines, dtype=np.int64)
     left = _previous(line_of)
     above = _above(boxes, page_of, line_of)
@@ -131,9 +131,9 @@ def _matches(words: Sequence[Word], at: int, phrase: tuple[str, ...]) -> bool:
     return tuple(word.text.lower().rstrip(":") for word in words[at : at + len(phrase)]) == phrase
 
 
-def _is_wordy(text: str) -> bool:
+def is_wordy(text: str) -> bool:
     """
-    >>> [_is_wordy(text) for text in ("Order #", "Bernie 2020 (33287)", "12/30/19 to 01/05/20", "$150.00", "PQ1523")]
+    >>> [is_wordy(text) for text in ("Order #", "Bernie 2020 (33287)", "12/30/19 to 01/05/20", "$150.00", "PQ1523")]
     [True, True, False, False, False]
     """
     outside = _BRACKETS.sub("", text) or text

@@ -15,7 +15,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from proveout.records import FLAGS, Content, DateOrder, Kind, Value
+from proveout.records import CUT_OFF, FLAGS, Content, DateOrder, Kind, Value
 from proveout.values.amounts import amount_in, amounts_in
 from proveout.values.conventions import NONE, Conventions, amount_read, conventions_of, day_read, lines_of
 from proveout.values.dates import ORDERS, day_in
@@ -33,6 +33,7 @@ __all__ = [
     "doubt",
     "flag_of",
     "has_value",
+    "is_cut_off",
     "key",
     "plain",
     "plain_name",
@@ -184,6 +185,15 @@ def has_value(kind: Kind, text: str) -> bool:
     if kind == "date":
         return day_in(text) is not None
     return flag_of(text) is not None if kind == "flag" else bool(text.strip())
+
+
+def is_cut_off(text: str) -> bool:
+    """Whether a printed text goes on where nobody sees it: its cell is too short, or who printed it says so by dots.
+
+    >>> is_cut_off("Committee for a Better Tom…"), is_cut_off("Committee for ..."), is_cut_off("Acme Inc.")
+    (True, True, False)
+    """
+    return text.rstrip().endswith((CUT_OFF, "..."))
 
 
 def value_of(kind: Kind, text: str, conventions: Conventions = NONE) -> Value:

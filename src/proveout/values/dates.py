@@ -26,7 +26,7 @@ _YEAR_FIRST = rf"(?P<y>\d{{4}})(?:(?P<apart>[-/]|\.\s?)(?P<m>\d{{1,2}})(?P=apart
 _WORD = r"[^\W\d_]{3,12}"
 _OF = r"(?:(?:de|del|of|d'|d’|di|da)\s?)??"  # lazy: the d of December is no "de"
 _YEAR = r"(?:(?:de|del)\s)?['’]?(?P<{}>\d{{4}}|\d{{2}})(?!\d)"
-_DAY_MONTH = rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º|ª|°|\.)?[\s-]*{_OF}(?P<month>{_WORD})\.?[\s,/-]*" + _YEAR.format("of")
+_DAY_MONTH = rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º|ª|°|\.)?[\s/-]*{_OF}(?P<month>{_WORD})\.?[\s,/-]*" + _YEAR.format("of")
 _MONTH_DAY = rf"(?P<month2>{_WORD})\.?\s*(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,\s?|\s*/\s*|\s+)" + _YEAR.format("of2")
 _YEAR_MONTH = rf"(?P<of3>\d{{4}})\.?\s(?:m\.\s)?(?P<month3>{_WORD})\.?\s(?P<day3>\d{{1,2}})(?!\d)"
 _START = r"(?<![\d/.])"

@@ -79,6 +79,15 @@ def plain_name(text: str) -> str:
     return plain(_bare(text)) or plain(text)
 
 
+def has_company_form(text: str) -> bool:
+    """Whether a name has the form of a company, such as `Ltd` or `Sdn Bhd`.
+
+    >>> has_company_form("AIK HUAT HARDWARE SDN. BHD."), has_company_form("Day Spa")
+    (True, False)
+    """
+    return _bare(text) != _BRACKETS.sub(" ", text).strip()
+
+
 @lru_cache(maxsize=10_000)  # a label is compared with every candidate of its document
 def _bare(text: str) -> str:
     name = _BRACKETS.sub(" ", _ASIAN_FORM.sub(" ", text)).strip()
