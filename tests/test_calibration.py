@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from proveout.calibration.thresholds import certify, fewest_values, precision_bo
 from proveout.cli import planning
 from proveout.errors import BadInput, BadModel
 from proveout.mission import SLO
+from proveout.records import BlindSample
 from proveout.workspace import Workspace
 
 PROMISE = SLO(precision=0.98, confidence=0.95)
@@ -81,6 +83,26 @@ def test_fewer_values_than_the_statement_needs_are_not_certifiable_and_say_so() 
     best = fitted.best_statement("advertiser")
     assert best is not None and (best.lower, best.coverage) == (0.944, 1.0)
     assert not fitted.automates("advertiser", 1.0) and fitted.floor("advertiser") is None
+
+
+def test_a_promise_for_whole_documents_is_kept_and_stricter_than_one_for_each_field(tmp_path: Path) -> None:
+    chance: Chance = lambda s: 1 - (1 - s) ** 12  # noqa: E731
+    fields = [[draw(chance, 600, seed=2 * n + field) for field in (0, 1)] for n in range(60)]
+    coverage, broken = [], 0
+    for first, last in fields:
+        whole = [(min(a, b), x and y) for (a, x), (b, y) in zip(first, last, strict=True)]  # type: ignore[type-var]
+        fitted = Calibration.fit({"a": first, "b": last}, PROMISE, whole=whole)
+        certificate = fitted.whole_documents()
+        assert certificate is not None
+        coverage.append((certificate.coverage, fitted.certificates["a"].coverage))
+        if certificate.threshold is not None:
+            above = np.random.default_rng(5).uniform(certificate.threshold, 1, (2, 20_000))
+            broken += float(np.prod([[chance(s) for s in row] for row in above], axis=0).mean()) < PROMISE.precision
+    assert 0 < np.mean([both for both, _ in coverage]) < np.mean([single for _, single in coverage])
+    assert broken <= 60 * 0.05 + 3 * math.sqrt(60 * 0.05 * 0.95)
+    Calibrations({"ranker": fitted}).save(tmp_path / "calibration.json")
+    assert Calibrations.load(tmp_path / "calibration.json").by_tier["ranker"].whole_documents() == certificate
+    assert replace(fitted, blind=BlindSample(280, 1)).whole_documents() is None  # blind readings are of single values
 
 
 def test_fields_are_never_pooled() -> None:

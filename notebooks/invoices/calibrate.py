@@ -125,6 +125,19 @@ def certificates(calibration, mission, mo, pairs):
 
 
 @app.cell
+def whole_documents(calibration, mission, mo):
+    _whole = calibration.whole_documents()
+    _share = f"could be promised for **{_whole.coverage:.0%}** of them" if _whole and _whole.coverage else "cannot be promised"
+    _text = f"""
+    **Whole documents.** The promise is for each field by itself; a document of several fields is right less often. That
+    {mission.slo.precision:.0%} of the automated documents have *every* required field right, at {mission.slo.confidence:.0%}
+    confidence, {_share} with these labels.
+    """
+    mo.md(_text) if _whole else None
+    return
+
+
+@app.cell
 def _(mo):
     mo.md("""
     ## How many labels until it may act?

@@ -1,8 +1,8 @@
 """Receipts of shops and restaurants, with a mission and prompts and no code of their own (tests/data/receipts).
 
 `receipts_f1`: micro-F1 of company, date, address and total, each of the 626 receipts of SROIE (ICDAR 2019, training part) read
-by a model that learned from the other four folds; values compared as in VRDU (vrdu.py). The words are those of the data set's own
-OCR, which gives lines; words are cut out of a line by their share of its characters. The peer's number is the one that its
+by a model that learned from the other four folds; values compared as in VRDU (vrdu.py). The words are those of the data set's
+own OCR, which gives lines; words are cut out of a line by their share of its characters. The peer's number is the one that its
 authors published for the test part of the data set, with the same OCR: LayoutLMv2-base (arXiv:2012.14740).
 """
 

@@ -87,7 +87,12 @@ def calibrate(
             ]
             for field in mission.fields
         }
-        fitted[name] = Calibration.fit(pairs, mission.slo, budgets, blind)
+        whole = (
+            ()
+            if fitted
+            else [_whole(extractions[at], labels.get(contents[at].id, {}), mission, printed[at]) for at in open_cases]
+        )
+        fitted[name] = Calibration.fit(pairs, mission.slo, budgets, blind, list(filter(None, whole)))
         for field in mission.fields:
             reached[field] = [
                 at for at in reached[field] if at in extractions and not _automated(fitted[name], extractions[at], field)
@@ -101,6 +106,15 @@ def _pair(extraction: Extraction, field: str, label: str, mission: Mission, prin
     if value is None or is_cut_off(value.text):
         return None, False
     return value.score, same_as_read(mission.kinds[field], label, value.text, value.value, printed)
+
+
+def _whole(extraction: Extraction, labels: Mapping[str, str], mission: Mission, printed: Conventions) -> Pair | None:
+    """The least score of the required fields, and whether all of them are right; None if one of them has no label."""
+    if not all(has_value(mission.kinds[field], labels.get(field, "")) for field in mission.required):
+        return None
+    pairs = [_pair(extraction, field, labels[field], mission, printed) for field in mission.required]
+    scores = [score for score, _ in pairs if score is not None]
+    return (min(scores), all(right for _, right in pairs)) if len(scores) == len(pairs) else (None, False)
 
 
 def _automated(calibration: Calibration, extraction: Extraction, field: str) -> bool:

@@ -30,7 +30,8 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
         raise BadInput(f"{space.name} has no calibration yet (expected {short(calibration)}); build it first: proveout build")
     if to_label and to_label.exists():
         raise BadInput(f"{to_label} exists; name another file, so that no labels are lost")
-    outlooks = _outlooks(space, Calibrations.load(calibration), slo)
+    calibrations = Calibrations.load(calibration)
+    outlooks = _outlooks(space, calibrations, slo)
     say(f"For {slo.precision:.1%} precision of automated values at {slo.confidence:.0%} confidence, for each field:")
     say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  labels more (eight futures in ten)")
     for each in outlooks:
@@ -39,6 +40,11 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
     if any(each.labels and each.more is None for each in outlooks):
         say("Where so many are needed, first read the errors with the highest scores: some may be wrong labels.")
     say(_untouched(space, promised))
+    first = next(iter(calibrations.by_tier.values()), None)
+    if first and (whole := first.whole_documents()):
+        level = f"{promised.precision:.1%} of documents with every required field right, at {promised.confidence:.0%}"
+        share = f"could be promised for {whole.coverage:.0%}" if whole.coverage else "cannot be promised with these labels"
+        say(f"Whole documents: {level}, {share}.")
     more = max((each.more for each in outlooks if each.more), default=0)
     if more:
         say(
