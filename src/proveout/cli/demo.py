@@ -25,8 +25,11 @@ UNANSWERED = timedelta(days=10)  # cases in the last days of the stream have no 
 UNANSWERED_SHARE = 0.1  # the same for a stream without dates
 
 
-def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None) -> None:
-    """Run the six steps. Without `data`, generate that many synthetic documents."""
+def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path | None, language_model: bool = False) -> None:
+    """Run the six steps. Without `data`, generate that many synthetic documents.
+
+    With `language_model`, the packaged one then reads some of the cases that wait for a person.
+    """
     from proveout.release import Releases
 
     began = time.perf_counter()
@@ -53,6 +56,11 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
         watching.label(space, data, later=later)
         watching.monitor(space)
     say(f"6/6  Summary\n\n{summary(space)}\n")
+    if language_model:
+        from proveout.cli import second_reader
+
+        with _step(f"Language model: {second_reader.CASES} of the cases that wait, read by SmolLM2 on this machine"):
+            second_reader.read_waiting(space)
     say(f"Finished in {time.perf_counter() - began:.0f} seconds. A second `proveout demo` skips what is already done.")
 
 
