@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from proveout.calibration import Calibration, Calibrations
 from proveout.calibration.plan import outlook
-from proveout.calibration.thresholds import certify, fewest_values, precision_bounds, risk_coverage
+from proveout.calibration.thresholds import certify, fewest_values, grid, precision_bounds, risk_coverage, steps_of
 from proveout.cli import planning
 from proveout.errors import BadInput, BadModel
 from proveout.mission import SLO
@@ -103,6 +103,37 @@ def test_a_promise_for_whole_documents_is_kept_and_stricter_than_one_for_each_fi
     Calibrations({"ranker": fitted}).save(tmp_path / "calibration.json")
     assert Calibrations.load(tmp_path / "calibration.json").by_tier["ranker"].whole_documents() == certificate
     assert replace(fitted, blind=BlindSample(280, 1)).whole_documents() is None  # blind readings are of single values
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:mapie")
+@pytest.mark.parametrize("chance", [lambda s: 1 - (1 - s) ** 12, lambda s: 0.9 + 0.1 * s])
+def test_an_independent_implementation_certifies_the_same_values(chance: Chance) -> None:
+    """MAPIE's risk control, given the thresholds that are tested, one start, and scores of which higher ones are better.
+
+    It counts one error more where a share of errors times their number is a little above a whole number in floating point.
+    """
+    from mapie.risk_control import BinaryClassificationController
+
+    ours, theirs = [], []
+    for seed in range(20):
+        pairs = [(score, right) for score, right in draw(chance, 400, seed) if score is not None]
+        steps = steps_of(pairs)
+        tested = sorted(steps[index][0] for index, _ in grid([n for _, n, _ in steps], 0.98, 0.05))
+        scores, right = np.array([[score] for score, _ in pairs]), np.array([int(right) for _, right in pairs])
+        controller = BinaryClassificationController(
+            lambda x: np.hstack([1 - x, x]),
+            "precision",
+            0.98,
+            confidence_level=0.95,
+            list_predict_params=np.array(tested),
+            fwer_method="fixed_sequence",
+        ).calibrate(scores, right)
+        valid = controller.valid_predict_params
+        theirs.append(int((scores >= min(valid)).sum()) if len(valid) else 0)
+        certificate = certify("f", pairs, 0.98, 0.95)
+        ours.append(certificate.n if certificate.threshold is not None else 0)
+    assert all(mine >= other for mine, other in zip(ours, theirs, strict=True))
+    assert sum(mine == other for mine, other in zip(ours, theirs, strict=True)) >= 18, (ours, theirs)
 
 
 def test_fields_are_never_pooled() -> None:
