@@ -167,6 +167,16 @@ def test_labels_of_one_side_alone_build_too(project, flags, tmp_path):
     assert "4 of 4 steps ran" in proveout(project, "build", "--only", "calibrate", "--data", tmp_path / "own", *home)
 
 
+def test_examples_for_a_language_model_are_optional(project, built):
+    examples = project / "pipelines" / "bills" / "prompts" / "examples.yaml"
+    text = examples.read_text()
+    examples.unlink()
+    try:
+        assert "1 of 2 steps ran" in proveout(project, "build", "--mission", "bills", "--only", "prompts")
+    finally:
+        examples.write_text(text)
+
+
 def test_the_mission_that_ships_is_left_alone(project, created):
     for path in (ROOT / "pipelines" / "invoices").glob("*.*"):
         assert (project / "pipelines" / "invoices" / path.name).read_bytes() == path.read_bytes()

@@ -84,12 +84,12 @@ def _(mo):
 
 @app.cell
 def _(context, mo):
-    fields_box = mo.ui.text_area(
-        (context.params["prompts"] / "fields.yaml").read_text(), rows=18, label="fields.yaml", full_width=True
-    )
-    examples_box = mo.ui.text_area(
-        (context.params["prompts"] / "examples.yaml").read_text(), rows=18, label="examples.yaml", full_width=True
-    )
+    def _box(_name, _without):
+        _file = context.params["prompts"] / _name
+        _text = _file.read_text() if _file.exists() else _without
+        return mo.ui.text_area(_text, rows=18, label=_name, full_width=True)
+
+    fields_box, examples_box = _box("fields.yaml", ""), _box("examples.yaml", "[]\n")
     mo.hstack([fields_box, examples_box], widths="equal")
     return examples_box, fields_box
 

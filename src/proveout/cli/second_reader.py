@@ -1,4 +1,4 @@
-"""The packaged language model reads cases that wait for a person. Entry point: `read_waiting`.
+"""The packaged language model reads cases that wait for a person, or others if none does. Entry point: `read_waiting`.
 
 It shows, offline, what a language model answers, beside the release's answers and the labels. It decides nothing, because
 nothing was calibrated for it.
@@ -32,7 +32,7 @@ class Value:
 
 
 def read_waiting(space: Workspace) -> None:
-    """Print what the release and SmolLM2 read in the cases that wait longest, as far as they have labels.
+    """Print what the release and SmolLM2 read in the cases that wait longest, then others, as far as they have labels.
 
     Raises BadPrompts if SmolLM2 is not installed.
     """
@@ -50,7 +50,8 @@ def read_waiting(space: Workspace) -> None:
     dataset = Dataset.load(space.build / "curate" / "dataset")
     labels = dataset.labels("stream")
     with Journal(space.home / "journal.db") as journal:
-        cases = [decided for decided in waiting(journal) if labels.get(decided.case.id)][:CASES]
+        first = {decided.case.key: decided for decided in (*waiting(journal), *journal.decisions())}
+    cases = [decided for decided in first.values() if labels.get(decided.case.id)][:CASES]
     values: list[Value] = []
     tokens, began = 0, time.perf_counter()
     with bar("Reading", len(cases)) as step:
