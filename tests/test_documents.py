@@ -16,8 +16,8 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from proveout import documents
-from proveout.documents import batch, columns, files, text_layer
-from proveout.errors import UnreadableDocument
+from proveout.documents import batch, columns, files, ocr, text_layer
+from proveout.errors import BadModel, UnreadableDocument
 from proveout.records import CUT_OFF, Anomaly, AnomalyKind, Box, Document, Place, Source
 
 ROWS = (
@@ -387,3 +387,16 @@ def test_a_transparent_image_is_read_on_white(tmp_path: Path) -> None:
     see_through.save(clear, format="PNG", dpi=(130, 130))
     (tmp_path / "b.png").write_bytes(clear.getvalue())
     assert texts(documents.read(tmp_path / "b.png")) == WORDS
+
+
+def test_a_changed_model_for_ocr_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ocr._models().glob("*.onnx"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    changed = tmp_path / "PP-OCRv6_rec_small.onnx"
+    changed.write_bytes(changed.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(ocr, "_models", lambda: tmp_path)
+    ocr.check_models.cache_clear()
+    with pytest.raises(BadModel, match=r"PP-OCRv6_rec_small.onnx: SHA-256 is .* nothing is read by OCR. Install it again"):
+        next(documents.read_many([tmp_path / "any.pdf"]))
+    monkeypatch.undo()
+    ocr.check_models()

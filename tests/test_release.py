@@ -18,6 +18,7 @@ import proveout
 from program import PROVEOUT
 from proveout.calibration import Calibration, Calibrations
 from proveout.cli import releasing
+from proveout.cli.inventory import inventory
 from proveout.errors import BadInput, BadModel, BadSpec, NoRelease, OtherCode
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
@@ -399,6 +400,21 @@ def test_what_is_installed_decides_as_soon_as_its_release_is_promoted(bills, old
 @pytest.mark.parametrize("words", [("status",), ("release", "list"), ("release", "show", "latest")], ids=" ".join)
 def test_what_differs_is_said_where_a_person_looks(bills, older: Release, words) -> None:
     assert older.other_code[0] in (result := command(bills, *words)).stdout, result.stderr
+
+
+def test_every_file_of_weights_is_listed_with_its_hash_and_where_it_is_from(bills, older: Release) -> None:
+    listed = {weights.file: weights for weights in inventory(older)}
+    model = {
+        place.removeprefix("model/"): digest for place, digest in older.manifest["files"].items() if place.startswith("model/")
+    }
+    own = {name for name, weights in listed.items() if weights.source == "this build"}
+    assert own == set(model) - {"manifest.json", "prompts.json"}, "every file that something learned is in it"
+    assert all(listed[name].sha256 == model[name] for name in own) and "documents of data set" in listed["classes.json"].learned
+    installed = {name: weights for name, weights in listed.items() if name not in own}
+    assert {"model.safetensors", "PP-OCRv6_rec_small.onnx"} <= set(installed)
+    assert all(len(weights.sha256) == 64 and "Apache-2.0" in weights.source for weights in installed.values())
+    shown = command(bills, "release", "show", older.id).stdout
+    assert all(weights.sha256[:12] in shown and weights.role in shown for weights in listed.values())
 
 
 def test_a_path_on_which_other_code_stays_first_is_an_error_and_no_loop(bills, older: Release) -> None:

@@ -26,7 +26,8 @@ def releases(space: Workspace) -> None:
 
 
 def release(space: Workspace, wanted: str) -> None:
-    """Print a release's parts and promotions, and how the installed code and libraries differ from those that it pins."""
+    """Print a release's parts, promotions and weights, and how what is installed differs from what it pins."""
+    from proveout.cli.inventory import inventory
     from proveout.release import SHORT, Releases
 
     store = Releases(space.releases)
@@ -43,6 +44,9 @@ def release(space: Workspace, wanted: str) -> None:
     say(f"release {opened.id} in {short(opened.folder)}")
     for name, text in [*rows, ("pins", "; ".join(opened.differences()) or "exactly what is installed here")]:
         say(f"  {name:16} {text}")
+    say("  weights")
+    for weights in inventory(opened):
+        say(f"    {weights}")
 
 
 def warn_of_differences(store: Releases) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO
 
-from proveout.documents import columns, limits
+from proveout.documents import columns, limits, ocr
 from proveout.documents.files import sha256_of
 from proveout.documents.worker import FRAME
 from proveout.errors import UnreadableDocument
@@ -49,7 +49,9 @@ def read_many(
     """Yield each file's document, or why it cannot be read, in the order of the paths.
 
     With a `cache` folder, bytes that were read before are not read again. `processes`: by default one per CPU.
+    Raises BadModel if the models for OCR are not the published ones.
     """
+    ocr.check_models()
     count = min(processes or os.cpu_count() or 1, max(len(paths), 1))
     threads = max((os.cpu_count() or 1) // count, 1)
     workers = [WorkerProcess(threads, timeout) for _ in range(count)]

