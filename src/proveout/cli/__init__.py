@@ -543,8 +543,8 @@ def release_show(
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Show the parts and the history of a release. Also shows how the installed code and libraries differ from those that it
-    pins.
+    """Show the parts and the history of a release. Also shows every file of weights with its source and hash, and how the
+    installed code and libraries differ from those that it pins.
     """
     from proveout.cli import releasing
 
