@@ -148,8 +148,10 @@ def _precision(log: Any, space: Workspace) -> list[str]:
         elif automated.empty:
             result = "nothing automated yet" if not log[f"{name}.automated"].any() else "automated, but not labelled yet"
         else:
-            result = f"{log[f'{name}.automated'].mean():4.0%} automated, {automated.mean():.1%} of {len(automated)} correct"
-            result += ", BELOW TARGET (see Drift)" if automated.mean() < slo.precision else ""
+            share, below = automated.mean(), automated.mean() < slo.precision
+            digits = 2 if below and round(share, 3) >= slo.precision else 1  # 97.99 %, below 98 %, is not 98.0 %
+            result = f"{log[f'{name}.automated'].mean():4.0%} automated, {share:.{digits}%} of {len(automated)} correct"
+            result += ", BELOW TARGET (see Drift)" if below else ""
         lines.append(f"  {name:14} {result}" + (f"  (of all answers {right.mean():.1%} correct)" if len(right) else ""))
     return lines
 
