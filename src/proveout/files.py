@@ -98,7 +98,10 @@ def has_writer(file: IO[Any]) -> bool:
 
 
 def published(path: Path, sha256: str, package: str, otherwise: str) -> bytes:
-    """The bytes of a file that a package installed; BadModel, saying what happens `otherwise`, unless they are the published ones."""
+    """The bytes of a file that a package installed.
+
+    Raises BadModel unless they are the published ones, saying what happens `otherwise`.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
