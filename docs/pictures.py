@@ -122,8 +122,10 @@ def the_review(page: Page, home: Path) -> None:
         for typed, key in (("ada", "Tab"), (PASSWORD, "Enter")):
             page.keyboard.type(typed)
             page.keyboard.press(key)
-        page.locator(".marked-page img").first.wait_for(timeout=120_000)
-        page.wait_for_timeout(2_000)
+        page.locator("#approve").wait_for(timeout=120_000)
+        page.locator("#order").select_option("doubt")  # a case with something to answer
+        page.locator(".field.active").wait_for()
+        page.wait_for_load_state("networkidle")
         page.screenshot(path=PICTURES / "review.png")
     finally:
         server.terminate()

@@ -250,52 +250,80 @@ def address(app, serve):
     return serve(app)
 
 
-def opened(chromium, address: str, name: str, case: str):
+FAILED: list[str] = []  # what went wrong in the page's script
+
+
+@pytest.fixture(autouse=True)
+def no_script_fails():
+    yield
+    assert FAILED == []
+
+
+def opened(chromium, address: str, name: str, case: str, **look):
     """A browser of its own, in which somebody looks at a case."""
-    page = chromium.new_context().new_page()
+    page = chromium.new_context(**look).new_page()
+    page.on("pageerror", lambda error: FAILED.append(str(error)))
     page.goto(f"{address}/login?next=/review/%3Fcase={case}")
     page.locator("#account:focus").wait_for()
     for typed, key in ((name, "Tab"), (PASSWORD, "Enter")):
         page.keyboard.type(typed)
         page.keyboard.press(key)
-    page.get_by_text(f"case {case[:12]}").wait_for()
+    page.wait_for_url(f"**/review/?case={case}")
+    page.locator("#document", has_text=".").wait_for()
     return page
 
 
 def fill(page, fields: dict[str, str]) -> None:
     page.get_by_label("class").select_option(label="bill")
+    if page.locator("#certain:not([open])").is_visible():
+        page.locator("#certain summary").click()
     for name, text in fields.items():
-        page.get_by_label(name, exact=True).fill(text)
+        field = page.get_by_label(name, exact=True)
+        field.click()
+        field.fill(text)
         page.keyboard.press("Tab")
+
+
+def approve(page) -> None:
+    page.get_by_role("button", name="Approve").click()
 
 
 def test_approve_on_the_page_pays_once_and_undo_takes_it_back(space, bank, chromium, address):
     case = slip(space, 4)
     page = opened(chromium, address, "rita", case)
     fill(page, values(4))
-    page.get_by_role("button", name="Approve with corrections").click()
-    page.get_by_text("pay_invoice done").first.wait_for()
+    approve(page)
+    receipt = page.locator("#outcome")
+    expect(receipt).to_contain_text("slip-4.txt corrected")
+    expect(receipt).to_contain_text("pay_invoice done")
     assert paid(bank, case) == [(21435, "paid")]
-    page.get_by_role("button", name="Undo the last one").click()
-    page.get_by_text("pay_invoice taken back").first.wait_for()
+    page.keyboard.press("u")
+    page.keyboard.press("Enter")
+    expect(receipt).to_contain_text("slip-4.txt undone")
+    expect(receipt).to_contain_text("pay_invoice taken back")
     assert paid(bank, case) == [(21435, "taken back")]
-    assert page.get_by_role("button", name="Undo the last one").count() == 0
+    expect(page.locator("#document")).to_have_text("slip-4.txt")  # open again, with what was answered
+    expect(page.get_by_label("total", exact=True)).to_have_value("$214.35")
     page.context.close()
 
 
 def test_the_page_says_what_will_follow_and_who_has_to_approve_it(space, bank, chromium, address):
     case = slip(space, 5, "$812.00")
     page = opened(chromium, address, "rita", case)
-    fill(page, values(5, "$812.00"))
-    page.get_by_role("button", name="Approve with corrections").click()
-    page.get_by_text("pay_invoice of $812.00 needs an operator").first.wait_for()
+    fill(page, values(5, "$499.00"))
+    expect(page.locator("#expected")).to_contain_text("Approve → pay_invoice of $499.00")
+    fill(page, {"total": "$812.00"})
+    expect(page.locator("#expected")).to_contain_text("pay_invoice of $812.00 needs an operator: ")
+    approve(page)
+    expect(page.locator("#outcome")).to_contain_text("pay_invoice of $812.00 needs an operator")
     page.context.close()
     page = opened(chromium, address, "ada", case)
-    page.get_by_text("Approve → pay_invoice of $812.00").wait_for()
-    page.get_by_text("file_document done").first.wait_for()
+    expect(page.locator("#because")).to_contain_text("pay_invoice of $812.00 needs an operator")
+    expect(page.locator("#expected")).to_contain_text("file_document done")
+    expect(page.locator("#expected")).to_contain_text("Approve → pay_invoice of $812.00")
     assert paid(bank, case) == []
-    page.keyboard.press("Alt+a")
-    page.get_by_text("pay_invoice done").first.wait_for()
+    page.keyboard.press("Enter")  # nothing is in doubt any longer, so the button has the focus
+    expect(page.locator("#outcome")).to_contain_text("pay_invoice done")
     assert paid(bank, case) == [(81200, "paid")]
     page.context.close()
 
@@ -306,10 +334,10 @@ def test_of_two_browsers_on_one_case_the_second_is_told_and_overwrites_nothing(s
     edited = values(6) | {"reference": "AW-600"}  # as no agent would read it
     fill(mine, edited)
     fill(theirs, values(6, "$499.00"))
-    mine.get_by_role("button", name="Approve with corrections").click()
-    mine.get_by_text("pay_invoice done").first.wait_for()
-    theirs.get_by_role("button", name="Approve with corrections").click()
-    problem = theirs.get_by_text("this case changed after you opened it")
+    approve(mine)
+    expect(mine.locator("#outcome")).to_contain_text("pay_invoice done")
+    approve(theirs)
+    problem = theirs.locator("#problem", has_text="this case changed after you opened it")
     problem.wait_for()
     assert re.search(r"corrected \(.*reference AW-600.*\) by rita, reviewer: .* at \d\d:\d\d UTC", problem.inner_text())
     theirs.get_by_role("heading", name="Since then (UTC)").wait_for()
@@ -319,3 +347,107 @@ def test_of_two_browsers_on_one_case_the_second_is_told_and_overwrites_nothing(s
     assert paid(bank, case) == [(21435, "paid")]
     for page in (mine, theirs):
         page.context.close()
+
+
+def test_five_cases_with_one_correction_take_at_most_25_keys_and_no_pointer(space, chromium, address):
+    numbers = range(20, 25)
+    cases = {slip(space, number): number for number in numbers}
+    page = opened(chromium, address, "rita", next(iter(cases)))
+    page.evaluate("() => { window.keys = 0; document.addEventListener('keydown', () => window.keys++, true) }")
+    taken = ""
+    for _ in numbers:
+        name = page.locator("#document").inner_text()
+        if not taken:
+            while page.locator(".field.active label").inner_text() != "total":
+                page.keyboard.press("ArrowDown")
+            taken = page.locator(".field.active .choices button").first.inner_text().removeprefix("1").strip()
+            page.keyboard.press("1")
+            expect(page.locator(".field.active input")).to_have_value(taken)
+        for _ in range(page.locator(".field:not(.accepted)").count()):
+            page.keyboard.press("Enter")
+        expect(page.locator("#outcome")).to_contain_text(name)
+    assert page.evaluate("window.keys") <= 25
+    totals = [answer.fields["total"] for case, answer in recorded(space).items() if case in cases]
+    assert len(totals) == 5 and totals.count(taken) == 1
+    page.context.close()
+
+
+def recorded(space) -> dict:
+    with Journal(space.home / "journal.db") as journal:
+        return journal.answers()
+
+
+def test_a_click_or_a_frame_on_the_page_fills_the_field(space, chromium, address):
+    page = opened(chromium, address, "rita", slip(space, 30))
+    page.locator("#certain summary").click() if page.locator("#certain:not([open])").is_visible() else None
+    page.get_by_label("sender", exact=True).focus()
+    (word, box), (_, end) = places(page, "Alder"), places(page, "Works")
+    page.mouse.click(*middle(box))
+    expect(page.get_by_label("sender", exact=True)).to_have_value(word)
+    page.mouse.move(box["x"] - 3, box["y"] - 3)
+    page.mouse.down()
+    page.mouse.move(end["x"] + end["width"] + 3, end["y"] + end["height"] + 3, steps=4)
+    page.mouse.up()
+    expect(page.get_by_label("sender", exact=True)).to_have_value("Alder Bay Water Works")
+    assert page.locator(".mark.active").count() == 1, "the new place is marked"
+    page.context.close()
+
+
+def places(page, text: str) -> tuple[str, dict[str, float]]:
+    """A word of the first page, with its box on the screen."""
+    case = page.url.partition("case=")[2]
+    path = page.url.partition("/review/")[0]
+    words = page.context.request.get(f"{path}/api/v1/cases/{case}/page/0.json").json()["words"]
+    size = page.context.request.get(f"{path}/api/v1/cases/{case}/review").json()["pages"][0]
+    paper = page.locator(".paper").first.bounding_box()
+    word = next(word for word in words if word["text"] == text)
+    scale, box = paper["width"] / size["width"], word["box"]
+    return text, {
+        "x": paper["x"] + box["x0"] * scale,
+        "y": paper["y"] + box["y0"] * scale,
+        "width": (box["x1"] - box["x0"]) * scale,
+        "height": (box["y1"] - box["y0"]) * scale,
+    }
+
+
+def middle(box) -> tuple[float, float]:
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_what_is_typed_beside_a_field_changes_nothing(space, chromium, address):
+    case = slip(space, 31)
+    page = opened(chromium, address, "rita", case)
+    with Journal(space.home / "journal.db") as journal:
+        before = journal.position
+        page.locator("#viewer").focus()
+        page.keyboard.type("paralegal bar aura ?")
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(300)
+        assert journal.position == before
+    page.context.close()
+
+
+def test_the_review_works_by_touch_on_a_narrow_screen(space, chromium, address):
+    case = slip(space, 32)
+    page = opened(chromium, address, "rita", case, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for _ in range(page.locator(".field:not(.accepted)").count()):
+        page.locator(".field.active").get_by_role("button", name="Accept").tap()
+    expect(page.locator("#outcome")).to_contain_text("slip-32.txt approved")
+    assert case in recorded(space)
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chromium, address, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    case = slip(space, 33 if scheme == "light" else 34)
+    page = opened(chromium, address, "ada", case, color_scheme=scheme, bypass_csp=True)
+    for path in (f"/review/?case={case}", "/", f"/cases/{case}", "/api", "/login"):
+        page.goto(f"{address}{path}")
+        page.wait_for_load_state("networkidle")
+        violations = Axe().run(page).response["violations"]
+        serious = {one["id"]: one["nodes"][0]["html"] for one in violations if one["impact"] in ("serious", "critical")}
+        assert serious == {}, path
+    page.context.close()

@@ -4,8 +4,6 @@ import contextlib
 import csv
 import json
 import shutil
-import signal
-import subprocess
 import threading
 import time
 from dataclasses import asdict, replace
@@ -20,7 +18,6 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.routing import Mount
 from starlette.websockets import WebSocketDisconnect
 
-from program import PROVEOUT, free_port
 from proveout.cli import acting, output, watching
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy
@@ -28,7 +25,7 @@ from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live import Live, alone
 from proveout.release import Releases
-from proveout.serving import application, guards
+from proveout.serving import application
 from proveout.serving.guards import COOKIE, DOCUMENTS, OPEN, Limits
 from proveout.workspace import Workspace
 
@@ -140,9 +137,14 @@ ROOMS = [
     ("GET", "/api/v1/release", "ron"),
     ("GET", "/review", "rita"),
     ("GET", "/review/", "rita"),
-    ("GET", "/review/api/version", "rita"),
-    ("POST", "/review/api/nowhere", "rita"),
+    ("GET", "/review/review.js", "rita"),
+    ("GET", "/api/v1/reviews", "ron"),
+    ("GET", f"/api/v1/cases/{NOWHERE}/review", "ron"),
+    ("GET", f"/api/v1/cases/{NOWHERE}/page/0.json", "ron"),
+    ("GET", f"/cases/{NOWHERE}/shown", "ron"),
     ("POST", f"/api/v1/cases/{NOWHERE}/approve", "rita"),
+    ("POST", f"/api/v1/cases/{NOWHERE}/expected", "rita"),
+    ("POST", f"/api/v1/cases/{NOWHERE}/reject", "rita"),
     ("POST", f"/api/v1/cases/{NOWHERE}/undo", "rita"),
     ("POST", "/api/v1/cases", "ada"),
     ("POST", "/api/v1/preview", "ada"),
@@ -167,7 +169,7 @@ def test_a_room_is_open_to_a_role_and_those_above(client, tokens, who, method, p
 def test_no_route_is_forgotten(app, client):
     """Whatever is added to the server later asks who comes, unless it is named as open."""
     paths = {path + ("/x" if isinstance(route, Mount) else "") for path, route in routes(app.routes)}
-    assert {"/reports/x", "/review/x", "/api/v1/cases", "/cases/{case}"} <= paths
+    assert {"/reports/x", "/review/", "/api/v1/cases", "/cases/{case}"} <= paths
     for path in paths - OPEN:
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"):
             assert client.request(method, path).status_code == 401, (method, path)
@@ -328,7 +330,7 @@ def test_a_page_of_another_site_changes_nothing(client, headers, served):
 
 
 def test_no_answer_may_be_read_framed_or_sniffed_elsewhere(client, ada):
-    for path in ("/", "/login", "/nowhere", "/reports/report.html", "/review/", "/review/api/version", "/api/v1/cases"):
+    for path in ("/", "/login", "/nowhere", "/reports/report.html", "/review/", "/review/review.js", "/api/v1/cases"):
         headers = client.get(path, headers={**ada, "Origin": "http://evil.example"}).headers
         assert not [name for name in headers if name.startswith("access-control-")], path
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -658,48 +660,13 @@ def test_without_a_release_nothing_is_decided_and_it_says_so(space, accounts, ad
         assert decided(client, case, ada)["release"] == Releases(space.releases).current()
 
 
-# --- the reviewers' notebook -------------------------------------------------------------------------------------------------
+# --- what no page needs ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("who", "headers"),
-    [("nobody", {}), ("ron", {}), ("rita", {"Origin": "http://evil.example"}), ("rita", {"Origin": "http://testserver:1"})],
-)
-def test_no_websocket_is_opened_to_whom_it_is_not_for(client, tokens, who, headers):
-    with (
-        pytest.raises(WebSocketDisconnect) as refused,
-        client.websocket_connect("/review/ws?session_id=s_1", headers=tokens[who] | headers),
-    ):
+def test_no_websocket_is_opened_to_anybody(client, ada):
+    with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/review/ws", headers=ada):
         pass
     assert refused.value.code == 1008
-
-
-def test_a_page_that_somebody_opened_is_nobody_elses(client, tokens):
-    mine = {"Marimo-Session-Id": "s_mine01"}
-    path, body = "/review/api/kernel/set_ui_element_value", {"objectIds": [], "values": []}
-    assert client.post(path, json=body, headers=tokens["rita"] | mine).status_code != 403
-    assert client.post(path, json=body, headers=tokens["ada"] | mine).status_code == 403
-    with (
-        pytest.raises(WebSocketDisconnect) as refused,
-        client.websocket_connect("/review/ws?session_id=s_mine01", headers=tokens["ada"]),
-    ):
-        pass
-    assert refused.value.code == 1008
-
-
-def test_the_notebook_of_a_page_knows_its_visitor_and_no_secret():
-    from marimo._runtime.commands import HTTPRequest
-    from starlette.requests import HTTPConnection
-
-    from proveout.identity import Account
-
-    visitor = guards.Visitor(Account("rita", Role.REVIEWER, 0.0))
-    headers = [(b"cookie", b"proveout_session=key"), (b"authorization", b"Bearer key"), (b"host", b"x")]
-    scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": headers, "user": visitor, "path_params": {}}
-    request = HTTPRequest.from_request(HTTPConnection(guards._for_notebook(scope)))
-    assert request.user == {"username": "rita", "is_authenticated": True, "display_name": "rita"}
-    assert request.meta == {"role": "reviewer"}
-    assert "key" not in repr(dict(request))
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------------
@@ -761,32 +728,16 @@ def test_a_reviewer_is_known_on_the_review_page_until_signing_out(client, chromi
     page.goto(f"{address}/review/")
     type_in(page, "rita")
     page.wait_for_url("**/review/")
-    page.get_by_text("rita answered 0 in this session").wait_for()
+    page.get_by_text("you answered 0 here").wait_for()
     assert elsewhere == []
     other = context.new_page()
     other.goto(f"{address}/")
     other.get_by_role("button", name="Sign out").click()
     other.wait_for_url("**/login")
-    assert context.request.get(f"{address}/review/api/version").status == 401
+    assert context.request.get(f"{address}/review/review.js").status == 401
+    page.locator("#order").select_option("doubt")
+    page.wait_for_url("**/login?next=**")  # the session is over, so the page asks for the password
     context.close()
-
-
-@pytest.mark.slow
-def test_a_review_that_was_open_does_not_keep_the_server_from_ending(space, accounts, chromium):
-    port = free_port()
-    command = [*PROVEOUT, "serve", "--port", str(port), "--home", str(space.home), "--mission", "bills"]
-    server = subprocess.Popen(command, cwd=space.root, stdout=subprocess.PIPE, text=True)
-    try:
-        assert "is served" in server.stdout.readline()
-        page = chromium.new_page()
-        page.goto(f"http://127.0.0.1:{port}/login?next=/review/")
-        type_in(page, "rita")
-        page.get_by_text("rita answered 0 in this session").wait_for()
-        page.close()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(60) == 130
-    finally:
-        server.kill()
 
 
 # --- by its own description ------------------------------------------------------------------------------------------------

@@ -141,11 +141,8 @@ class Accounts:
             sql(insert, id=_digest(key), name=name, now=now)
         return key
 
-    def session(self, key: str, using: bool = True) -> Account | None:
-        """The account of a session; None if the key is unknown, too old, idle for too long, or signed out.
-
-        `using`: count this as use, which keeps the session from becoming idle.
-        """
+    def session(self, key: str) -> Account | None:
+        """The account of a session, which this keeps open; None if the key is unknown, too old, idle or signed out."""
         now = self._clock()
         with self._reading() as sql:
             row = sql(
@@ -157,7 +154,7 @@ class Accounts:
             ).first()
         if row is None:
             return None
-        if using and now - row[3] >= SEEN_EVERY:
+        if now - row[3] >= SEEN_EVERY:
             with self._writing() as sql:
                 sql("UPDATE sessions SET seen = :now WHERE id = :id", id=_digest(key), now=now)
         return Account(row[0], Role(row[1]), row[2])

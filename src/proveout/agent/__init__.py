@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForChainRun
 
     from proveout.calibration import Calibrations
-    from proveout.models.tiers import Correction, Tier
+    from proveout.models.tiers import Correction, ScoredValue, Tier
     from proveout.retrieval import Memory
 
 CaseInput: TypeAlias = Path | str | Content
@@ -146,6 +146,12 @@ class Agent(Runnable[CaseInput, Decision]):
 
     def invoke(self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any) -> Decision:
         return self.batch([input], config, **kwargs)[0]
+
+    def suggest(self, content: Content, at_most: int) -> dict[str, list[ScoredValue]]:
+        """Likely values of each field, the likeliest first, from the first tier that can tell; empty if none can."""
+        tellers = (getattr(tier, "suggest", None) for tier in self.tiers.values())
+        tell = next(filter(None, tellers), None)
+        return tell(content, at_most) if tell else {}
 
     def batch(  # one vectorised pass; LangChain's own starts a thread for each case
         self,

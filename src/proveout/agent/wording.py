@@ -56,7 +56,7 @@ def _obstacle(
     if missing:
         return f"no plausible value for {_and(missing)}"
     if unsure:
-        values = (f"{name} ({sureness(fields[name])})" for name in unsure)
+        values = (f"{name} ({sureness(fields[name], calibrations.floor(fields[name].tier, name))})" for name in unsure)
         return f"below the certified threshold: {_and(list(values))}"
     if uncertifiable:
         return f"{mission.slo.precision:.0%} precision is not certifiable for {_and(uncertifiable)}"
@@ -72,9 +72,19 @@ def _weakest(fields: Mapping[str, Output]) -> str:
     return f"The weakest value is {name}, {value.text!r}{place}, {sureness(value)}{against}."
 
 
-def sureness(value: Output) -> str:
-    """The confidence of a value in words."""
-    return f"{value.confidence:.0%} sure" if value.calibrated else "not calibrated"
+def sureness(value: Output, needed: float | None = None) -> str:
+    """The confidence of a value in words, and the one that automating it needs.
+
+    >>> from proveout.records import Output
+    >>> sureness(Output("$5", "5", 0.8649)), sureness(Output("$5", "5", 0.9696), 0.9703)
+    ('86% sure', '96.96% sure, 97.03% needed')
+    """
+    if not value.calibrated:
+        return "not calibrated"
+    if needed is None:
+        return f"{value.confidence:.0%} sure"
+    digits = 0 if f"{value.confidence:.0%}" != f"{needed:.0%}" else 2
+    return f"{value.confidence:.{digits}%} sure, {needed:.{digits}%} needed"
 
 
 def _and(names: list[str]) -> str:

@@ -208,7 +208,7 @@ def undo(space: Workspace, case: str, action: str) -> bool:
     from proveout.records import Person, Role
     from proveout.serving.worker import Worker
 
-    receipt = Worker.at(space).approvals.undo(case, Person(person(), Role.OPERATOR), action=action)
+    receipt = Worker(space).approvals.undo(case, Person(person(), Role.OPERATOR), action=action)
     for line in receipt.lines:
         say(line.replace(str(space.home), short(space.home)))
     return not any(effect.stands for effect in receipt.effects if action in ("", effect.action.name))

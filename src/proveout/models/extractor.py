@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, cast
@@ -122,7 +122,22 @@ class Extractor:
         """Field values and a class for each document, in order. No result depends on the other documents."""
         return [self._extraction(self.reader.read(document)) for document in documents]
 
+    def suggest(self, document: Document, at_most: int) -> dict[str, list[ScoredValue]]:
+        """The likeliest different values of each printed field, the likeliest first, for a person to choose from."""
+        features = self.reader.read(document)
+        ranked, _ = self._ranked(features)
+        return {name: [self._value(name, features, choice) for choice in c[:at_most]] for name, c in ranked.items()}
+
     def _extraction(self, document: DocumentFeatures) -> Extraction:
+        choices, familiar = self._ranked(document)
+        values = {name: self._scored_value(name, document, ranked, familiar) for name, ranked in choices.items() if ranked}
+        values |= {name: value for name, flag in self.flags.items() if (value := _flag_value(flag, document.segments))}
+        document_class, confidence = self.classes.classify(document.segments)
+        in_order = {name: values[name] for name in self.kinds if name in values}
+        return Extraction(document.sha256, document_class, confidence, in_order, {"familiar": familiar})
+
+    def _ranked(self, document: DocumentFeatures) -> tuple[dict[str, list[Choice]], float]:
+        """The values of each printed field, the likeliest first, and the share of wording that training documents have, too."""
         signatures = {kind: signatures_of(features) for kind, features in document.kinds.items()}
         nearest = self.statistics.nearest(document.marks)
         kinds = _printed_kinds(self.kinds)
@@ -134,12 +149,7 @@ class Extractor:
             features = document.kinds[self.kinds[first]]
             choices[first], choices[last] = ranker.choose_range(features, choices[first], choices[last])
         choices = {name: self._corrected_first(name, signatures[kinds[name]], document, c) for name, c in choices.items()}
-        familiar = float(nearest[1].max(initial=0.0))
-        values = {name: self._scored_value(name, document, ranked, familiar) for name, ranked in choices.items() if ranked}
-        values |= {name: value for name, flag in self.flags.items() if (value := _flag_value(flag, document.segments))}
-        document_class, confidence = self.classes.classify(document.segments)
-        in_order = {name: values[name] for name in self.kinds if name in values}
-        return Extraction(document.sha256, document_class, confidence, in_order, {"familiar": familiar})
+        return choices, float(nearest[1].max(initial=0.0))
 
     def _choices(
         self,
@@ -173,19 +183,21 @@ class Extractor:
         return ranked if likely else []
 
     def _scored_value(self, name: str, document: DocumentFeatures, choices: Sequence[Choice], familiar: float) -> ScoredValue:
-        kind, best = self.kinds[name], choices[0]
-        features = document.kinds[kind]
-        candidate = features.candidates[best.candidate]
-        pros, cons = wording.reasons(document.segments, features, choices, self.reader.groups[name], kind, familiar)
-        clear = best.score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
-        return ScoredValue(
-            text=candidate.text,
-            value=value_of(kind, candidate.text, document.conventions),
-            score=round(best.score, 6),
-            place=Place(candidate.page, candidate.box),
+        kind = self.kinds[name]
+        groups = self.reader.groups[name]
+        pros, cons = wording.reasons(document.segments, document.kinds[kind], choices, groups, kind, familiar)
+        clear = choices[0].score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
+        return replace(
+            self._value(name, document, choices[0]),
             speaks_for=pros or ((ALONE,) if clear else ()),
             speaks_against=cons or (() if clear else (RIVAL,)),
         )
+
+    def _value(self, name: str, document: DocumentFeatures, choice: Choice) -> ScoredValue:
+        kind = self.kinds[name]
+        candidate = document.kinds[kind].candidates[choice.candidate]
+        value = value_of(kind, candidate.text, document.conventions)
+        return ScoredValue(candidate.text, value, round(choice.score, 6), Place(candidate.page, candidate.box))
 
     def with_corrections(self, corrections: Sequence[Correction]) -> "Extractor":
         """The same extractor with corrections added to its layout statistics, so they help the next document of that layout.
@@ -285,6 +297,9 @@ class RankerTier:
 
     def extract(self, contents: Sequence[Document], configs: Any = None) -> list[Extraction]:
         return self.extractor.extract(contents)
+
+    def suggest(self, content: Document, at_most: int) -> dict[str, list[ScoredValue]]:
+        return self.extractor.suggest(content, at_most)
 
 
 class LayoutEncoderTier(RankerTier):

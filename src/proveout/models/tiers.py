@@ -73,7 +73,11 @@ class Parts:
 
 
 class Tier(Protocol):
-    """The two methods of a tier. One that reads nothing of `Parts.model` also says `trained = False`: all folds share it."""
+    """The two methods of a tier. One that reads nothing of `Parts.model` also says `trained = False`: all folds share it.
+
+    One that knows other likely values also has `suggest(content, at_most)`: by field, the likeliest first. The review page
+    offers them.
+    """
 
     @classmethod
     def load(cls, parts: Parts) -> Self:

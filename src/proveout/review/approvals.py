@@ -211,9 +211,11 @@ class Approvals:
         seen = tuple(event for event in events if event.position <= position)
         return CaseView(turns[-1].in_order(self.mission.fields), tuple(self.mission.fields), seen, position)
 
-    def expected(self, view: CaseView, person: Person) -> tuple[Ruling, ...]:
-        """The rulings if this person approved the case as it is. Writes nothing."""
-        return self._judge(view, person, self._answer(view, person, {}, ""), self._plane())
+    def expected(
+        self, view: CaseView, person: Person, values: Mapping[str, str] | None = None, document_class: str = ""
+    ) -> tuple[Ruling, ...]:
+        """The rulings if this person approved the case with these values. Writes nothing. Raises BadInput for invalid ones."""
+        return self._judge(view, person, self._answer(view, person, values or {}, document_class), self._plane())
 
     def approve(
         self,

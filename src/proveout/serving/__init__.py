@@ -2,13 +2,12 @@
 
 The promoted release decides here as in the pipeline and the notebook, by the same code.
 Covered: who may do what (`guards`), whole documents (`intake`), deciding in the background (`worker`), the API with its OpenAPI
-document (`api`), pages without JavaScript (`site`), the review notebook behind the same authentication.
+document (`api`), pages for people (`site`), among them one for answering cases by keyboard (`reviewing`).
 Not covered: TLS certificates of public names, and several machines; put a proxy in front for both.
 """
 
 import errno
 import logging
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from proveout.identity import Accounts
 from proveout.serving.api import describe, routers
 from proveout.serving.guards import AuthBackend, Guard, Limits, SecurityHeaders
 from proveout.serving.problems import InvalidPart, answer, problem
+from proveout.serving.reviewing import reviewing
 from proveout.serving.site import add_pages
 from proveout.serving.worker import Worker
 from proveout.workspace import Workspace
@@ -44,8 +44,6 @@ def application(space: Workspace, accounts: Accounts, limits: Limits | None = No
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         worker.open()
         yield
-        if sessions := getattr(app.state, "sessions", None):
-            await sessions.shutdown()  # their threads would keep the process alive
         worker.close()
 
     app = FastAPI(
@@ -59,13 +57,13 @@ def application(space: Workspace, accounts: Accounts, limits: Limits | None = No
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(AuthenticationMiddleware, backend=backend),
-            Middleware(Guard, backend=backend, limits=limits),
+            Middleware(Guard, limits=limits),
         ],
     )
     app.state.worker, app.state.accounts = worker, accounts
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     _explain_errors(app)
-    for router in routers(worker):
+    for router in (*routers(worker), reviewing(worker)):
         app.include_router(router)
     add_pages(app, worker, accounts)
     return app
@@ -87,7 +85,6 @@ def serve(
     """
     import uvicorn
 
-    os.environ |= {"PROVEOUT_MISSION": space.name, "PROVEOUT_HOME": str(space.home)}  # for the review notebook
     with Accounts(space.accounts) as accounts:
         if not len(accounts):
             raise BadInput("there is no account; to add one: proveout user add NAME --role operator")
@@ -103,7 +100,7 @@ def serve(
             server_header=False,
             limit_concurrency=400,
             timeout_graceful_shutdown=10,
-            ws_max_size=1 << 20,
+            ws="none",
             log_level="warning",
         )
 

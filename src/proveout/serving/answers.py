@@ -122,6 +122,10 @@ class Approval(BaseModel):
     document_class: str = Field(default="", max_length=100, examples=["invoice"], description='Corrected class; "" if right.')
 
 
+class Rejection(BaseModel):
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
+
+
 class Undo(BaseModel):
     digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
     action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for every action that was done.')
@@ -137,10 +141,11 @@ class Effect(BaseModel):
 
 
 class Receipt(BaseModel):
-    what: str = Field(examples=["approved"], description="approved, corrected or undone.")
+    what: str = Field(examples=["approved"], description="approved, corrected, rejected or undone.")
     verdicts: list[Action] = Field(description="On the actions proposed by this call.")
     effects: list[Effect] = Field(description="Current effects of the case.")
     digest: str = Field(description="For the next call on this case.")
+    lines: list[str] = Field(examples=[["pay_invoice done: payments/1.json"]], description="The same, for people.")
 
 
 class Happened(BaseModel):
@@ -186,7 +191,7 @@ class Stopped(BaseModel):
 def case(summary: CaseSummary) -> Case:
     """A row of the case index, as the API returns it."""
     same = ("at", "day", "segment", "document_class", "route", "release", "effects", "escalated_to")
-    row = {"id": summary.case, "state": summary.status, "document": _utf8(summary.document)}
+    row = {"id": summary.case, "state": summary.status, "document": utf8(summary.document)}
     return Case.model_validate(row | {name: getattr(summary, name) for name in same})
 
 
@@ -198,13 +203,13 @@ def decision(decision: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, 
         document_class=decision.document_class,
         class_confidence=_number(decision.class_confidence),
         route=decision.route,
-        because=[*map(_utf8, decision.because)],
+        because=[*map(utf8, decision.because)],
         fields={
             name: _field(decision.fields[name], kind, name in decision.automated)
             for name, kind in kinds.items()
             if name in decision.fields
         },
-        checks=[Check(name=check.name, passed=check.passed, because=_utf8(check.because)) for check in decision.checks],
+        checks=[Check(name=check.name, passed=check.passed, because=utf8(check.because)) for check in decision.checks],
         similar=[
             Similar(case=similar.case, similarity=_number(similar.similarity), fields=_plain(similar.fields))
             for similar in decision.similar
@@ -224,12 +229,13 @@ def receipt(receipt: approvals.Receipt, home: Path) -> Receipt:
         Effect(
             name=effect.action.name,
             state=effect.state,
-            because=_utf8((effect.taken_back_because or effect.because).replace(f"{home}/", "")),
+            because=utf8((effect.taken_back_because or effect.because).replace(f"{home}/", "")),
             taken_back=effect.taken_back,
         )
         for effect in receipt.effects
     ]
-    return Receipt(what=receipt.what, verdicts=actions(receipt.rulings), effects=effects, digest=receipt.digest)
+    lines = [utf8(line.replace(f"{home}/", "")) for line in receipt.lines]
+    return Receipt(what=receipt.what, verdicts=actions(receipt.rulings), effects=effects, digest=receipt.digest, lines=lines)
 
 
 def actions(rulings: Sequence[Ruling]) -> list[Action]:
@@ -239,7 +245,7 @@ def actions(rulings: Sequence[Ruling]) -> list[Action]:
             name=ruling.action.name,
             arguments=_plain(ruling.action.arguments),
             allowed=ruling.verdict.allowed,
-            because=_utf8(ruling.verdict.because),
+            because=utf8(ruling.verdict.because),
             escalate_to=ruling.verdict.escalate_to,
         )
         for ruling in rulings
@@ -253,15 +259,15 @@ def explanation(case_history: CaseHistory, home: Path) -> Explanation:
     lines = [line.split("  ", 2)[2] for line in text.splitlines()[1:]]
     return Explanation(
         case=decision.case,
-        text=_utf8(f"{printed(decision, rulings)}\n\n{text}"),
-        because=[*map(_utf8, decision.because)],
+        text=utf8(f"{printed(decision, rulings)}\n\n{text}"),
+        because=[*map(utf8, decision.because)],
         evidence={
-            name: {"for": [*map(_utf8, value.speaks_for)], "against": [*map(_utf8, value.speaks_against)]}
+            name: {"for": [*map(utf8, value.speaks_for)], "against": [*map(utf8, value.speaks_against)]}
             for name, value in decision.fields.items()
         },
         verdicts=actions(rulings),
         history=[
-            Happened.model_validate({"at": event.at, "what": _utf8(line)})
+            Happened.model_validate({"at": event.at, "what": utf8(line)})
             for event, line in zip(case_history.events, lines, strict=True)
         ],
     )
@@ -284,21 +290,25 @@ def release(opened: Release) -> ReleaseAnswer:
 def _field(value: records.Output, kind: Kind, automated: bool) -> FieldAnswer:
     place = value.place
     return FieldAnswer(
-        text=_utf8(value.text),
-        value=_utf8(written(value.value)),
+        text=utf8(value.text),
+        value=utf8(written(value.value)),
         kind=kind,
         confidence=_number(value.confidence),
         automated=automated,
         tier=value.tier,
         page=place.page if place else None,
-        box=Box(x0=place.box.x0, y0=place.box.y0, x1=place.box.x1, y1=place.box.y1) if place else None,
-        speaks_for=[*map(_utf8, value.speaks_for)],
-        speaks_against=[*map(_utf8, value.speaks_against)],
+        box=box(place.box) if place else None,
+        speaks_for=[*map(utf8, value.speaks_for)],
+        speaks_against=[*map(utf8, value.speaks_against)],
     )
 
 
+def box(box: records.Box) -> Box:
+    return Box(x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1)
+
+
 def _plain(texts: Mapping[str, str]) -> dict[str, str]:
-    return {name: _utf8(text) for name, text in texts.items()}
+    return {name: utf8(text) for name, text in texts.items()}
 
 
 def _number(value: float) -> float | None:
@@ -306,6 +316,6 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     """Broken PDFs contain half surrogate pairs; each becomes a question mark."""
     return text.encode("utf-8", "replace").decode()

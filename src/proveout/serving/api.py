@@ -67,7 +67,7 @@ class Memory(StrEnum):
     RELEASE = "release"
 
 
-def _problems(**own: str) -> dict[int | str, dict[str, Any]]:
+def problems(**own: str) -> dict[int | str, dict[str, Any]]:
     """The error responses of a call: those of every call, and `_404="..."` of its own."""
     common = {
         "401": "Not signed in, or the token is invalid.",
@@ -105,7 +105,7 @@ def _submitting(api: APIRouter, worker: Worker) -> None:
                 "headers": _location(),
             },
             202: {"description": "The document is in the inbox and will be decided soon.", "headers": _location()},
-            **_problems(_400=MALFORMED, _415=UNREADABLE, _507=FULL),
+            **problems(_400=MALFORMED, _415=UNREADABLE, _507=FULL),
         },
     )
     def submit(request: Request, response: Response, file: Document, day: Day = None, segment: Segment = "") -> answers.Case:
@@ -124,7 +124,7 @@ def _submitting(api: APIRouter, worker: Worker) -> None:
 
 
 def _listing(api: APIRouter, worker: Worker) -> None:
-    @api.get("/cases", summary="List the cases, newest first", responses=_problems())
+    @api.get("/cases", summary="List the cases, newest first", responses=problems())
     def cases(
         request: Request,
         state: Annotated[CaseStatus | None, Query(description="Only cases with this status.")] = None,
@@ -145,51 +145,61 @@ def _listing(api: APIRouter, worker: Worker) -> None:
 
 
 def _reading(api: APIRouter, worker: Worker) -> None:
-    @api.get("/cases/{case}", summary="Get a case and its status", responses=_problems(_404="No case has this id."))
+    @api.get("/cases/{case}", summary="Get a case and its status", responses=problems(_404="No case has this id."))
     def one_case(case: CaseId) -> answers.Case:
         if (summary := worker.index.find(case)) is None:
-            raise _unknown()
+            raise unknown_case()
         return answers.case(summary)
 
     @api.get(
         "/cases/{case}/decision",
         summary="Get the decision on a case",
-        responses=_problems(_404="No case has this id.", _409="The case is not decided yet."),
+        responses=problems(_404="No case has this id.", _409="The case is not decided yet."),
     )
     def decision(case: CaseId) -> answers.DecisionAnswer:
         """Fields with value, place and confidence; checks; similar cases; actions with their verdicts."""
-        decided, digest = _decided(worker, case).decided, worker.approvals.show(case).digest
+        decided, digest = decided_case(worker, case).decided, worker.approvals.show(case).digest
         return answers.decision(decided.decision, decided.rulings, worker.space.mission.kinds, digest)
 
     @api.get(
         "/cases/{case}/explanation",
         summary="Get the reasons for a decision and its history",
-        responses=_problems(_404="No case has this id.", _409="The case is not decided yet."),
+        responses=problems(_404="No case has this id.", _409="The case is not decided yet."),
     )
     def explanation(case: CaseId) -> answers.Explanation:
-        return answers.explanation(_decided(worker, case), worker.space.home)
+        return answers.explanation(decided_case(worker, case), worker.space.home)
 
 
 def _answering(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/cases/{case}/approve",
         summary="Approve a case, as shown or corrected",
-        responses=_problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
+        responses=problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
     )
     def approve(request: Request, case: CaseId, approval: answers.Approval) -> answers.Receipt:
         """Records a label and proposes the mission's actions as this person's; those that the policy allows happen at once."""
-        _decided(worker, case)
+        decided_case(worker, case)
         receipt = worker.approvals.approve(case, request.user.person, approval.digest, approval.values, approval.document_class)
         return answers.receipt(receipt, worker.space.home)
 
     @api.post(
+        "/cases/{case}/reject",
+        summary="Reject a case: it does not belong to this mission",
+        responses=problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
+    )
+    def reject(request: Request, case: CaseId, rejection: answers.Rejection) -> answers.Receipt:
+        """Records a label without values. No action follows."""
+        decided_case(worker, case)
+        return answers.receipt(worker.approvals.reject(case, request.user.person, rejection.digest), worker.space.home)
+
+    @api.post(
         "/cases/{case}/undo",
         summary="Undo the actions of a case",
-        responses=_problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
+        responses=problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
     )
     def undo(request: Request, case: CaseId, undo_request: answers.Undo) -> answers.Receipt:
         """Runs each action's compensation. An action that was already undone stays undone."""
-        _decided(worker, case)
+        decided_case(worker, case)
         receipt = worker.approvals.undo(case, request.user.person, undo_request.digest, undo_request.action)
         return answers.receipt(receipt, worker.space.home)
 
@@ -201,12 +211,12 @@ def _pictures(api: APIRouter, worker: Worker) -> None:
         summary="Get a page of the document as an image",
         responses={
             200: {"description": "The whole page; scale boxes (in points) to its size.", "content": {"image/png": {}}},
-            **_problems(_404="No case has this id, or the document has no such page.", _409="The document cannot be rendered."),
+            **problems(_404="No case has this id, or the document has no such page.", _409="The document cannot be rendered."),
         },
     )
     def page(case: CaseId, number: Annotated[int, Path(ge=0, le=10_000, description="From 0.")]) -> Response:
         if worker.index.find(case) is None or (path := worker.file(case)) is None:
-            raise _unknown()
+            raise unknown_case()
         picture = page_png(path, number, worker.space.cache)
         if picture is None:
             raise Refusal(404, "this document has no such page; pages count from 0")
@@ -217,7 +227,7 @@ def _previewing(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/preview",
         summary="Preview the decision on a document",
-        responses=_problems(_400=MALFORMED, _409="No release is promoted.", _415=UNREADABLE, _507=FULL),
+        responses=problems(_400=MALFORMED, _409="No release is promoted.", _415=UNREADABLE, _507=FULL),
     )
     def preview(
         file: Document,
@@ -230,19 +240,19 @@ def _previewing(api: APIRouter, worker: Worker) -> None:
             decision, rulings = worker.preview(upload.path, frozen=memory is Memory.RELEASE)
         return answers.decision(decision, rulings, worker.space.mission.kinds)
 
-    @api.get("/release", summary="Get the promoted release", responses=_problems(_409="No release is promoted."))
+    @api.get("/release", summary="Get the promoted release", responses=problems(_409="No release is promoted."))
     def release() -> answers.ReleaseAnswer:
         return answers.release(worker.release())
 
 
 def _stopping(api: APIRouter, worker: Worker) -> None:
-    @api.post("/stop", summary="Stop all side effects", responses=_problems(_400=MALFORMED))
+    @api.post("/stop", summary="Stop all side effects", responses=problems(_400=MALFORMED))
     def stop(request: Request, reason: answers.Because) -> answers.Stopped:
         """Cases are still decided; allowed actions wait until the stop is lifted. A second stop changes nothing."""
         worker.switch.stop(request.user.name, reason.because)
         return answers.Stopped(stopped=worker.switch.stopped())
 
-    @api.post("/lift", summary="Allow side effects again", responses=_problems())
+    @api.post("/lift", summary="Allow side effects again", responses=problems())
     def lift() -> answers.Stopped:
         worker.switch.lift()
         worker.wake()
@@ -256,7 +266,7 @@ def _health(worker: Worker) -> APIRouter:
     def health() -> answers.Health:
         return answers.Health(status="ok", version=version("proveout"))
 
-    @api.get("/ready", summary="Check that waiting cases are decided", responses=_problems())
+    @api.get("/ready", summary="Check that waiting cases are decided", responses=problems())
     def ready() -> answers.Ready:
         return answers.Ready(ready=not worker.trouble, because=worker.trouble)
 
@@ -265,19 +275,19 @@ def _health(worker: Worker) -> APIRouter:
 
 def _open() -> dict[int | str, dict[str, Any]]:
     """The error responses of a call that needs no account."""
-    return {status: response for status, response in _problems().items() if status in (413, 429, 503)}
+    return {status: response for status, response in problems().items() if status in (413, 429, 503)}
 
 
-def _decided(worker: Worker, case: str) -> CaseHistory:
+def decided_case(worker: Worker, case: str) -> CaseHistory:
     """The history of a decided case. Raises Refusal if it does not exist (404) or is not decided yet (409)."""
     if (history := worker.history(case)) is not None:
         return history
     if worker.index.find(case) is None:
-        raise _unknown()
+        raise unknown_case()
     raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
 
 
-def _unknown() -> Refusal:
+def unknown_case() -> Refusal:
     return Refusal(404, "no case has this id; see GET /api/v1/cases")
 
 

@@ -59,7 +59,7 @@ class CaseIndex:
     """Thread-safe; each call first reads what is new."""
 
     def __init__(self, journal: Journal, inbox: Path, kind: CaseKind) -> None:
-        self._journal, self._inbox, self._kind = journal, inbox, kind
+        self._journal, self._inbox, self.kind = journal, inbox, kind
         self._lock = threading.Lock()
         self._position = 0
         self._decided: dict[str, CaseSummary] = {}  # in the order of the decisions
@@ -144,7 +144,7 @@ class CaseIndex:
         for file in documents_in(self._inbox):
             stamp, before = (file.size, file.modified), self._files.get(file.path)
             try:
-                case, turn = before[1] if before and before[0] == stamp else identity(self._kind, file.path)
+                case, turn = before[1] if before and before[0] == stamp else identity(self.kind, file.path)
             except (OSError, UnreadableDocument):  # a run names it, with the reason
                 continue
             files[file.path] = (stamp, (case, turn))

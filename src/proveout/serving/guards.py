@@ -1,8 +1,8 @@
 """Checks on every request before any other code sees it: account, origin, role, rate, size, duration.
 
 Access is denied by default: every path needs an account unless `needed` names it as open, and every change an operator.
-Covered: pages and programs, websockets (checked again while they are open), pages of other sites in a signed-in
-browser (SameSite, Origin, Sec-Fetch-Site), a body larger than declared, a client that never finishes its request.
+Covered: pages and programs, pages of other sites in a signed-in browser (SameSite, Origin, Sec-Fetch-Site), a body larger than
+declared, a client that never finishes its request. Websockets are refused.
 Not covered: floods that fill the line, and slow headers; put a proxy in front of a server on the internet.
 """
 
@@ -34,10 +34,8 @@ COOKIE = "proveout_session"
 OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a document
-ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|undo)")  # the policy decides what this leads to
+ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|reject|undo)")  # the policy decides what this leads to
 FORM = 65_536  # bytes of any other body
-NOTEBOOK = 10_000_000  # bytes of a body that the review page sends
-CHECK_EVERY = 5.0  # seconds between two checks of an open websocket's account
 
 
 def needed(method: str, path: str) -> Role | None:
@@ -45,7 +43,7 @@ def needed(method: str, path: str) -> Role | None:
 
     >>> needed("GET", "/login"), needed("GET", "/"), needed("GET", "/nowhere").value, needed("PUT", "/nowhere").value
     (None, <Role.READER: 'reader'>, 'reader', 'operator')
-    >>> needed("POST", "/review/api/kernel/run").value, needed("POST", "/api/v1/stop").value, needed("POST", "/logout").value
+    >>> needed("GET", "/review/").value, needed("POST", "/api/v1/stop").value, needed("POST", "/logout").value
     ('reviewer', 'operator', 'reader')
     >>> needed("POST", "/api/v1/cases/ddae/approve").value, needed("POST", "/api/v1/cases").value
     ('reviewer', 'operator')
@@ -65,7 +63,7 @@ class Limits:
 
     document: int = 20_000_000  # bytes
     seconds: float = 120.0  # for one request, including its upload
-    per_second: float = 60.0  # plain requests per account or address; the review page loads a few hundred files at once
+    per_second: float = 60.0  # plain requests per account or address
     burst: float = 600.0
 
 
@@ -83,7 +81,7 @@ class Visitor(BaseUser):
     def name(self) -> str:
         return self.account.name
 
-    display_name = identity = username = name  # as Starlette and marimo call it
+    display_name = identity = name  # as Starlette calls it
 
     @property
     def role(self) -> Role:
@@ -107,13 +105,13 @@ class AuthBackend(AuthenticationBackend):
             return AuthCredentials(), UnauthenticatedUser()
         return AuthCredentials([account.role.value]), Visitor(account)
 
-    def account(self, headers: Headers, using: bool = True) -> Account | None:
-        """The account of a request. `using`: whether this counts as use of the session and so keeps it open."""
+    def account(self, headers: Headers) -> Account | None:
+        """The account of a request, whose session stays open by this."""
         if authorization := headers.get("authorization"):
             scheme, _, token = authorization.partition(" ")
             return self._accounts.by_token(token.strip()) if scheme.lower() == "bearer" else None
         key = session_key(headers)
-        return self._accounts.session(key, using) if key else None
+        return self._accounts.session(key) if key else None
 
 
 def session_key(headers: Headers) -> str:
@@ -149,36 +147,30 @@ class Buckets:
 
 
 class Guard:
-    """Middleware after the authentication. A websocket that is not allowed is refused before it opens."""
+    """Middleware after the authentication."""
 
-    def __init__(self, app: ASGIApp, backend: AuthBackend, limits: Limits) -> None:
-        self.app, self._backend, self._limits = app, backend, limits
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app, self._limits = app, limits
         self._buckets = Buckets(limits.per_second, limits.burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        try:
-            path = self._allowed(scope, headers)
-        except Refusal as refusal:
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008, "reason": "not allowed"})
-            else:
-                await self._response(scope, refusal)(scope, receive, send)
-            return
-        if path.startswith("/review"):
-            scope = _for_notebook(scope)
         if scope["type"] == "websocket":
-            await self.app(scope, receive, self._while_signed_in(headers, send))
+            await send({"type": "websocket.close", "code": 1008, "reason": "not allowed"})
+        elif scope["type"] != "http":
+            await self.app(scope, receive, send)
         else:
-            await self._bounded(scope, headers, receive, send, self._largest(path))
+            headers = Headers(scope=scope)
+            try:
+                path = self._allowed(scope, headers)
+            except Refusal as refusal:
+                await self._response(scope, refusal)(scope, receive, send)
+            else:
+                await self._bounded(scope, headers, receive, send, self._largest(path))
 
     def _allowed(self, scope: Scope, headers: Headers) -> str:
         """The path under this server's root. Raises Refusal if the request is not allowed."""
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        method = scope.get("method", "POST")  # a websocket may change things
+        method = scope["method"]
         visitor = scope["user"]
         address = (scope.get("client") or ("",))[0]
         client = f"account {visitor.name}" if visitor.is_authenticated else f"address {address}"
@@ -202,9 +194,7 @@ class Guard:
         return answer(scope, refusal.status_code, refusal.detail, refusal.headers)
 
     def _largest(self, path: str) -> int:
-        if path in DOCUMENTS:
-            return self._limits.document + FORM
-        return NOTEBOOK if path.startswith("/review/") else FORM
+        return self._limits.document + FORM if path in DOCUMENTS else FORM
 
     async def _bounded(self, scope: Scope, headers: Headers, receive: Receive, send: Send, largest: int) -> None:
         """Serve a request within its limits of bytes and seconds."""
@@ -238,34 +228,16 @@ class Guard:
             headers_sent = {**(refusal.headers or {}), "Connection": "close"}
             await answer(scope, refusal.status_code, refusal.detail, headers_sent)(scope, receive, send)
 
-    def _while_signed_in(self, headers: Headers, send: Send) -> Send:
-        """A `send` that closes a websocket whose account signed out, was removed, or was inactive for too long."""
-        checked, closed = time.monotonic(), False
-
-        async def send_checked(message: Message) -> None:
-            nonlocal checked, closed
-            if closed:
-                return
-            if message["type"] == "websocket.send" and time.monotonic() - checked >= CHECK_EVERY:
-                checked = time.monotonic()
-                account = await run_in_threadpool(self._backend.account, headers, False)
-                if account is None or not account.role.includes(Role.REVIEWER):
-                    closed = True
-                    message = {"type": "websocket.close", "code": 1008, "reason": "signed out"}
-            await send(message)
-
-        return send_checked
-
 
 def price(method: str, path: str) -> float:
     """What a request costs of the rate limit, in plain requests. Requests that compute more cost more.
 
-    >>> price("GET", "/"), price("POST", "/api/v1/preview"), price("POST", "/review/api/kernel/set_ui_element_value")
-    (1.0, 10.0, 1.0)
+    >>> price("GET", "/"), price("POST", "/api/v1/preview")
+    (1.0, 10.0)
     """
     if path.endswith(".png") and path.startswith("/api/"):
         return 5.0
-    return 10.0 if method not in SAFE and not path.startswith("/review/") else 1.0
+    return 10.0 if method not in SAFE else 1.0
 
 
 def same_site(headers: Headers, scope: Scope) -> bool:
@@ -276,14 +248,7 @@ def same_site(headers: Headers, scope: Scope) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-    return origin is None or origin == f"{scheme}://{headers.get('host', '')}"
-
-
-def _for_notebook(scope: Scope) -> Scope:
-    """The request as a notebook may see it: with the visitor's name and role, never with the session's key or a token."""
-    headers = [(name, value) for name, value in scope["headers"] if name not in (b"cookie", b"authorization")]
-    return {**scope, "headers": headers, "meta": {"role": scope["user"].role.value}}
+    return origin is None or origin == f"{scope['scheme']}://{headers.get('host', '')}"
 
 
 OWN = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -292,17 +257,17 @@ RECORD = (  # records and Evidently's reports run scripts: in an origin of their
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; img-src data: blob:;"
     " font-src data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; sandbox allow-scripts"
 )
-REVIEW = (  # marimo's front end
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; form-action 'self';"
-    " frame-ancestors 'none'; base-uri 'self'; object-src 'none'"
-)
+REVIEW = f"{OWN}; script-src 'self'; connect-src 'self'; frame-src 'self'"  # the only page with a script of its own
+SHOWN = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; sandbox"
+FRAMED = re.compile(r"/cases/[0-9a-f]{64}/shown")  # a case of a kind without pages, in a frame of the review page
 
 
 def content_policy(path: str) -> str:
     """The Content-Security-Policy of a path."""
-    if path.startswith("/review/"):
+    if path == "/review/":
         return REVIEW
+    if FRAMED.fullmatch(path):
+        return SHOWN
     if path.startswith("/reports/"):
         return REPORT if path == "/reports/report.html" else RECORD
     return OWN
@@ -322,7 +287,7 @@ class SecurityHeaders:
         security = {
             "Content-Security-Policy": content_policy(path),
             "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
+            "X-Frame-Options": "SAMEORIGIN" if FRAMED.fullmatch(path) else "DENY",
             "Referrer-Policy": "same-origin",  # `no-referrer` would send `Origin: null` with the server's own forms
             "Cross-Origin-Opener-Policy": "same-origin",
             "Cross-Origin-Resource-Policy": "same-origin",
@@ -337,8 +302,6 @@ class SecurityHeaders:
                 for name, value in security.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
-                for name in [name for name in headers if name.startswith("access-control-")]:
-                    del headers[name]  # marimo would let pages of any site read its answers
             await send(message)
 
         await self.app(scope, receive, send_secured)

@@ -1,4 +1,4 @@
-"""Renders the server's own pages: HTML from the templates beside this file, one stylesheet, no JavaScript, nothing external.
+"""Renders the server's own pages from the templates beside this file. Nothing external; only the review page has a script.
 
 Covered: text from documents and visitors (escaped), a server under a path of a proxy (`root`).
 """

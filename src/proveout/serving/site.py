@@ -1,20 +1,16 @@
-"""The pages for people: sign-in, start page, cases, reports, API calls, and the review notebook.
+"""The pages for people: sign-in, start page, cases, reports, API calls, and the review page.
 
-Covered: use by keyboard alone, without JavaScript; after signing in, a visitor returns to the requested page of this server and
-to no other server. A report's scripts run in an origin of their own.
+Covered: use by keyboard alone; all but the review page without JavaScript; after signing in, a visitor returns to the requested
+page of this server and to no other server. A report's scripts run in an origin of their own.
 """
 
 import logging
-from collections import OrderedDict
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proveout.errors import NoEntry
 from proveout.identity import Accounts
@@ -37,55 +33,12 @@ REPORTS = {
 
 
 def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
-    """Add the pages, the reports and, if the project has it, the review notebook."""
-    reports, review = worker.space.reports, worker.space.root / "monitoring" / "review.py"
+    """Add the pages and the reports."""
+    reports = worker.space.reports
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
-    app.include_router(_signed_in_pages(app, worker, review.exists()), include_in_schema=False)
+    app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))
-    if review.exists():
-        mount_notebook(app, "/review", review)
-
-
-def mount_notebook(app: FastAPI, path: str, notebook: Path) -> None:
-    """Serve a marimo notebook. It finds its visitor in `mo.app_meta().request`: `.user["username"]` and `.meta["role"]`."""
-    import marimo
-
-    @app.get(path, include_in_schema=False)
-    def with_slash(request: Request) -> Response:
-        return RedirectResponse(f"{_root(request)}{path}/", 307)
-
-    pages = marimo.create_asgi_app(quiet=True, include_code=False).with_app(path="", root=str(notebook)).build()
-    app.mount(path, OwnSessionsOnly(pages))
-    app.state.sessions = pages.routes[0].app.state.session_manager  # type: ignore[attr-defined]
-
-
-class OwnSessionsOnly:
-    """Middleware: only the account that started a notebook session may use it, so that no answer gets another person's name."""
-
-    KEPT = 10_000
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self._owners: OrderedDict[str, str] = OrderedDict()  # marimo's session id to account name
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_own(HTTPConnection(scope)):
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008, "reason": "not your session"})
-                return
-            raise Refusal(403, "another account opened this page; reload it")
-        await self.app(scope, receive, send)
-
-    def _is_own(self, connection: HTTPConnection) -> bool:
-        name = connection.user.name
-        for session in filter(None, (connection.headers.get("marimo-session-id"), connection.query_params.get("session_id"))):
-            if self._owners.setdefault(session, name) != name:
-                return False
-            self._owners.move_to_end(session)
-        while len(self._owners) > self.KEPT:
-            self._owners.popitem(last=False)
-        return True
 
 
 def _sign_in_pages(accounts: Accounts) -> APIRouter:
@@ -131,12 +84,12 @@ def _signed_in(request: Request, accounts: Accounts, name: str, password: str, t
     return response
 
 
-def _signed_in_pages(app: FastAPI, worker: Worker, has_review: bool) -> APIRouter:
+def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     pages = APIRouter()
 
     def response(request: Request, template: str, **values: Any) -> Response:
         visitor = request.user
-        reviews = has_review and visitor.role.includes(Role.REVIEWER)
+        reviews = visitor.role.includes(Role.REVIEWER)
         return HTMLResponse(page(template, root=_root(request), visitor=visitor, reviews=reviews, **values))
 
     @pages.get("/")
@@ -166,6 +119,27 @@ def _signed_in_pages(app: FastAPI, worker: Worker, has_review: bool) -> APIRoute
         count = int(history.decided.decision.descriptors.get("pages", 0)) if history else 0
         number = {"pages": min(count, PAGES), "more": max(count - PAGES, 0)}
         return response(request, "case.html.j2", case=summary, text=text, **number)
+
+    @pages.get("/cases/{case}/shown")
+    def shown(case: CaseId) -> Response:
+        """A case of a kind without pages, for a frame of the review page."""
+        history = worker.history(case)
+        if history is None or (path := worker.file(case)) is None:
+            raise Refusal(404, "no decided case has this id")
+        return HTMLResponse(worker.index.kind.show(history.decided.decision, path, worker.space.cache))
+
+    @pages.get("/review")
+    def without_slash(request: Request) -> Response:
+        return RedirectResponse(f"{_root(request)}/review/", 307)
+
+    @pages.get("/review/")
+    def review(request: Request) -> Response:
+        return response(request, "review.html.j2")
+
+    @pages.get("/review/review.{ending}")
+    def beside_the_page(ending: Literal["js", "css"]) -> Response:
+        kind = {"js": "text/javascript", "css": "text/css"}[ending]
+        return FileResponse(STYLE.with_name(f"review.{ending}"), media_type=kind, headers={"Cache-Control": "no-cache"})
 
     @pages.get("/api")
     def programs(request: Request) -> Response:

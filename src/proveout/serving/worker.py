@@ -13,15 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
-from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError
+from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
 from proveout.live import Live
-from proveout.records import Decided, Decision, Output, Ruling
+from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
 from proveout.serving.case_index import CaseIndex, CaseStatus
@@ -29,13 +28,13 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.models.tiers import ScoredValue
 
 LOG = logging.getLogger("proveout.serving")
 POLL_EVERY = 15.0  # seconds between two looks into the inbox, for files that were not submitted through the API
 RETRY_AFTER = 1.0  # seconds, if another process was at work
+SUGGESTED = 4  # values of a field
 PATIENCE = 30.0  # seconds that a preview waits for a run to end
-
-_WORKERS: "WeakValueDictionary[Path, Worker]" = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,9 @@ class CaseHistory:
 
 
 class Worker:
-    """One per workspace and process. `at` finds the server's worker for its pages."""
+    """One per workspace and process."""
 
     def __init__(self, space: Workspace) -> None:
-        _WORKERS[space.home] = self
         self.space = space
         self.inbox, self.incoming = space.home / "inbox", space.home / "incoming"
         self.inbox.mkdir(parents=True, exist_ok=True)
@@ -67,11 +65,6 @@ class Worker:
         self._agents = threading.Lock()  # only one thread at a time may use a memory and its agent
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
-
-    @classmethod
-    def at(cls, space: Workspace) -> "Worker":
-        """The worker of the server in this process; without one, a new worker that was not opened and never runs by itself."""
-        return _WORKERS.get(space.home) or cls(space)
 
     def open(self) -> None:
         """Start deciding in the background."""
@@ -108,6 +101,22 @@ class Worker:
         history = self.history(case)
         content = history.decided.case.sha256 if history else case
         return self.originals.path(content) if content in self.originals else self.index.file(case)
+
+    def content(self, decided: Decided) -> Content | UnreadableDocument:
+        """What was read of a decided case. Raises BadInput if its file is not kept."""
+        (content,) = self.index.kind.read([self.originals.path(decided.case.sha256)], self.space.cache)
+        return content
+
+    def suggestions(self, decided: Decided) -> dict[str, list["ScoredValue"]]:
+        """Likely values of each field, the likeliest first, by the promoted release and what people taught it.
+
+        Raises NoRelease, Busy, and BadInput if the case's file is not kept.
+        """
+        content = self.content(decided)
+        if isinstance(content, UnreadableDocument):
+            return {}
+        with self._one_at_a_time():
+            return self._live_release(self.release()).agent().suggest(content, SUGGESTED)
 
     def preview(self, path: Path, frozen: bool = False) -> tuple[Decision, tuple[Ruling, ...]]:
         """Decide a file without recording anything or taking any action.

@@ -1,0 +1,249 @@
+"""The calls behind the review page: which cases wait, all that a person needs to answer one, and the words of its pages.
+
+The page is `review.html.j2` with `review.js`. It keeps nothing on the server: every answer carries the digest of the case as it
+was shown.
+Covered: cases of every kind; the page shows those without pages in a frame, as their kind draws them.
+Not covered: who takes which case. Two people may open the same one; the first answer counts, and the second person is told.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, Field
+
+from proveout.agent.wording import sureness
+from proveout.errors import BadInput, NoRelease, ProveoutError
+from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
+from proveout.journal.prose import event_line, ruling_line
+from proveout.models.tiers import ScoredValue
+from proveout.records import Document, Output, Person, Place, Ruling
+from proveout.review import Order, waiting
+from proveout.review.approvals import CaseView
+from proveout.serving.answers import Approval, Box, Check, box, utf8
+from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
+from proveout.serving.problems import Refusal
+from proveout.serving.worker import Worker
+
+MOST_PAGES = 60  # of a document on the review page
+OFFERED = 3  # values of a field beside its own
+SINCE = (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)
+
+
+class WaitingCase(BaseModel):
+    case: str
+    document: str = Field(examples=["march-invoice.pdf"])
+    because: str = Field(description="Why it waits, in one line.")
+
+
+class WaitingCases(BaseModel):
+    cases: list[WaitingCase] = Field(description="At most 500 that wait for this account's role, in the order asked for.")
+
+
+class Spot(BaseModel):
+    """A place in a document."""
+
+    page: int = Field(ge=0, description="From 0.")
+    box: Box
+
+
+class Suggestion(BaseModel):
+    text: str = Field(description="As printed.")
+    spot: Spot | None
+
+
+class FieldToAnswer(BaseModel):
+    name: str
+    text: str = Field(description='The value that counts now, as printed; "" for none.')
+    certain: bool = Field(description="Whether the agent automated it or, for a second person, the first one answered it.")
+    sure: str = Field(examples=["86% sure, 97% needed"], description="The agent's confidence in its value.")
+    speaks_for: list[str]
+    speaks_against: list[str]
+    spot: Spot | None
+    suggestions: list[Suggestion] = Field(description="Other likely values, the likeliest first.")
+
+
+class Line(BaseModel):
+    text: str
+    good: bool = Field(description="false: refused, or another person is needed.")
+
+
+class Anomaly(BaseModel):
+    because: str
+    spot: Spot | None
+
+
+class PageSize(BaseModel):
+    width: float = Field(description="Points.")
+    height: float
+
+
+class CaseToAnswer(BaseModel):
+    """All that a person needs to answer a case."""
+
+    case: str
+    document: str
+    day: str
+    digest: str = Field(description="Send it with the answer.")
+    because: str = Field(description="Why it needs a person, in one line.")
+    document_class: str
+    classes: list[str]
+    fields: list[FieldToAnswer]
+    checks: list[Check]
+    similar: list[str]
+    expected: list[Line] = Field(description="What follows if it is approved as it is.")
+    effects: list[str] = Field(description="What was done so far.")
+    undoable: bool = Field(description="Whether an effect stands.")
+    since: list[str] = Field(description="What happened since it was decided.")
+    pages: list[PageSize] = Field(description="At most 60 pages of a document; empty for other kinds of case.")
+    more_pages: int
+    anomalies: list[Anomaly]
+
+
+class Expected(BaseModel):
+    lines: list[Line]
+
+
+class PrintedWord(BaseModel):
+    text: str
+    box: Box
+
+
+class Words(BaseModel):
+    words: list[PrintedWord] = Field(description="In reading order.")
+
+
+def reviewing(worker: Worker) -> APIRouter:
+    """The calls under /api/v1."""
+    api = APIRouter(prefix=V1)
+    undecided = {"_404": "No case has this id.", "_409": "The case is not decided yet."}
+
+    @api.get("/reviews", summary="List the cases that wait for you", responses=problems())
+    def reviews(request: Request, order: Order = Order.WAIT) -> WaitingCases:
+        """First comes, by `order`: wait, the longest wait; amount, the largest amount; doubt, the least certain value."""
+        with suppress(ProveoutError):  # without a release there is nothing to finish
+            worker.approvals.finish()  # effects that a killed process left unfinished
+        cases = waiting(worker.journal, request.user.role, order)
+        return WaitingCases(
+            cases=[
+                WaitingCase(case=one.case.id, document=utf8(one.case.path), because=utf8(one.decision.because[0]))
+                for one in cases
+            ]
+        )
+
+    @api.get("/cases/{case}/review", summary="Get all that is needed to answer a case", responses=problems(**undecided))
+    def review(request: Request, case: CaseId) -> CaseToAnswer:
+        decided_case(worker, case)
+        return _to_answer(worker, worker.approvals.show(case), request.user.person)
+
+    @api.post(
+        "/cases/{case}/expected",
+        summary="Ask what an approval would lead to",
+        responses=problems(_400=MALFORMED, **undecided),
+    )
+    def expected(request: Request, case: CaseId, approval: Approval) -> Expected:
+        """Records nothing, whatever the digest."""
+        decided_case(worker, case)
+        view, person = worker.approvals.show(case), request.user.person
+        return Expected(lines=_lines(worker.approvals.expected(view, person, approval.values, approval.document_class)))
+
+    @api.get(
+        "/cases/{case}/page/{number}.json",
+        summary="Get the words of a page of the document",
+        responses=problems(_404="No case has this id, or it has no such page.", _409="The case is not decided yet."),
+    )
+    def words(case: CaseId, number: Annotated[int, Path(ge=0, le=10_000, description="From 0.")]) -> Words:
+        content = worker.content(decided_case(worker, case).decided)
+        if not isinstance(content, Document) or number >= len(content.pages):
+            raise Refusal(404, "this case has no such page; pages count from 0")
+        return Words(words=[PrintedWord(text=utf8(word.text), box=box(word.box)) for word in content.pages[number].words])
+
+    return api
+
+
+def _to_answer(worker: Worker, view: CaseView, person: Person) -> CaseToAnswer:
+    decided, decision = view.decided, view.decided.decision
+    try:
+        content, suggestions = worker.content(decided), worker.suggestions(decided)
+    except (BadInput, NoRelease):  # the file is not kept, or nothing is promoted: the answer can still be given
+        content, suggestions = None, {}
+    try:
+        expected = _lines(worker.approvals.expected(view, person))
+    except ProveoutError as error:
+        expected = [Line(text=f"cannot tell: {error}", good=False)]
+    document = content if isinstance(content, Document) else None
+    pages = document.pages if document else ()
+    return CaseToAnswer(
+        case=decided.case.id,
+        document=utf8(decided.case.path),
+        day=decided.case.day.isoformat() if decided.case.day else "",
+        digest=view.digest,
+        because=utf8(_because(view)),
+        document_class=view.document_class,
+        classes=list(worker.space.mission.classes),
+        fields=[_field(worker, view, name, suggestions.get(name, ())) for name in view.fields],
+        checks=[Check(name=check.name, passed=check.passed, because=utf8(check.because)) for check in decision.checks],
+        similar=[utf8(f"{one.similarity:.2f}  {', '.join(one.fields.values())}") for one in decision.similar[:3]],
+        expected=expected,
+        effects=[utf8(str(effect).replace(f"{worker.space.home}/", "")) for effect in view.effects],
+        undoable=any(effect.stands for effect in view.effects),
+        since=[
+            utf8(f"{event.at[:16].replace('T', ' ')}  {event_line(event)}".replace(f"{worker.space.home}/", ""))
+            for event in view.events
+            if event.kind in SINCE
+        ],
+        pages=[PageSize(width=page.width, height=page.height) for page in pages[:MOST_PAGES]],
+        more_pages=max(len(pages) - MOST_PAGES, 0),
+        anomalies=[
+            Anomaly(because=utf8(anomaly.because), spot=_spot(anomaly.place))
+            for anomaly in (document.anomalies if document else ())
+        ],
+    )
+
+
+def _because(view: CaseView) -> str:
+    if view.escalated:
+        return "; ".join(f"{ruling_line(ruling)}: {ruling.verdict.because}" for ruling in view.escalated)
+    return view.decided.decision.because[0]
+
+
+def _field(worker: Worker, view: CaseView, name: str, suggestions: Sequence[ScoredValue]) -> FieldToAnswer:
+    decision, text = view.decided.decision, view.values[name]
+    output = decision.fields.get(name)
+    of_agent = output is not None and output.text == text
+    others = [value for value in suggestions if value.text != text][:OFFERED]
+    return FieldToAnswer(
+        name=name,
+        text=utf8(text),
+        certain=name in decision.automated or bool(view.answer and view.escalated),
+        sure=_sure(worker, decision.release, name, output) if output else "",
+        speaks_for=[*map(utf8, output.speaks_for[:2])] if output else [],
+        speaks_against=[*map(utf8, output.speaks_against[:2])] if output else [],
+        spot=_spot(output.place) if output and of_agent else None,
+        suggestions=[Suggestion(text=utf8(value.text), spot=_spot(value.place)) for value in others],
+    )
+
+
+def _sure(worker: Worker, release: str, name: str, output: Output) -> str:
+    """The confidence of a value beside its threshold, which is known of the promoted release."""
+    try:
+        promoted = worker.release()
+    except ProveoutError:
+        return sureness(output)
+    return sureness(output, promoted.calibrations.floor(output.tier, name) if promoted.id == release else None)
+
+
+def _lines(rulings: Iterable[Ruling]) -> list[Line]:
+    """What would follow, an action a line."""
+    lines = [
+        Line(text=utf8(ruling_line(ruling).removesuffix(" allowed")), good=True)
+        if ruling.verdict.allowed
+        else Line(text=utf8(f"{ruling_line(ruling)}: {ruling.verdict.because}"), good=False)
+        for ruling in rulings
+    ]
+    return lines or [Line(text="a label, no action", good=True)]
+
+
+def _spot(place: Place | None) -> Spot | None:
+    return Spot(page=place.page, box=box(place.box)) if place else None
