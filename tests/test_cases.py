@@ -24,7 +24,7 @@ from proveout.prompts import Prompts
 from proveout.records import Route
 from proveout.release import Releases
 from proveout.retrieval import Memory
-from proveout.serving.case_index import CaseIndex, CaseStatus
+from proveout.serving.case_index import CaseIndex, CaseStatus, Search
 
 PACKAGE = '''
 import hashlib, html, json
@@ -228,12 +228,12 @@ def test_a_new_turn_waits_in_the_servers_list_until_it_is_decided(worker: Path) 
     Live(release, inbox, home).run()
     with Journal(home / "journal.db") as journal:
         register = CaseIndex(journal, inbox, kind_of(release.mission))
-        assert register.newest(CaseStatus.WAITING) == []
+        assert register.newest(Search(status=CaseStatus.WAITING)) == []
         says(inbox, "ada", "please send my money back", "hello?")
-        (waiting,) = register.newest(CaseStatus.WAITING)
-        assert waiting.case == register.newest(CaseStatus.DECIDED)[0].case
+        (waiting,) = register.newest(Search(status=CaseStatus.WAITING))
+        assert waiting.case == register.newest(Search(status=CaseStatus.DECIDED))[0].case
         Live(release, inbox, home).run()
-        assert register.newest(CaseStatus.WAITING) == []
+        assert register.newest(Search(status=CaseStatus.WAITING)) == []
 
 
 def test_the_log_holds_the_descriptors_of_its_kind_of_case(worker: Path) -> None:

@@ -30,7 +30,7 @@ from proveout.prompts import Prompts
 from proveout.records import AnomalyKind
 from proveout.release import Release
 from proveout.retrieval.duplicates import Duplicates
-from proveout.serving.case_index import CaseIndex, CaseStatus
+from proveout.serving.case_index import CaseIndex, CaseStatus, Search
 from proveout.serving.intake import aside, hand_in
 
 PACKAGE = '''
@@ -284,7 +284,7 @@ def test_the_servers_list_survives_what_lies_in_the_inbox(release, inbox: Path, 
     os.utime(inbox / "good.txt", (2**40, 2**40))  # far outside the calendar
     with Journal(tmp_path / "journal.db") as journal:
         index = CaseIndex(journal, inbox, kind_of(release.mission))
-        waiting = index.newest(CaseStatus.WAITING)
+        waiting = index.newest(Search(status=CaseStatus.WAITING))
         assert len(waiting) == 9 and all(summary.path.isprintable() for summary in waiting)
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import io
 import json
+import re
 import shutil
 import threading
 import time
@@ -25,7 +27,7 @@ from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live import Live, alone
 from proveout.release import Releases
-from proveout.serving import application
+from proveout.serving import application, site
 from proveout.serving.guards import COOKIE, DOCUMENTS, OPEN, Limits
 from proveout.workspace import Workspace
 
@@ -699,7 +701,7 @@ def test_a_person_signs_in_reads_and_leaves_by_keyboard_without_a_script(client,
     assert page.get_by_role("link", name="Review").count() == 0, "that is for reviewers"
     case = sha256_of(example(space, 1))
     page.goto(f"{address}/cases/{case}")
-    assert "and no check failed: the agent may act" in page.locator("pre").inner_text()
+    assert "and no check failed: the agent may act" in page.locator("main").inner_text()
     page.wait_for_load_state("networkidle")
     for _ in range(20):
         page.keyboard.press("Tab")
@@ -709,6 +711,39 @@ def test_a_person_signs_in_reads_and_leaves_by_keyboard_without_a_script(client,
     page.wait_for_url(f"{address}/login")
     assert elsewhere == []
     context.close()
+
+
+def test_cases_are_searched_listed_by_page_and_taken_along_as_a_table(client, ada):
+    listed = client.get("/cases", headers=ada).text
+    (total,) = re.findall(r"(\d+) cases", listed)
+    rows = list(csv.DictReader(io.StringIO(client.get("/cases.csv", headers=ada).text)))
+    assert len(rows) == int(total) == client.get("/api/v1/cases", headers=ada).json()["total"]
+    some = next(row for row in rows if row["sender"])
+    wanted = {"q": some["sender"].upper(), "route": some["route"], "document_class": some["class"]}
+    alike = client.get("/api/v1/cases", params=wanted, headers=ada).json()["cases"]
+    assert {one["id"] for one in alike} == {
+        row["case"] for row in rows if all(row[name] == some[name] for name in ("sender", "route", "class"))
+    }
+    page = client.get("/cases", params=wanted, headers=ada).text
+    assert some["case"] in page and page.count("<tr>") == 1 + len(alike)
+    assert client.get("/cases", params={"q": some["case"][:10]}, headers=ada).text.count("<tr>") == 2
+    assert client.get("/cases", params={"since": "2200-01-01"}, headers=ada).text.count("<tr>") == 0
+    for bad in ({"route": "sideways"}, {"since": "yesterday"}):
+        refused = client.get("/cases", params=bad, headers=ada)
+        assert refused.status_code == 422 and "use the form" in refused.text
+
+
+def test_pages_of_a_list_hold_each_case_once(client, ada, monkeypatch):
+    monkeypatch.setattr(site, "LISTED", 3)
+    rows = list(csv.DictReader(io.StringIO(client.get("/cases.csv", headers=ada).text)))
+    listed, page = [], 1
+    while True:
+        text = client.get("/cases", params={"page": page}, headers=ada).text
+        listed += re.findall(r'href="/cases/([0-9a-f]{64})"', text)
+        if f"page={page + 1}" not in text:
+            break
+        page += 1
+    assert listed == [row["case"] for row in rows] and page > 1
 
 
 def test_a_hostile_report_reads_nothing_with_its_readers_session(client, chromium, address):

@@ -6,6 +6,7 @@ from datetime import date
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, File, Form, Path, Query, Request, Response, UploadFile
 from fastapi.openapi.utils import get_openapi
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from proveout.documents import page_png
 from proveout.records import Route
 from proveout.serving import answers
-from proveout.serving.case_index import CaseStatus
+from proveout.serving.case_index import CaseStatus, Search
 from proveout.serving.guards import COOKIE, needed
 from proveout.serving.intake import aside, hand_in
 from proveout.serving.problems import PROBLEM, Problem, Refusal
@@ -51,13 +52,14 @@ def _iso_day(text: str | None) -> str | None:
     """Rejects numbers, which pydantic would read as seconds since 1970."""
     if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         raise ValueError("write the day as YYYY-MM-DD")
-    return text
+    return text or None
 
 
+DAY = WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}, {"type": "null"}]})
 Day = Annotated[
     date | None,
     BeforeValidator(_iso_day),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "maxLength": 0}, {"type": "null"}]}),
+    DAY,
     Form(ge=date(1970, 1, 1), le=date(2200, 1, 1), description="When it was received, YYYY-MM-DD; by default today."),
 ]
 
@@ -124,22 +126,30 @@ def _submitting(api: APIRouter, worker: Worker) -> None:
 
 
 def _listing(api: APIRouter, worker: Worker) -> None:
-    @api.get("/cases", summary="List the cases, newest first", responses=problems())
+    @api.get("/cases", summary="Search the cases, newest first", responses=problems())
     def cases(
         request: Request,
+        q: Annotated[str, Query(max_length=200, description="In the file name or a value, or the start of the id.")] = "",
         state: Annotated[CaseStatus | None, Query(description="Only cases with this status.")] = None,
         route: Annotated[Route | None, Query(description="Only cases with this route.")] = None,
+        document_class: Annotated[str, Query(max_length=100, description="Only cases of this class.")] = "",
+        segment: Annotated[str, Query(max_length=64, description="Only cases of this group.")] = "",
+        since: Annotated[
+            date | None, BeforeValidator(_iso_day), DAY, Query(description="Received on this day or later.")
+        ] = None,
+        until: Annotated[
+            date | None, BeforeValidator(_iso_day), DAY, Query(description="Received on this day or before.")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         after: Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$", description="Last case of the previous page.")] = "",
     ) -> answers.Cases:
-        summaries = worker.index.newest(state, route)
+        summaries = worker.index.newest(Search(q, state, route, document_class, segment, since, until))
         ids = [summary.case for summary in summaries]
         start = ids.index(after) + 1 if after in ids else len(ids) if after else 0
         listed = summaries[start : start + limit]
         next_page = None
         if start + limit < len(summaries):
-            parameters = {"state": state, "route": route, "limit": limit, "after": listed[-1].case}
-            query = "&".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+            query = urlencode({**request.query_params, "after": listed[-1].case})
             next_page = f"{request.scope.get('root_path', '')}{V1}/cases?{query}"
         return answers.Cases(cases=[answers.case(summary) for summary in listed], total=len(summaries), next=next_page)
 

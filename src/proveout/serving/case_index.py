@@ -1,6 +1,6 @@
 """Every case of a workspace and its status: waiting in the inbox, decided, or labelled by a person. Entry point: `CaseIndex`.
 
-It follows the journal and the inbox, so that listing, counting and paging read nothing twice.
+It follows the journal and the inbox, so that listing, searching and paging read nothing twice.
 Covered: cases that other processes submit, decide and answer meanwhile.
 Not covered: more cases than fit in memory; a case takes about a kilobyte.
 """
@@ -43,6 +43,7 @@ class CaseSummary:
     release: str = ""
     effects: dict[str, str] = field(default_factory=dict)  # action to its state: waiting, done, refused, taken back
     escalated_to: str = ""  # the role whose approval an action waits for
+    values: dict[str, str] = field(default_factory=dict)  # field to its text: a person's answer, or else the agent's
 
     @property
     def asks(self) -> bool:
@@ -53,6 +54,40 @@ class CaseSummary:
     def document(self) -> str:
         """The file name, without the case id that `intake` puts before it."""
         return self.path.removeprefix(f"{self.case}-")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for among the cases; an empty part excludes none."""
+
+    text: str = ""  # in the file name, in a value, or at the start of the id; case does not matter
+    status: CaseStatus | None = None
+    route: Route | None = None
+    document_class: str = ""
+    segment: str = ""
+    since: date | None = None  # of the day on which it was received
+    until: date | None = None
+
+    def matches(self, summary: CaseSummary) -> bool:
+        day = summary.day
+        return (
+            self.status in (None, summary.status)
+            and self.route in (None, summary.route)
+            and self.document_class in ("", summary.document_class)
+            and self.segment in ("", summary.segment)
+            and (self.since is None or (day is not None and day >= self.since))
+            and (self.until is None or (day is not None and day <= self.until))
+            and self._in_text(summary)
+        )
+
+    def _in_text(self, summary: CaseSummary) -> bool:
+        text = self.text.strip().casefold()
+        if not text or summary.case.startswith(text):
+            return True
+        return any(text in part.casefold() for part in (summary.document, *summary.values.values()))
+
+
+EVERYTHING = Search()
 
 
 class CaseIndex:
@@ -84,14 +119,14 @@ class CaseIndex:
             self._follow_inbox()
             return next((path for path, (_, (id, _)) in self._files.items() if id == case), None)
 
-    def newest(self, status: CaseStatus | None = None, route: Route | None = None) -> list[CaseSummary]:
-        """The cases with this status and route, newest first; waiting cases count as newer than decided ones."""
+    def newest(self, search: Search = EVERYTHING) -> list[CaseSummary]:
+        """The cases that are looked for, newest first; waiting cases count as newer than decided ones."""
         with self._lock:
             self._follow_journal()
             self._follow_inbox()
             waiting = sorted(self._waiting.values(), key=lambda summary: summary.at, reverse=True)
             summaries = [*waiting, *reversed(self._decided.values())]
-        return [summary for summary in summaries if status in (None, summary.status) and route in (None, summary.route)]
+        return list(filter(search.matches, summaries))
 
     def _follow_journal(self) -> None:
         for event in self._journal.events(after=self._position):
@@ -115,6 +150,7 @@ class CaseIndex:
                 route=Route(decision["route"]),
                 release=decision["release"],
                 escalated_to=_escalated(payload["verdicts"]),
+                values={name: value["text"] for name, value in decision["fields"].items()},
             )
         elif (summary := self._decided.get(event.case)) is None:
             return
@@ -137,6 +173,7 @@ class CaseIndex:
             summary.escalated_to = _escalated(payload["verdicts"])
         elif event.kind == LABEL:
             summary.status = CaseStatus.LABELLED
+            summary.values |= payload["labels"]
 
     def _follow_inbox(self) -> None:
         files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}

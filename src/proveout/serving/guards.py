@@ -251,13 +251,16 @@ def same_site(headers: Headers, scope: Scope) -> bool:
     return origin is None or origin == f"{scope['scheme']}://{headers.get('host', '')}"
 
 
-OWN = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+OWN = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; frame-ancestors 'none';"
+    " base-uri 'none'"
+)
 REPORT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
 RECORD = (  # records and Evidently's reports run scripts: in an origin of their own, without access to the session
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; img-src data: blob:;"
     " font-src data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; sandbox allow-scripts"
 )
-REVIEW = f"{OWN}; script-src 'self'; connect-src 'self'; frame-src 'self'"  # the only page with a script of its own
+REVIEW = f"{OWN}; script-src 'self'; connect-src 'self'"  # the only page with a script of its own
 SHOWN = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; sandbox"
 FRAMED = re.compile(r"/cases/[0-9a-f]{64}/shown")  # a case of a kind without pages, in a frame of the review page
 

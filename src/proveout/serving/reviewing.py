@@ -57,7 +57,10 @@ class FieldToAnswer(BaseModel):
     name: str
     text: str = Field(description='The value that counts now, as printed; "" for none.')
     certain: bool = Field(description="Whether the agent automated it or, for a second person, the first one answered it.")
-    sure: str = Field(examples=["86% sure, 97% needed"], description="The agent's confidence in its value.")
+    read: str = Field(description='What the agent read; "" for none.')
+    sure: str = Field(examples=["86% sure, 97% needed"], description="The agent's confidence in what it read, for people.")
+    confidence: float | None = Field(ge=0, le=1, description="The same as a number.")
+    needed: float | None = Field(ge=0, le=1, description="The one above which it is automated, where that is known.")
     speaks_for: list[str]
     speaks_against: list[str]
     spot: Spot | None
@@ -135,7 +138,7 @@ def reviewing(worker: Worker) -> APIRouter:
     @api.get("/cases/{case}/review", summary="Get all that is needed to answer a case", responses=problems(**undecided))
     def review(request: Request, case: CaseId) -> CaseToAnswer:
         decided_case(worker, case)
-        return _to_answer(worker, worker.approvals.show(case), request.user.person)
+        return to_answer(worker, worker.approvals.show(case), request.user.person)
 
     @api.post(
         "/cases/{case}/expected",
@@ -162,7 +165,8 @@ def reviewing(worker: Worker) -> APIRouter:
     return api
 
 
-def _to_answer(worker: Worker, view: CaseView, person: Person) -> CaseToAnswer:
+def to_answer(worker: Worker, view: CaseView, person: Person) -> CaseToAnswer:
+    """A case as this person would answer it."""
     decided, decision = view.decided, view.decided.decision
     try:
         content, suggestions = worker.content(decided), worker.suggestions(decided)
@@ -212,12 +216,16 @@ def _field(worker: Worker, view: CaseView, name: str, suggestions: Sequence[Scor
     decision, text = view.decided.decision, view.values[name]
     output = decision.fields.get(name)
     of_agent = output is not None and output.text == text
+    needed = _needed(worker, decision.release, name, output) if output else None
     others = [value for value in suggestions if value.text != text][:OFFERED]
     return FieldToAnswer(
         name=name,
         text=utf8(text),
         certain=name in decision.automated or bool(view.answer and view.escalated),
-        sure=_sure(worker, decision.release, name, output) if output else "",
+        read=utf8(output.text) if output else "",
+        sure=sureness(output, needed) if output else "",
+        confidence=output.confidence if output and output.calibrated else None,
+        needed=needed,
         speaks_for=[*map(utf8, output.speaks_for[:2])] if output else [],
         speaks_against=[*map(utf8, output.speaks_against[:2])] if output else [],
         spot=_spot(output.place) if output and of_agent else None,
@@ -225,13 +233,13 @@ def _field(worker: Worker, view: CaseView, name: str, suggestions: Sequence[Scor
     )
 
 
-def _sure(worker: Worker, release: str, name: str, output: Output) -> str:
-    """The confidence of a value beside its threshold, which is known of the promoted release."""
-    try:
+def _needed(worker: Worker, release: str, name: str, output: Output) -> float | None:
+    """The lowest confidence of an automated value, which is known of the promoted release."""
+    with suppress(ProveoutError):
         promoted = worker.release()
-    except ProveoutError:
-        return sureness(output)
-    return sureness(output, promoted.calibrations.floor(output.tier, name) if promoted.id == release else None)
+        if promoted.id == release:
+            return promoted.calibrations.floor(output.tier, name)
+    return None
 
 
 def _lines(rulings: Iterable[Ruling]) -> list[Line]:

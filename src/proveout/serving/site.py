@@ -4,27 +4,37 @@ Covered: use by keyboard alone; all but the review page without JavaScript; afte
 page of this server and to no other server. A report's scripts run in an origin of their own.
 """
 
+import csv
+import io
 import logging
-from typing import Any, Literal
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from proveout.errors import NoEntry
 from proveout.identity import Accounts
-from proveout.records import Role
+from proveout.records import Role, Route
 from proveout.serving import answers
 from proveout.serving.api import CaseId
-from proveout.serving.case_index import CaseStatus
+from proveout.serving.case_index import CaseStatus, Search
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
+from proveout.serving.reviewing import to_answer
 from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
-RECENT, PAGES = 12, 5  # cases on the start page, pages shown of a document
+RECENT, LISTED, PAGES = 12, 50, 5  # cases on the start page and in a list, pages shown of a document
+SOUGHT = ("q", "state", "route", "document_class", "segment", "since", "until")  # the parts of a search
+TELLING = ("name", "amount")  # the kinds of fields that a list of cases shows
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 REPORTS = {
     "Drift, bias and performance": "report.html",
     "Every column, by Evidently": "drift/drift.html",
@@ -86,6 +96,7 @@ def _signed_in(request: Request, accounts: Accounts, name: str, password: str, t
 
 def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     pages = APIRouter()
+    columns = [name for name, kind in worker.space.mission.kinds.items() if kind in TELLING]
 
     def response(request: Request, template: str, **values: Any) -> Response:
         visitor = request.user
@@ -107,21 +118,79 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             decided=len(cases) - waiting,
             to_review=sum(case.asks for case in cases),
             recent=cases[:RECENT],
+            columns=columns,
             reports=[(title, path) for title, path in REPORTS.items() if (worker.space.reports / path).exists()],
         )
 
+    @pages.get("/cases")
+    def cases(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
+        wanted = dict.fromkeys(SOUGHT, "") | {name: request.query_params.get(name, "") for name in SOUGHT}
+        matching = worker.index.newest(_search(wanted))
+        first = (page - 1) * LISTED
+        return response(
+            request,
+            "cases.html.j2",
+            wanted=wanted,
+            query=urlencode({name: text for name, text in wanted.items() if text}),
+            states=list(CaseStatus),
+            routes=list(Route),
+            classes=worker.space.mission.classes,
+            segments=sorted({case.segment for case in worker.index.newest() if case.segment}),
+            columns=columns,
+            total=len(matching),
+            first=first + 1,
+            page=page,
+            cases=matching[first : first + LISTED],
+        )
+
+    @pages.get("/cases.csv")
+    def cases_as_csv(request: Request) -> Response:
+        """The search's cases as a table for a spreadsheet."""
+        matching = worker.index.newest(_search({name: request.query_params.get(name, "") for name in SOUGHT}))
+        fields = list(worker.space.mission.fields)
+        rows: list[list[object]] = [
+            ["case", "document", "day", "segment", "class", "route", "status", "release", *fields, "effects"]
+        ]
+        for case in matching:
+            effects = "; ".join(f"{name} {state}" for name, state in case.effects.items())
+            about = [case.case, case.document, case.day or "", case.segment, case.document_class, case.route or "", case.status]
+            rows.append([*about, case.release, *(case.values.get(name, "") for name in fields), effects])
+        text = csv_of(rows)
+        return Response(text, media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="cases.csv"'})
+
     @pages.get("/cases/{case}")
     def one_case(request: Request, case: CaseId) -> Response:
-        summary, history = worker.index.find(case), worker.history(case)
+        summary = worker.index.find(case)
         if summary is None:
-            raise Refusal(404, "no case has this id; the start page lists the newest cases")
-        text = answers.explanation(history, worker.space.home).text if history else "This case waits and will be decided soon."
-        count = int(history.decided.decision.descriptors.get("pages", 0)) if history else 0
-        number = {"pages": min(count, PAGES), "more": max(count - PAGES, 0)}
-        return response(request, "case.html.j2", case=summary, text=text, **number)
+            raise Refusal(404, "no case has this id; the list of cases has a search")
+        if summary.status is CaseStatus.WAITING:
+            return response(request, "case.html.j2", case=summary, answer=None)
+        view = to_answer(worker, worker.approvals.show(case), request.user.person)
+        history = worker.history(case)
+        assert history is not None  # it is decided
+        decision = history.decided.decision
+        return response(
+            request,
+            "case.html.j2",
+            case=summary,
+            answer=view,
+            decision=decision,
+            actions=answers.actions(history.decided.rulings),
+            history=answers.explanation(history, worker.space.home).history,
+            similar=[(one, worker.index.find(one.case)) for one in decision.similar],
+            marks=[
+                [
+                    (field.name, field.certain, field.spot.box)
+                    for field in view.fields
+                    if field.spot and field.spot.page == number
+                ]
+                for number in range(min(len(view.pages), PAGES))
+            ],
+            more=len(view.pages) + view.more_pages - PAGES,
+        )
 
     @pages.get("/cases/{case}/shown")
-    def shown(case: CaseId) -> Response:
+    def framed_case(case: CaseId) -> Response:
         """A case of a kind without pages, for a frame of the review page."""
         history = worker.history(case)
         if history is None or (path := worker.file(case)) is None:
@@ -153,6 +222,38 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
         return response(request, "api.html.j2", calls=calls, address=address)
 
     return pages
+
+
+def _search(wanted: Mapping[str, str]) -> Search:
+    """What a search form asks for. Raises Refusal for a word that it does not offer."""
+    try:
+        return Search(
+            text=wanted["q"],
+            status=CaseStatus(wanted["state"]) if wanted["state"] else None,
+            route=Route(wanted["route"]) if wanted["route"] else None,
+            document_class=wanted["document_class"],
+            segment=wanted["segment"],
+            since=date.fromisoformat(wanted["since"]) if wanted["since"] else None,
+            until=date.fromisoformat(wanted["until"]) if wanted["until"] else None,
+        )
+    except ValueError as error:
+        raise Refusal(422, f"this search cannot be understood: {error}; use the form above the list of cases") from error
+
+
+def csv_of(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV that a spreadsheet takes for text: no value from a document becomes a formula.
+
+    >>> print(csv_of([["=1+1", "-12.50", "a, b"]]).strip())
+    '=1+1,-12.50,"a, b"
+    """
+    text = io.StringIO()
+    csv.writer(text).writerows([_harmless(str(cell)) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    cell = answers.utf8(cell)
+    return f"'{cell}" if cell[:1] in FORMULA and not re.fullmatch(r"[+-][\d.,' ]+", cell) else cell
 
 
 def _root(request: Request) -> str:

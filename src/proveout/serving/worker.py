@@ -23,7 +23,7 @@ from proveout.live import Live
 from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
-from proveout.serving.case_index import CaseIndex, CaseStatus
+from proveout.serving.case_index import CaseIndex, CaseStatus, Search
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Worker:
 
     def decide(self) -> None:
         """Run the promoted release once, if any case or effect waits. Raises NoRelease, Busy and NoDocuments."""
-        waiting = self.index.newest(CaseStatus.WAITING)
+        waiting = self.index.newest(Search(status=CaseStatus.WAITING))
         if not waiting and (self.switch.stopped() or not self.journal.pending()):
             return
         with self._agents:
