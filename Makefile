@@ -30,8 +30,9 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
+# A folder of one's own gets a workspace of its own, also where that of the demo is exported.
 demo: $(VENV)/.ready $(if $(LM),lm)
-	@$(BIN)/proveout demo $(if $(DATA),--data "$(DATA)") $(if $(LM),--language-model)
+	@$(if $(DATA),env -u PROVEOUT_HOME) $(BIN)/proveout demo $(if $(DATA),--data "$(DATA)") $(if $(LM),--language-model)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -268,7 +268,6 @@ def opened(chromium, address: str, name: str, case: str, **look):
     for typed, key in ((name, "Tab"), (PASSWORD, "Enter")):
         page.keyboard.type(typed)
         page.keyboard.press(key)
-    page.wait_for_url(f"**/review/?case={case}")
     page.locator("#document", has_text=".").wait_for()
     return page
 
@@ -284,7 +283,13 @@ def fill(page, fields: dict[str, str]) -> None:
         page.keyboard.press("Tab")
 
 
+def look(page) -> None:
+    """Wait until the pages are drawn, without which nothing is approved."""
+    page.wait_for_function("() => [...document.querySelectorAll('.paper img')].every((image) => image.complete)")
+
+
 def approve(page) -> None:
+    look(page)
     page.get_by_role("button", name="Approve").click()
 
 
@@ -322,7 +327,9 @@ def test_the_page_says_what_will_follow_and_who_has_to_approve_it(space, bank, c
     expect(page.locator("#expected")).to_contain_text("file_document done")
     expect(page.locator("#expected")).to_contain_text("Approve → pay_invoice of $812.00")
     assert paid(bank, case) == []
-    page.keyboard.press("Enter")  # nothing is in doubt any longer, so the button has the focus
+    look(page)
+    assert page.locator(".field.active label").inner_text() == "total", "nothing is in doubt, but the amount is looked at"
+    page.keyboard.press("Enter")
     expect(page.locator("#outcome")).to_contain_text("pay_invoice done")
     assert paid(bank, case) == [(81200, "paid")]
     page.context.close()
@@ -357,6 +364,7 @@ def test_five_cases_with_one_correction_take_at_most_25_keys_and_no_pointer(spac
     taken = ""
     for _ in numbers:
         name = page.locator("#document").inner_text()
+        look(page)
         if not taken:
             while page.locator(".field.active label").inner_text() != "total":
                 page.keyboard.press("ArrowDown")
@@ -369,6 +377,27 @@ def test_five_cases_with_one_correction_take_at_most_25_keys_and_no_pointer(spac
     assert page.evaluate("window.keys") <= 25
     totals = [answer.fields["total"] for case, answer in recorded(space).items() if case in cases]
     assert len(totals) == 5 and totals.count(taken) == 1
+    page.context.close()
+
+
+def test_the_page_says_which_check_the_answer_would_fail(space, chromium, address):
+    page = opened(chromium, address, "rita", slip(space, 35))
+    expect(page.locator("#problem")).to_be_hidden()
+    again = slip(space, 36)
+    fill(page, values(35))
+    approve(page)
+    expect(page.locator("#outcome")).to_contain_text("slip-35.txt")
+    page.context.close()
+    page = opened(chromium, address, "rita", again)
+    fill(page, values(35))
+    expect(page.locator("#expected .bad").last).to_contain_text("the check “not a duplicate” fails: ")
+    page.context.close()
+
+
+def test_an_address_of_no_case_is_answered_and_the_first_that_waits_is_shown(space, chromium, address):
+    slip(space, 37)
+    page = opened(chromium, address, "rita", "0" * 64)
+    expect(page.locator("#problem")).to_contain_text("cannot be shown: no case has this id")
     page.context.close()
 
 
@@ -430,7 +459,9 @@ def test_what_is_typed_beside_a_field_changes_nothing(space, chromium, address):
 def test_the_review_works_by_touch_on_a_narrow_screen(space, chromium, address):
     case = slip(space, 32)
     page = opened(chromium, address, "rita", case, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.locator("#reasons").evaluate("(reasons) => { reasons.open = true }")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    look(page)
     for _ in range(page.locator(".field:not(.accepted)").count()):
         page.locator(".field.active").get_by_role("button", name="Accept").tap()
     expect(page.locator("#outcome")).to_contain_text("slip-32.txt approved")

@@ -104,6 +104,7 @@ def answered(space, before, chromium, serve) -> str:
         answer(page, "total", "next month")
         expect(page.locator("#problem")).to_contain_text("total: no amount in 'next month'")
         answer(page, "total", labels(1)["total"])
+        page.wait_for_function("() => document.querySelector('.paper img').complete")  # the page is drawn
         page.keyboard.press("a")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Nothing waits for you").wait_for()
@@ -270,7 +271,7 @@ def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, 
     planning.plan(space, None, None, 1.0, None)
     assert "total" in (printed := capsys.readouterr().out) and "no person would touch" in printed
     planning.plan(space, 0.999, None, 2.0, None)
-    assert "For 99.9% precision" in (printed := capsys.readouterr().out) and "labels more" in printed
+    assert "For 99.9% precision" in (printed := capsys.readouterr().out) and "more labels needed" in printed
     (tmp_path / "labels.csv").write_text("mine")
     with pytest.raises(BadInput, match="no labels are lost"):
         planning.plan(space, 0.999, None, 1.0, tmp_path / "labels.csv")

@@ -518,13 +518,19 @@ def serve(
 
 
 @app.command()
-def review(host: Host = "127.0.0.1", port: Port = 8321, mission: Mission = "invoices", home: Home = None) -> None:
+def review(
+    host: Host = "127.0.0.1",
+    port: Port = 8321,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
     """Serve, and open the review page in a browser. To answer cases, sign in with an account that has the role reviewer or
     operator.
     """
     from proveout.cli import acting
 
-    acting.serve(_deciding(mission, home), host, port, show="/review/")
+    acting.serve(_deciding(mission, home), host, port, show="/review/" if browser else "")
 
 
 @release_app.command("list")

@@ -33,7 +33,7 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
     calibrations = Calibrations.load(calibration)
     outlooks = _outlooks(space, calibrations, slo)
     say(f"For {slo.precision:.1%} precision of automated values at {slo.confidence:.0%} confidence, for each field:")
-    say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  labels more (eight futures in ten)")
+    say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  more labels needed (80 % interval)")
     for each in outlooks:
         now = f"{each.coverage:.0%}" if each.more == 0 else "no"
         say(f"  {each.field:16} {each.labels:8}  {now:>13}  {each.needs}")
@@ -48,7 +48,7 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
     more = max((each.more for each in outlooks if each.more), default=0)
     if more:
         say(
-            f"The next field takes {min(each.more for each in outlooks if each.more):,} more labelled documents, all of these "
+            f"The next field needs {min(each.more for each in outlooks if each.more):,} more labelled documents, all of these "
             f"{more:,}: {counted(round(more * minutes / 60) or 1, 'hour')} at {minutes:g} min each."
         )
     if to_label:
@@ -58,7 +58,7 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
 def _outlooks(space: Workspace, calibrations: Calibrations, slo: SLO) -> list[Outlook]:
     """For each field, the outlook of the tier that is nearest to automating it."""
     result = []
-    with bar("Drawing futures", len(space.mission.fields)) as step:
+    with bar("Simulating", len(space.mission.fields)) as step:
         for field in space.mission.fields:
             tiers = [(tier.evidence.get(field, ()), tier.slo_of(field, slo)) for tier in calibrations.by_tier.values()]
             each = [outlook(field, *tier) for tier in tiers] or [outlook(field, (), slo)]
@@ -90,6 +90,7 @@ def _write(space: Workspace, path: Path, count: int) -> None:
     if len(drawn) < count:
         say(f"The data hold {counted(len(drawn), 'unlabelled document')}; collect {count - len(drawn):,} more.")
     if not drawn:
+        say(f"The data hold no unlabelled document, so {short(path)} is not written.")
         return
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)

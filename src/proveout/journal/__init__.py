@@ -41,6 +41,7 @@ SEPARATOR = "\x1f"
 CHUNK = 10_000  # rows per read
 NAMES = 500  # keys per query; SQLite allows 32,766
 MOST_TURNS = 1000  # per case
+WHOLE = 64  # characters of a case id that is no longer the start of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +155,17 @@ class Journal:
         `case`: only cases whose id starts with it. `after`: only events at later positions.
         """
         c = self._events.c
-        wanted = [c.position > after] if after else []
-        wanted += [c.at >= _moment(since)] if since else []
-        wanted += [c.case.startswith(case, autoescape=True)] if case else []
-        for event in self._select(c.kind == DECISION, *wanted):
-            decided = _decided(event)
-            if release is None or decided.decision.release == release:
-                yield decided
+        earliest = _moment(since) if since else ""
+        if len(case) == WHOLE:  # its events have an index, which the start of an id has not
+            events = self.events(case, after)
+        else:
+            wanted = [c.case.startswith(case, autoescape=True)] if case else []
+            events = self._select(c.kind == DECISION, c.at >= earliest, *wanted, after=after)
+        for event in events:
+            if event.kind == DECISION and event.at >= earliest:
+                decided = _decided(event)
+                if release is None or decided.decision.release == release:
+                    yield decided
 
     def events(self, case: str | None = None, after: int = 0) -> Iterator[Event]:
         """The events of a case, or of all cases, in order. `after`: only those at later positions."""
@@ -168,10 +173,10 @@ class Journal:
 
         c = self._events.c
         if case is None:
-            return self._select(c.position > after)
+            return self._select(after=after)
         turns = [turn_key(case, turn) for turn in range(MOST_TURNS)]
         decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half of the query has its own index
-        return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)), c.position > after)
+        return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)), after=after)
 
     def answer(self, answers: Iterable[Answer]) -> int:
         """Write people's answers as labels, except those that repeat what is recorded. Returns how many were written."""
@@ -183,11 +188,11 @@ class Journal:
 
         `after`: only answers at later positions.
         """
-        return answered(self._select(self._events.c.kind == LABEL, self._events.c.position > after))
+        return answered(self._select(self._events.c.kind == LABEL, after=after))
 
     def of_kind(self, *kinds: str, after: int = 0) -> Iterator[Event]:
         """The events of these kinds, in order. `after`: only those at later positions."""
-        return self._select(self._events.c.kind.in_(kinds), self._events.c.position > after)
+        return self._select(self._events.c.kind.in_(kinds), after=after)
 
     def intend(self, case: str, action: Action, run: str, cents: int = 0) -> bool:
         """Write one allowed action by itself, such as an undo. False if its key exists already."""
@@ -345,9 +350,12 @@ class Journal:
         connection.execute(self._tip.update().values(position=position, hash=previous))
         return chained
 
-    def _select(self, *conditions: Any) -> Iterator[Event]:
-        """Matching events in order, read in chunks so that no reader keeps the journal open."""
-        position, c = 0, self._events.c
+    def _select(self, *conditions: Any, after: int = 0) -> Iterator[Event]:
+        """Matching events at later positions, in order, read in chunks so that no reader keeps the journal open.
+
+        SQLite seeks only one lower bound of a column, so there is no other than `after`.
+        """
+        position, c = after, self._events.c
         while True:
             with self._reading() as connection:
                 query = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(CHUNK)

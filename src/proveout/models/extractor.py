@@ -48,6 +48,7 @@ AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
 CLEAR = 0.5  # a larger lead over the runner-up means that a value has no rival
 ALONE, RIVAL = "no other value on its pages comes close", "another value is nearly as likely"
+_UNLIKELY = 0.002  # a value with a lower score is not offered to a person
 _NONE_BELOW = 0.02  # a field whose best score is lower is left empty
 
 
@@ -126,7 +127,8 @@ class Extractor:
         """The likeliest different values of each printed field, the likeliest first, for a person to choose from."""
         features = self.reader.read(document)
         ranked, _ = self._ranked(features)
-        return {name: [self._value(name, features, choice) for choice in c[:at_most]] for name, c in ranked.items()}
+        likely = {name: [one for one in choices if one.score >= _UNLIKELY] for name, choices in ranked.items()}
+        return {name: [self._value(name, features, choice) for choice in c[:at_most]] for name, c in likely.items()}
 
     def _extraction(self, document: DocumentFeatures) -> Extraction:
         choices, familiar = self._ranked(document)

@@ -7,8 +7,7 @@ Not covered: who may answer (`identity`), and the actions that follow from an an
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
-from enum import StrEnum
+from itertools import islice
 
 from proveout.errors import BadInput
 from proveout.evaluation import verdicts
@@ -20,16 +19,8 @@ from proveout.values import NONE, doubt, value_of
 ENOUGH = 500  # waiting cases to list; a person answers about a hundred per hour
 
 
-class Order(StrEnum):
-    """Which of the waiting cases comes first."""
-
-    WAIT = "wait"  # the longest wait
-    AMOUNT = "amount"  # the largest amount among its values: the most to lose
-    DOUBT = "doubt"  # the least certain value: the most to learn for the next build
-
-
-def waiting(journal: Journal, role: Role = Role.OPERATOR, order: Order = Order.WAIT) -> list[Decided]:
-    """Cases that wait for a person with this role, at most 500.
+def waiting(journal: Journal, role: Role = Role.OPERATOR) -> list[Decided]:
+    """Cases that wait for a person with this role, longest wait first, at most 500.
 
     Either the case is routed to review and has no answer, or one of its actions was escalated to this role, whether the agent
     proposed it or a person with a lower role approved it.
@@ -42,19 +33,7 @@ def waiting(journal: Journal, role: Role = Role.OPERATOR, order: Order = Order.W
         escalated = any(role.includes(Role(ruling.verdict.escalate_to)) for ruling in rulings)
         return escalated or (decided.decision.route is Route.REVIEW and decided.case.key not in answered)
 
-    cases = list(filter(waits, journal.decisions()))
-    if order is not Order.WAIT:
-        cases.sort(key=_at_stake if order is Order.AMOUNT else _certainty)  # equal ones stay in the order of their wait
-    return cases[:ENOUGH]
-
-
-def _at_stake(decided: Decided) -> Decimal:
-    amounts = (output.value for output in decided.decision.fields.values())
-    return -max((abs(amount) for amount in amounts if isinstance(amount, Decimal)), default=Decimal(0))
-
-
-def _certainty(decided: Decided) -> float:
-    return min((output.confidence for output in decided.decision.fields.values() if output.calibrated), default=0.0)
+    return list(islice(filter(waits, journal.decisions()), ENOUGH))
 
 
 def escalations(approval: Event | None, decided: Decided) -> tuple[Ruling, ...]:

@@ -213,8 +213,11 @@ class Approvals:
 
     def expected(
         self, view: CaseView, person: Person, values: Mapping[str, str] | None = None, document_class: str = ""
-    ) -> tuple[Ruling, ...]:
-        """The rulings if this person approved the case with these values. Writes nothing. Raises BadInput for invalid ones."""
+    ) -> tuple[tuple[Ruling, ...], tuple[Check, ...]]:
+        """The rulings and the checks if this person approved the case with these values. Writes nothing.
+
+        Raises BadInput for invalid values.
+        """
         return self._judge(view, person, self._answer(view, person, values or {}, document_class), self._plane())
 
     def approve(
@@ -234,7 +237,7 @@ class Approvals:
 
         def propose(view: CaseView, plane: ControlPlane) -> Proposed:
             answer = self._answer(view, person, values or {}, document_class)
-            rulings = self._judge(view, person, answer, plane)
+            rulings, _ = self._judge(view, person, answer, plane)
             return self._approval(view, person, answer, "corrected" if _changes(view, answer) else "approved", rulings, plane)
 
         return self._write(case, turn, digest, propose)
@@ -315,8 +318,10 @@ class Approvals:
         values = {**view.values, **values}
         return answer_of(view.decided, self.mission, values, person.name, document_class or view.document_class)
 
-    def _judge(self, view: CaseView, person: Person, answer: Answer, plane: ControlPlane) -> tuple[Ruling, ...]:
-        """The ruling on every action that follows from the answer and has not happened yet."""
+    def _judge(
+        self, view: CaseView, person: Person, answer: Answer, plane: ControlPlane
+    ) -> tuple[tuple[Ruling, ...], tuple[Check, ...]]:
+        """The ruling on every action that follows from the answer and has not happened yet, and the checks of the answer."""
         outputs = {name: self._output(view, name, text) for name, text in answer.fields.items() if text}
         decision, duplicates = self._recheck(view.decided, outputs, answer.document_class)
         if acted_on := self._acted_on(answer, duplicates):
@@ -324,7 +329,7 @@ class Approvals:
             decision = replace(decision, checks=(*checks, Check(NOT_A_DUPLICATE, False, acted_on)))
         actions = tuple(action for proposed in decision.actions if (action := _not_done(proposed, view.effects)))
         rulings = plane.judge_person(replace(decision, actions=actions), person)
-        return tuple(_by_a_second(ruling, view, person) for ruling in rulings)
+        return tuple(_by_a_second(ruling, view, person) for ruling in rulings), decision.checks
 
     def _output(self, view: CaseView, name: str, text: str) -> Output:
         """A value confirmed by a person; if the agent read the same, with its place."""

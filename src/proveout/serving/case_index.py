@@ -28,6 +28,14 @@ class CaseStatus(StrEnum):
     LABELLED = "labelled"  # decided, and answered by a person
 
 
+class Order(StrEnum):
+    """Which of the waiting cases comes first."""
+
+    WAIT = "wait"  # the longest wait
+    AMOUNT = "amount"  # the largest amount among its values: the most to lose
+    DOUBT = "doubt"  # the least certain value: the most to learn for the next build
+
+
 @dataclass(slots=True)
 class CaseSummary:
     """One row in a list of cases."""
@@ -44,11 +52,28 @@ class CaseSummary:
     effects: dict[str, str] = field(default_factory=dict)  # action to its state: waiting, done, refused, taken back
     escalated_to: str = ""  # the role whose approval an action waits for
     values: dict[str, str] = field(default_factory=dict)  # field to its text: a person's answer, or else the agent's
+    words: str = field(init=False)  # its file name and values without case, to search in
+    amount: float = 0.0  # the largest among its values, without its sign
+    confidence: float = 0.0  # of its least certain value
+
+    def __post_init__(self) -> None:
+        self.say(self.values)
+
+    def say(self, values: Mapping[str, str]) -> None:
+        """Take over these values."""
+        self.values |= values
+        self.words = "\n".join((self.document, *self.values.values())).casefold()
 
     @property
     def asks(self) -> bool:
         """Whether it waits for a person's answer or approval."""
         return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
+
+    def waits_for(self, role: Role) -> bool:
+        """Whether a person with this role may answer it or approve its action."""
+        if self.escalated_to:
+            return role.includes(Role(self.escalated_to))
+        return self.status is CaseStatus.DECIDED and self.route is Route.REVIEW
 
     @property
     def document(self) -> str:
@@ -82,9 +107,7 @@ class Search:
 
     def _in_text(self, summary: CaseSummary) -> bool:
         text = self.text.strip().casefold()
-        if not text or summary.case.startswith(text):
-            return True
-        return any(text in part.casefold() for part in (summary.document, *summary.values.values()))
+        return not text or text in summary.words or summary.case.startswith(text)
 
 
 EVERYTHING = Search()
@@ -126,7 +149,19 @@ class CaseIndex:
             self._follow_inbox()
             waiting = sorted(self._waiting.values(), key=lambda summary: summary.at, reverse=True)
             summaries = [*waiting, *reversed(self._decided.values())]
-        return list(filter(search.matches, summaries))
+        return summaries if search == EVERYTHING else list(filter(search.matches, summaries))
+
+    def waiting_for(self, role: Role, order: Order = Order.WAIT) -> list[CaseSummary]:
+        """The cases that wait for a person with this role; those that are equal in the order come as long as they wait."""
+        with self._lock:
+            self._follow_journal()
+            summaries = [summary for summary in self._decided.values() if summary.waits_for(role)]
+        match order:
+            case Order.AMOUNT:
+                summaries.sort(key=lambda summary: -summary.amount)
+            case Order.DOUBT:
+                summaries.sort(key=lambda summary: summary.confidence)
+        return summaries
 
     def _follow_journal(self) -> None:
         for event in self._journal.events(after=self._position):
@@ -151,6 +186,8 @@ class CaseIndex:
                 release=decision["release"],
                 escalated_to=_escalated(payload["verdicts"]),
                 values={name: value["text"] for name, value in decision["fields"].items()},
+                amount=max((_amount(value["value"]) for value in decision["fields"].values()), default=0.0),
+                confidence=min((_confidence(value["confidence"]) for value in decision["fields"].values()), default=0.0),
             )
         elif (summary := self._decided.get(event.case)) is None:
             return
@@ -173,7 +210,7 @@ class CaseIndex:
             summary.escalated_to = _escalated(payload["verdicts"])
         elif event.kind == LABEL:
             summary.status = CaseStatus.LABELLED
-            summary.values |= payload["labels"]
+            summary.say(payload["labels"])
 
     def _follow_inbox(self) -> None:
         files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
@@ -194,6 +231,16 @@ def _moment(modified: int) -> str:
     """A file's time stamp in nanoseconds as ISO 8601; one outside the years 1970 to 2999 is moved to the nearest of them."""
     seconds = min(max(modified / 1e9, 0.0), 32_503_679_999.0)
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+
+
+def _amount(value: Any) -> float:
+    """The size of an amount, as the journal writes it; 0 for other values."""
+    return abs(float(value["decimal"])) if isinstance(value, dict) and "decimal" in value else 0.0
+
+
+def _confidence(number: float | str) -> float:
+    """A confidence as the journal writes it; 0 if it is not calibrated."""
+    return number if isinstance(number, float | int) else 0.0
 
 
 def _escalated(verdicts: Iterable[Mapping[str, Any]]) -> str:

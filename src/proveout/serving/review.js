@@ -22,6 +22,7 @@ let last = ""; // the case answered last
 let answered = 0;
 let busy = false;
 let enlarged = false;
+let looked = 0; // the page of the field that was active last
 
 // Asking the server
 
@@ -66,10 +67,12 @@ async function during(work) {
     problem("");
     await work();
   } catch (error) {
-    problem(error.status ? error.message : "The server does not answer. Nothing was saved; try again.");
+    problem(error.status ? error.message : "The server does not answer. Reload the page; it shows what was saved.");
     if (error.status === 409 && shown) {
       loaded.delete(shown.case);
+      queue = await waiting().catch(() => queue);
       await show(shown.case).catch(() => {});
+      if (!queue.includes(shown.case)) problem(`${error.message}. It no longer waits for you: n leads to the next case`);
     }
     const named = rows.find((row) => error.message?.startsWith(`${row.field.name}:`));
     if (named) edit(named);
@@ -90,6 +93,7 @@ function element(tag, properties = {}, ...children) {
 async function show(id) {
   shown = await load(id);
   active = null;
+  looked = 0;
   the("document").textContent = shown.document;
   the("because").textContent = shown.because;
   rows = shown.fields.map(row);
@@ -110,7 +114,10 @@ async function show(id) {
   history.replaceState(null, "", `?case=${id}`);
   the("approve").hidden = false;
   status();
-  activate(doubtful[0] ?? null);
+  // where nothing is in doubt, the amount is looked at before it is approved
+  const first = doubtful[0] ?? certain.find((one) => one.field.kind === "amount" && one.text) ?? certain[0];
+  if (first) doubted(first);
+  activate(first ?? null);
   for (const next of queue.filter((one) => one !== id).slice(0, AHEAD)) load(next).catch(() => {});
 }
 
@@ -262,6 +269,7 @@ function pickable(paper, number) {
 
 function activate(one, focus = true) {
   active = one;
+  looked = one?.spot?.page ?? looked;
   for (const other of rows) other.element.classList.toggle("active", other === one);
   if (one?.field.certain) the("certain").open = true;
   marks();
@@ -337,8 +345,11 @@ async function foresee() {
 
 // Answering
 
-const approve = () => send("approve", answer());
+const approve = () => (pictured() ? send("approve", answer()) : problem("The page is still loading; look at it, then approve."));
 const reject = () => send("reject", { digest: shown.digest });
+
+// Whether the page that was looked at last is there. One that cannot be drawn does not keep anybody waiting.
+const pictured = () => the("sheet").querySelectorAll("img")[looked]?.complete ?? true;
 
 function send(how, body) {
   foreseeing++; // what was foreseen no longer matters
@@ -392,7 +403,7 @@ const undo = () => last && during(async () => {
     const receipt = await ask(`/cases/${last}/undo`, { digest });
     loaded.delete(last);
     told(`${name} undone`, receipt);
-  }
+  } else told(`${name} is open again; your answer counts until you give another`, { lines: [] });
   if (!queue.includes(last)) queue.unshift(last);
   await show(last);
 });
@@ -463,5 +474,9 @@ during(async () => {
   queue = await waiting();
   review.hidden = false;
   the("loading").hidden = true;
-  await (wanted ? show(wanted).catch(next) : next());
+  if (!wanted) return next();
+  await show(wanted).catch(async (error) => {
+    await next();
+    problem(`The case ${wanted.slice(0, 64)} cannot be shown: ${error.message}. This is the first that waits.`);
+  });
 });

@@ -13,19 +13,21 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
+from proveout import records
 from proveout.agent.wording import sureness
 from proveout.errors import BadInput, NoRelease, ProveoutError
 from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
 from proveout.journal.prose import event_line, ruling_line
 from proveout.models.tiers import ScoredValue
 from proveout.records import Document, Output, Person, Place, Ruling
-from proveout.review import Order, waiting
 from proveout.review.approvals import CaseView
 from proveout.serving.answers import Approval, Box, Check, box, utf8
 from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
+from proveout.serving.case_index import Order
 from proveout.serving.problems import Refusal
 from proveout.serving.worker import Worker
 
+LISTED = 500  # waiting cases; a person answers about a hundred per hour
 MOST_PAGES = 60  # of a document on the review page
 OFFERED = 3  # values of a field beside its own
 SINCE = (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)
@@ -34,11 +36,11 @@ SINCE = (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)
 class WaitingCase(BaseModel):
     case: str
     document: str = Field(examples=["march-invoice.pdf"])
-    because: str = Field(description="Why it waits, in one line.")
 
 
 class WaitingCases(BaseModel):
     cases: list[WaitingCase] = Field(description="At most 500 that wait for this account's role, in the order asked for.")
+    total: int
 
 
 class Spot(BaseModel):
@@ -55,6 +57,7 @@ class Suggestion(BaseModel):
 
 class FieldToAnswer(BaseModel):
     name: str
+    kind: records.Kind
     text: str = Field(description='The value that counts now, as printed; "" for none.')
     certain: bool = Field(description="Whether the agent automated it or, for a second person, the first one answered it.")
     read: str = Field(description='What the agent read; "" for none.')
@@ -127,13 +130,9 @@ def reviewing(worker: Worker) -> APIRouter:
         """First comes, by `order`: wait, the longest wait; amount, the largest amount; doubt, the least certain value."""
         with suppress(ProveoutError):  # without a release there is nothing to finish
             worker.approvals.finish()  # effects that a killed process left unfinished
-        cases = waiting(worker.journal, request.user.role, order)
-        return WaitingCases(
-            cases=[
-                WaitingCase(case=one.case.id, document=utf8(one.case.path), because=utf8(one.decision.because[0]))
-                for one in cases
-            ]
-        )
+        cases = worker.index.waiting_for(request.user.role, order)
+        listed = [WaitingCase(case=one.case, document=utf8(one.document)) for one in cases[:LISTED]]
+        return WaitingCases(cases=listed, total=len(cases))
 
     @api.get("/cases/{case}/review", summary="Get all that is needed to answer a case", responses=problems(**undecided))
     def review(request: Request, case: CaseId) -> CaseToAnswer:
@@ -149,7 +148,8 @@ def reviewing(worker: Worker) -> APIRouter:
         """Records nothing, whatever the digest."""
         decided_case(worker, case)
         view, person = worker.approvals.show(case), request.user.person
-        return Expected(lines=_lines(worker.approvals.expected(view, person, approval.values, approval.document_class)))
+        rulings, checks = worker.approvals.expected(view, person, approval.values, approval.document_class)
+        return Expected(lines=[*_lines(rulings), *_new_failures(checks, view)])
 
     @api.get(
         "/cases/{case}/page/{number}.json",
@@ -173,7 +173,7 @@ def to_answer(worker: Worker, view: CaseView, person: Person) -> CaseToAnswer:
     except (BadInput, NoRelease):  # the file is not kept, or nothing is promoted: the answer can still be given
         content, suggestions = None, {}
     try:
-        expected = _lines(worker.approvals.expected(view, person))
+        expected = _lines(worker.approvals.expected(view, person)[0])
     except ProveoutError as error:
         expected = [Line(text=f"cannot tell: {error}", good=False)]
     document = content if isinstance(content, Document) else None
@@ -220,6 +220,7 @@ def _field(worker: Worker, view: CaseView, name: str, suggestions: Sequence[Scor
     others = [value for value in suggestions if value.text != text][:OFFERED]
     return FieldToAnswer(
         name=name,
+        kind=worker.space.mission.kinds[name],
         text=utf8(text),
         certain=name in decision.automated or bool(view.answer and view.escalated),
         read=utf8(output.text) if output else "",
@@ -250,7 +251,14 @@ def _lines(rulings: Iterable[Ruling]) -> list[Line]:
         else Line(text=utf8(f"{ruling_line(ruling)}: {ruling.verdict.because}"), good=False)
         for ruling in rulings
     ]
-    return lines or [Line(text="a label, no action", good=True)]
+    return lines or [Line(text="your answer is recorded; no action follows", good=True)]
+
+
+def _new_failures(checks: Iterable[records.Check], view: CaseView) -> list[Line]:
+    """The checks that fail by a person's values, and did not by the agent's."""
+    before = {check.name for check in view.decided.decision.checks if check.passed is False}
+    failed = [check for check in checks if check.passed is False and check.name not in before]
+    return [Line(text=utf8(f"the check “{check.name}” fails: {check.because}"), good=False) for check in failed]
 
 
 def _spot(place: Place | None) -> Spot | None:

@@ -23,7 +23,7 @@ from proveout.identity import Accounts
 from proveout.records import Role, Route
 from proveout.serving import answers
 from proveout.serving.api import CaseId
-from proveout.serving.case_index import CaseStatus, Search
+from proveout.serving.case_index import EVERYTHING, CaseStatus, Search
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
@@ -125,7 +125,9 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     @pages.get("/cases")
     def cases(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
         wanted = dict.fromkeys(SOUGHT, "") | {name: request.query_params.get(name, "") for name in SOUGHT}
-        matching = worker.index.newest(_search(wanted))
+        everything = worker.index.newest()
+        search = _search(wanted)
+        matching = everything if search == EVERYTHING else list(filter(search.matches, everything))
         first = (page - 1) * LISTED
         return response(
             request,
@@ -135,7 +137,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             states=list(CaseStatus),
             routes=list(Route),
             classes=worker.space.mission.classes,
-            segments=sorted({case.segment for case in worker.index.newest() if case.segment}),
+            segments=sorted({case.segment for case in everything} - {""}),
             columns=columns,
             total=len(matching),
             first=first + 1,
