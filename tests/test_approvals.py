@@ -124,7 +124,7 @@ def paying() -> str:
 def test_an_approval_is_a_label_a_proposal_and_its_effect(world: World) -> None:
     case = world.waits()
     view = world.approvals.show(case)
-    expected = world.approvals.expected(view, RITA)
+    expected = world.approvals.expected(view, RITA)[0]
     assert [(one.verdict.allowed, one.cents) for one in expected] == [(True, 10000)]
     receipt = world.approvals.approve(case, RITA, view.digest)
     (paid,) = world.orders()
@@ -399,7 +399,7 @@ def test_what_happens_to_another_case_changes_nothing(world: World) -> None:
 
 def test_only_a_decided_case_can_be_approved(world: World) -> None:
     for nobody in ("", "f" * 64):
-        with pytest.raises(BadInput, match="found no decided cases whose id starts with"):
+        with pytest.raises(BadInput, match="no decided case has an id that starts with"):
             world.approvals.approve(nobody, RITA, "0" * 64)
 
 

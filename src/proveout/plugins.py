@@ -100,7 +100,7 @@ _CONTRACT: dict[Group, str] = {
     "channels": "proveout.monitoring.channels.Channel",
 }
 _MEMBERS: dict[Group, tuple[str, ...]] = {
-    "cases": ("descriptors", "identify", "read", "describe", "check", "show"),
+    "cases": ("descriptors", "identify", "read", "describe", "check", "confirm", "show"),
     "tiers": ("load", "extract"),
     "checks": (),  # every class can be called
     "connectors": ("Settings", "takes", "may_take", "defaults", "reversible", "cents", "done", "perform"),

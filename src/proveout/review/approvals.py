@@ -206,7 +206,8 @@ class Approvals:
         turns = [each for each in self.journal.decisions(case=case) if turn in (None, each.case.turn)] if case else []
         ids = {each.case.id for each in turns}
         if len(ids) != 1:
-            raise BadInput(f"found {len(ids) or 'no'} decided cases whose id starts with {case[:64]!r}, expected one")
+            what = f"{len(ids)} decided cases have ids that start" if ids else "no decided case has an id that starts"
+            raise BadInput(f"{what} with {case[:64]!r}; give one id, or enough of it: `proveout show FILE` prints a document's")
         events = (event for event in self.journal.events(turns[-1].case.id) if event.kind in (*VISIBLE, ATTEMPTED))
         seen = tuple(event for event in events if event.position <= position)
         return CaseView(turns[-1].in_order(self.mission.fields), tuple(self.mission.fields), seen, position)

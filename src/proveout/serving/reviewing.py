@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from proveout import records
 from proveout.agent.wording import sureness
-from proveout.errors import BadInput, NoRelease, ProveoutError
+from proveout.errors import BadInput, ProveoutError
 from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
 from proveout.journal.prose import event_line, ruling_line
 from proveout.models.tiers import ScoredValue
@@ -165,17 +165,19 @@ def reviewing(worker: Worker) -> APIRouter:
     return api
 
 
-def to_answer(worker: Worker, view: CaseView, person: Person) -> CaseToAnswer:
-    """A case as this person would answer it."""
+def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAnswer:
+    """A case as this person would answer it; for None, as it is looked at, without what only the release can tell."""
     decided, decision = view.decided, view.decided.decision
-    try:
-        content, suggestions = worker.content(decided), worker.suggestions(decided)
-    except (BadInput, NoRelease):  # the file is not kept, or nothing is promoted: the answer can still be given
-        content, suggestions = None, {}
-    try:
-        expected = _lines(worker.approvals.expected(view, person)[0])
-    except ProveoutError as error:
-        expected = [Line(text=f"cannot tell: {error}", good=False)]
+    content, suggestions, expected = None, {}, []
+    with suppress(BadInput):  # its file is not kept
+        content = worker.content(decided)
+    if person:
+        with suppress(ProveoutError):  # nothing is promoted, or a run takes long: the answer can still be given
+            suggestions = worker.suggestions(decided)
+        try:
+            expected = _lines(worker.approvals.expected(view, person)[0])
+        except ProveoutError as error:
+            expected = [Line(text=f"cannot tell: {error}", good=False)]
     document = content if isinstance(content, Document) else None
     pages = document.pages if document else ()
     return CaseToAnswer(
