@@ -91,6 +91,7 @@ function element(tag, properties = {}, ...children) {
 }
 
 async function show(id) {
+  the("status").textContent = "Loading the case …"; // the first one after a start takes seconds, because the release is opened
   shown = await load(id);
   active = null;
   looked = 0;
