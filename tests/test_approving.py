@@ -272,10 +272,14 @@ def opened(chromium, address: str, name: str, case: str, **look):
     return page
 
 
-def fill(page, fields: dict[str, str]) -> None:
-    page.get_by_label("class").select_option(label="bill")
+def unfold(page) -> None:
     if page.locator("#certain:not([open])").is_visible():
         page.locator("#certain summary").click()
+
+
+def fill(page, fields: dict[str, str]) -> None:
+    page.get_by_label("class").select_option(label="bill")
+    unfold(page)
     for name, text in fields.items():
         field = page.get_by_label(name, exact=True)
         field.click()
@@ -408,7 +412,7 @@ def recorded(space) -> dict:
 
 def test_a_click_or_a_frame_on_the_page_fills_the_field(space, chromium, address):
     page = opened(chromium, address, "rita", slip(space, 30))
-    page.locator("#certain summary").click() if page.locator("#certain:not([open])").is_visible() else None
+    unfold(page)
     page.get_by_label("sender", exact=True).focus()
     (word, box), (_, end) = places(page, "Alder"), places(page, "Works")
     page.mouse.click(*middle(box))

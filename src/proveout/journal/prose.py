@@ -28,14 +28,19 @@ def printed(decision: Decision, rulings: Sequence[Ruling] = ()) -> str:
         lines.append(f"  {similar.case[:12]}  {similar.similarity:.2f}  {fields}")
     if rulings:
         lines += ["", "proposed actions"]
-    lines += [f"  {MARK[ruling.verdict.allowed]} {ruling_line(ruling)}: {ruling.verdict.because}" for ruling in rulings]
+    lines += [f"  {MARK[ruling.verdict.allowed]} {reasoned_line(ruling)}" for ruling in rulings]
     lines += ["", f"case {decision.case[:12]}, release {decision.release[:12]}, memory position {decision.memory_position}"]
     return "\n".join(lines)
 
 
 def history(events: Iterable[Event]) -> str:
     """The events of a case under a heading, one line each."""
-    return "\n".join(["history (UTC)", *(f"  {event.at[:16].replace('T', ' ')}  {event_line(event)}" for event in events)])
+    return "\n".join(["history (UTC)", *(f"  {dated_line(event)}" for event in events)])
+
+
+def dated_line(event: Event) -> str:
+    """An event in one line, with its time."""
+    return f"{event.at[:16].replace('T', ' ')}  {event_line(event)}"
 
 
 def ruling_line(ruling: Ruling) -> str:
@@ -50,6 +55,11 @@ def ruling_line(ruling: Ruling) -> str:
     if role := ruling.verdict.escalate_to:
         return f"{what} needs {'an' if role[0] in 'aeiou' else 'a'} {role}"
     return f"{what} {'allowed' if ruling.verdict.allowed else 'refused'}"
+
+
+def reasoned_line(ruling: Ruling) -> str:
+    """The same with the policy's reason."""
+    return f"{ruling_line(ruling)}: {ruling.verdict.because}"
 
 
 def effect(intention: Intention) -> str:

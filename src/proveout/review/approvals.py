@@ -35,7 +35,7 @@ from proveout.journal import (
 )
 from proveout.journal.codec import action_from_json, canonical, decision_to_json
 from proveout.journal.intentions import UNDO
-from proveout.journal.prose import event_line, ruling_line
+from proveout.journal.prose import event_line, reasoned_line
 from proveout.mission import Mission
 from proveout.plugins import PERSON
 from proveout.records import Action, Answer, Check, Decided, Decision, Output, Person, Ruling, Verdict, turn_key
@@ -189,7 +189,7 @@ class Receipt:
     @property
     def lines(self) -> list[str]:
         """For people: each effect, then each action that is not allowed, with the reason."""
-        refused = [f"{ruling_line(ruling)}: {ruling.verdict.because}" for ruling in self.rulings if not ruling.verdict.allowed]
+        refused = [reasoned_line(ruling) for ruling in self.rulings if not ruling.verdict.allowed]
         return [*map(str, self.effects), *refused]
 
 

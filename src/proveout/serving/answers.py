@@ -1,7 +1,7 @@
 """The bodies of the API: plain data with units, converted from the records of the journal and the agent."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from proveout import records
-from proveout.journal.prose import history, printed
+from proveout.journal import Event
+from proveout.journal.prose import event_line, history, printed
 from proveout.records import Decision, Kind, Route, Ruling
 from proveout.release import Release
 from proveout.review import approvals
@@ -110,10 +111,13 @@ class DecisionAnswer(BaseModel):
     )
 
 
-class Approval(BaseModel):
+class Seen(BaseModel):
+    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
+
+
+class Approval(Seen):
     """A person's answer to a case."""
 
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
     values: dict[str, Annotated[str, Field(max_length=2000)]] = Field(
         default={},
         examples=[{"gross_amount": "$19,340.00"}],
@@ -122,12 +126,11 @@ class Approval(BaseModel):
     document_class: str = Field(default="", max_length=100, examples=["invoice"], description='Corrected class; "" if right.')
 
 
-class Rejection(BaseModel):
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
+class Rejection(Seen):
+    """That a case does not belong to the mission."""
 
 
-class Undo(BaseModel):
-    digest: str = Field(pattern=CASE, examples=[EXAMPLE], description="As returned by GET .../decision.")
+class Undo(Seen):
     action: str = Field(default="", max_length=100, examples=["pay_invoice"], description='"" for every action that was done.')
 
 
@@ -209,7 +212,7 @@ def decision(decision: Decision, rulings: Sequence[Ruling], kinds: Mapping[str, 
             for name, kind in kinds.items()
             if name in decision.fields
         },
-        checks=[Check(name=check.name, passed=check.passed, because=utf8(check.because)) for check in decision.checks],
+        checks=[*map(check, decision.checks)],
         similar=[
             Similar(case=similar.case, similarity=_number(similar.similarity), fields=_plain(similar.fields))
             for similar in decision.similar
@@ -229,13 +232,22 @@ def receipt(receipt: approvals.Receipt, home: Path) -> Receipt:
         Effect(
             name=effect.action.name,
             state=effect.state,
-            because=utf8((effect.taken_back_because or effect.because).replace(f"{home}/", "")),
+            because=without_home(effect.taken_back_because or effect.because, home),
             taken_back=effect.taken_back,
         )
         for effect in receipt.effects
     ]
-    lines = [utf8(line.replace(f"{home}/", "")) for line in receipt.lines]
+    lines = [without_home(line, home) for line in receipt.lines]
     return Receipt(what=receipt.what, verdicts=actions(receipt.rulings), effects=effects, digest=receipt.digest, lines=lines)
+
+
+def check(check: records.Check) -> Check:
+    return Check(name=check.name, passed=check.passed, because=utf8(check.because))
+
+
+def without_home(text: str, home: Path) -> str:
+    """A text for a visitor, who need not know this machine's paths."""
+    return utf8(text.replace(f"{home}/", ""))
 
 
 def actions(rulings: Sequence[Ruling]) -> list[Action]:
@@ -253,24 +265,23 @@ def actions(rulings: Sequence[Ruling]) -> list[Action]:
 
 
 def explanation(case_history: CaseHistory, home: Path) -> Explanation:
-    """What `proveout show` prints of a case. `home` is removed: a visitor need not know this machine's paths."""
+    """What `proveout show` prints of a case, with its history; `home` is removed from it."""
     decision, rulings = case_history.decided.decision, case_history.decided.rulings
-    text = history(case_history.events).replace(f"{home}/", "")
-    lines = [line.split("  ", 2)[2] for line in text.splitlines()[1:]]
     return Explanation(
         case=decision.case,
-        text=utf8(f"{printed(decision, rulings)}\n\n{text}"),
+        text=f"{utf8(printed(decision, rulings))}\n\n{without_home(history(case_history.events), home)}",
         because=[*map(utf8, decision.because)],
         evidence={
             name: {"for": [*map(utf8, value.speaks_for)], "against": [*map(utf8, value.speaks_against)]}
             for name, value in decision.fields.items()
         },
         verdicts=actions(rulings),
-        history=[
-            Happened.model_validate({"at": event.at, "what": utf8(line)})
-            for event, line in zip(case_history.events, lines, strict=True)
-        ],
+        history=happened(case_history.events, home),
     )
+
+
+def happened(events: Iterable[Event], home: Path) -> list[Happened]:
+    return [Happened.model_validate({"at": event.at, "what": without_home(event_line(event), home)}) for event in events]
 
 
 def release(opened: Release) -> ReleaseAnswer:

@@ -181,10 +181,12 @@ def _reading(api: APIRouter, worker: Worker) -> None:
 
 
 def _answering(api: APIRouter, worker: Worker) -> None:
+    failures = problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED)
+
     @api.post(
         "/cases/{case}/approve",
         summary="Approve a case, as shown or corrected",
-        responses=problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
+        responses=failures,
     )
     def approve(request: Request, case: CaseId, approval: answers.Approval) -> answers.Receipt:
         """Records a label and proposes the mission's actions as this person's; those that the policy allows happen at once."""
@@ -195,7 +197,7 @@ def _answering(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/cases/{case}/reject",
         summary="Reject a case: it does not belong to this mission",
-        responses=problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
+        responses=failures,
     )
     def reject(request: Request, case: CaseId, rejection: answers.Rejection) -> answers.Receipt:
         """Records a label without values. No action follows."""
@@ -205,7 +207,7 @@ def _answering(api: APIRouter, worker: Worker) -> None:
     @api.post(
         "/cases/{case}/undo",
         summary="Undo the actions of a case",
-        responses=problems(_400=MALFORMED, _404="No case has this id.", _409=CHANGED),
+        responses=failures,
     )
     def undo(request: Request, case: CaseId, undo_request: answers.Undo) -> answers.Receipt:
         """Runs each action's compensation. An action that was already undone stays undone."""

@@ -105,6 +105,10 @@ class Search:
             and self._in_text(summary)
         )
 
+    def among(self, summaries: list[CaseSummary]) -> list[CaseSummary]:
+        """Those that are looked for, in the same order."""
+        return summaries if self == EVERYTHING else list(filter(self.matches, summaries))
+
     def _in_text(self, summary: CaseSummary) -> bool:
         text = self.text.strip().casefold()
         return not text or text in summary.words or summary.case.startswith(text)
@@ -149,7 +153,7 @@ class CaseIndex:
             self._follow_inbox()
             waiting = sorted(self._waiting.values(), key=lambda summary: summary.at, reverse=True)
             summaries = [*waiting, *reversed(self._decided.values())]
-        return summaries if search == EVERYTHING else list(filter(search.matches, summaries))
+        return search.among(summaries)
 
     def waiting_for(self, role: Role, order: Order = Order.WAIT) -> list[CaseSummary]:
         """The cases that wait for a person with this role; those that are equal in the order come as long as they wait."""

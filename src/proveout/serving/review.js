@@ -37,26 +37,26 @@ async function ask(path, body) {
   return answer;
 }
 
-function load(id) {
-  if (!loaded.has(id)) {
-    const answer = ask(`/cases/${id}/review`).then((one) => {
-      const spot = one.fields.find((field) => !field.certain && field.spot)?.spot;
-      if (one.pages.length) new Image().src = picture(id, spot?.page ?? 0);
-      return one;
-    });
-    answer.catch(() => loaded.delete(id));
-    loaded.set(id, answer);
+// What was asked before, or what is asked now; a question that failed is asked again.
+function once(known, key, question) {
+  if (!known.has(key)) {
+    const answer = question();
+    answer.catch(() => known.delete(key));
+    known.set(key, answer);
   }
-  return loaded.get(id);
+  return known.get(key);
 }
+
+const load = (id) => once(loaded, id, async () => {
+  const one = await ask(`/cases/${id}/review`);
+  const spot = one.fields.find((field) => !field.certain && field.spot)?.spot;
+  if (one.pages.length) new Image().src = picture(id, spot?.page ?? 0);
+  return one;
+});
 
 const picture = (id, page) => `${api}/cases/${id}/page/${page}.png`;
 
-function wordsOf(id, page) {
-  const key = `${id} ${page}`;
-  if (!words.has(key)) words.set(key, ask(`/cases/${id}/page/${page}.json`).then((answer) => answer.words));
-  return words.get(key);
-}
+const wordsOf = (id, page) => once(words, `${id} ${page}`, async () => (await ask(`/cases/${id}/page/${page}.json`)).words);
 
 // One thing at a time; a refusal is shown and nothing is lost.
 async function during(work) {
@@ -260,7 +260,8 @@ function pickable(paper, number) {
     const inside = (box, { x, y }) => box.x0 <= x && x <= box.x1 && box.y0 <= y && y <= box.y1;
     const taken = drawn ? all.filter((word) => inside(drawn, middle(word))) : all.filter((word) => inside(word.box, at)).slice(0, 1);
     if (!taken.length || !target || shown.case !== id) return;
-    const box = taken.map((word) => word.box).reduce((a, b) => around({ x: Math.min(a.x0, b.x0), y: Math.min(a.y0, b.y0) }, { x: Math.max(a.x1, b.x1), y: Math.max(a.y1, b.y1) }));
+    const of = (side) => taken.map((word) => word.box[side]);
+    const box = { x0: Math.min(...of("x0")), y0: Math.min(...of("y0")), x1: Math.max(...of("x1")), y1: Math.max(...of("y1")) };
     change(target, taken.map((word) => word.text).join(" "), { page: number, box });
   });
   paper.addEventListener("pointercancel", end);
@@ -379,7 +380,7 @@ async function next() {
   active = null;
   history.replaceState(null, "", location.pathname);
   the("document").textContent = "Nothing waits for you";
-  the("because").textContent = "The next `proveout run` and `proveout build` use your answers.".replaceAll("`", "");
+  the("because").textContent = "The next proveout run and proveout build use your answers.";
   for (const id of ["fields", "sheet", "expected", "document-class"]) the(id).replaceChildren();
   the("certain").hidden = the("approve").hidden = true;
   the("reasons").open = false;
@@ -451,7 +452,7 @@ document.addEventListener("keydown", (event) => {
     if (key === "Enter" && !event.repeat && !busy) { event.preventDefault(); accept(row); }
     return;
   }
-  const own = { SELECT: /./, TEXTAREA: /./, A: /^Enter$/, BUTTON: /^(Enter| )$/, SUMMARY: /^(Enter| )$/ }[target.tagName];
+  const own = { SELECT: /./, A: /^Enter$/, BUTTON: /^(Enter| )$/, SUMMARY: /^(Enter| )$/ }[target.tagName];
   if (own?.test(key) || !(key in KEYS)) return;
   event.preventDefault();
   if (!busy && !event.repeat) KEYS[key]();

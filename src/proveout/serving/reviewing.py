@@ -15,13 +15,14 @@ from pydantic import BaseModel, Field
 
 from proveout import records
 from proveout.agent.wording import sureness
-from proveout.errors import BadInput, ProveoutError
+from proveout.calibration import Calibrations
+from proveout.errors import BadInput, ProveoutError, UnreadableDocument
 from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
-from proveout.journal.prose import event_line, ruling_line
+from proveout.journal.prose import dated_line, reasoned_line, ruling_line
 from proveout.models.tiers import ScoredValue
-from proveout.records import Document, Output, Person, Place, Ruling
+from proveout.records import Document, Person, Place, Ruling
 from proveout.review.approvals import CaseView
-from proveout.serving.answers import Approval, Box, Check, box, utf8
+from proveout.serving.answers import Approval, Box, Check, box, check, utf8, without_home
 from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
 from proveout.serving.case_index import Order
 from proveout.serving.problems import Refusal
@@ -171,9 +172,11 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
     content, suggestions, expected = None, {}, []
     with suppress(BadInput):  # its file is not kept
         content = worker.content(decided)
+    kinds, calibrations = worker.space.mission.kinds, _calibrations(worker, decision.release)
     if person:
-        with suppress(ProveoutError):  # nothing is promoted, or a run takes long: the answer can still be given
-            suggestions = worker.suggestions(decided)
+        if content and not isinstance(content, UnreadableDocument):
+            with suppress(ProveoutError):  # nothing is promoted, or a run takes long: the answer can still be given
+                suggestions = worker.suggestions(content)
         try:
             expected = _lines(worker.approvals.expected(view, person)[0])
         except ProveoutError as error:
@@ -188,17 +191,13 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
         because=utf8(_because(view)),
         document_class=view.document_class,
         classes=list(worker.space.mission.classes),
-        fields=[_field(worker, view, name, suggestions.get(name, ())) for name in view.fields],
-        checks=[Check(name=check.name, passed=check.passed, because=utf8(check.because)) for check in decision.checks],
+        fields=[_field(view, name, kinds[name], suggestions.get(name, ()), calibrations) for name in view.fields],
+        checks=[*map(check, decision.checks)],
         similar=[utf8(f"{one.similarity:.2f}  {', '.join(one.fields.values())}") for one in decision.similar[:3]],
         expected=expected,
-        effects=[utf8(str(effect).replace(f"{worker.space.home}/", "")) for effect in view.effects],
+        effects=[without_home(str(effect), worker.space.home) for effect in view.effects],
         undoable=any(effect.stands for effect in view.effects),
-        since=[
-            utf8(f"{event.at[:16].replace('T', ' ')}  {event_line(event)}".replace(f"{worker.space.home}/", ""))
-            for event in view.events
-            if event.kind in SINCE
-        ],
+        since=[without_home(dated_line(event), worker.space.home) for event in view.events if event.kind in SINCE],
         pages=[PageSize(width=page.width, height=page.height) for page in pages[:MOST_PAGES]],
         more_pages=max(len(pages) - MOST_PAGES, 0),
         anomalies=[
@@ -210,19 +209,21 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
 
 def _because(view: CaseView) -> str:
     if view.escalated:
-        return "; ".join(f"{ruling_line(ruling)}: {ruling.verdict.because}" for ruling in view.escalated)
+        return "; ".join(map(reasoned_line, view.escalated))
     return view.decided.decision.because[0]
 
 
-def _field(worker: Worker, view: CaseView, name: str, suggestions: Sequence[ScoredValue]) -> FieldToAnswer:
+def _field(
+    view: CaseView, name: str, kind: records.Kind, suggestions: Sequence[ScoredValue], calibrations: Calibrations | None
+) -> FieldToAnswer:
     decision, text = view.decided.decision, view.values[name]
     output = decision.fields.get(name)
     of_agent = output is not None and output.text == text
-    needed = _needed(worker, decision.release, name, output) if output else None
+    needed = calibrations.floor(output.tier, name) if output and calibrations else None
     others = [value for value in suggestions if value.text != text][:OFFERED]
     return FieldToAnswer(
         name=name,
-        kind=worker.space.mission.kinds[name],
+        kind=kind,
         text=utf8(text),
         certain=name in decision.automated or bool(view.answer and view.escalated),
         read=utf8(output.text) if output else "",
@@ -236,12 +237,12 @@ def _field(worker: Worker, view: CaseView, name: str, suggestions: Sequence[Scor
     )
 
 
-def _needed(worker: Worker, release: str, name: str, output: Output) -> float | None:
-    """The lowest confidence of an automated value, which is known of the promoted release."""
+def _calibrations(worker: Worker, release: str) -> Calibrations | None:
+    """Those of a release, if it is the promoted one, which is open already."""
     with suppress(ProveoutError):
         promoted = worker.release()
         if promoted.id == release:
-            return promoted.calibrations.floor(output.tier, name)
+            return promoted.calibrations
     return None
 
 
@@ -250,7 +251,7 @@ def _lines(rulings: Iterable[Ruling]) -> list[Line]:
     lines = [
         Line(text=utf8(ruling_line(ruling).removesuffix(" allowed")), good=True)
         if ruling.verdict.allowed
-        else Line(text=utf8(f"{ruling_line(ruling)}: {ruling.verdict.because}"), good=False)
+        else Line(text=utf8(reasoned_line(ruling)), good=False)
         for ruling in rulings
     ]
     return lines or [Line(text="your answer is recorded; no action follows", good=True)]

@@ -23,7 +23,7 @@ from proveout.identity import Accounts
 from proveout.records import Role, Route
 from proveout.serving import answers
 from proveout.serving.api import CaseId
-from proveout.serving.case_index import EVERYTHING, CaseStatus, Search
+from proveout.serving.case_index import CaseStatus, Search
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
@@ -124,10 +124,8 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
 
     @pages.get("/cases")
     def cases(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
-        wanted = dict.fromkeys(SOUGHT, "") | {name: request.query_params.get(name, "") for name in SOUGHT}
-        everything = worker.index.newest()
-        search = _search(wanted)
-        matching = everything if search == EVERYTHING else list(filter(search.matches, everything))
+        wanted, everything = _wanted(request), worker.index.newest()
+        matching = _search(wanted).among(everything)
         first = (page - 1) * LISTED
         return response(
             request,
@@ -148,7 +146,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     @pages.get("/cases.csv")
     def cases_as_csv(request: Request) -> Response:
         """The search's cases as a table for a spreadsheet."""
-        matching = worker.index.newest(_search({name: request.query_params.get(name, "") for name in SOUGHT}))
+        matching = worker.index.newest(_search(_wanted(request)))
         fields = list(worker.space.mission.fields)
         rows: list[list[object]] = [
             ["case", "document", "day", "segment", "class", "route", "status", "release", *fields, "effects"]
@@ -167,18 +165,17 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             raise Refusal(404, "no case has this id; the list of cases has a search")
         if summary.status is CaseStatus.WAITING:
             return response(request, "case.html.j2", case=summary, answer=None)
-        view = to_answer(worker, worker.approvals.show(case), None)
-        history = worker.history(case)
-        assert history is not None  # it is decided
-        decision = history.decided.decision
+        case_view = worker.approvals.show(case)
+        view = to_answer(worker, case_view, None)
+        decision = case_view.decided.decision
         return response(
             request,
             "case.html.j2",
             case=summary,
             answer=view,
             decision=decision,
-            actions=answers.actions(history.decided.rulings),
-            history=answers.explanation(history, worker.space.home).history,
+            actions=answers.actions(case_view.decided.rulings),
+            history=answers.happened(worker.journal.events(case), worker.space.home),
             similar=[(one, worker.index.find(one.case)) for one in decision.similar],
             marks=[
                 [
@@ -224,6 +221,11 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
         return response(request, "api.html.j2", calls=calls, address=address)
 
     return pages
+
+
+def _wanted(request: Request) -> dict[str, str]:
+    """Each part of a search as it was typed; "" for one that was left out."""
+    return {name: request.query_params.get(name, "") for name in SOUGHT}
 
 
 def _search(wanted: Mapping[str, str]) -> Search:

@@ -107,14 +107,11 @@ class Worker:
         (content,) = self.index.kind.read([self.originals.path(decided.case.sha256)], self.space.cache)
         return content
 
-    def suggestions(self, decided: Decided) -> dict[str, list["ScoredValue"]]:
+    def suggestions(self, content: Content) -> dict[str, list["ScoredValue"]]:
         """Likely values of each field, the likeliest first, by the promoted release and what people taught it.
 
-        Raises NoRelease, Busy, and BadInput if the case's file is not kept.
+        Raises NoRelease and Busy.
         """
-        content = self.content(decided)
-        if isinstance(content, UnreadableDocument):
-            return {}
         with self._one_at_a_time():
             return self._live_release(self.release()).agent().suggest(content, SUGGESTED)
 
