@@ -47,6 +47,8 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     },
     "channels": {
         "file": "proveout.monitoring.channels:FileChannel",
+        "webhook": "proveout.monitoring.channels:WebhookChannel",
+        "email": "proveout.monitoring.channels:EmailChannel",
     },
 }
 

@@ -35,6 +35,17 @@ app = typer.Typer(
 )
 release_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, promote and roll back releases.")
 app.add_typer(release_app, name="release")
+report_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="""List, show and verify the reports on file. People read and sign them on the server's pages: proveout review
+
+    \b
+    proveout report list                 which reports wait for a signature, and which are overdue
+    proveout report verify --render      are all files unchanged, and does the journal give the same report again?
+    """,
+)
+app.add_typer(report_app, name="report")
 user_app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -362,13 +373,19 @@ def show(
 
 
 @app.command()
-def monitor(mission: Mission = "invoices", home: Home = None) -> None:
+def monitor(
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if there is an alarm.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
     """Report drift, bias and performance of the live cases. Compares the live logs with the release's reference. Bias is
-    reported by segment, performance as labels arrive.
+    reported by segment, performance as labels arrive. The report goes on file; people read and sign it on the server's pages.
     """
     from proveout.cli import watching
 
-    watching.monitor(_workspace(mission, home))
+    alarm = watching.monitor(_workspace(mission, home))
+    if exit_code and alarm:
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -578,6 +595,41 @@ def release_rollback(mission: Mission = "invoices", home: Home = None) -> None:
     from proveout.cli import releasing
 
     releasing.rollback(_workspace(mission, home))
+
+
+ReportId = Annotated[str, typer.Argument(help="A report id, or the start of one; `latest` for the newest.")]
+
+
+@report_app.command("list")
+def report_list(mission: Mission = "invoices", home: Home = None) -> None:
+    """List every report. Shows its date, whether it is signed or until when it has to be, and its headline."""
+    from proveout.cli import watching
+
+    watching.list_reports(_workspace(mission, home))
+
+
+@report_app.command("show")
+def report_show(report: ReportId = "latest", mission: Mission = "invoices", home: Home = None) -> None:
+    """Show the findings of a report. Lists what people concluded from each, and who signed."""
+    from proveout.cli import watching
+
+    watching.show_report(_workspace(mission, home), report)
+
+
+@report_app.command("verify")
+def report_verify(
+    report: Annotated[str | None, typer.Argument(help="A report id, or the start of one [all reports].")] = None,
+    render: Annotated[bool, typer.Option("--render", help="Also write each report again from the journal.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Check that reports are as they were filed. With --render, each report is computed again from the journal, as it was when
+    the report was filed, and has to be the same to the byte. Exits with 1 if anything differs.
+    """
+    from proveout.cli import watching
+
+    if not watching.verify_reports(_workspace(mission, home), report, render):
+        raise typer.Exit(1)
 
 
 Name = Annotated[str, typer.Argument(help="Up to 32 lowercase letters, digits, `.`, `_`, `-`.")]

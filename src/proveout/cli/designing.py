@@ -57,10 +57,10 @@ def _last_data(space: Workspace) -> Path | None:
     return Path(file.read_text(encoding="utf-8").strip()) if file.exists() else None
 
 
-def monitored(space: Workspace) -> dict[str, Any]:
+def monitored(space: Workspace, until: int | None = None) -> dict[str, Any]:
     """Values for the placeholders of the monitor spec: the live log, and the promoted release's decisions when it was built.
 
-    Writes the log anew from the journal. Raises NoDocuments if no case was decided.
+    Writes the log anew from the journal, as it was at the position `until`. Raises NoDocuments if no case was decided.
     """
     from proveout.journal import Journal
     from proveout.release import Releases
@@ -68,7 +68,7 @@ def monitored(space: Workspace) -> dict[str, Any]:
     if not (space.logs / "decisions.parquet").exists():
         raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
     with Journal(space.home / "journal.db") as journal:
-        journal.to_parquet(space.logs, space.mission)  # with the answers given since
+        journal.to_parquet(space.logs, space.mission, until)  # with the answers given since
     reference = Releases(space.releases).promoted().path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from datetime import date
 from math import isfinite
 from pathlib import Path
@@ -19,22 +20,92 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.journal import Journal
+    from proveout.monitoring.signing import Reports
 
 
-def monitor(space: Workspace) -> None:
-    """Write the monitoring report, print its headline, and send an alarm to the channels of the mission's alerts."""
+def monitor(space: Workspace) -> bool:
+    """Write the monitoring report, put it on file, print its headline, and send an alarm to the channels of the alerts.
+
+    Returns whether there is an alarm: a finding, or an earlier report whose signature is overdue.
+    """
     from proveout.bridge import build as run_build
+    from proveout.journal import Journal
     from proveout.monitoring.channels import Alarm, notify
+    from proveout.monitoring.signing import Reports
+    from proveout.release import Releases
 
-    page = run_build(space.spec("monitor"), env=monitored(space)).products["performance"]["page"]
+    with Journal(space.home / "journal.db") as journal:
+        position = journal.position
+        page = run_build(space.spec("monitor"), env=monitored(space, position)).products["performance"]["page"]
+        reports, release = Reports(space.reports, journal), Releases(space.releases).current()
+        filed = reports.file(page, space.design / "mission.yaml", release, position)
+        overdue = reports.overdue(date.today())
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     if report["about_days"]:
         say(report["about_days"])
-    say(f"{report['headline']}\nreport: {short(page)}")
-    if report["alarm"]:
-        alarm = Alarm(space.name, report["headline"], report["advice"], str(page))
+    say(f"{report['headline']}\nreport {filed.id[:12]} ({filed.state(date.today())}): {short(page)}")
+    sentences = [report["headline"]] if report["alarm"] else []
+    if overdue:
+        sentences.append(f"The report of {overdue.day} should have been signed by {overdue.due}.")
+        say(f"{sentences[-1]} To read and sign it: proveout review")
+    if sentences:
+        alarm = Alarm(space.name, " ".join(sentences), report["advice"], str(page))
         for failure in notify(alarm, report["alerts"]["channels"], space.home):
             print(f"proveout: {failure}", file=sys.stderr)
+    return bool(sentences)
+
+
+@contextmanager
+def _reports(space: Workspace) -> Iterator[Reports]:
+    from proveout.journal import Journal
+    from proveout.monitoring.signing import Reports
+
+    with Journal(space.home / "journal.db") as journal:
+        yield Reports(space.reports, journal)
+
+
+def list_reports(space: Workspace) -> None:
+    """Print every report on file, the newest first, with its state."""
+    with _reports(space) as reports:
+        filed = reports.list()
+    if not filed:
+        say("no report is on file; to write one: proveout monitor")
+    for report in filed:
+        say(f"{report.id[:12]}  {report.at[:10]}  {report.state(date.today()):28}  {report.headline}")
+
+
+def show_report(space: Workspace, report: str) -> None:
+    """Print the findings of a report, what people concluded, and the signatures."""
+    from proveout.monitoring.signing import PAGE
+
+    with _reports(space) as reports:
+        filed = reports.find(report)
+        say(f"report {filed.id[:12]} of {filed.at[:16].replace('T', ' ')} UTC: {filed.state(date.today())}\n")
+        for key, sentence in filed.findings.items():
+            say(f"  {sentence}\n    {filed.conclusions.get(key, 'no conclusion yet')}")
+        say("" if filed.findings else f"  {filed.headline}\n")
+        for signature in filed.signatures:
+            say(
+                f"signed by {signature.by}, {signature.role}, at {signature.at[:16].replace('T', ' ')} UTC: {signature.because}"
+            )
+        say(f"page: {short(reports.filed / filed.id / PAGE)}")
+
+
+def verify_reports(space: Workspace, report: str | None, render: bool) -> bool:
+    """Check that the files of reports are as they were filed; `render`: also write them again. Returns whether all is right."""
+    whole = True
+    with _reports(space) as reports:
+        for filed in [reports.find(report)] if report else reports.list():
+            faults = reports.changed(filed)
+            if render and not faults:
+                reference = space.releases / filed.release / "evidence" / "reference.parquet"
+                faults = tuple(
+                    f"{name} is another when it is rendered again" for name in reports.render_again(filed, reference)
+                )
+            whole &= not faults
+            unharmed = "unchanged, and the same when rendered again" if render else "unchanged"
+            say(f"{filed.id[:12]}  {filed.at[:10]}  {'; '.join(faults) or unharmed}")
+    return whole
 
 
 def status(space: Workspace) -> None:

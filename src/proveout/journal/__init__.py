@@ -27,7 +27,7 @@ from proveout.journal.intentions import UNDO, Intention, Outcome, State, due
 from proveout.records import Action, Answer, Case, Decided, Person, Ruling, Verdict, turn_key
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row, Select
+    from sqlalchemy import ColumnElement, Row
     from sqlalchemy.engine import Connection
 
     from proveout.mission import Mission
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DECISION, LABEL = "decision", "label"
 INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
 APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
+REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
 VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # shown to people: a new one makes their page outdated
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
@@ -110,24 +111,32 @@ class Journal:
         Raises Changed if something happened to the case since, or if any case was approved: that may be the same business or
         have spent the same budget.
         """
-        from sqlalchemy import or_, select
+        from sqlalchemy import or_
 
         c = self._events.c
-        since = select(c.case, c.kind).where(
-            c.position > position, or_((c.case == case) & c.kind.in_(VISIBLE), c.kind == APPROVAL)
-        )
-        return self._append(events, since)
+        seen = (c.case == case) & c.kind.in_(VISIBLE)
+        return self._append(events, or_(seen, c.kind == APPROVAL) & (c.position > position))
 
-    def _append(self, events: Sequence[Event], since: "Select[Any] | None" = None) -> list[Event]:
+    def append_unless(self, kinds: Sequence[str], position: int, events: Sequence[Event]) -> list[Event]:
+        """Add events, all of them or none. Raises Changed if an event of these kinds came after this position."""
+        c = self._events.c
+        return self._append(events, c.kind.in_(kinds) & (c.position > position))
+
+    def _append(self, events: Sequence[Event], unless: "ColumnElement[bool] | None" = None) -> list[Event]:
+        """The events that were added. Raises Changed if the journal has an event that meets `unless`."""
+        from sqlalchemy import select
+
+        changed = None if unless is None else select(self._events.c.case, self._events.c.kind).where(unless).limit(1)
         with self._writing() as connection:
             tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait for this lock
-            if since is not None and (changed := connection.execute(since.limit(1)).first()):
-                raise Changed(f"case {changed.case[:12]} has a new {changed.kind}; nothing was written, reload the case")
+            if changed is not None and (late := connection.execute(changed).first()):
+                what = f"case {late.case[:12]}" if late.case else "the journal"
+                raise Changed(f"{what} has a new {late.kind}; nothing was written, reload the page")
             taken, new = self._existing(connection, ((event.kind, event.key) for event in events)), []
-            late = {(event.case, event.turn) for event in events if event.kind == DECISION and (event.kind, event.key) in taken}
+            decided = {(each.case, each.turn) for each in events if each.kind == DECISION and (each.kind, each.key) in taken}
             for event in events:
                 kind_and_key = (event.kind, event.key)
-                if (event.case and (event.case, event.turn) in late) or (event.key and kind_and_key in taken):
+                if (event.case and (event.case, event.turn) in decided) or (event.key and kind_and_key in taken):
                     continue
                 taken.add(kind_and_key)
                 new.append(event)
@@ -274,12 +283,20 @@ class Journal:
             return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
         return Verification(True, number, None, f"{number} events, all unchanged")
 
-    def to_parquet(self, folder: Path | str, mission: "Mission") -> Path:
-        """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later."""
+    def to_parquet(self, folder: Path | str, mission: "Mission", until: int | None = None) -> Path:
+        """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later.
+
+        `until`: as it was at this position of the journal.
+        """
+        from itertools import takewhile
+
         from proveout.journal.log import write_log
 
-        answers = {key: {"labels": answer.fields, "right": answer.right} for key, answer in self.answers().items()}
-        return write_log(self.decisions(), Path(folder) / "decisions.parquet", mission, answers)
+        last = self.position if until is None else until
+        labels = takewhile(lambda event: event.position <= last, self.of_kind(LABEL))
+        decided = takewhile(lambda each: each.position <= last, self.decisions())
+        answers = {key: {"labels": answer.fields, "right": answer.right} for key, answer in answered(labels).items()}
+        return write_log(decided, Path(folder) / "decisions.parquet", mission, answers)
 
     @contextmanager
     def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":

@@ -2,7 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, RETRIED, SETTLED, UNDOING, Event, rulings_of
+from proveout.journal import (
+    APPROVAL,
+    ATTEMPTED,
+    CONCLUSION,
+    DECISION,
+    INTENDED,
+    REPORT,
+    RETRIED,
+    SETTLED,
+    SIGNATURE,
+    UNDOING,
+    Event,
+    rulings_of,
+)
 from proveout.journal.intentions import Intention
 from proveout.records import FLAGS, Decision, Output, Ruling
 
@@ -99,6 +112,12 @@ def event_line(event: Event) -> str:
         return f"{payload['what']}{change} by {payload['by']}, {payload['role']}{_rulings(event)}"
     if event.kind == UNDOING:
         return f"undo requested by {payload['by']}, {payload['role']}{_rulings(event)}"
+    if event.kind == REPORT:
+        return f"report {event.key[:12]} filed: {payload['headline']}"
+    if event.kind == CONCLUSION:
+        return f"{', '.join(payload['findings'])}: {payload['what']} by {payload['by']}, {payload['role']}"
+    if event.kind == SIGNATURE:
+        return f"report {payload['report'][:12]} signed by {payload['by']}, {payload['role']}: {payload['because']}"
     right = payload.get("right", {})
     return f"labelled by {payload['by']}: {sum(right.values())} of {len(right)} values correct"
 

@@ -23,9 +23,9 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
     under = f"under the {percent(findings.target_precision)} target"
     for row in findings.broken:
         roll_back = "Roll back (proveout release rollback) or send the field to review."
-        yield f"Stop automating {row.field}: {_counted(row)}, {under}. {roll_back}"
+        yield f"Stop automating {row.field}: {counted(row)}, {under}. {roll_back}"
     for row in findings.doubtful:
-        yield f"Watch {row.field}: {_counted(row)}, {under}. It may be chance, over all fields and a year of reports."
+        yield f"Watch {row.field}: {counted(row)}, {under}. It may be chance, over all fields and a year of reports."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
     if not findings.before_the_log:
@@ -40,7 +40,8 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
         yield "No action needed: no alarm, at the stated false-alarm rates."
 
 
-def _counted(row: FieldPerformance) -> str:
+def counted(row: FieldPerformance) -> str:
+    """How many of the automated values of a field are right, of those with a label."""
     return f"{row.right} of {row.labelled} labelled automated values are right ({percent(row.precision, 1)})"
 
 

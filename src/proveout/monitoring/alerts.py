@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from proveout import plugins
 from proveout.errors import BadInput, hint
+from proveout.records import Role
 
 
 class _Strict(BaseModel):
@@ -42,11 +43,18 @@ class PerformanceAlerts(_Strict):
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # P(any false alarm), over all fields and `over_windows` windows
 
 
+class SigningAlerts(_Strict):
+    role: Role = Role.REVIEWER  # who may sign a report; a higher role may, too
+    signatures: int = Field(default=1, ge=1, le=9)  # of different people
+    within_days: int = Field(default=7, ge=0)  # after that, an unsigned report with findings is an alarm
+
+
 class Alerts(_Strict):
     window: WindowAlerts = WindowAlerts()
     drift: DriftAlerts = DriftAlerts()
     bias: BiasAlerts = BiasAlerts()
     performance: PerformanceAlerts = PerformanceAlerts()
+    signing: SigningAlerts = SigningAlerts()
     channels: dict[str, dict[str, Any]] = Field(
         default={"file": {"path": "alarms.jsonl"}}
     )  # where alarms go: channel to settings

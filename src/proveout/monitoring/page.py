@@ -7,6 +7,7 @@ The page is one file with plots as SVG, so it opens without a network. Text from
 import io
 import json
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from proveout.errors import BadInput
 from proveout.evaluation import Objective
+from proveout.monitoring.advice import counted
 from proveout.monitoring.bias import GAP
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
@@ -59,6 +62,15 @@ def write_page(findings: Findings, html: Path, json_file: Path, links: Mapping[s
     )
     html.write_text(text, encoding="utf-8")
     json_file.write_text(json.dumps(as_json(findings, links), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def parts(page: str) -> tuple[str, str]:
+    """The style and the body of a page, for another page to show; without the links to Evidently's pages."""
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    body = re.search(r'<main class="report">(.*)</main>', page, re.DOTALL)
+    if not (style and body):
+        raise BadInput("this page is not a report as `proveout monitor` writes it")
+    return style[1], re.sub(r"<nav.*?</nav>", "", body[1], count=1, flags=re.DOTALL)
 
 
 def headline(findings: Findings) -> str:
@@ -132,6 +144,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "headline": headline(findings),
         "alarm": bool(findings.broken or findings.drifted or findings.worse_off),
         "advice": findings.advice,
+        "findings": [{"key": key, "sentence": sentence} for key, sentence in _findings(findings)],
         "reference": {"from": findings.reference_days[0], "to": findings.reference_days[1], "cases": findings.reference_cases},
         "log": {"from": findings.days[0], "to": findings.days[1], "cases": findings.cases, "without_day": findings.without_day}
         | {"time": "case number" if findings.by_number else "day"},
@@ -146,9 +159,22 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "about_days": findings.about_days,
         "windows": [asdict(window) for window in findings.windows],
         "columns": _columns(findings),
-        "reports": list(links.values()),
+        "reports": dict(links),
     }
     return _plain(plain)  # type: ignore[no-any-return]
+
+
+def _findings(findings: Findings) -> Iterator[tuple[str, str]]:
+    """What people conclude on, the most urgent first: a key that stays the same from report to report, and a sentence."""
+    for row in findings.broken:
+        yield (
+            f"precision of {row.field}",
+            f"{capital(row.field)}: {counted(row)}, under the {percent(findings.target_precision)} target.",
+        )
+    for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
+        yield f"segment {segment}", " ".join(row.sentence for row in findings.worse_off if row.segment == segment)
+    for drift in findings.drifted:
+        yield f"drift of {drift.what}", f"{drift.sentence} ({p_text(drift.p)})."
 
 
 def _plain(value: Any) -> Any:
@@ -254,7 +280,7 @@ def share_plot(findings: Findings, condition: Condition, since: Moment | None = 
     else:
         axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
-    return _svg(figure)
+    return _svg(figure, f"share of {condition} in each window, with its 95 % interval")
 
 
 def bias_plot(disparities: Sequence[Disparity]) -> str:
@@ -271,7 +297,9 @@ def bias_plot(disparities: Sequence[Disparity]) -> str:
     axes.set_yticks(range(len(rows)), [f"{segment_text(row.segment, row.lately)}: {row.measure}" for row in rows], fontsize=8)
     axes.set_xlabel("difference from all other cases, in points", fontsize=8)
     axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.0f}" if x else "0")
-    return _svg(figure)
+    return _svg(
+        figure, "difference of each segment from all other cases, by measure, with its interval; the table has the numbers"
+    )
 
 
 def performance_plot(findings: Findings) -> str:
@@ -294,7 +322,7 @@ def performance_plot(findings: Findings) -> str:
     axes.set_xticks(range(len(findings.windows)), [day_text(window.start, "%d %b") for window in findings.windows], fontsize=7)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-    return _svg(figure)
+    return _svg(figure, f"precision of automated values of {listed(list(fields))} in each window, beside the target")
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:
@@ -307,14 +335,15 @@ def _axes(width: float, height: float) -> tuple[Any, Any]:
     return axes, figure
 
 
-def _svg(figure: Any) -> str:
-    """Equal figures give equal bytes."""
+def _svg(figure: Any, label: str) -> str:
+    """The figure with a text alternative. Equal figures give equal bytes."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "proveout", "svg.fonttype": "none", "font.family": "sans-serif"}):
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()[out.getvalue().index("<svg") :]
+    svg = out.getvalue()[out.getvalue().index("<svg") + len("<svg") :]
+    return f'<svg role="img" aria-label="{escape(label)}"{svg}'
 
 
 def _share(value: float, digits: int = 1) -> str:

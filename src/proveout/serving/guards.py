@@ -35,6 +35,7 @@ OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a document
 ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|reject|undo)")  # the policy decides what this leads to
+CONCLUDED = re.compile(r"/reports/[0-9a-f]+/(conclude|sign)")  # the report's own rules decide who may
 FORM = 65_536  # bytes of any other body
 
 
@@ -52,7 +53,7 @@ def needed(method: str, path: str) -> Role | None:
         return None
     if path == "/review" or path.startswith("/review/"):
         return Role.REVIEWER
-    if method == "POST" and ANSWERED.fullmatch(path):
+    if method == "POST" and (ANSWERED.fullmatch(path) or CONCLUDED.fullmatch(path)):
         return Role.REVIEWER
     return Role.READER if method in SAFE or path == "/logout" else Role.OPERATOR
 
@@ -261,6 +262,8 @@ RECORD = (  # records and Evidently's reports run scripts: in an origin of their
     " font-src data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; sandbox allow-scripts"
 )
 REVIEW = f"{OWN}; script-src 'self'; connect-src 'self'"  # the only page with a script of its own
+SIGNED = OWN.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")  # a report with its plots; no script
+FILED = re.compile(r"/reports/(latest|[0-9a-f]{12,64})(/(conclude|sign))?")
 SHOWN = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; sandbox"
 FRAMED = re.compile(r"/cases/[0-9a-f]{64}/shown")  # a case of a kind without pages, in a frame of the review page
 
@@ -272,7 +275,7 @@ def content_policy(path: str) -> str:
     if FRAMED.fullmatch(path):
         return SHOWN
     if path.startswith("/reports/"):
-        return REPORT if path == "/reports/report.html" else RECORD
+        return SIGNED if FILED.fullmatch(path) else REPORT if path.endswith("/report.html") else RECORD
     return OWN
 
 

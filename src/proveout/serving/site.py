@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from proveout.errors import NoEntry
 from proveout.identity import Accounts
+from proveout.monitoring.signing import Reports
 from proveout.records import Role, Route
 from proveout.serving import answers
 from proveout.serving.api import CaseId
@@ -27,19 +28,16 @@ from proveout.serving.case_index import CaseStatus, Search
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
+from proveout.serving.reporting import report_pages
 from proveout.serving.reviewing import to_answer
 from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
 RECENT, LISTED, PAGES = 12, 50, 5  # cases on the start page and in a list, pages shown of a document
+RECENT_REPORTS = 5  # on the start page
 SOUGHT = ("q", "state", "route", "document_class", "segment", "since", "until")  # the parts of a search
 TELLING = ("name", "amount")  # the kinds of fields that a list of cases shows
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
-REPORTS = {
-    "Drift, bias and performance": "report.html",
-    "Every column, by Evidently": "drift/drift.html",
-    "Every segment, by Evidently": "bias/bias.html",
-}
 
 
 def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
@@ -47,6 +45,7 @@ def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
     reports = worker.space.reports
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
     app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
+    app.include_router(report_pages(worker, _respond), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))
 
@@ -97,17 +96,13 @@ def _signed_in(request: Request, accounts: Accounts, name: str, password: str, t
 def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     pages = APIRouter()
     columns = [name for name, kind in worker.space.mission.kinds.items() if kind in TELLING]
-
-    def response(request: Request, template: str, **values: Any) -> Response:
-        visitor = request.user
-        reviews = visitor.role.includes(Role.REVIEWER)
-        return HTMLResponse(page(template, root=_root(request), visitor=visitor, reviews=reviews, **values))
+    reports = Reports(worker.space.reports, worker.journal)
 
     @pages.get("/")
     def home(request: Request) -> Response:
         cases = worker.index.newest()
         waiting = sum(case.status is CaseStatus.WAITING for case in cases)
-        return response(
+        return _respond(
             request,
             "home.html.j2",
             mission=worker.space.mission,
@@ -119,7 +114,8 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             to_review=sum(case.asks for case in cases),
             recent=cases[:RECENT],
             columns=columns,
-            reports=[(title, path) for title, path in REPORTS.items() if (worker.space.reports / path).exists()],
+            reports=reports.list()[:RECENT_REPORTS],
+            today=date.today(),
         )
 
     @pages.get("/cases")
@@ -127,7 +123,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
         wanted, everything = _wanted(request), worker.index.newest()
         matching = _search(wanted).among(everything)
         first = (page - 1) * LISTED
-        return response(
+        return _respond(
             request,
             "cases.html.j2",
             wanted=wanted,
@@ -164,11 +160,11 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
         if summary is None:
             raise Refusal(404, "no case has this id; the list of cases has a search")
         if summary.status is CaseStatus.WAITING:
-            return response(request, "case.html.j2", case=summary, answer=None)
+            return _respond(request, "case.html.j2", case=summary, answer=None)
         case_view = worker.approvals.show(case)
         view = to_answer(worker, case_view, None)
         decision = case_view.decided.decision
-        return response(
+        return _respond(
             request,
             "case.html.j2",
             case=summary,
@@ -202,7 +198,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
 
     @pages.get("/review/")
     def review(request: Request) -> Response:
-        return response(request, "review.html.j2")
+        return _respond(request, "review.html.j2")
 
     @pages.get("/review/review.{ending}")
     def beside_the_page(ending: Literal["js", "css"]) -> Response:
@@ -218,9 +214,16 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             for method, call in methods.items()
         ]
         address = f"{request.url.scheme}://{request.headers.get('host', '')}{_root(request)}"
-        return response(request, "api.html.j2", calls=calls, address=address)
+        return _respond(request, "api.html.j2", calls=calls, address=address)
 
     return pages
+
+
+def _respond(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page for whoever is signed in."""
+    visitor = request.user
+    reviews = visitor.role.includes(Role.REVIEWER)
+    return HTMLResponse(page(template, root=_root(request), visitor=visitor, reviews=reviews, **values), status)
 
 
 def _wanted(request: Request) -> dict[str, str]:

@@ -1,0 +1,153 @@
+"""The pages of monitoring reports: those on file, and one to read, conclude on and sign.
+
+Covered: use by keyboard and without scripts; a form that is refused comes back with what was typed.
+Not covered: signing by a token. A signature is a person's, given on the page that shows the report.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from proveout.errors import BadInput, Changed, ProveoutError
+from proveout.monitoring.page import parts
+from proveout.monitoring.signing import PAGE, Conclusion, FiledReport, Reports
+from proveout.records import Person, Role
+from proveout.serving.problems import Refusal
+from proveout.serving.worker import Worker
+
+LISTED, TREND = 100, 52  # reports of the list, and of a trend
+EVIDENTLY = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
+CASE = re.compile(r'<code title="([0-9a-f]{64})">[^<]*</code>')  # as a report names a case
+
+ReportId = Annotated[str, Path(pattern=r"^[0-9a-f]{12,64}$")]
+Respond = Callable[..., Response]  # (request, template, status=200, **values)
+
+
+def report_pages(worker: Worker, respond: Respond) -> APIRouter:
+    """The pages under /reports."""
+    pages = APIRouter(prefix="/reports")
+    reports = Reports(worker.space.reports, worker.journal)
+
+    @pages.get("")
+    def listed(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
+        filed, first = reports.list(), (page - 1) * LISTED
+        return respond(
+            request,
+            "reports.html.j2",
+            reports=filed[first : first + LISTED],
+            total=len(filed),
+            first=first + 1,
+            page=page,
+            trends=_trends(filed[:TREND][::-1]),
+            today=date.today(),
+        )
+
+    @pages.get("/latest")
+    def latest(request: Request) -> Response:
+        newest = reports.list()[:1]
+        return _to(request, f"/{newest[0].id}" if newest else "")
+
+    def shown(request: Request, report: FiledReport, against: str = "", message: str = "", typed: Any = None) -> Response:
+        filed = reports.list()
+        place = next(place for place, each in enumerate(filed) if each.id == report.id)
+        older = filed[place + 1 :]
+        other = next((each for each in filed if against and each.id.startswith(against)), older[0] if older else None)
+        path = reports.filed / report.id / PAGE
+        style, body = parts(path.read_text(encoding="utf-8")) if path.is_file() else ("", "")
+        root = str(request.scope.get("root_path", ""))
+        return respond(
+            request,
+            "report.html.j2",
+            422 if message else 200,
+            report=report,
+            style=style,
+            body=CASE.sub(lambda case: f'<a href="{root}/cases/{case[1]}">case {case[1][:12]}</a>', body),
+            evidently=EVIDENTLY if place == 0 else {},
+            changed=reports.changed(report),
+            other=other,
+            others=[each for each in filed if each.id != report.id][:TREND],
+            last={key: other.conclusions[key] for key in report.findings if other and key in other.conclusions},
+            refusal=report.refusal(request.user.person),
+            conclusions=list(Conclusion),
+            message=message,
+            typed=typed or {},
+            today=date.today(),
+        )
+
+    def found(report: str) -> FiledReport:
+        try:
+            return reports.find(report)
+        except BadInput as error:
+            raise Refusal(404, "no report has this id; see the list of reports") from error
+
+    @pages.get("/{report}")
+    def one(request: Request, report: ReportId, against: str = "") -> Response:
+        return shown(request, found(report), against)
+
+    @pages.post("/{report}/conclude")
+    def conclude(
+        request: Request,
+        report: ReportId,
+        what: Annotated[str, Form()] = "",
+        note: Annotated[str, Form()] = "",
+        finding: Annotated[Sequence[str], Form()] = (),
+    ) -> Response:
+        filed, person = found(report), request.user.person
+        try:
+            conclusion = Conclusion(what)
+            if fault := filed.refusal(person) or filed.fault(finding, conclusion, note):
+                raise BadInput(fault)
+            _act(worker, conclusion, note.strip(), person)
+            reports.conclude(filed.id, [*finding], conclusion, note, person)
+        except (ProveoutError, ValueError) as error:
+            typed = {"what": what, "note": note, "finding": [*finding]}
+            return shown(request, filed, message=f"Nothing was recorded: {error}.", typed=typed)
+        return _to(request, f"/{filed.id}#findings")
+
+    @pages.post("/{report}/sign")
+    def sign(
+        request: Request, report: ReportId, digest: Annotated[str, Form()] = "", because: Annotated[str, Form()] = ""
+    ) -> Response:
+        filed = found(report)
+        try:
+            reports.sign(filed.id, request.user.person, digest, because)
+        except (BadInput, Changed) as error:
+            return shown(request, found(report), message=f"Not signed: {error}.", typed={"because": because})
+        return _to(request, f"/{filed.id}#signatures")
+
+    return pages
+
+
+def _to(request: Request, path: str) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/reports{path}", 303)
+
+
+def _act(worker: Worker, conclusion: Conclusion, because: str, person: Person) -> None:
+    """What a conclusion leads to at once. Raises BadInput for a person who may not, NoRelease if none was promoted before."""
+    if conclusion not in (Conclusion.STOPPED, Conclusion.ROLLED_BACK):
+        return
+    if not person.role.includes(Role.OPERATOR):
+        raise BadInput(f"“{conclusion}” needs the role {Role.OPERATOR}; assign the finding to a person who has it")
+    if conclusion is Conclusion.STOPPED:
+        worker.switch.stop(person.name, because)
+    else:
+        worker.releases.rollback(person.name)
+
+
+def _trends(oldest_first: Sequence[FiledReport]) -> list[dict[str, Any]]:
+    """For each objective: what the last report measured, and the points of a line over all of them, 100 wide and 20 high."""
+    trends = []
+    for name in oldest_first[-1].measured if len(oldest_first) > 1 else ():
+        points = [(place, *report.measured[name]) for place, report in enumerate(oldest_first) if name in report.measured]
+        values = [value for _, value, _ in points]
+        low, high = min(values), max(values)
+        line = " ".join(
+            f"{100 * place / (len(oldest_first) - 1):.1f},{18 - 16 * (value - low) / (high - low or 1):.1f}"
+            for place, value, _ in points
+        )
+        trends.append({"name": name, "first": points[0][2], "last": points[-1][2], "line": line, "reports": len(points)})
+    return trends
