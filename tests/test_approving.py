@@ -473,6 +473,29 @@ def test_the_review_works_by_touch_on_a_narrow_screen(space, chromium, address):
     page.context.close()
 
 
+def test_the_stop_on_the_start_page_holds_every_effect_until_it_is_lifted(space, bank, tokens, client, chromium, address):
+    case = slip(space, 40)
+    page = opened(chromium, address, "ada", case)
+    page.goto(f"{address}/")
+    page.get_by_text("Stop all effects").first.click()
+    page.get_by_label("Why").fill("the bank calls")
+    page.get_by_role("button", name="Stop all effects now").click()
+    expect(page.get_by_role("status")).to_contain_text("stopped by ada at")
+    expect(page.get_by_role("status")).to_contain_text("the bank calls")
+    path = f"/api/v1/cases/{case}"
+    digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
+    body = {"digest": digest, "values": values(40), "document_class": "bill"}
+    approved = client.post(f"{path}/approve", json=body, headers=tokens["rita"]).json()
+    assert {one["state"] for one in approved["effects"]} == {"waiting"} and paid(bank, case) == []
+    assert client.post("/stop", data={"because": "me, too"}, headers=tokens["rita"]).status_code == 403
+    assert client.post("/stop", data={"because": " "}, headers=tokens["ada"]).status_code == 422
+    page.get_by_role("button", name="Allow effects again").click()
+    expect(page.get_by_text("Stop all effects").first).to_be_visible()
+    acting.run(space, None)
+    assert paid(bank, case) == [(21435, "paid")]
+    page.context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chromium, address, scheme):
     from axe_playwright_python.sync_playwright import Axe

@@ -80,7 +80,7 @@ def test_a_report_is_filed_once_with_its_findings(reports, written, journal):
     assert first == again and reports.list() == [first] and journal.position == 1
     assert first.id == signing.sha256_of(page.with_name("report.json"))
     assert "segment east" in first.findings and any(key.startswith("drift of ") for key in first.findings)
-    assert first.alarm and first.open_findings == tuple(first.findings) and first.measured["automation rate"][0] < 1
+    assert first.alarm and first.open_findings == tuple(first.findings) and first.objectives["automation rate"]["measured"] < 1
     quiet = file(reports, written(20))
     assert (quiet.findings, quiet.settled, quiet.state(date(2030, 1, 1))) == ({}, True, "nothing to sign")
 

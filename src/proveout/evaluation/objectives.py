@@ -79,6 +79,8 @@ class Objective:
         'missed by 5.7 points, beyond chance'
         >>> Objective("latency p99", "seconds", target=10, measured=12.5, cases=40, chance=0.33).verdict()
         'missed by 2.5 s; it may be chance'
+        >>> Objective("precision of total", "share", target=0.98, measured=0.9799, cases=99, chance=0.6).verdict()
+        'missed by less than 0.1 points; it may be chance'
         >>> Objective("precision of total", "share", target=0.98, measured=math.nan, cases=0).verdict()
         'no labelled automated value yet'
         """
@@ -89,7 +91,8 @@ class Objective:
         if not self.missed:
             return "met"
         gap = abs(self.measured - self.target)
-        size = {"share": f"{100 * gap:.1f} points", "seconds": f"{gap:.2g} s", "dollars": f"${gap:.2g}"}[self.unit]
+        points = f"{100 * gap:.1f}" if gap > 0.0005 else "less than 0.1"
+        size = {"share": f"{points} points", "seconds": f"{gap:.2g} s", "dollars": f"${gap:.2g}"}[self.unit]
         if math.isnan(self.chance):
             return f"missed by {size}"
         if self.chance <= level:

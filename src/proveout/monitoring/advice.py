@@ -6,7 +6,7 @@ from dataclasses import replace
 from proveout.cases import kind_of
 from proveout.mission import Mission
 from proveout.monitoring.findings import Drift, FieldPerformance, Findings
-from proveout.monitoring.wording import day_text, listed, percent
+from proveout.monitoring.wording import day_text, listed, percent, percent_beside
 
 
 def advice(findings: Findings, mission: Mission) -> Findings:
@@ -20,12 +20,11 @@ def _inputs(mission: Mission) -> set[str]:
 
 
 def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
-    under = f"under the {percent(findings.target_precision)} target"
     for row in findings.broken:
         roll_back = "Roll back (proveout release rollback) or send the field to review."
-        yield f"Stop automating {row.field}: {counted(row)}, {under}. {roll_back}"
+        yield f"Stop automating {row.field}: {under_target(row, findings)}. {roll_back}"
     for row in findings.doubtful:
-        yield f"Watch {row.field}: {counted(row)}, {under}. It may be chance, over all fields and a year of reports."
+        yield f"Watch {row.field}: {under_target(row, findings)}. It may be chance, over all fields and a year of reports."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
     if not findings.before_the_log:
@@ -40,9 +39,10 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
         yield "No action needed: no alarm, at the stated false-alarm rates."
 
 
-def counted(row: FieldPerformance) -> str:
-    """How many of the automated values of a field are right, of those with a label."""
-    return f"{row.right} of {row.labelled} labelled automated values are right ({percent(row.precision, 1)})"
+def under_target(row: FieldPerformance, findings: Findings) -> str:
+    """How many of the automated values of a field are right, of those with a label, beside the target that this misses."""
+    share, target = percent_beside(row.precision, findings.target_precision), percent(findings.target_precision)
+    return f"{row.right} of {row.labelled} labelled automated values are right ({share}), under the {target} target"
 
 
 def _of_drift(drifted: tuple[Drift, ...], inputs: Collection[str]) -> Iterator[str]:

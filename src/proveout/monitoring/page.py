@@ -18,11 +18,21 @@ from typing import Any
 
 from proveout.errors import BadInput
 from proveout.evaluation import Objective
-from proveout.monitoring.advice import counted
+from proveout.monitoring.advice import under_target
 from proveout.monitoring.bias import GAP
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Window
 from proveout.monitoring.significance import wilson
-from proveout.monitoring.wording import Moment, capital, column_text, day_text, listed, p_text, percent, segment_text
+from proveout.monitoring.wording import (
+    Moment,
+    capital,
+    column_text,
+    day_text,
+    listed,
+    p_text,
+    percent,
+    percent_beside,
+    segment_text,
+)
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
 _TOGETHER = 3  # days, or cases; changes that began within this of each other form one group
@@ -78,8 +88,8 @@ def headline(findings: Findings) -> str:
     sentences = []
     for rows, certainty in ((findings.broken, ", beyond chance"), (findings.doubtful, "; it may be chance")):
         if rows:
-            shares = listed([f"{row.field} ({percent(row.precision, 1)})" for row in rows])
-            alone = f"{capital(rows[0].field)} precision is {percent(rows[0].precision, 1)},"
+            shares = listed([f"{row.field} ({percent_beside(row.precision, findings.target_precision)})" for row in rows])
+            alone = f"{capital(rows[0].field)} precision is {percent_beside(rows[0].precision, findings.target_precision)},"
             subject = alone if len(rows) == 1 else f"Precision of {shares} is"
             sentences.append(f"{subject} under the {percent(findings.target_precision)} target{certainty}.")
     if findings.drifted:
@@ -167,10 +177,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
 def _findings(findings: Findings) -> Iterator[tuple[str, str]]:
     """What people conclude on, the most urgent first: a key that stays the same from report to report, and a sentence."""
     for row in findings.broken:
-        yield (
-            f"precision of {row.field}",
-            f"{capital(row.field)}: {counted(row)}, under the {percent(findings.target_precision)} target.",
-        )
+        yield f"precision of {row.field}", f"{capital(row.field)}: {under_target(row, findings)}."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"segment {segment}", " ".join(row.sentence for row in findings.worse_off if row.segment == segment)
     for drift in findings.drifted:

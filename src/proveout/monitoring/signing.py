@@ -29,6 +29,7 @@ from proveout.monitoring.alerts import Alerts, SigningAlerts
 from proveout.records import Person
 
 PAGE, FINDINGS, MISSION = "report.html", "report.json", "mission.yaml"  # the files of a report
+OBJECTIVE = ("name", "measured", "missed", "verdict", "shown")  # of a row of the report's objectives
 TRIES = 20  # to write, while other people write about reports
 LONGEST = 2_000  # characters of a note or a reason
 
@@ -80,7 +81,7 @@ class FiledReport:
     headline: str
     alarm: bool
     cases: int
-    measured: Mapping[str, tuple[float, str]]  # the objectives over the last days, as numbers and for people
+    objectives: Mapping[str, Mapping[str, Any]]  # over the last days, each with the parts of `OBJECTIVE`
     files: Mapping[str, str]  # name to SHA-256
     findings: Mapping[str, str]  # key to sentence
     rules: SigningAlerts
@@ -185,9 +186,7 @@ class Reports:
             "headline": about["headline"],
             "alarm": about["alarm"],
             "cases": about["log"]["cases"],
-            "measured": {
-                row["name"]: [row["measured"], row["shown"]["measured"]] for row in rows if row["measured"] is not None
-            },
+            "objectives": [{part: row[part] for part in OBJECTIVE} for row in rows if row["measured"] is not None],
             "findings": about["findings"],
             "rules": about["alerts"]["signing"],
             "position": position,
@@ -319,8 +318,11 @@ def _filed(event: Event) -> FiledReport:
     payload = event.payload
     rules = SigningAlerts.model_validate(payload["rules"])
     findings = {finding["key"]: finding["sentence"] for finding in payload["findings"]}
-    plain = {name: payload[name] for name in ("position", "release", "headline", "alarm", "cases", "measured", "files")}
-    return FiledReport(event.key, event.at, **plain, findings=findings, rules=rules, conclusions={}, signatures=())
+    plain = {name: payload[name] for name in ("position", "release", "headline", "alarm", "cases", "files")}
+    objectives = {row["name"]: row for row in payload["objectives"]}
+    return FiledReport(
+        event.key, event.at, **plain, objectives=objectives, findings=findings, rules=rules, conclusions={}, signatures=()
+    )
 
 
 def _digest(report: FiledReport) -> str:

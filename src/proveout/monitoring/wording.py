@@ -130,6 +130,18 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{share:.{digits}%}".replace("%", " %")
 
 
+def percent_beside(share: float, target: float) -> str:
+    """A share with as many digits as show on which side of the target it is.
+
+    >>> percent_beside(0.979, 0.98), percent_beside(0.97990, 0.98), percent_beside(0.97999, 0.98)
+    ('97.9 %', '97.99 %', '97.999 %')
+    """
+    digits = next(
+        (digits for digits in range(1, 6) if share == target or round(share, 2 + digits) != round(target, 2 + digits)), 6
+    )
+    return percent(share, digits)
+
+
 def day_text(day: Moment | None, form: str = "%d %B %Y") -> str:
     """
     >>> day_text(date(2026, 9, 1)), day_text(date(2026, 9, 1), "%d %b"), day_text(121), day_text(None)

@@ -8,7 +8,7 @@ Not covered: more cases than fit in memory; a case takes about a kilobyte.
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,54 @@ class Search:
 
 
 EVERYTHING = Search()
+
+
+@dataclass(frozen=True)
+class Week:
+    """The cases that arrived in one week, or, without a day, were decided in it."""
+
+    monday: date
+    cases: int
+    acted: int  # that no person had to touch
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All cases in a few numbers."""
+
+    waiting: int
+    decided: int
+    to_answer: int
+    longest: str  # since when the one that waits longest for a person does; ISO 8601, UTC; "" if none waits
+    last: str  # when the last case was decided; "" if none was
+    weeks: tuple[Week, ...]  # the last ones with cases, in order
+
+    @classmethod
+    def of(cls, summaries: Iterable[CaseSummary], weeks: int = 12) -> "Overview":
+        """Counts them in one pass."""
+        waiting = decided = to_answer = 0
+        longest = last = ""
+        days: dict[date | str, list[int]] = {}
+        for summary in summaries:
+            if summary.status is CaseStatus.WAITING:
+                waiting += 1
+                continue
+            decided += 1
+            last = max(last, summary.at)
+            counts = days.setdefault(summary.day or summary.at[:10], [0, 0])
+            counts[0] += 1
+            counts[1] += summary.route is Route.ACT
+            if summary.asks:
+                to_answer += 1
+                longest = min(longest or summary.at, summary.at)
+        by_week: dict[date, list[int]] = {}
+        for moment, counts in days.items():
+            day = moment if isinstance(moment, date) else date.fromisoformat(moment)
+            week = by_week.setdefault(day - timedelta(day.weekday()), [0, 0])
+            week[0] += counts[0]
+            week[1] += counts[1]
+        ordered = tuple(Week(monday, *counts) for monday, counts in sorted(by_week.items()))
+        return cls(waiting, decided, to_answer, longest, last, ordered[-weeks:])
 
 
 class CaseIndex:

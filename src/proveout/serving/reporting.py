@@ -42,7 +42,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             total=len(filed),
             first=first + 1,
             page=page,
-            trends=_trends(filed[:TREND][::-1]),
+            trends=trends(filed[:TREND][::-1]),
             today=date.today(),
         )
 
@@ -51,7 +51,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
         newest = reports.list()[:1]
         return _to(request, f"/{newest[0].id}" if newest else "")
 
-    def shown(request: Request, report: FiledReport, against: str = "", message: str = "", typed: Any = None) -> Response:
+    def answer(request: Request, report: FiledReport, against: str = "", message: str = "", typed: Any = None) -> Response:
         filed = reports.list()
         place = next(place for place, each in enumerate(filed) if each.id == report.id)
         older = filed[place + 1 :]
@@ -78,7 +78,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             today=date.today(),
         )
 
-    def found(report: str) -> FiledReport:
+    def named(report: str) -> FiledReport:
         try:
             return reports.find(report)
         except BadInput as error:
@@ -86,7 +86,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
 
     @pages.get("/{report}")
     def one(request: Request, report: ReportId, against: str = "") -> Response:
-        return shown(request, found(report), against)
+        return answer(request, named(report), against)
 
     @pages.post("/{report}/conclude")
     def conclude(
@@ -96,7 +96,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
         note: Annotated[str, Form()] = "",
         finding: Annotated[Sequence[str], Form()] = (),
     ) -> Response:
-        filed, person = found(report), request.user.person
+        filed, person = named(report), request.user.person
         try:
             conclusion = Conclusion(what)
             if fault := filed.refusal(person) or filed.fault(finding, conclusion, note):
@@ -105,18 +105,18 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             reports.conclude(filed.id, [*finding], conclusion, note, person)
         except (ProveoutError, ValueError) as error:
             typed = {"what": what, "note": note, "finding": [*finding]}
-            return shown(request, filed, message=f"Nothing was recorded: {error}.", typed=typed)
+            return answer(request, filed, message=f"Nothing was recorded: {error}.", typed=typed)
         return _to(request, f"/{filed.id}#findings")
 
     @pages.post("/{report}/sign")
     def sign(
         request: Request, report: ReportId, digest: Annotated[str, Form()] = "", because: Annotated[str, Form()] = ""
     ) -> Response:
-        filed = found(report)
+        filed = named(report)
         try:
             reports.sign(filed.id, request.user.person, digest, because)
         except (BadInput, Changed) as error:
-            return shown(request, found(report), message=f"Not signed: {error}.", typed={"because": because})
+            return answer(request, named(report), message=f"Not signed: {error}.", typed={"because": because})
         return _to(request, f"/{filed.id}#signatures")
 
     return pages
@@ -138,16 +138,17 @@ def _act(worker: Worker, conclusion: Conclusion, because: str, person: Person) -
         worker.releases.rollback(person.name)
 
 
-def _trends(oldest_first: Sequence[FiledReport]) -> list[dict[str, Any]]:
-    """For each objective: what the last report measured, and the points of a line over all of them, 100 wide and 20 high."""
-    trends = []
-    for name in oldest_first[-1].measured if len(oldest_first) > 1 else ():
-        points = [(place, *report.measured[name]) for place, report in enumerate(oldest_first) if name in report.measured]
-        values = [value for _, value, _ in points]
-        low, high = min(values), max(values)
-        line = " ".join(
-            f"{100 * place / (len(oldest_first) - 1):.1f},{18 - 16 * (value - low) / (high - low or 1):.1f}"
-            for place, value, _ in points
+def trends(oldest_first: Sequence[FiledReport]) -> list[dict[str, Any]]:
+    """For each objective of the last report: its row, and a line over all reports in a box 100 wide and 20 high."""
+    lines = []
+    for name, row in oldest_first[-1].objectives.items() if oldest_first else ():
+        values = [
+            (place, each["measured"]) for place, report in enumerate(oldest_first) if (each := report.objectives.get(name))
+        ]
+        low, high = min(value for _, value in values), max(value for _, value in values)
+        points = " ".join(
+            f"{100 * place / max(1, len(oldest_first) - 1):.1f},{18 - 16 * (value - low) / (high - low or 1):.1f}"
+            for place, value in values
         )
-        trends.append({"name": name, "first": points[0][2], "last": points[-1][2], "line": line, "reports": len(points)})
-    return trends
+        lines.append({"name": name, "row": row, "points": points, "reports": len(values)})
+    return lines

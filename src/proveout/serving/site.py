@@ -13,22 +13,23 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Form, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from proveout.errors import NoEntry
 from proveout.identity import Accounts
+from proveout.monitoring.channels import failures
 from proveout.monitoring.signing import Reports
 from proveout.records import Role, Route
 from proveout.serving import answers
 from proveout.serving.api import CaseId
-from proveout.serving.case_index import CaseStatus, Search
+from proveout.serving.case_index import CaseStatus, Overview, Search
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
-from proveout.serving.reporting import report_pages
+from proveout.serving.reporting import TREND, report_pages, trends
 from proveout.serving.reviewing import to_answer
 from proveout.serving.worker import Worker
 
@@ -100,23 +101,36 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
 
     @pages.get("/")
     def home(request: Request) -> Response:
-        cases = worker.index.newest()
-        waiting = sum(case.status is CaseStatus.WAITING for case in cases)
+        cases, filed = worker.index.newest(), reports.list()
         return _respond(
             request,
             "home.html.j2",
             mission=worker.space.mission,
             release=next((release for release in worker.releases.list() if release.promoted), None),
             stopped=worker.switch.stopped(),
+            may_stop=request.user.role.includes(Role.OPERATOR),
             trouble=worker.trouble,
-            waiting=waiting,
-            decided=len(cases) - waiting,
-            to_review=sum(case.asks for case in cases),
+            unreached=failures(worker.space.home),
+            overview=Overview.of(cases),
             recent=cases[:RECENT],
             columns=columns,
-            reports=reports.list()[:RECENT_REPORTS],
+            reports=filed[:RECENT_REPORTS],
+            trends=trends(filed[:TREND][::-1]),
             today=date.today(),
         )
+
+    @pages.post("/stop")
+    def stop(request: Request, because: Annotated[str, Form()] = "") -> Response:
+        if not because.strip():
+            raise Refusal(422, "say why all effects have to stop; whoever allows them again reads it")
+        worker.switch.stop(request.user.name, because.strip())
+        return RedirectResponse(f"{_root(request)}/", 303)
+
+    @pages.post("/lift")
+    def lift(request: Request) -> Response:
+        worker.switch.lift()
+        worker.wake()
+        return RedirectResponse(f"{_root(request)}/", 303)
 
     @pages.get("/cases")
     def cases(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
