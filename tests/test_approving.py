@@ -496,13 +496,44 @@ def test_the_stop_on_the_start_page_holds_every_effect_until_it_is_lifted(space,
     page.context.close()
 
 
+def test_a_release_is_compared_promoted_and_rolled_back_in_the_browser(space, bank, tokens, client, chromium, address):
+    releases, case = Releases(space.releases), slip(space, 41)
+    now = releases.current()
+    (older,) = [each.id for each in releases.list() if not each.promoted]
+    page = opened(chromium, address, "ada", case)
+    page.goto(f"{address}/releases")
+    page.get_by_role("link", name=older[:12]).click()
+    expect(page.locator("pre .removed", has_text="pay_invoice").first).to_be_visible()  # the older mission does not pay
+    expect(page.get_by_text("None of the cases that both decided")).to_be_visible()
+    assert client.post(f"/releases/{older}/promote", data={"because": "x"}, headers=tokens["rita"]).status_code == 403
+    assert client.post(f"/releases/{older}/promote", data={}, headers=tokens["ada"]).status_code == 422
+    assert releases.current() == now
+    page.get_by_label("Why it should decide").fill("the bank asked for a pause")
+    page.get_by_role("button", name="Promote").click()
+    page.wait_for_url(f"{address}/releases")
+    assert releases.current() == older
+    expect(page.get_by_text("by ada: the bank asked for a pause")).to_be_visible()
+    page.get_by_text("Roll back to the release before").click()
+    page.get_by_label("Why").fill("the pause is over")
+    page.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_text("by ada: the pause is over")).to_be_visible()
+    assert releases.current() == now and releases.history()[-1]["because"] == "the pause is over"
+    path = f"/api/v1/cases/{case}"
+    digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
+    body = {"digest": digest, "values": values(41), "document_class": "bill"}
+    assert client.post(f"{path}/approve", json=body, headers=tokens["rita"]).status_code == 200
+    assert paid(bank, case) == [(21435, "paid")]
+    page.context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chromium, address, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     case = slip(space, 33 if scheme == "light" else 34)
+    older = next(each.id for each in Releases(space.releases).list() if not each.promoted)
     page = opened(chromium, address, "ada", case, color_scheme=scheme, bypass_csp=True)
-    for path in (f"/review/?case={case}", "/", f"/cases/{case}", "/api", "/login"):
+    for path in (f"/review/?case={case}", "/", f"/cases/{case}", "/releases", f"/releases/{older}", "/api", "/login"):
         page.goto(f"{address}{path}")
         page.wait_for_load_state("networkidle")
         violations = Axe().run(page).response["violations"]

@@ -260,15 +260,15 @@ class Releases:
         id = self.find(release)
         return Release(id, self.root / id, self._checked(self.root / id))
 
-    def promote(self, release: str, by: str) -> str:
+    def promote(self, release: str, by: str, because: str = "") -> str:
         """Let a release decide the next cases, and return its id. Promoting the current release changes nothing."""
         id = self.open(release).id
         with self._history() as append:
             if self._promoted()[-1:] != (id,):
-                append({"what": "promote", "release": id, "by": by})
+                append({"what": "promote", "release": id, "by": by, "because": because})
         return id
 
-    def rollback(self, by: str) -> str:
+    def rollback(self, by: str, because: str = "") -> str:
         """Return to the release that was promoted before the current one, and return its id. Raises NoRelease without one."""
         with self._history() as append:
             stack = self._promoted()
@@ -276,7 +276,7 @@ class Releases:
                 state = f"no release was promoted before {stack[0][:SHORT]}" if stack else "no release is promoted"
                 raise NoRelease(f"{state}; there is nothing to roll back to. See: proveout release list")
             before = self.open(stack[-2]).id
-            append({"what": "rollback", "release": before, "by": by})
+            append({"what": "rollback", "release": before, "by": by, "because": because})
         return before
 
     def current(self) -> str:
@@ -291,13 +291,16 @@ class Releases:
         return self.open(self.current())
 
     def history(self) -> Sequence[Mapping[str, str]]:
-        """Promotions and rollbacks, oldest first: `at`, `by`, `what`, `release`. Raises NoRelease if the file is damaged."""
+        """Promotions and rollbacks, oldest first: `at`, `by`, `what`, `release`, `because`.
+
+        Raises NoRelease if the file is damaged.
+        """
         path = self.root / "history.jsonl"
         if not path.exists():
             return []
         lines = path.read_bytes().split(b"\n")[:-1]  # ignore an entry that a crash cut off, which has no line end
         try:
-            return [json.loads(line) for line in lines]
+            return [{"because": "", **json.loads(line)} for line in lines]
         except ValueError as error:
             raise NoRelease(f"{path}: a line is damaged ({error}); restore the file before you promote a release") from error
 

@@ -10,7 +10,7 @@ from proveout.errors import BadInput, BadModel, NoRelease
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
-    from proveout.cli.promotion import Change
+    from proveout.evaluation.comparison import Change
     from proveout.release import Releases
 
 
@@ -70,7 +70,7 @@ def promote(space: Workspace, release: str, yes: bool = False) -> bool:
     If it is worse than the promoted one, show the difference and ask, unless `yes`. Raises BadInput for a release of another
     mission, or if there is no terminal to ask on.
     """
-    from proveout.cli.promotion import compare
+    from proveout.evaluation.comparison import compare
     from proveout.release import Releases
 
     store = Releases(space.releases)

@@ -135,7 +135,7 @@ def _act(worker: Worker, conclusion: Conclusion, because: str, person: Person) -
     if conclusion is Conclusion.STOPPED:
         worker.switch.stop(person.name, because)
     else:
-        worker.releases.rollback(person.name)
+        worker.releases.rollback(person.name, because)
 
 
 def trends(oldest_first: Sequence[FiledReport]) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from proveout.serving.case_index import CaseStatus, Overview, Search
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.pages import STYLE, page
 from proveout.serving.problems import Refusal
+from proveout.serving.releasing import release_pages
 from proveout.serving.reporting import TREND, report_pages, trends
 from proveout.serving.reviewing import to_answer
 from proveout.serving.worker import Worker
@@ -46,7 +47,8 @@ def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
     reports = worker.space.reports
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
     app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
-    app.include_router(report_pages(worker, _respond), include_in_schema=False)
+    for pages in (report_pages, release_pages):
+        app.include_router(pages(worker, _respond), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))
 

@@ -1,5 +1,6 @@
-"""Compare the evaluations of two releases before one replaces the other. Entry point: `compare`.
+"""Compare two releases before one replaces the other: their evaluations, their texts, and what each decided of the same cases.
 
+Entry points: `compare`, `text_changes`, `flips`.
 Covered, on each test split: the share of cases handled automatically; for each field, how many values are automated and how
 many of those are right.
 Not covered: whether a difference is chance, and whether the documents of a split are the same as before.
@@ -7,9 +8,11 @@ Not covered: whether a difference is chance, and whether the documents of a spli
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout.errors import BadModel
@@ -76,3 +79,62 @@ def _metrics(release: Release) -> dict[str, Mapping[str, Any]]:
     except (BadModel, ValueError):
         return {}
     return {name: metrics for name, metrics in splits.items() if isinstance(metrics, dict)} if isinstance(splits, dict) else {}
+
+
+def text_changes(before: Release, after: Release) -> dict[str, list[str]]:
+    """What differs in the mission, the policy and the prompts: file name to the lines of a unified diff."""
+    names = sorted({*_texts(before), *_texts(after)})
+    old, new = _texts(before), _texts(after)
+    changes = {
+        name: list(difflib.unified_diff(_lines(old.get(name)), _lines(new.get(name)), lineterm="", n=1)) for name in names
+    }
+    return {name: lines[2:] for name, lines in changes.items() if lines}
+
+
+def _texts(release: Release) -> dict[str, Path]:
+    parts = [release.path("mission"), release.path("policy"), *sorted(release.path("prompts").rglob("*"))]
+    return {str(path.relative_to(release.folder)): path for path in parts if path.is_file()}
+
+
+def _lines(path: Path | None) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path else []
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A case of the calibration set of which two releases decided otherwise."""
+
+    case: str
+    day: str
+    what: str  # route, or the field
+    before: str
+    after: str
+
+
+def flips(before: Release, after: Release) -> list[Flip]:
+    """What the later release decides otherwise of the calibration cases that both decided, routes first.
+
+    Empty if they share no case, or one of them kept no decisions.
+    """
+    import pandas as pd  # type: ignore[import-untyped]
+
+    try:
+        frames = [pd.read_parquet(release.path("evidence/reference")).set_index("case") for release in (before, after)]
+    except BadModel:
+        return []
+    old, new = frames
+    columns = ["route", *(name for name in new.columns if f"{name}.automated" in new.columns and name in old.columns)]
+    changed = []
+    for what in columns:
+        for case in new.index.intersection(old.index):
+            texts = [_decided(frame.loc[case], what) for frame in frames]
+            if texts[0] != texts[1]:
+                changed.append(Flip(str(case), str(new.loc[case, "day"] or ""), what, *texts))
+    return changed
+
+
+def _decided(row: Any, what: str) -> str:
+    """The route, or the value with whether it is automated; "" for no value."""
+    if what == "route" or not isinstance(row[what], str):
+        return str(row[what] or "") if isinstance(row[what], str) else ""
+    return f"{row[what]}, {'automated' if row[f'{what}.automated'] else 'to review'}"
