@@ -6,15 +6,19 @@ import os
 import re
 import shlex
 import subprocess
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 import program
 from program import PROVEOUT
-from proveout.cli import second_reader
+from proveout import monitoring
+from proveout.cli import second_reader, watching
 from proveout.journal import Journal
+from proveout.monitoring.signing import Reports
 from proveout.workspace import Workspace
+from test_monitoring import World, pair
 
 ROOT = Path(__file__).parent.parent
 WHOLE = {"make demo", "make test"}  # CI runs these two whole
@@ -79,6 +83,41 @@ def test_a_forced_run_decides_nothing_twice(printed, home):
     inbox_sheet.write_text(inbox_sheet.read_text() + "\n")  # the inbox changed, its cases did not
     assert "0 cases decided" in proveout(home, "run")
     assert journal_events(home) == before
+
+
+@pytest.mark.parametrize("how", [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}], ids=["one thread", "two threads"])
+def test_every_decision_runs_again_bit_for_bit(printed, home, how, tmp_path):
+    before = journal_events(home)
+    again = program.proveout(ROOT, "replay", "--all", "--read-again", PROVEOUT_HOME=home, **how)
+    assert re.search(r"\d+ decisions of release [0-9a-f]{12} run again in \d+ s: every one the same, bit for bit", again)
+    assert journal_events(home) == before
+
+
+def test_its_report_is_on_file_and_the_journal_gives_it_again_to_the_byte(printed, home):
+    listed = proveout(home, "report", "list").splitlines()
+    assert re.fullmatch(r"[0-9a-f]{12}  \d{4}-\d\d-\d\d  (to sign by .*|nothing to sign +)  .+", listed[0])
+    assert "unchanged, and the same when rendered again" in proveout(home, "report", "verify", "latest", "--render")
+
+
+def test_a_report_that_nobody_signs_is_an_alarm(printed, home, monkeypatch, capsys, tmp_path):
+    space = Workspace.find("invoices", home, start=ROOT)
+    findings = monitoring.compare(*pair(3, World(worse_segment="east")), space.mission)
+    monitoring.write_page(findings, tmp_path / "report.html", tmp_path / "report.json", {})
+    with Journal(home / "journal.db") as journal:
+        waits = Reports(space.reports, journal).file(tmp_path / "report.html", space.design / "mission.yaml", "release", 0)
+
+    class Later(date):
+        @classmethod
+        def today(cls) -> date:
+            return waits.due + timedelta(1)
+
+    capsys.readouterr()
+    assert not watching.monitor(space), "it found nothing, and there is time to sign"
+    monkeypatch.setattr(watching, "date", Later)
+    assert watching.monitor(space)
+    overdue = f"The report of {waits.day} should have been signed by {waits.due}."
+    assert overdue in capsys.readouterr().out
+    assert json.loads((home / "alarms.jsonl").read_text().splitlines()[-1])["headline"] == overdue
 
 
 def test_every_notebook_leaves_a_record_that_opens_offline(printed, home):

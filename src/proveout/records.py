@@ -342,6 +342,7 @@ class Decided:
     seconds: float = 0.0  # from the start of the case's batch until its decision went to the journal
     at: str = ""  # ISO 8601, UTC; set by the journal
     position: int = 0  # of its event; set by the journal
+    run: str = ""  # that decided it; set by the journal
 
     def in_order(self, names: Iterable[str]) -> "Decided":
         """The same with its fields in this order; the journal sorts them by name."""

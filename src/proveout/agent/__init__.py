@@ -143,6 +143,7 @@ class Agent(Runnable[CaseInput, Decision]):
         checks |= mission.checks
         self.rules: list[Rule] = [plugins.find("checks", name)(settings, mission.kinds) for name, settings in checks.items()]
         self.steps = ("recall", *self.tiers, "check", "route", "propose")
+        self.position: int | None = None  # of the memory that decisions see; None: the newest
 
     def invoke(self, input: CaseInput, config: RunnableConfig | None = None, **kwargs: Any) -> Decision:
         return self.batch([input], config, **kwargs)[0]
@@ -267,7 +268,7 @@ class Agent(Runnable[CaseInput, Decision]):
         return Draft(content, case, turn, descriptors=self.kind.describe(content), path=path)
 
     def _recall(self, drafts: list[Draft]) -> None:
-        position = self.memory.position
+        position = self.memory.position if self.position is None else self.position
         results = self.memory.search_many([draft.content for draft in drafts], k=SIMILAR, position=position)
         for draft, similar in zip(drafts, results, strict=True):
             draft.memory_position, draft.similar = position, similar

@@ -373,6 +373,34 @@ def show(
 
 
 @app.command()
+def replay(
+    case: Annotated[str, typer.Argument(help="A case id, or the start of one.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every decision in the journal.")] = False,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Those made since this day (UTC).")] = None,
+    read_again: Annotated[
+        bool, typer.Option("--read-again", help="Read every file anew; otherwise kept text is used.")
+    ] = False,
+    release: Annotated[str, typer.Option(hidden=True)] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Run recorded decisions again and compare. Each is decided by the release that made it, with the memory and the
+    corrections of that time, offline, and has to be the same bit for bit; the first part that differs is named with its step.
+    Nothing is recorded and no action is taken. Exits with 1 if a decision differs or cannot be run again.
+
+    \b
+    proveout replay 3f9a                              one case
+    proveout replay --all                             everything
+    proveout replay --since 2026-11-01 --read-again   also read the documents again
+    """
+    from proveout.cli import replaying
+
+    day = since.date() if since else None
+    if not replaying.replay(_workspace(mission, home), case, day, everything, read_again, release):
+        raise typer.Exit(1)
+
+
+@app.command()
 def monitor(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if there is an alarm.")] = False,
     mission: Mission = "invoices",

@@ -15,7 +15,7 @@ import sys
 
 import proveout
 from proveout.errors import NoRelease, OtherCode
-from proveout.release import ANEW, SHORT, Releases, few
+from proveout.release import ANEW, SHORT, Release, Releases, few
 from proveout.workspace import Workspace
 
 STARTED = "PROVEOUT_OWN_CODE"  # id of the release that this process was restarted for
@@ -42,6 +42,15 @@ def continue_by_own_code(space: Workspace) -> None:
     )
     sys.stdout.flush()
     sys.stderr.flush()
-    path = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {STARTED: release.id, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
-    os.execve(sys.executable, [sys.executable, "-P", "-c", PROGRAM, *sys.argv[1:]], os.environ | environment)
+    os.execve(sys.executable, [*command(), *sys.argv[1:]], own_environment(release))
+
+
+def command() -> list[str]:
+    """`proveout` in a new process whose environment names the code."""
+    return [sys.executable, "-P", "-c", PROGRAM]
+
+
+def own_environment(release: Release) -> dict[str, str]:
+    """This process's environment, in which Python finds the release's code first."""
+    path = [str(release.path("code")), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {STARTED: release.id, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -150,7 +150,7 @@ class Journal:
         events = [event for each in decided for event in _decision_events(each, run)]
         added = {event.key: event for event in self.append(events) if event.kind == DECISION}
         pairs = ((each, added.pop(each.case.key, None)) for each in decided)
-        return [replace(each, at=event.at, position=event.position) for each, event in pairs if event]
+        return [replace(each, at=event.at, position=event.position, run=run) for each, event in pairs if event]
 
     def decided(self, keys: Iterable[str]) -> set[str]:
         """Those of these turns of cases (`Case.key`) that are decided."""
@@ -491,6 +491,7 @@ def _decided(event: Event) -> Decided:
         seconds=payload["seconds"],
         at=event.at,
         position=event.position,
+        run=payload["run"],
     )
 
 

@@ -125,11 +125,14 @@ class Live:
     def memory(self) -> Memory:
         return self.release.memory(self.home / "memory")
 
-    def agent(self) -> Agent:
-        """The release's agent over the live memory, taught people's corrections; rebuilt when those have changed."""
+    def agent(self, position: int | None = None) -> Agent:
+        """The release's agent over the live memory, taught people's corrections; rebuilt when those have changed.
+
+        `position`: of the memory, for the corrections that it held then.
+        """
         from proveout.models import Correction
 
-        new = [pair for pair in self.memory.corrections() if pair[0].case not in self.release.learned]
+        new = [pair for pair in self.memory.corrections(position) if pair[0].case not in self.release.learned]
         kept = [pair for pair in new if pair[0].document in self.originals][-MAX_CORRECTIONS:]
         if self._agent and self._agent[0] == kept:
             return self._agent[1]

@@ -1,0 +1,152 @@
+"""Run recorded decisions again, offline, with what they pinned, and compare every part bit for bit. Entry point: `replay`.
+
+A decision is run again with its own release, on the file that was kept, with the memory at the position that it recorded, and
+together with the cases before it in its batch, since a duplicate may be among them. What people had corrected is what the
+memory held when its run began.
+Covered: decisions of several releases and runs; a file that is no longer kept, a release that is gone or damaged (named, and
+the others go on).
+Not covered: policy and budget, which depend on what was spent before; a release of other code than this process runs, which
+raises OtherCode (`proveout replay` starts a process with the release's own code).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proveout.errors import BadInput, BadModel, NoRelease
+from proveout.journal import Journal
+from proveout.journal.codec import canonical, decision_to_json
+from proveout.live import Live
+from proveout.records import Decided, Decision, Route
+from proveout.release import Releases
+
+# The parts of a decision in the order in which the agent's steps make them, each with its step; "": the field's tier
+STEPS: Mapping[str, str] = {
+    "case": "read",
+    "turn": "read",
+    "memory_position": "recall",
+    "similar": "recall",
+    "document_class": "",
+    "class_confidence": "",
+    "fields": "",
+    "automated": "",
+    "dollars": "",
+    "descriptors": "",
+    "checks": "check",
+    "route": "route",
+    "because": "route",
+    "actions": "propose",
+    "release": "decision",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first part of a decision that is another when it is run again."""
+
+    step: str  # of the agent: read, recall, the name of a tier, check, route, propose
+    part: str  # of the decision, such as `similar` or `fields.total.confidence`
+    recorded: Any  # plain data
+    again: Any
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.part} was {canonical(self.recorded)}, is now {canonical(self.again)}"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A recorded decision, and what became of it."""
+
+    decided: Decided
+    difference: Difference | None = None
+    because: str = ""  # why it could not be run again; "" if it could
+
+    @property
+    def same(self) -> bool:
+        return not (self.difference or self.because)
+
+
+def replay(
+    home: Path, wanted: Collection[str], cache: Path | None = None, releases: Collection[str] | None = None
+) -> Iterator[Replayed]:
+    """Run decisions again, a batch at a time, and yield each that is wanted, in the order in which they were made.
+
+    `wanted`: keys of turns (`Case.key`). `cache`: of the reader; None reads every file anew. `releases`: only theirs.
+    """
+    store = Releases(home / "releases")
+    live: Live | None = None
+    with Journal(home / "journal.db") as journal:
+        for batch, began in _batches(journal):
+            last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=None)
+            id = batch[0].decision.release
+            if last is None or (releases is not None and id not in releases):
+                continue
+            context = batch[: last + 1]
+            try:
+                if live is None or live.release.id != id:
+                    live = Live(store.open(id), home / "inbox", home, cache)
+                again = _decide(live, context, began)
+            except (BadModel, NoRelease, BadInput) as error:
+                yield from (Replayed(decided, because=str(error)) for decided in context if decided.case.key in wanted)
+                continue
+            for decided in context:
+                if decided.case.key in wanted:
+                    yield _compared(decided, again.get(decided.case.key))
+
+
+def _batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
+    """The decisions in the batches in which they were made, each with the memory's position when its run began."""
+    batch: list[Decided] = []
+    position = began = 0
+    for decided in journal.decisions():
+        recalled = decided.decision.memory_position
+        new_run = bool(batch) and decided.run != batch[-1].run
+        if batch and (new_run or (recalled and position and recalled != position)):
+            yield batch, began
+            batch = []
+        if new_run or not batch:
+            position = 0
+        if new_run:
+            began = 0
+        batch.append(decided)
+        position = position or recalled
+        began = began or recalled
+    if batch:
+        yield batch, began
+
+
+def _decide(live: Live, batch: Sequence[Decided], began: int) -> dict[str, Decision]:
+    """The decisions on the files that are still kept, by `Case.key`."""
+    kept = [decided for decided in batch if decided.case.sha256 in live.originals]
+    agent = live.agent(began)
+    positions = [decided.decision.memory_position for decided in batch if decided.decision.route is not Route.REFUSE]
+    agent.position = positions[0] if positions else began
+    try:
+        decisions = agent.batch([live.originals.path(decided.case.sha256) for decided in kept])
+    finally:
+        agent.position = None
+    return dict(zip([decided.case.key for decided in kept], decisions, strict=True))
+
+
+def _compared(decided: Decided, again: Decision | None) -> Replayed:
+    if again is None:
+        return Replayed(decided, because="its file is not kept")
+    recorded, anew = decision_to_json(decided.decision), decision_to_json(again)
+    for part, step in STEPS.items():
+        if canonical(recorded[part]) != canonical(anew[part]):
+            return Replayed(decided, _difference(part, step, recorded, anew))
+    return Replayed(decided)
+
+
+def _difference(part: str, step: str, recorded: Mapping[str, Any], anew: Mapping[str, Any]) -> Difference:
+    if part != "fields":
+        return Difference(step or "extract", part, recorded[part], anew[part])
+    for name in {**recorded[part], **anew[part]}:
+        old, new = recorded[part].get(name), anew[part].get(name)
+        if old is None or new is None:
+            return Difference((old or new)["tier"], f"{part}.{name}", old, new)
+        for what in old:
+            if canonical(old[what]) != canonical(new[what]):
+                return Difference(old["tier"], f"{part}.{name}.{what}", old[what], new[what])
+    raise AssertionError("called for a part that differs")
