@@ -14,7 +14,8 @@ from counterparty import Counterparty
 from proveout.cli import acting, watching
 from proveout.errors import BadInput
 from proveout.identity import Accounts, Role
-from proveout.journal import Journal
+from proveout.journal import SECOND_READING, Journal
+from proveout.journal.prose import event_line
 from proveout.release import Releases
 from proveout.review import waiting
 from proveout.serving import application
@@ -524,6 +525,46 @@ def test_a_release_is_compared_promoted_and_rolled_back_in_the_browser(space, ba
     assert client.post(f"{path}/approve", json=body, headers=tokens["rita"]).status_code == 200
     assert paid(bank, case) == [(21435, "paid")]
     page.context.close()
+
+
+def test_a_second_person_reads_again_without_seeing_the_answer_and_agreement_is_reported(
+    space, tokens, client, chromium, address, monkeypatch
+):
+    monkeypatch.setitem(space.mission.__dict__, "second_readings", 1.0)
+    case = slip(space, 42)
+    path = f"/api/v1/cases/{case}"
+    digest = client.get(f"{path}/decision", headers=tokens["rita"]).json()["digest"]
+    body = {"digest": digest, "values": values(42), "document_class": "bill"}
+    assert client.post(f"{path}/approve", json=body, headers=tokens["rita"]).status_code == 200
+    own = client.post(f"{path}/second", json={"values": values(42), "document_class": "bill"}, headers=tokens["rita"])
+    assert own.status_code == 422 and "a second reading is another person's" in own.json()["detail"]
+
+    blind = client.get(f"{path}/review", headers=tokens["rob"])
+    assert blind.json()["blind"] and not [text for text in values(42).values() if text in blind.text]
+    page = opened(chromium, address, "rob", case)
+    expect(page.get_by_text("A blind second reading")).to_be_visible()
+    expect(page.locator("#reject")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("click it on the page, or press e")).to_be_visible()  # nothing is accepted unread
+    look(page)
+    for name in space.mission.fields:
+        page.keyboard.press("e")
+        page.keyboard.type((values(42) | {"total": "$214.36"})[name])
+        page.keyboard.press("Enter")
+    expect(page.get_by_text("choose the class")).to_be_visible()
+    page.locator("#document-class").select_option("bill")
+    page.locator("#approve").click()
+    expect(page.locator("#outcome")).to_contain_text("your reading is recorded beside the first one")
+    page.context.close()
+    with Journal(space.home / "journal.db") as journal:
+        (reading,) = journal.of_kind(SECOND_READING)
+        assert reading.payload["agrees"] == {"sender": True, "reference": True, "total": False, "due": True, "class": True}
+        assert event_line(reading) == "read again, blind, by rob: another total"
+        assert journal.answers()[case].fields["total"] == "$214.35", "the first answer still counts"
+    assert not client.get(f"{path}/review", headers=tokens["rob"]).json()["blind"]
+    again = client.post(f"{path}/second", json={"values": values(42), "document_class": "bill"}, headers=tokens["ada"])
+    assert again.status_code == 422 and "read again already" in again.json()["detail"]
+    assert "In blind second readings, 4 of 5 values agree" in client.get("/", headers=tokens["ron"]).text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

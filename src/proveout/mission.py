@@ -76,6 +76,7 @@ class Mission(_Strict):
     checks: dict[str, Any] = Field(default_factory=dict)  # that must hold before the agent acts: check to its settings
     budget: Budget = Budget()
     segment: str = "segment"
+    second_readings: float = Field(default=0.05, ge=0, le=1)  # share of answered cases that another person reads again, blind
     largest_document: int = Field(default=20_000_000, gt=0)  # bytes that the server accepts; 100 scanned pages have 15 MB
 
     @model_validator(mode="after")

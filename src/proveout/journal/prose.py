@@ -10,6 +10,7 @@ from proveout.journal import (
     INTENDED,
     REPORT,
     RETRIED,
+    SECOND_READING,
     SETTLED,
     SIGNATURE,
     UNDOING,
@@ -112,6 +113,10 @@ def event_line(event: Event) -> str:
         return f"{payload['what']}{change} by {payload['by']}, {payload['role']}{_rulings(event)}"
     if event.kind == UNDOING:
         return f"undo requested by {payload['by']}, {payload['role']}{_rulings(event)}"
+    if event.kind == SECOND_READING:
+        other = [name for name, agrees in payload["agrees"].items() if not agrees]
+        result = f"another {', '.join(other)}" if other else "every value the same"
+        return f"read again, blind, by {payload['by']}: {result}"
     if event.kind == REPORT:
         return f"report {event.key[:12]} filed: {payload['headline']}"
     if event.kind == CONCLUSION:

@@ -23,6 +23,7 @@ from proveout.journal import (
     ATTEMPTED,
     INTENDED,
     LABEL,
+    SECOND_READING,
     SETTLED,
     UNDOING,
     VISIBLE,
@@ -120,7 +121,7 @@ class CaseView:
         content = {
             "decision": decision_to_json(decision),
             "position": self.decided.position,
-            "events": [[event.position, event.hash] for event in self.events if event.kind != ATTEMPTED],
+            "events": [[event.position, event.hash] for event in self.events if event.kind in VISIBLE],
             "class": self.document_class,
             "values": self.values,
         }
@@ -161,12 +162,22 @@ class CaseView:
             if any(ruling.verdict.escalate_to and ruling.action.name == action for ruling in rulings_of(event.payload))
         )
 
+    def not_read_again_by(self, person: Person) -> str:
+        """Why this person cannot give a blind second reading; "" if they can."""
+        if not (self._approvals and self.answer):
+            return "this case has no first answer yet"
+        if any(event.payload["by"] == person.name for event in self._approvals):
+            return "you answered this case; a second reading is another person's"
+        if any(event.kind == SECOND_READING for event in self.events):
+            return "this case was read again already"
+        return ""
+
     @property
     def last(self) -> str:
         """The last approval, rejection or undo, or else the last label, or else the last other event; with its time."""
         events = [event for event in self.events if event.kind in (APPROVAL, UNDOING)]
         events = events or [event for event in self.events if event.kind == LABEL]
-        events = events or [event for event in self.events if event.kind != ATTEMPTED]
+        events = events or [event for event in self.events if event.kind in VISIBLE]
         event = events[-1]
         what = f"{event.payload['name']} {event.payload['state']}" if event.kind == SETTLED else event_line(event)
         return f"{what}, at {event.at[11:16]} UTC"
@@ -208,7 +219,9 @@ class Approvals:
         if len(ids) != 1:
             what = f"{len(ids)} decided cases have ids that start" if ids else "no decided case has an id that starts"
             raise BadInput(f"{what} with {case[:64]!r}; give one id, or enough of it: `proveout show FILE` prints a document's")
-        events = (event for event in self.journal.events(turns[-1].case.id) if event.kind in (*VISIBLE, ATTEMPTED))
+        events = (
+            event for event in self.journal.events(turns[-1].case.id) if event.kind in (*VISIBLE, ATTEMPTED, SECOND_READING)
+        )
         seen = tuple(event for event in events if event.position <= position)
         return CaseView(turns[-1].in_order(self.mission.fields), tuple(self.mission.fields), seen, position)
 
@@ -273,6 +286,29 @@ class Approvals:
             return Proposed("undone", rulings, events)
 
         return self._write(case, turn, digest, propose)
+
+    def read_again(self, case: str, person: Person, values: Mapping[str, str], document_class: str) -> Mapping[str, bool]:
+        """Record what a second person reads who did not see the first answer: whether each field, and the class, agree.
+
+        Nothing else follows. Raises BadInput for invalid values, and for a case that cannot be read again by this person.
+        """
+        view = self.show(case)
+        if (refusal := view.not_read_again_by(person)) or view.answer is None:
+            raise BadInput(refusal)
+        reading, first = answer_of(view.decided, self.mission, values, person.name, document_class), view.answer.fields
+        kinds, declared = self.mission.kinds, NONE.declaring(self.mission.dates)
+        agrees = {
+            name: same(kinds[name], first[name], text, declared) if first[name] and text else first[name] == text
+            for name, text in reading.fields.items()
+            if name in first
+        }
+        agrees["class"] = reading.document_class == view.document_class
+        payload = {"by": person.name, "role": person.role.value, "values": dict(reading.fields), "agrees": agrees}
+        payload |= {"class": reading.document_class, "first": view.answer.by}
+        key = f"second {view.decided.case.key}"
+        if not self.journal.append([Event(view.decided.case.id, SECOND_READING, payload, key, view.decided.case.turn)]):
+            raise BadInput("another person has read this case again meanwhile; nothing was saved")
+        return agrees
 
     def finish(self) -> None:
         """Carry out approved actions that a killed process left pending."""

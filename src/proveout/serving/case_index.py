@@ -16,7 +16,18 @@ from typing import Any
 from proveout.cases import CaseKind
 from proveout.errors import UnreadableDocument
 from proveout.files import printable
-from proveout.journal import APPROVAL, ATTEMPTED, DECISION, INTENDED, LABEL, RETRIED, SETTLED, Event, Journal
+from proveout.journal import (
+    APPROVAL,
+    ATTEMPTED,
+    DECISION,
+    INTENDED,
+    LABEL,
+    RETRIED,
+    SECOND_READING,
+    SETTLED,
+    Event,
+    Journal,
+)
 from proveout.journal.intentions import UNDO
 from proveout.live import documents_in, identity
 from proveout.records import Role, Route, turn_key
@@ -55,6 +66,8 @@ class CaseSummary:
     words: str = field(init=False)  # its file name and values without case, to search in
     amount: float = 0.0  # the largest among its values, without its sign
     confidence: float = 0.0  # of its least certain value
+    answered_by: str = ""  # who approved or rejected it last
+    second: tuple[int, int] | None = None  # of a blind second reading: values that agree, values
 
     def __post_init__(self) -> None:
         self.say(self.values)
@@ -135,12 +148,13 @@ class Overview:
     to_answer: int
     longest: str  # since when the one that waits longest for a person does; ISO 8601, UTC; "" if none waits
     last: str  # when the last case was decided; "" if none was
+    second: tuple[int, int]  # values that agree in blind second readings, values
     weeks: tuple[Week, ...]  # the last ones with cases, in order
 
     @classmethod
     def of(cls, summaries: Iterable[CaseSummary], weeks: int = 12) -> "Overview":
         """Counts them in one pass."""
-        waiting = decided = to_answer = 0
+        waiting = decided = to_answer = agreeing = read = 0
         longest = last = ""
         days: dict[date | str, list[int]] = {}
         for summary in summaries:
@@ -152,6 +166,8 @@ class Overview:
             counts = days.setdefault(summary.day or summary.at[:10], [0, 0])
             counts[0] += 1
             counts[1] += summary.route is Route.ACT
+            if summary.second:
+                agreeing, read = agreeing + summary.second[0], read + summary.second[1]
             if summary.asks:
                 to_answer += 1
                 longest = min(longest or summary.at, summary.at)
@@ -162,7 +178,7 @@ class Overview:
             week[0] += counts[0]
             week[1] += counts[1]
         ordered = tuple(Week(monday, *counts) for monday, counts in sorted(by_week.items()))
-        return cls(waiting, decided, to_answer, longest, last, ordered[-weeks:])
+        return cls(waiting, decided, to_answer, longest, last, (agreeing, read), ordered[-weeks:])
 
 
 class CaseIndex:
@@ -215,6 +231,13 @@ class CaseIndex:
                 summaries.sort(key=lambda summary: summary.confidence)
         return summaries
 
+    def to_read_again(self, person: str, share: float) -> list[CaseSummary]:
+        """The share of answered cases that a person who did not answer them may read again, blind; drawn by the case's id."""
+        with self._lock:
+            self._follow_journal()
+            answered = [one for one in self._decided.values() if one.answered_by not in ("", person) and not one.second]
+        return [one for one in answered if not one.escalated_to and int(one.case[:8], 16) < share * 2**32]
+
     def _follow_journal(self) -> None:
         for event in self._journal.events(after=self._position):
             self._apply(event)
@@ -260,6 +283,9 @@ class CaseIndex:
                 summary.effects[undone] = "taken back"
         elif event.kind == APPROVAL:
             summary.escalated_to = _escalated(payload["verdicts"])
+            summary.answered_by = payload["by"]
+        elif event.kind == SECOND_READING:
+            summary.second = sum(payload["agrees"].values()), len(payload["agrees"])
         elif event.kind == LABEL:
             summary.status = CaseStatus.LABELLED
             summary.say(payload["labels"])

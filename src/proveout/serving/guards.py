@@ -34,7 +34,7 @@ COOKIE = "proveout_session"
 OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a document
-ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|reject|undo)")  # the policy decides what this leads to
+ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|reject|second|undo)")  # the policy decides what this leads to
 CONCLUDED = re.compile(r"/reports/[0-9a-f]+/(conclude|sign)")  # the report's own rules decide who may
 FORM = 65_536  # bytes of any other body
 

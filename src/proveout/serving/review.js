@@ -107,6 +107,7 @@ async function show(id) {
   the("certain").querySelector("summary").textContent = `${certain.length} certain: ${folded}`;
   the("certain").querySelector("div").replaceChildren(...certain.map((one) => one.element));
   const named = shown.classes.map((name) => element("option", { value: name, textContent: name }));
+  if (shown.blind) named.unshift(element("option", { value: "", textContent: "choose" }));
   the("document-class").replaceChildren(...named);
   the("document-class").value = shown.document_class;
   expected(shown.expected);
@@ -114,6 +115,8 @@ async function show(id) {
   pages();
   history.replaceState(null, "", `?case=${id}`);
   the("approve").hidden = false;
+  the("approve").firstChild.textContent = shown.blind ? "Record my reading " : "Approve ";
+  the("reject").hidden = shown.blind;
   status();
   // where nothing is in doubt, the amount is looked at before it is approved
   const first = doubtful[0] ?? certain.find((one) => one.field.kind === "amount" && one.text) ?? certain[0];
@@ -133,7 +136,7 @@ function row(field) {
   const evidence = element("p", { id: `${id}-evidence`, className: "evidence" }, speaks.join("; "));
   const label = element("label", { htmlFor: id }, field.name);
   const sure = element("span", { className: "sure" }, field.sure || (field.text ? "" : "no value found"));
-  const made = { field, input, text: field.text, spot: field.spot, accepted: field.certain };
+  const made = { field, input, text: field.text, spot: field.spot, accepted: field.certain, read: !shown.blind };
   made.element = element("div", { className: "field" }, label, input, sure, element("div", { className: "choices" }, ...choices), evidence);
   made.element.addEventListener("click", (event) => event.target.tagName !== "BUTTON" && active !== made && activate(made));
   input.addEventListener("focus", () => active !== made && activate(made, false));
@@ -284,6 +287,7 @@ function change(one, text, spot = null) {
   leave(one, false);
   one.text = one.input.value = text;
   one.spot = spot;
+  one.read = true;
   doubted(one);
   activate(one);
   foresee();
@@ -316,6 +320,7 @@ function leave(one, keep) {
   else if (one.input.value !== one.text) {
     one.text = one.input.value;
     one.spot = null;
+    one.read = true;
     marks();
     foresee();
   }
@@ -324,6 +329,8 @@ function leave(one, keep) {
 function accept(one) {
   if (!one) return approve();
   leave(one, true);
+  if (!one.read) return problem(`${one.field.name}: click it on the page, or press e to type it; Delete says that it is not there.`);
+  problem("");
   one.accepted = true;
   one.element.classList.add("accepted");
   const next = rows.find((other) => !other.accepted);
@@ -331,11 +338,13 @@ function accept(one) {
 }
 
 const values = () => Object.fromEntries(rows.map((one) => [one.field.name, one.text]));
+const reading = () => ({ values: values(), document_class: the("document-class").value });
 const answer = () => ({ digest: shown.digest, values: values(), document_class: the("document-class").value });
 
 // What an approval would lead to now that a value has changed. A value that cannot be right is said at once.
 let foreseeing = 0;
 async function foresee() {
+  if (shown.blind) return;
   const mine = ++foreseeing, id = shown.case;
   try {
     const { lines } = await ask(`/cases/${id}/expected`, answer());
@@ -347,8 +356,15 @@ async function foresee() {
 
 // Answering
 
-const approve = () => (pictured() ? send("approve", answer()) : problem("The page is still loading; look at it, then approve."));
-const reject = () => send("reject", { digest: shown.digest });
+function approve() {
+  if (!pictured()) return problem("The page is still loading; look at it, then approve.");
+  if (!shown.blind) return send("approve", answer());
+  const open = rows.find((one) => !one.read);
+  if (open) return accept(open);
+  if (!the("document-class").value) { the("document-class").focus(); return problem("class: choose the class of the document."); }
+  return send("second", reading());
+}
+const reject = () => !shown.blind && send("reject", { digest: shown.digest });
 
 // Whether the page that was looked at last is there. One that cannot be drawn does not keep anybody waiting.
 const pictured = () => the("sheet").querySelectorAll("img")[looked]?.complete ?? true;
@@ -359,7 +375,7 @@ function send(how, body) {
     const { case: id, document: name } = shown;
     const receipt = await ask(`/cases/${id}/${how}`, body);
     loaded.delete(id);
-    last = id;
+    last = how === "second" ? "" : id; // a reading has no consequence to undo
     answered++;
     queue = queue.filter((one) => one !== id);
     before.push(id);
@@ -369,6 +385,7 @@ function send(how, body) {
 
 function told(what, receipt) {
   the("receipt").hidden = false;
+  the("undo").hidden = !last;
   the("outcome").textContent = [what, ...receipt.lines].join("; ");
 }
 

@@ -40,7 +40,9 @@ class WaitingCase(BaseModel):
 
 
 class WaitingCases(BaseModel):
-    cases: list[WaitingCase] = Field(description="At most 500 that wait for this account's role, in the order asked for.")
+    cases: list[WaitingCase] = Field(
+        description="At most 500 that wait for this account's role, in the order asked for, then those to read again, blind."
+    )
     total: int
 
 
@@ -93,6 +95,7 @@ class CaseToAnswer(BaseModel):
     document: str
     day: str
     digest: str = Field(description="Send it with the answer.")
+    blind: bool = Field(description="Whether it is to be read again, without what agent and first reader found: see `second`.")
     because: str = Field(description="Why it needs a person, in one line.")
     document_class: str
     classes: list[str]
@@ -106,6 +109,16 @@ class CaseToAnswer(BaseModel):
     pages: list[PageSize] = Field(description="At most 60 pages of a document; empty for other kinds of case.")
     more_pages: int
     anomalies: list[Anomaly]
+
+
+class Reading(BaseModel):
+    values: dict[str, str] = Field(description='Every field as read on the document; "" for none.')
+    document_class: str
+
+
+class Recorded(BaseModel):
+    what: str
+    lines: list[str]
 
 
 class Expected(BaseModel):
@@ -132,13 +145,17 @@ def reviewing(worker: Worker) -> APIRouter:
         with suppress(ProveoutError):  # without a release there is nothing to finish
             worker.approvals.finish()  # effects that a killed process left unfinished
         cases = worker.index.waiting_for(request.user.role, order)
+        cases += worker.index.to_read_again(request.user.name, worker.space.mission.second_readings)
         listed = [WaitingCase(case=one.case, document=utf8(one.document)) for one in cases[:LISTED]]
         return WaitingCases(cases=listed, total=len(cases))
 
     @api.get("/cases/{case}/review", summary="Get all that is needed to answer a case", responses=problems(**undecided))
     def review(request: Request, case: CaseId) -> CaseToAnswer:
         decided_case(worker, case)
-        return to_answer(worker, worker.approvals.show(case), request.user.person)
+        view, person = worker.approvals.show(case), request.user.person
+        again = worker.index.to_read_again(person.name, worker.space.mission.second_readings)
+        blind = any(one.case == case for one in again)
+        return _blinded(to_answer(worker, view, None)) if blind else to_answer(worker, view, person)
 
     @api.post(
         "/cases/{case}/expected",
@@ -151,6 +168,17 @@ def reviewing(worker: Worker) -> APIRouter:
         view, person = worker.approvals.show(case), request.user.person
         rulings, checks = worker.approvals.expected(view, person, approval.values, approval.document_class)
         return Expected(lines=[*_lines(rulings), *_new_failures(checks, view)])
+
+    @api.post(
+        "/cases/{case}/second",
+        summary="Record a blind second reading",
+        responses=problems(_400=MALFORMED, **undecided),
+    )
+    def second(request: Request, case: CaseId, reading: Reading) -> Recorded:
+        """No action follows; the agreement with the first reader is reported."""
+        decided_case(worker, case)
+        worker.approvals.read_again(case, request.user.person, reading.values, reading.document_class)
+        return Recorded(what="read again", lines=["your reading is recorded beside the first one"])
 
     @api.get(
         "/cases/{case}/page/{number}.json",
@@ -188,6 +216,7 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
         document=utf8(decided.case.path),
         day=decided.case.day.isoformat() if decided.case.day else "",
         digest=view.digest,
+        blind=False,
         because=utf8(_because(view)),
         document_class=view.document_class,
         classes=list(worker.space.mission.classes),
@@ -205,6 +234,30 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
             for anomaly in (document.anomalies if document else ())
         ],
     )
+
+
+def _blinded(case: CaseToAnswer) -> CaseToAnswer:
+    """The case as a second reader gets it: the document alone."""
+    fields = [
+        FieldToAnswer(
+            name=field.name,
+            kind=field.kind,
+            text="",
+            certain=False,
+            read="",
+            sure="",
+            confidence=None,
+            needed=None,
+            speaks_for=[],
+            speaks_against=[],
+            spot=None,
+            suggestions=[],
+        )
+        for field in case.fields
+    ]
+    nothing = {"checks": [], "similar": [], "expected": [], "effects": [], "since": [], "anomalies": [], "undoable": False}
+    because = "A blind second reading: say what the document says; you do not see what was answered."
+    return case.model_copy(update={"blind": True, "because": because, "document_class": "", "fields": fields, **nothing})
 
 
 def _because(view: CaseView) -> str:
