@@ -142,10 +142,38 @@ def test_a_number_is_read_in_the_format_of_its_country(text: str, expected: str)
     assert doubt("amount", text) == ""
 
 
-@pytest.mark.parametrize("text", ["free", "", "PQ-500.00", "15.08.2017", "12 %", "16.00 ft", "1.250 kg", "--", "€"])
+NO_AMOUNTS = ["free", "", "PQ-500.00", "15.08.2017", "12 %", "16.00 ft", "1.250 kg", "--", "€"]
+NO_AMOUNTS += ["July, 2004", "2004 July", "juillet 2004", "März. 2004", "julio de 2004", "4 July 2004", "Sept/2004"]
+
+
+@pytest.mark.parametrize("text", NO_AMOUNTS)
 def test_what_is_no_amount_has_no_value(text: str) -> None:
     with pytest.raises(ValueError, match="no amount"):
         value_of("amount", text)
+
+
+RANGES = [
+    "From 26 to 50 €", "26 to 50 €", "26–50 €", "26 € - 50 €", "€26-€50", "26,00 – 50,00", "26 bis 50 EUR", "de 26 à 50 €",
+    "entre 26 y 50 €", "between €26 and €50", "od 26 do 50 zł", "26,00 € bis 50,00 € pro Monat",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", RANGES)
+def test_a_range_is_its_lower_end_and_a_doubt(text: str) -> None:
+    assert amount_of(text) == 26
+    assert "may be 26" in doubt("amount", text) and "range" in doubt("amount", text)
+
+
+NO_RANGES = [
+    ("3 à 12,50 €", "12.50"), ("100.00 - 30 sec spot", "100"), ("500.00 - 75.00", "500"), ("2 to 3 days: $40", "40"),
+    ("$2,000 - July 2004", "2000"), ("12.50 for July 2004", "12.50"), ("Price 2004", "2004"), ("2004 € in July", "2004"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), NO_RANGES)
+def test_what_is_no_range_and_no_month_stays_an_amount(text: str, expected: str) -> None:
+    assert amount_of(text) == Decimal(expected)
+    assert doubt("amount", text) == ""
 
 
 VOTES = [

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-ROWS = 4096  # of output at once
+ROWS = 512  # of output at once; more have more handles, which every full garbage collection visits
 Handle = ctypes.c_size_t  # from an address as PDFium returns it
 _RESULTS: dict[str, Any] = {  # of functions whose result is no int
     "FPDFPage_GetObject": Handle,

@@ -7,10 +7,12 @@ Not covered: whether the text layer matches the visible page. `is_usable` detect
 """
 
 import ctypes
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import repeat
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -33,42 +35,19 @@ LEAST_HEIGHT = 20.0  # points, of a picture with words,
 LINE_HEIGHT = 6.0  # unless it is wide: a line of text
 MAX_PICTURES = 12  # read on one page
 # per cent of a to z in English, German, French, Spanish, Italian text, averaged
-FREQUENCIES = np.array(
-    [
-        8.9,
-        1.4,
-        3.5,
-        4.0,
-        14.8,
-        1.3,
-        1.7,
-        3.1,
-        7.8,
-        0.4,
-        0.5,
-        4.7,
-        2.7,
-        7.9,
-        6.9,
-        2.5,
-        0.7,
-        6.7,
-        6.6,
-        7.1,
-        4.0,
-        1.3,
-        0.9,
-        0.3,
-        0.8,
-        0.8,
-    ]
-)
+FREQUENCIES = np.array([
+    8.9, 1.4, 3.5, 4.0, 14.8, 1.3, 1.7, 3.1, 7.8, 0.4, 0.5, 4.7, 2.7, 7.9, 6.9, 2.5, 0.7, 6.7, 6.6, 7.1, 4.0, 1.3, 0.9, 0.3,
+    0.8, 0.8,
+])  # fmt: skip
 LIKENESS = 0.7  # cosine with these; the least of ordinary pages is higher, see tests/test_visibility.py
 ENOUGH = 60  # letters
 UNUSUAL_SIGNS = 0.15  # of the characters
 ORDINARY_SIGNS = frozenset("–—€£¥’‘“”•…°§®©™´·")
 RARE_SIGNS = np.frombuffer("^`|~{}[]\\<>;!?".encode("utf-32-le"), dtype=np.uint32)
 _UNDECODABLE = re.compile("[\ufffd\ue000-\uf8ff\x00-\x1f]")
+_BLANK = np.zeros(1 << 16, dtype=bool)  # by code: spaces and controls; the last code is no character
+_BLANK[[*range(0x21), *range(0x7F, 0xA1), *range(0x2000, 0x200C), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF]] = True
+_BLANK[ord(HYPHEN)] = False
 CLIPPED, READABLE = 0.7, 0.3  # of a word's width or height; ordinary forms clip what is too long for its cell
 _ALNUM = re.compile(r".*[^\W_].*")
 _NUMBER = re.compile(
@@ -101,7 +80,7 @@ def read_page(page: Any, number: int = 0, painted: Objects | None = None, scan: 
         doubts = visibility.doubts(text_page, painted, starts, corners)
         bbox = page.get_bbox()
         boxes, width, height = _to_viewed(corners, bbox, (rotation + turn) % 360)
-        middle_x, middle_y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
+        middle_x, middle_y = (boxes[:, :2] + boxes[:, 2:]).T / 2
         on_page = (middle_x >= 0) & (middle_x <= width) & (middle_y >= 0) & (middle_y <= height)
         clipped = doubts.clipped > CLIPPED
         seen, whole = on_page & ~clipped & ~_too_small(boxes, ends - starts), doubts.clipped < READABLE
@@ -125,8 +104,8 @@ def read_page(page: Any, number: int = 0, painted: Objects | None = None, scan: 
         if not _NUMBER.fullmatch(texts[at]):
             texts[at] += CUT_OFF
     anomalies = _hidden(number, texts, boxes, on_page & ~clipped & ~seen, seen & ~whole, seen)
-    kept = np.flatnonzero(seen).tolist()
-    words = page_columns(width, height, [texts[i] for i in kept], boxes[kept], source=Source.TEXT_LAYER, turned=turn - skew)
+    kept = [text for text, is_seen in zip(texts, seen.tolist(), strict=True) if is_seen]
+    words = page_columns(width, height, kept, boxes[seen], source=Source.TEXT_LAYER, turned=turn - skew)
     return replace(words, anomalies=tuple(anomalies))
 
 
@@ -304,13 +283,12 @@ def _spans(text: str) -> tuple[Any, Any]:
     [[0, 3], [3, 5]]
     """
     codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    blank = (codes <= 0x20) | ((codes >= 0x7F) & (codes <= 0xA0)) | ((codes >= 0x2000) & (codes <= 0x200B))
-    blank |= np.isin(codes, (0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF))
-    blank &= codes != ord(HYPHEN)
-    inside = ~blank & ~np.concatenate([[True], blank[:-1] | (codes[:-1] == ord(HYPHEN))])  # continues the word
-    starts = np.flatnonzero(~blank & ~inside)
-    ends = np.flatnonzero(~blank & ~np.concatenate([inside[1:], [False]])) + 1
-    return starts, ends
+    letter = ~_BLANK[np.minimum(codes, len(_BLANK) - 1)]
+    continued = letter[:-1] & letter[1:] & (codes[:-1] != ord(HYPHEN))  # by the next letter
+    starts, ends = letter.copy(), letter
+    starts[1:] &= ~continued
+    ends[:-1] &= ~continued
+    return np.flatnonzero(starts), np.flatnonzero(ends) + 1
 
 
 def _loose_boxes(text_page: Any, indices: Any) -> Floats:
@@ -327,13 +305,17 @@ def _angles(text_page: Any, starts: Any, rotation: int) -> tuple[int, float]:
     """
     sample = starts[:: max(len(starts) // 32, 1)].tolist()
     handle = pdfium.handle(text_page.raw)
-    angles = np.degrees(list(map(pdfium.function("FPDFText_GetCharAngle"), repeat(handle), sample)))
-    angles = angles[angles >= 0]
-    if not len(angles):
+    radians = map(pdfium.function("FPDFText_GetCharAngle"), repeat(handle), sample)
+    angles = [math.degrees(angle) for angle in radians if angle >= 0]
+    if not angles:
         return 0, 0.0
-    quarters = (np.round(angles / 90).astype(int) + rotation // 90) % 4
-    main = int(np.bincount(quarters, minlength=4).argmax())
-    lean = float(np.median(((angles + rotation - 90 * main + 180) % 360 - 180)[quarters == main]))
+    quarters = [(round(angle / 90) + rotation // 90) % 4 for angle in angles]
+    main = max(range(4), key=quarters.count)
+    lean = median(
+        (angle + rotation - 90 * main + 180) % 360 - 180
+        for angle, quarter in zip(angles, quarters, strict=True)
+        if quarter == main
+    )
     return -main % 4 * 90, round(lean, 2) if MIN_SKEW <= abs(lean) <= MAX_SKEW else 0.0
 
 

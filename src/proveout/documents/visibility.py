@@ -32,6 +32,7 @@ LETTER_GAP = 1.25  # of the mean width of a letter; a wider part of a word witho
 SCALE = 1.5  # pixels per point of the pictures that are compared
 THIN = 2.0  # points; a rule, not a box
 MAX_SEGMENTS = 400  # of a path that is taken apart
+AT_ONCE = 1_000_000  # pairs of text objects that are compared
 MAX_LAYERS = 6  # of words painted over one another; what lies deeper counts as hidden
 _MOVE_TO = 2  # PDFium's type of a segment that begins a new part of a path
 _IDENTITY = np.array([[1.0, 0], [0, 1], [0, 0]])
@@ -181,19 +182,22 @@ def _in_layers(handles: Sequence[pdfium.Handle]) -> npt.NDArray[np.bool_]:
 
 def _clips(handles: Sequence[pdfium.Handle], frames: Ints) -> Floats:
     """The rectangles (n, 4) to which objects are clipped, infinite without one, nan for other shapes and inside forms."""
-    clips = list(map(pdfium.Handle, map(pdfium.function("FPDFPageObj_GetClipPath"), handles)))
-    counts = _numbers("FPDFClipPath_CountPaths", clips)
+    clip_of, count = pdfium.function("FPDFPageObj_GetClipPath"), pdfium.function("FPDFClipPath_CountPaths")
+    counts = list(map(count, map(pdfium.Handle, map(clip_of, handles))))
     limits = np.tile(np.array([-np.inf, -np.inf, np.inf, np.inf]), (len(handles), 1))
-    for row in np.flatnonzero(counts > 0).tolist():
-        limits[row] = math.nan if frames[row] else _intersection(clips[row], int(counts[row]))
+    for row, paths in enumerate(counts):
+        if paths > 0:
+            limits[row] = math.nan if frames[row] else _intersection(pdfium.Handle(clip_of(handles[row])), paths)
     return limits
 
 
 def _outside(boxes: Floats, limits: Floats) -> Floats:
     """The shares (n, 2) of a box's width and height that lie outside its limits."""
-    low = np.clip(limits[:, :2] - boxes[:, :2], 0, None) + np.clip(boxes[:, 2:] - limits[:, 2:], 0, None)
-    shares: Floats = np.nan_to_num(low) / np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
-    return shares.clip(max=1.0)
+    if not np.isfinite(limits).any():
+        return np.zeros((len(boxes), 2))
+    outside = np.fmax(limits[:, :2] - boxes[:, :2], 0) + np.fmax(boxes[:, 2:] - limits[:, 2:], 0)  # 0 for nan
+    shares: Floats = outside / np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
+    return np.minimum(shares, 1.0)
 
 
 def _intersection(clip: pdfium.Handle, count: int) -> tuple[float, float, float, float]:
@@ -205,8 +209,9 @@ def _intersection(clip: pdfium.Handle, count: int) -> tuple[float, float, float,
 
 
 _NOT_A_RECTANGLE = (math.nan,) * 4
-_POINT = (ctypes.c_float * 2)()
+_POINT, _MODES, _WIDTH = (ctypes.c_float * 2)(), (ctypes.c_int * 2)(), ctypes.c_float()  # output of one call
 _X, _Y = ctypes.byref(_POINT), ctypes.byref(_POINT, 4)
+_FILL, _STROKE, _TO_WIDTH = ctypes.byref(_MODES), ctypes.byref(_MODES, 4), ctypes.byref(_WIDTH)
 
 
 def _point(segment: pdfium.Handle) -> tuple[float, float]:
@@ -234,15 +239,16 @@ def _beside(painted: Objects, boxes: Floats, position: Ints, colours: Ints) -> n
     if not len(shapes):
         like_paper: npt.NDArray[np.bool_] = np.abs(background - colours[:, :3]).max(axis=1) < contrast
         return like_paper
-    leading = LEADING * (boxes[:, 3] - boxes[:, 1])[:, None]
-    x0, y0, x1, y1 = boxes[:, 0, None], boxes[:, 1, None] + leading, boxes[:, 2, None], boxes[:, 3, None] - leading
-    wide = np.minimum(x1, bounds[:, 2]) - np.maximum(x0, bounds[:, 0])
-    high = np.minimum(y1, bounds[:, 3]) - np.maximum(y0, bounds[:, 1])
+    leading = LEADING * (boxes[:, 3] - boxes[:, 1])
+    x0, y0, x1, y1 = boxes[:, 0], boxes[:, 1] + leading, boxes[:, 2], boxes[:, 3] - leading
+    left, bottom, right, top = bounds.T[..., None]
+    wide = np.minimum(x1, right) - np.maximum(x0, left)  # (shapes, words)
+    high = np.minimum(y1, top) - np.maximum(y0, bottom)
     overlaps = (wide > 0) & (high > 0) & (wide * high > COVERS * np.maximum((x1 - x0) * (y1 - y0), 1e-6))
-    covered = (overlaps & (shapes > position[:, None])).any(axis=1)
-    behind = overlaps & (shapes < position[:, None])
-    last = len(shapes) - 1 - behind[:, ::-1].argmax(axis=1)
-    on_shape = behind.any(axis=1)
+    covered = (overlaps & (shapes[:, None] > position)).any(axis=0)
+    behind = overlaps & (shapes[:, None] < position)
+    last = len(shapes) - 1 - behind[::-1].argmax(axis=0)
+    on_shape = behind.any(axis=0)
     shape_colours = _colours(list(map(pdfium.Handle, painted.addresses[shapes].tolist())))
     plain = (painted.kinds[shapes] == PATH) & (shape_colours[:, 3] > 250)
     background[on_shape] = shape_colours[last[on_shape], :3]
@@ -259,17 +265,21 @@ def _areas(painted: Objects, words: Floats) -> tuple[Ints, Floats]:
     shapes = np.flatnonzero((painted.kinds >= PATH) & (painted.kinds <= SHADING))
     bounds = painted.bounds(shapes)
     large = np.minimum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]) > THIN
+    shapes, bounds = shapes[large], bounds[large]
+    x0, y0, x1, y1 = words.T
+    count = pdfium.function("FPDFPath_CountSegments")
     at: list[int] = []
-    boxes: list[Floats] = []
-    for shape, box in zip(shapes[large].tolist(), bounds[large], strict=True):
-        if painted.kinds[shape] == PATH:
-            path = pdfium.Handle(int(painted.addresses[shape]))
+    boxes: list[list[float]] = []
+    about = (shapes, painted.kinds[shapes], painted.addresses[shapes], painted.frames[shapes], bounds)
+    for shape, kind, address, frame, box in zip(*(column.tolist() for column in about), strict=True):
+        if kind == PATH:
+            path = pdfium.Handle(address)
             if not _is_filled(path):
                 continue
-            segments = pdfium.function("FPDFPath_CountSegments")(path)
-            if 5 < segments <= MAX_SEGMENTS and not painted.frames[shape]:
-                near = ((box[:2] < words[:, 2:]) & (box[2:] > words[:, :2])).all(axis=1).any()
-                parts = list(_parts(path, segments)) if near else []
+            segments = count(path)
+            if 5 < segments <= MAX_SEGMENTS and not frame:
+                near = ((x0 < box[2]) & (x1 > box[0]) & (y0 < box[3]) & (y1 > box[1])).any()
+                parts = _parts(path, segments).tolist() if near else []
                 at += [shape] * len(parts)
                 boxes += parts
                 continue
@@ -280,11 +290,13 @@ def _areas(painted: Objects, words: Floats) -> tuple[Ints, Floats]:
 
 def _is_filled(path: pdfium.Handle) -> bool:
     """Whether a path is filled, or its line is as thick as text is high."""
-    out, width = (ctypes.c_int * 2)(), ctypes.c_float()
-    if not pdfium.function("FPDFPath_GetDrawMode")(path, out, ctypes.byref(out, 4)) or out[0]:
+    if not pdfium.function("FPDFPath_GetDrawMode")(path, _FILL, _STROKE) or _MODES[0]:
         return True
-    pdfium.function("FPDFPageObj_GetStrokeWidth")(path, ctypes.byref(width))
-    return bool(out[1]) and width.value > THIN
+    if not _MODES[1]:
+        return False
+    _WIDTH.value = 0.0
+    pdfium.function("FPDFPageObj_GetStrokeWidth")(path, _TO_WIDTH)
+    return _WIDTH.value > THIN
 
 
 def _parts(path: pdfium.Handle, segments: int) -> Floats:
@@ -310,13 +322,13 @@ def visible(
 
     `addresses`: the words' text objects; `boxes`: (words, 4) in points of the page as pypdfium2 renders it; `letters`: of each.
     """
-    order = {int(address): at for at, address in enumerate(painted.addresses.tolist())}
+    order = {address: at for at, address in enumerate(painted.addresses.tolist())}
     limits = np.ceil(np.array(page.get_size()) * SCALE).astype(int)
     cells = (boxes * SCALE).round().astype(int) + np.array([0, 0, 1, 1])
     low, high = cells[:, :2].min(axis=0).clip(0, limits - 1), cells[:, 2:].max(axis=0).clip(1, limits)
     cells = (cells - [*low, *low]).clip(0)
     with_text = _pixels(page, low, limits - high)
-    layers = _layers(cells, [order.get(int(address), -1) for address in addresses], with_text.shape[:2])
+    layers = _layers(cells, [order.get(address, -1) for address in addresses.tolist()], with_text.shape[:2])
     seen, whole = np.zeros(len(boxes), dtype=bool), np.zeros(len(boxes), dtype=bool)
     for layer in range(min(int(layers.max(initial=0)) + 1, MAX_LAYERS)):
         rows = np.flatnonzero(layers == layer)
@@ -326,11 +338,10 @@ def visible(
         for row in rows.tolist():
             x0, y0, x1, y1 = cells[row].tolist()
             area = ink[y0:y1, x0:x1] if x1 - x0 >= y1 - y0 or letters[row] == 1 else ink[y0:y1, x0:x1].T
-            along: npt.NDArray[np.bool_] = np.any(area, axis=0)
-            inked = np.flatnonzero(along)
-            seen[row] = len(inked) > 0
-            gaps = np.diff(np.concatenate([[-1], inked, [len(along)]])) - 1
-            whole[row] = seen[row] and gaps.max() <= max(LETTER_GAP * len(along) / letters[row], 3)
+            along = area.any(axis=0).tobytes()  # 1 where there is ink
+            seen[row] = 1 in along
+            gap = max(map(len, along.split(b"\1")))
+            whole[row] = seen[row] and gap <= max(LETTER_GAP * len(along) / letters[row], 3)
     return seen, whole
 
 
@@ -356,8 +367,8 @@ def _pixels_without(
 ) -> npt.NDArray[np.uint8]:
     """`_pixels` without these text objects and what is painted of them again."""
     activate = pdfium.function("FPDFPageObj_SetIsActive")
-    texts = np.unique(addresses).tolist()
-    handles = list(map(pdfium.Handle, texts + _painted_again(text_page, painted, set(texts))))
+    texts = np.unique(addresses)
+    handles = list(map(pdfium.Handle, texts.tolist() + _painted_again(text_page, painted, texts)))
     try:
         for handle in handles:
             activate(handle, 0)
@@ -367,16 +378,21 @@ def _pixels_without(
             activate(handle, 1)
 
 
-def _painted_again(text_page: Any, painted: Objects, texts: set[int]) -> list[int]:
+def _painted_again(text_page: Any, painted: Objects, texts: npt.NDArray[np.uint64]) -> list[int]:
     """Text objects at the places of `texts` that PDFium leaves out of the text layer, because they repeat one of them."""
-    others = np.flatnonzero(painted.kinds == TEXT)
-    bounds = painted.bounds(others)
-    ours = np.array([int(address) in texts for address in painted.addresses[others].tolist()], dtype=bool)
+    every = np.flatnonzero(painted.kinds == TEXT)
+    ours = np.isin(painted.addresses[every], texts)
+    bounds = painted.bounds(every)
+    at, bounds, places = painted.addresses[every[~ours]], bounds[~ours], bounds[ours]
     length, handle, nowhere = pdfium.function("FPDFTextObj_GetText"), pdfium.handle(text_page.raw), pdfium.Handle(0)
-    again = []
-    for row in np.flatnonzero(~ours).tolist():
-        if (np.abs(bounds[ours] - bounds[row]).max(axis=1) < 2).any():
-            address = int(painted.addresses[others[row]])
+    again: list[int] = []
+    rows = max(AT_ONCE // max(len(places), 1), 1)
+    for start in range(0, len(at), rows):
+        part = bounds[start : start + rows, None]  # (rows, 1, 4)
+        near = np.ones((len(part), len(places)), dtype=bool)
+        for side in range(4):
+            near &= np.abs(part[..., side] - places[:, side]) < 2
+        for address in at[start : start + rows][near.any(axis=1)].tolist():
             if length(pdfium.Handle(address), handle, nowhere, nowhere) <= 2:  # bytes: only the end of the text
                 again.append(address)
     return again

@@ -16,9 +16,9 @@ from decimal import Decimal
 from functools import lru_cache
 
 from proveout.records import CUT_OFF, FLAGS, Content, DateOrder, Kind, Value
-from proveout.values.amounts import amount_in, amounts_in
+from proveout.values.amounts import Amount, amount_in, amounts_in
 from proveout.values.conventions import NONE, Conventions, amount_read, conventions_of, day_read, lines_of
-from proveout.values.dates import ORDERS, day_in
+from proveout.values.dates import ORDERS, calendar_in, day_in
 from proveout.values.names import plain, plain_name, same_name
 
 __all__ = [
@@ -96,13 +96,18 @@ def day_of(text: str, conventions: Conventions = NONE) -> date | None:
 
 
 def amount_of(text: str, conventions: Conventions = NONE) -> Decimal | None:
-    """The first amount in a text with its sign, or None. Where a separator can be read in two ways, it separates thousands.
+    """The first amount in a text with its sign, or None. Where a separator can be read in two ways, it separates thousands; a
+    range counts as its lower end.
 
     >>> [str(amount_of(text)) for text in ("$1,880.00", "1.880,00-", "($76.5)", "€ −12,00", "423.923 KD", "free")]
     ['1880.00', '-1880.00', '-76.5', '-12.00', '423.923', 'None']
     """
-    amount = amount_in(text)
+    amount = _amount_in(text)
     return amount_read(amount, conventions)[0] if amount else None
+
+
+def _amount_in(text: str) -> Amount | None:
+    return amount_in(text, calendar_in(text))
 
 
 def amounts_of(content: Content) -> list[Decimal]:
@@ -132,7 +137,7 @@ def doubt(kind: Kind, text: str, conventions: Conventions = NONE) -> str:
     if kind == "date":
         return day_read(day, conventions)[1] if (day := day_in(text)) else ""
     if kind == "amount":
-        return amount_read(amount, conventions)[1] if (amount := amount_in(text)) else ""
+        return amount_read(amount, conventions)[1] if (amount := _amount_in(text)) else ""
     return ""
 
 

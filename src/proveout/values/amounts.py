@@ -2,20 +2,23 @@
 
 Covered: signs (any dash before or behind, brackets, CR, the Japanese triangle), currencies before and behind, and the world's
 numbers: `1,234.56`, `1.234,56`, `1'234.50`, `1 234,56`, `1,23,456.00`, `423.923 KD`, `.75 €`, `1.899,-`, `35€99`, `١٢٫٥`.
-An amount that can be read in two ways has a `question` and both readings; `conventions` decides, or says why it cannot.
+An amount that can be read in two ways has a `question` and both readings; `conventions` decides, or says why it cannot. A range
+(`26 to 50 €`) is one of them: its lower or its higher end.
 Not covered: exchange rates, amounts in words, the letters S and H of German bank statements.
 """
 
 import re
 import sys
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Literal
 
-Question = Literal["", "thousands", "columns", "sign"]
-# a dot or comma before three digits: thousands or decimals; a space: thousands or two columns; a dash: minus or separator
+Question = Literal["", "thousands", "columns", "sign", "range"]
+# a dot or comma before three digits: thousands or decimals; a space: thousands or two columns; a dash: minus or separator;
+# two amounts joined by a dash or a word: either end
 
 _DINARS = "BHD IQD JOD KWD LYD OMR TND KD BD JD DT RO د.ك د.ب د.أ د.ت ر.ع"
 _THOUSANDTHS = frozenset(_DINARS.split())  # ISO 4217: three decimals
@@ -29,6 +32,10 @@ _UNITS = r"(?:ft|in|km|cm|mm|m|m²|m³|kg|g|mg|lbs?|oz|t|l|ml|kWh|MWh|h|hrs?|min
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u207b\u208b\ufe58\ufe63\uff0d▲△"
 _APOSTROPHES = "\u2018\u2019\u02bc\u00b4`\u2032\uff07"
 _NARROW = "\u202f\u2007\u2009\u2008\u200a"  # spaces that stand inside a number and never between columns
+_TO = r"\s*-\s*|\s(?:to|bis|tot|till|til|do|до|hasta|até)\s"
+_RANGE = re.compile(_TO, re.IGNORECASE)
+_FROM = re.compile(r"\s*(?:de|da|dal|desde|entre|tra|fra|between|zwischen)\s", re.IGNORECASE)
+_FROM_RANGE = re.compile(rf"{_TO}|\s(?:à|a|e|y|et|and|und)\s", re.IGNORECASE)  # without _FROM, "3 à 5 €" is three at five each
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +141,46 @@ def amounts_in(text: str, spaced: bool = True, bare: bool = False) -> tuple[Amou
     return tuple(amount for match in matches if (amount := _read(match, text)) and (amount.money or bare))
 
 
-def amount_in(text: str) -> Amount | None:
+def amount_in(text: str, days: Iterable[tuple[int, int]] = ()) -> Amount | None:
     """The first amount of money of a text that is one value, or else its first number; None if it has none.
+
+    `days`: start and end of the text's days and months, whose numbers are no amounts.
 
     >>> amount_in("8. 94").value, amount_in("35€99").value, amount_in("Price 29").value, amount_in("15.08.2017")
     (Decimal('8.94'), Decimal('35.99'), Decimal('29'), None)
     """
-    printed = as_ascii(text)
-    amounts = [amount for match in _patterns()[2].finditer(printed) if (amount := _read(match, text))]
+    if ends := _range(text):
+        return ends
+    amounts = _in_value(text)
+    amounts = [each for each in amounts if each.money or not any(start < each.end and each.start < end for start, end in days)]
     return next((amount for amount in amounts if amount.money), amounts[0] if amounts else None)
+
+
+def _in_value(text: str) -> list[Amount]:
+    """Every amount and number of a text that is one value."""
+    return [amount for match in _patterns()[2].finditer(as_ascii(text)) if (amount := _read(match, text))]
+
+
+def _range(text: str) -> Amount | None:
+    """The first range of a text that is one value, read as its lower end; None if it has none.
+
+    >>> [(ends.value, ends.other) for ends in map(_range, ("From 26 to 50 €", "$20–$35.50", "de 5 à 9 €")) if ends]
+    [(Decimal('26'), Decimal('50')), (Decimal('20'), Decimal('35.50')), (Decimal('5'), Decimal('9'))]
+    >>> [_range(text) for text in ("3 à 12,50 €", "100.00 - 30 sec", "$500.00 - $75.00", "12-500.00")]
+    [None, None, None, None]
+    """
+    printed = as_ascii(text)
+    for joint in (_FROM_RANGE if _FROM.match(printed) else _RANGE).finditer(printed):
+        before, after = _in_value(text[: joint.start()])[-1:], _in_value(text[joint.end() :])[:1]
+        for low, high in zip(before, after, strict=False):
+            touch = low.end == joint.start() and high.start == 0
+            whole = bool(high.currency) or joint.end() + high.end == len(text)  # not "$20 - 30 seconds"
+            money = bool(low.currency or high.currency) or (low.money and high.money)
+            if touch and whole and money and low.value < high.value:
+                end, currency = joint.end() + high.end, low.currency or high.currency
+                ends = replace(low, text=text[low.start : end].strip(), end=end, money=True, currency=currency)
+                return replace(ends, question="range", other=high.value)
+    return None
 
 
 def _read(match: re.Match[str], text: str) -> Amount | None:

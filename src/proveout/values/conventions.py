@@ -182,6 +182,8 @@ def amount_read(amount: Amount, conventions: Conventions) -> tuple[Decimal, str]
         return amount.value, f"{choice}: the space may separate thousands or two columns"
     if amount.question == "sign":
         return amount.value, f"{choice}: the dash before it may be a minus or a separator"
+    if amount.question == "range":
+        return amount.value, f"{choice}: it is a range"
     return amount.value, ""
 
 

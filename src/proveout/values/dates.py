@@ -1,4 +1,4 @@
-"""Printed days: where they stand in a text, and what they mean. Entry points: `days_in`, `day_in`.
+"""Printed days: where they stand in a text, and what they mean. Entry points: `days_in`, `day_in`, `calendar_in`.
 
 Covered: year first (`2026-02-04`, `2026/02/04`, `2026. 02. 04.`, `2026年2月4日`, `20260204` alone), numbers in either order,
 and months written in 26 languages of Europe (names and abbreviations of the Unicode CLDR, by babel), with or without accents.
@@ -29,6 +29,8 @@ _YEAR = r"(?:(?:de|del)\s)?['’]?(?P<{}>\d{{4}}|\d{{2}})(?!\d)"
 _DAY_MONTH = rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º|ª|°|\.)?[\s/-]*{_OF}(?P<month>{_WORD})\.?[\s,/-]*" + _YEAR.format("of")
 _MONTH_DAY = rf"(?P<month2>{_WORD})\.?\s*(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,\s?|\s*/\s*|\s+)" + _YEAR.format("of2")
 _YEAR_MONTH = rf"(?P<of3>\d{{4}})\.?\s(?:m\.\s)?(?P<month3>{_WORD})\.?\s(?P<day3>\d{{1,2}})(?!\d)"
+_MONTH_YEAR = rf"(?<![^\W\d_])(?P<month>{_WORD})\.?[\s,/-]*{_OF}(?P<year>(?:19|20)\d\d)(?!\d)"
+_MONTH_OF_YEAR = re.compile(rf"{_MONTH_YEAR}|(?<!\d)(?:19|20)\d\d[.,]?[\s/-]*(?P<month2>{_WORD})", re.IGNORECASE)
 _START = r"(?<![\d/.])"
 _NUMBER_FIRST = rf"{_START}(?:{_YEAR_FIRST}|{_SEPARATED}|{_DAY_MONTH}|{_YEAR_MONTH})"
 _DATE = re.compile(rf"{_NUMBER_FIRST}|(?<![^\W\d_]){_MONTH_DAY}", re.IGNORECASE)
@@ -102,6 +104,19 @@ def day_in(text: str) -> Day | None:
     if day := next(iter(days_in(text)), None):
         return day
     return _numeric(text, match) if (match := _LOOSE.search(printed)) else None
+
+
+def calendar_in(text: str) -> list[tuple[int, int]]:
+    """Start and end of every day of a text, and of every month with its year.
+
+    >>> [text[slice(*calendar_in(text)[0])] for text in ("July, 2004", "en juillet 2004", "2004. július", "paid 4 July 2004")]
+    ['July, 2004', 'juillet 2004', '2004. július', '4 July 2004']
+    >>> calendar_in("Price 2004"), calendar_in("May 29")
+    ([], [])
+    """
+    matches = _MONTH_OF_YEAR.finditer(as_ascii(text))
+    months_of_years = [match.span() for match in matches if plain(match["month"] or match["month2"]) in months()]
+    return [*((day.start, day.end) for day in days_in(text)), *months_of_years]
 
 
 def _read(match: re.Match[str], text: str) -> Day | None:
