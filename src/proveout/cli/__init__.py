@@ -329,6 +329,7 @@ def inspect(
 @app.command()
 def run(
     inbox: Annotated[Path | None, typer.Option(help="Folder of new documents [<home>/inbox].")] = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if an effect needs a person.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
@@ -337,7 +338,9 @@ def run(
     """
     from proveout.cli import acting
 
-    acting.run(_deciding(mission, home), inbox)
+    summary = acting.run(_deciding(mission, home), inbox)
+    if exit_code and (summary.get("dead_letters") or summary.get("stopped")):
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -138,6 +138,9 @@ def status(space: Workspace) -> None:
     if not (space.home / "journal.db").exists():
         say("journal: no case decided yet; to decide the inbox: proveout run")
         return
+    with _reports(space) as reports:
+        for report in [report for report in reports.list() if not report.settled][:1]:
+            say(f"report {report.id[:12]} of {report.day}: {report.state(date.today())}; on its page: proveout review")
     with Journal(space.home / "journal.db") as journal:
         for role, count in waiting_by_role(journal).items():
             say(f"{counted(count, 'case')} to answer for a person with the role {role}: proveout review")

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -79,7 +79,6 @@ class FiledReport:
     position: int  # of the journal when its log was written
     release: str  # whose reference it compares with
     headline: str
-    alarm: bool
     cases: int
     objectives: Mapping[str, Mapping[str, Any]]  # over the last days, each with the parts of `OBJECTIVE`
     files: Mapping[str, str]  # name to SHA-256
@@ -120,7 +119,7 @@ class FiledReport:
     def state(self, today: date) -> str:
         """One phrase for people.
 
-        >>> empty = FiledReport("ab", "2026-11-02T06:00:00", 0, "", "", False, 0, {}, {}, {}, SigningAlerts(), {}, ())
+        >>> empty = FiledReport("ab", "2026-11-02T06:00:00", 0, "", "", 0, {}, {}, {}, SigningAlerts(), {}, ())
         >>> empty.state(date(2026, 11, 30)), replace(empty, findings={"drift pages": ""}).state(date(2026, 11, 30))
         ('nothing to sign', 'overdue since 2026-11-10')
         """
@@ -184,7 +183,6 @@ class Reports:
         payload = {
             "files": {name: sha256_of(folder / name) for name in (PAGE, FINDINGS, MISSION)},
             "headline": about["headline"],
-            "alarm": about["alarm"],
             "cases": about["log"]["cases"],
             "objectives": [{part: row[part] for part in OBJECTIVE} for row in rows if row["measured"] is not None],
             "findings": about["findings"],
@@ -227,12 +225,6 @@ class Reports:
                 f"{what} an id that starts with {report[:64]!r}; list them: proveout report list, write one: proveout monitor"
             )
         return matching[0]
-
-    def before(self, report: FiledReport) -> FiledReport | None:
-        """The report that was filed before it."""
-        reports = self.list()
-        places = [place for place, each in enumerate(reports) if each.id == report.id]
-        return reports[places[0] + 1] if places and places[0] + 1 < len(reports) else None
 
     def changed(self, report: FiledReport) -> tuple[str, ...]:
         """The files of a report that are not what was filed, each with what is wrong."""
@@ -300,7 +292,8 @@ class Reports:
 
         return self._write(report, person, signature)
 
-    def _write(self, report: str, person: Person, event: Any) -> FiledReport:
+    def _write(self, report: str, person: Person, event: Callable[[FiledReport], Event]) -> FiledReport:
+        """Write the event that follows from the report as it is, unless somebody wrote about a report meanwhile: then again."""
         for _ in range(TRIES):
             position, filed = self._journal.position, self.find(report)
             if refusal := filed.refusal(person):
@@ -318,7 +311,7 @@ def _filed(event: Event) -> FiledReport:
     payload = event.payload
     rules = SigningAlerts.model_validate(payload["rules"])
     findings = {finding["key"]: finding["sentence"] for finding in payload["findings"]}
-    plain = {name: payload[name] for name in ("position", "release", "headline", "alarm", "cases", "files")}
+    plain = {name: payload[name] for name in ("position", "release", "headline", "cases", "files")}
     objectives = {row["name"]: row for row in payload["objectives"]}
     return FiledReport(
         event.key, event.at, **plain, objectives=objectives, findings=findings, rules=rules, conclusions={}, signatures=()

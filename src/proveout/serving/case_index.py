@@ -88,6 +88,11 @@ class CaseSummary:
             return role.includes(Role(self.escalated_to))
         return self.status is CaseStatus.DECIDED and self.route is Route.REVIEW
 
+    def may_be_read_again(self, person: str, share: float) -> bool:
+        """Whether this person may give the case its blind second reading; a share of the answered ones, drawn by their ids."""
+        others = self.answered_by not in ("", person) and not (self.second or self.escalated_to)
+        return others and int(self.case[:8], 16) < share * 2**32
+
     @property
     def document(self) -> str:
         """The file name, without the case id that `intake` puts before it."""
@@ -232,11 +237,10 @@ class CaseIndex:
         return summaries
 
     def to_read_again(self, person: str, share: float) -> list[CaseSummary]:
-        """The share of answered cases that a person who did not answer them may read again, blind; drawn by the case's id."""
+        """The answered cases that this person may read again, blind."""
         with self._lock:
             self._follow_journal()
-            answered = [one for one in self._decided.values() if one.answered_by not in ("", person) and not one.second]
-        return [one for one in answered if not one.escalated_to and int(one.case[:8], 16) < share * 2**32]
+            return [summary for summary in self._decided.values() if summary.may_be_read_again(person, share)]
 
     def _follow_journal(self) -> None:
         for event in self._journal.events(after=self._position):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastapi import Request
     from jinja2 import Environment
 
 STYLE = Path(__file__).with_name("style.css")
@@ -16,6 +17,11 @@ STYLE = Path(__file__).with_name("style.css")
 def page(template: str, **values: Any) -> str:
     """A page as HTML. Raises jinja2's UndefinedError if the template needs a value that is not given."""
     return _environment().get_template(template).render({"root": "", "visitor": None, **values})
+
+
+def root_of(request: "Request") -> str:
+    """The path under which a proxy serves this server."""
+    return str(request.scope.get("root_path", ""))
 
 
 @cache

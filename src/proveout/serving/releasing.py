@@ -13,6 +13,7 @@ from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
 from proveout.evaluation.comparison import compare, flips, text_changes
 from proveout.records import Role
 from proveout.release import Release
+from proveout.serving.pages import root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.reporting import Respond
 from proveout.serving.worker import Worker
@@ -50,7 +51,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             raise Refusal(422, "say why the release has to go back; the history keeps it")
         worker.releases.rollback(request.user.name, because.strip())
         worker.wake()
-        return RedirectResponse(f"{_root(request)}/releases", 303)
+        return RedirectResponse(f"{root_of(request)}/releases", 303)
 
     @pages.get("/{release}")
     def one(request: Request, release: ReleaseId, against: str = "") -> Response:
@@ -96,7 +97,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             return answer(request, candidate.id, message=f"Not promoted: {error}.", because=because)
         worker.releases.promote(candidate.id, request.user.name, because.strip())
         worker.wake()
-        return RedirectResponse(f"{_root(request)}/releases", 303)
+        return RedirectResponse(f"{root_of(request)}/releases", 303)
 
     return pages
 
@@ -114,7 +115,3 @@ def _may_replace(worker: Worker, candidate: Release, although_worse: bool, becau
         return  # nothing to be worse than
     if not although_worse and (losses := [change for change in changes or () if change.is_loss]):
         raise BadInput(f"it is worse in {len(losses)} of its measures; tick that you accept this")
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", ""))

@@ -13,14 +13,15 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from proveout.errors import BadInput, Changed, ProveoutError
+from proveout.files import read_object
 from proveout.monitoring.page import parts
-from proveout.monitoring.signing import PAGE, Conclusion, FiledReport, Reports
+from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport, Reports
 from proveout.records import Person, Role
+from proveout.serving.pages import root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.worker import Worker
 
 LISTED, TREND = 100, 52  # reports of the list, and of a trend
-EVIDENTLY = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
 CASE = re.compile(r'<code title="([0-9a-f]{64})">[^<]*</code>')  # as a report names a case
 
 ReportId = Annotated[str, Path(pattern=r"^[0-9a-f]{12,64}$")]
@@ -56,17 +57,16 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
         place = next(place for place, each in enumerate(filed) if each.id == report.id)
         older = filed[place + 1 :]
         other = next((each for each in filed if against and each.id.startswith(against)), older[0] if older else None)
-        path = reports.filed / report.id / PAGE
-        style, body = parts(path.read_text(encoding="utf-8")) if path.is_file() else ("", "")
-        root = str(request.scope.get("root_path", ""))
+        folder = reports.filed / report.id
+        style, body = parts((folder / PAGE).read_text(encoding="utf-8")) if (folder / PAGE).is_file() else ("", "")
         return respond(
             request,
             "report.html.j2",
             422 if message else 200,
             report=report,
             style=style,
-            body=CASE.sub(lambda case: f'<a href="{root}/cases/{case[1]}">case {case[1][:12]}</a>', body),
-            evidently=EVIDENTLY if place == 0 else {},
+            body=CASE.sub(lambda case: f'<a href="{root_of(request)}/cases/{case[1]}">case {case[1][:12]}</a>', body),
+            evidently={} if place else read_object(folder / FINDINGS).get("reports", {}),  # older ones are overwritten
             changed=reports.changed(report),
             other=other,
             others=[each for each in filed if each.id != report.id][:TREND],
@@ -123,7 +123,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
 
 
 def _to(request: Request, path: str) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/reports{path}", 303)
+    return RedirectResponse(f"{root_of(request)}/reports{path}", 303)
 
 
 def _act(worker: Worker, conclusion: Conclusion, because: str, person: Person) -> None:

@@ -153,8 +153,8 @@ def reviewing(worker: Worker) -> APIRouter:
     def review(request: Request, case: CaseId) -> CaseToAnswer:
         decided_case(worker, case)
         view, person = worker.approvals.show(case), request.user.person
-        again = worker.index.to_read_again(person.name, worker.space.mission.second_readings)
-        blind = any(one.case == case for one in again)
+        summary = worker.index.find(case)
+        blind = summary is not None and summary.may_be_read_again(person.name, worker.space.mission.second_readings)
         return _blinded(to_answer(worker, view, None)) if blind else to_answer(worker, view, person)
 
     @api.post(

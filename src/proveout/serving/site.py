@@ -27,7 +27,7 @@ from proveout.serving import answers
 from proveout.serving.api import CaseId
 from proveout.serving.case_index import CaseStatus, Overview, Search
 from proveout.serving.guards import COOKIE, needed, session_key
-from proveout.serving.pages import STYLE, page
+from proveout.serving.pages import STYLE, page, root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.releasing import release_pages
 from proveout.serving.reporting import TREND, report_pages, trends
@@ -62,7 +62,7 @@ def _sign_in_pages(accounts: Accounts) -> APIRouter:
 
     @pages.get("/login")
     def login(request: Request, next: str = "/") -> Response:
-        return HTMLResponse(page("login.html.j2", root=_root(request), next=_local_path(next), name="", message=""))
+        return HTMLResponse(page("login.html.j2", root=root_of(request), next=_local_path(next), name="", message=""))
 
     @pages.post("/login")
     async def sign_in(request: Request) -> Response:
@@ -73,7 +73,7 @@ def _sign_in_pages(accounts: Accounts) -> APIRouter:
     @pages.post("/logout")
     def logout(request: Request) -> Response:
         accounts.sign_out(session_key(request.headers))
-        response = RedirectResponse(f"{_root(request)}/login", 303)
+        response = RedirectResponse(f"{root_of(request)}/login", 303)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return response
 
@@ -81,7 +81,7 @@ def _sign_in_pages(accounts: Accounts) -> APIRouter:
 
 
 def _signed_in(request: Request, accounts: Accounts, name: str, password: str, target: str) -> Response:
-    root, address = _root(request), request.client.host if request.client else ""
+    root, address = root_of(request), request.client.host if request.client else ""
     try:
         key = accounts.sign_in(name, password, address)
     except NoEntry as error:
@@ -126,13 +126,13 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
         if not because.strip():
             raise Refusal(422, "say why all effects have to stop; whoever allows them again reads it")
         worker.switch.stop(request.user.name, because.strip())
-        return RedirectResponse(f"{_root(request)}/", 303)
+        return RedirectResponse(f"{root_of(request)}/", 303)
 
     @pages.post("/lift")
     def lift(request: Request) -> Response:
         worker.switch.lift()
         worker.wake()
-        return RedirectResponse(f"{_root(request)}/", 303)
+        return RedirectResponse(f"{root_of(request)}/", 303)
 
     @pages.get("/cases")
     def cases(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:
@@ -210,7 +210,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
 
     @pages.get("/review")
     def without_slash(request: Request) -> Response:
-        return RedirectResponse(f"{_root(request)}/review/", 307)
+        return RedirectResponse(f"{root_of(request)}/review/", 307)
 
     @pages.get("/review/")
     def review(request: Request) -> Response:
@@ -229,7 +229,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             for path, methods in app.openapi()["paths"].items()
             for method, call in methods.items()
         ]
-        address = f"{request.url.scheme}://{request.headers.get('host', '')}{_root(request)}"
+        address = f"{request.url.scheme}://{request.headers.get('host', '')}{root_of(request)}"
         return _respond(request, "api.html.j2", calls=calls, address=address)
 
     return pages
@@ -239,7 +239,7 @@ def _respond(request: Request, template: str, status: int = 200, **values: Any) 
     """A page for whoever is signed in."""
     visitor = request.user
     reviews = visitor.role.includes(Role.REVIEWER)
-    return HTMLResponse(page(template, root=_root(request), visitor=visitor, reviews=reviews, **values), status)
+    return HTMLResponse(page(template, root=root_of(request), visitor=visitor, reviews=reviews, **values), status)
 
 
 def _wanted(request: Request) -> dict[str, str]:
@@ -277,11 +277,6 @@ def csv_of(rows: Iterable[Sequence[object]]) -> str:
 def _harmless(cell: str) -> str:
     cell = answers.utf8(cell)
     return f"'{cell}" if cell[:1] in FORMULA and not re.fullmatch(r"[+-][\d.,' ]+", cell) else cell
-
-
-def _root(request: Request) -> str:
-    """The path under which a proxy serves this server."""
-    return str(request.scope.get("root_path", ""))
 
 
 def _local_path(target: str) -> str:
