@@ -1,12 +1,14 @@
 """A recorded decision is run again by what it pinned; the first part that differs is named with its step."""
 
+import csv
 import shutil
 from dataclasses import replace
 from datetime import date
 
+import pyarrow.parquet as parquet
 import pytest
 
-from proveout.cli import acting, designing, releasing, replaying
+from proveout.cli import acting, designing, releasing, replaying, watching
 from proveout.documents import Originals
 from proveout.errors import BadInput
 from proveout.journal import Journal
@@ -65,6 +67,17 @@ def test_one_case_is_run_again_with_those_before_it_in_its_batch(space, decided,
     for case, why in (("", "name a case, or choose more"), ("zz", "no decided case has an id that starts with 'zz'")):
         with pytest.raises(BadInput, match=why):
             replaying.replay(space, case, None, everything=False, read_again=False)
+
+
+def test_every_decision_is_exported_as_a_table(space, decided, tmp_path):
+    for name in ("cases.parquet", "cases.csv"):
+        watching.export(space, tmp_path / name)
+    table = parquet.read_table(tmp_path / "cases.parquet").to_pylist()
+    rows = list(csv.DictReader((tmp_path / "cases.csv").read_text().splitlines()))
+    assert [row["case"] for row in table] == [row["case"] for row in rows] == [one.case.id for one in decided]
+    assert {row["total.label"] for row in rows} == {"", labels(1)["total"]}
+    with pytest.raises(BadInput, match=r"expected a name that ends with \.parquet or \.csv"):
+        watching.export(space, tmp_path / "cases.txt")
 
 
 def test_batches_are_those_of_the_runs(space, decided):

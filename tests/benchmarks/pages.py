@@ -1,7 +1,7 @@
-"""The server's pages over 100,000 cases and 1,000 reports: the slowest, in seconds of the server, beside the 0.3 s that a person may wait.
+"""The server's pages over 100,000 cases and 1,000 reports: the slowest, beside the 0.3 s that a person may wait.
 
-Measured is the second request of each page, as the first one after a start reads the whole journal. A minute goes into writing
-the journal.
+Measured are seconds of the server for the second request of each page, as the first one after a start reads the whole journal.
+A minute goes into writing the journal.
 """
 
 import hashlib

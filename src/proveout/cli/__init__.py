@@ -420,6 +420,20 @@ def monitor(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="What to write: a name that ends with .parquet or .csv.", dir_okay=False)],
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Write all decided cases as a table. One row a decision: release, day, segment, class, route, cost, and for each field its
+    value, confidence, whether it was automated, a person's label and whether it was right (docs/log.md).
+    """
+    from proveout.cli import watching
+
+    watching.export(_workspace(mission, home), file)
+
+
+@app.command()
 def status(mission: Mission = "invoices", home: Home = None) -> None:
     """Show what is built, promoted, decided and waiting. Also verifies the journal and shows the service levels of the last 30
     days.

@@ -16,6 +16,7 @@ from proveout.cli.designing import environment, monitored
 from proveout.cli.output import counted, person, say, short
 from proveout.cli.releasing import warn_of_differences
 from proveout.errors import BadInput, NoRelease
+from proveout.files import write_whole
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -220,6 +221,30 @@ def label(space: Workspace, labels: Path, until: date | None = None, later: Cont
         say(f"{counted(undated, 'labelled case')} without a date left out; --until {until} needs the date of each case")
     say(f"{new} new labels for {counted(len(chosen), 'decided case')}; next: proveout monitor")
     return new
+
+
+def export(space: Workspace, file: Path) -> None:
+    """Write every decision with its values and labels, a row each, as Parquet or CSV. Raises BadInput for another ending."""
+    import tempfile
+
+    from proveout.journal import DECISION, Journal
+
+    if file.suffix not in (".parquet", ".csv"):
+        raise BadInput(f"{file}: expected a name that ends with .parquet or .csv")
+    with tempfile.TemporaryDirectory() as folder, Journal(space.home / "journal.db") as journal:
+        table = journal.to_parquet(folder, space.mission)
+        if file.suffix == ".parquet":
+            write_whole(file, table.read_bytes())
+        else:
+            import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+            from proveout.serving.site import csv_of
+
+            rows = pq.read_table(table)
+            cells = ([("" if cell is None else cell) for cell in row.values()] for row in rows.to_pylist())
+            write_whole(file, csv_of([rows.column_names, *cells]))
+        count = sum(1 for _ in journal.of_kind(DECISION))
+    say(f"wrote {counted(count, 'decision')} to {file}; the columns: docs/log.md")
 
 
 def score(space: Workspace, predictions: Path, labels: Path, split: str | None) -> None:

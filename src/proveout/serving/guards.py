@@ -188,7 +188,7 @@ class Guard:
         return path
 
     def _response(self, scope: Scope, refusal: Refusal) -> Response:
-        if refusal.status_code == 401 and wants_page(scope):
+        if refusal.status_code == 401 and wants_page(scope) and scope["method"] in SAFE:  # a form would be lost
             target = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope.get("query_string") else "")
             root = scope.get("root_path", "")
             return RedirectResponse(f"{root}/login?next={quote(target.removeprefix(root), safe='/')}", 303)

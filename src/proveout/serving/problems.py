@@ -57,4 +57,4 @@ def answer(scope: Mapping[str, Any], status: int, detail: str, headers: Mapping[
 
 def wants_page(scope: Mapping[str, Any]) -> bool:
     """Whether a browser asks for a page to show."""
-    return scope.get("method") in ("GET", "HEAD") and "text/html" in Headers(scope=dict(scope)).get("accept", "")
+    return "text/html" in Headers(scope=dict(scope)).get("accept", "")
