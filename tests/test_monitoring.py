@@ -598,6 +598,22 @@ def test_objectives_and_precision_agree_on_what_is_beyond_chance(mission):
     assert [name for name in beyond if name.startswith("precision")] == [f"precision of {row.field}" for row in findings.broken]
 
 
+def test_without_labels_the_expected_precision_stands_alone_and_with_them_it_holds(mission, tmp_path):
+    reference, log = pair(1, World())
+    rng = np.random.default_rng(5)
+    confidence = rng.uniform(0.9, 1.0, len(log))
+    log = log.assign(**{"advertiser.automated": True, "advertiser.confidence": confidence})
+    log["advertiser.right"] = [bool(hit) for hit in rng.random(len(log)) < confidence]
+    (labelled,) = (
+        row for row in compare(reference, log, mission).performance if row.field == "advertiser" and row.window is None
+    )
+    assert labelled.expected_interval[0] <= labelled.precision <= labelled.expected_interval[1]
+    findings = compare(reference, log.assign(**{"advertiser.right": None}), mission)
+    (blank,) = (row for row in findings.performance if row.field == "advertiser" and row.window is None)
+    assert blank.labelled == 0 and blank.expected == labelled.expected == pytest.approx(confidence.mean())
+    assert f"{100 * blank.expected:.1f} % (" in page_of(findings, tmp_path)
+
+
 def test_a_log_without_seconds_and_dollars_is_read(mission, tmp_path):
     reference, log = pair(1, World(), cases=60)
     page_of(compare(reference, log.drop(columns=["seconds", "decided_at"]), mission), tmp_path)

@@ -147,6 +147,8 @@ class FieldPerformance:
     broken: bool = False  # under the target, beyond chance
     answered: int = 0  # labelled answers, automated or not
     answered_right: int = 0
+    expected: float = math.nan  # precision of all automated values, with and without a label, by their confidence
+    expected_interval: Interval = (math.nan, math.nan)  # 95 %
 
 
 @dataclass(frozen=True)
