@@ -685,7 +685,7 @@ def test_machines_read_the_same(reported):
     ]
     worst = report["worse_off"][0]
     assert (worst["segment"], worst["measure"], len(worst["interval"])) == ("east", "automation rate", 2)
-    assert all((folder / path).exists() for path in report["reports"])
+    assert all((folder / path).exists() for path in report["reports"].values())
 
 
 def test_evidently_reports_the_same_numbers(reported):

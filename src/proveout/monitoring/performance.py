@@ -1,7 +1,7 @@
 """Whether targets are met: precision of automated values, from the labels so far, and the mission's other objectives.
 
-Covered: windows and fields without labels (`nan`, beside what confidence lets expect of them); precision significantly under its
-target (exact binomial test, whole log).
+Covered: windows and fields without labels (`nan`, beside what confidence lets expect of them); precision significantly under
+its target (exact binomial test, whole log).
 Not covered: unlabelled cases. If only reviewed cases get labels, the numbers describe those.
 """
 
@@ -85,8 +85,8 @@ def _looks(mission: Mission, alerts: Alerts) -> int:
 def expected_precision(confidence: NDArray[np.float64]) -> tuple[float, Interval]:
     """The share of right values among those with these calibrated confidences, and its 95 % interval; `nan` without any.
 
-    The mean, with the standard deviation of a sum of independent Bernoulli variables (Poisson's binomial distribution). It needs
-    no label. It holds while the confidence is calibrated for these cases, which drift can end.
+    The mean, with the standard deviation of a sum of independent Bernoulli variables (Poisson's binomial distribution). It
+    needs no label, and holds while the confidence is calibrated for these cases, which drift can end.
 
     >>> expected, (low, high) = expected_precision(np.full(100, 0.98))
     >>> round(expected, 3), round(low, 3), round(high, 3)
