@@ -10,15 +10,14 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 import program
 from program import PROVEOUT
-from proveout import monitoring
 from proveout.cli import second_reader, watching
 from proveout.journal import Journal
 from proveout.monitoring.signing import Reports
 from proveout.workspace import Workspace
-from test_monitoring import World, pair
 
 ROOT = Path(__file__).parent.parent
 WHOLE = {"make demo", "make test"}  # CI runs these two whole
@@ -100,20 +99,22 @@ def test_its_report_is_on_file_and_the_journal_gives_it_again_to_the_byte(printe
 
 
 def test_a_report_that_nobody_signs_is_an_alarm(printed, home, monkeypatch, capsys, tmp_path):
-    space = Workspace.find("invoices", home, start=ROOT)
-    findings = monitoring.compare(*pair(3, World(worse_segment="east")), space.mission)
-    monitoring.write_page(findings, tmp_path / "report.html", tmp_path / "report.json", {})
+    space, monitored = Workspace.find("invoices", home, start=ROOT), watching.monitored
+    strict = {"window": {"at_least": 5}, "drift": {"false_alarm_rate": 0.99, "smallest_change": 0.0}}
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(strict))
+    with monkeypatch.context() as there:
+        there.setattr(watching, "monitored", lambda *about: monitored(*about) | {"alerts": tmp_path / "alerts.yaml"})
+        assert watching.monitor(space), "it finds something"
     with Journal(home / "journal.db") as journal:
-        waits = Reports(space.reports, journal).file(tmp_path / "report.html", space.design / "mission.yaml", "release", 0)
+        waits = next(report for report in Reports(space.reports, journal).list() if report.findings)
 
     class Later(date):
         @classmethod
         def today(cls) -> date:
             return waits.due + timedelta(1)
 
-    capsys.readouterr()
-    assert not watching.monitor(space), "it found nothing, and there is time to sign"
     monkeypatch.setattr(watching, "date", Later)
+    capsys.readouterr()
     assert watching.monitor(space)
     overdue = f"The report of {waits.day} should have been signed by {waits.due}."
     assert overdue in capsys.readouterr().out

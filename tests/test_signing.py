@@ -9,7 +9,6 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
-from conftest import ROOT
 from proveout import mission as missions
 from proveout import monitoring
 from proveout.errors import BadInput, Changed
@@ -25,6 +24,7 @@ from proveout.serving.guards import COOKIE, Limits
 from proveout.workspace import Workspace
 from test_monitoring import CHANGE, World, pair
 
+ROOT = Path(__file__).parent.parent
 MISSION = ROOT / "pipelines/invoices/mission.yaml"
 RITA, ROB, ADA = Person("rita", Role.REVIEWER), Person("rob", Role.REVIEWER), Person("ada", Role.OPERATOR)
 PASSWORD = "correct horse battery"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from proveout.cli.designing import environment, monitored
 from proveout.cli.output import counted, person, say, short
 from proveout.cli.releasing import warn_of_differences
-from proveout.errors import BadInput, NoRelease
+from proveout.errors import BadInput, NoRelease, ProveoutError
 from proveout.files import write_whole
 from proveout.workspace import Workspace
 
@@ -100,9 +100,11 @@ def verify_reports(space: Workspace, report: str | None, render: bool) -> bool:
             faults = reports.changed(filed)
             if render and not faults:
                 reference = space.releases / filed.release / "evidence" / "reference.parquet"
-                faults = tuple(
-                    f"{name} is another when it is rendered again" for name in reports.render_again(filed, reference)
-                )
+                try:
+                    again = reports.render_again(filed, reference)
+                    faults = tuple(f"{name} is another when it is rendered again" for name in again)
+                except ProveoutError as error:
+                    faults = (f"it cannot be rendered again: {error}",)
             whole &= not faults
             unharmed = "unchanged, and the same when rendered again" if render else "unchanged"
             say(f"{filed.id[:12]}  {filed.at[:10]}  {'; '.join(faults) or unharmed}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from proveout.errors import BadInput, Changed, ProveoutError
@@ -24,7 +24,6 @@ from proveout.serving.worker import Worker
 LISTED, TREND = 100, 52  # reports of the list, and of a trend
 CASE = re.compile(r'<code title="([0-9a-f]{64})">[^<]*</code>')  # as a report names a case
 
-ReportId = Annotated[str, Path(pattern=r"^[0-9a-f]{12,64}$")]
 Respond = Callable[..., Response]  # (request, template, status=200, **values)
 
 
@@ -47,6 +46,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             today=date.today(),
         )
 
+    @pages.get("/report.html")  # as pages from before reports went on file linked to it
     @pages.get("/latest")
     def latest(request: Request) -> Response:
         newest = reports.list()[:1]
@@ -85,13 +85,13 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             raise Refusal(404, "no report has this id; see the list of reports") from error
 
     @pages.get("/{report}")
-    def one(request: Request, report: ReportId, against: str = "") -> Response:
+    def one(request: Request, report: str, against: str = "") -> Response:
         return answer(request, named(report), against)
 
     @pages.post("/{report}/conclude")
     def conclude(
         request: Request,
-        report: ReportId,
+        report: str,
         what: Annotated[str, Form()] = "",
         note: Annotated[str, Form()] = "",
         finding: Annotated[Sequence[str], Form()] = (),
@@ -110,7 +110,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
 
     @pages.post("/{report}/sign")
     def sign(
-        request: Request, report: ReportId, digest: Annotated[str, Form()] = "", because: Annotated[str, Form()] = ""
+        request: Request, report: str, digest: Annotated[str, Form()] = "", because: Annotated[str, Form()] = ""
     ) -> Response:
         filed = named(report)
         try:
