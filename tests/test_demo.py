@@ -100,7 +100,7 @@ def test_its_report_is_on_file_and_the_journal_gives_it_again_to_the_byte(printe
 
 def test_a_report_that_nobody_signs_is_an_alarm(printed, home, monkeypatch, capsys, tmp_path):
     space, monitored = Workspace.find("invoices", home, start=ROOT), watching.monitored
-    strict = {"window": {"at_least": 5}, "drift": {"false_alarm_rate": 0.99, "smallest_change": 0.0}}
+    strict = {"window": {"at_least": 5}, "drift": {"false_alarm_rate": 0.99, "smallest_change": 0.0, "over_windows": 1}}
     (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(strict))
     with monkeypatch.context() as there:
         there.setattr(watching, "monitored", lambda *about: monitored(*about) | {"alerts": tmp_path / "alerts.yaml"})
