@@ -58,7 +58,8 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
         older = filed[place + 1 :]
         other = next((each for each in filed if against and each.id.startswith(against)), older[0] if older else None)
         folder = reports.filed / report.id
-        style, body = parts((folder / PAGE).read_text(encoding="utf-8")) if (folder / PAGE).is_file() else ("", "")
+        changed = reports.changed(report)
+        style, body = ("", "") if changed else parts((folder / PAGE).read_text(encoding="utf-8"))
         return respond(
             request,
             "report.html.j2",
@@ -67,7 +68,7 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             style=style,
             body=CASE.sub(lambda case: f'<a href="{root_of(request)}/cases/{case[1]}">case {case[1][:12]}</a>', body),
             evidently={} if place else read_object(folder / FINDINGS).get("reports", {}),  # older ones are overwritten
-            changed=reports.changed(report),
+            changed=changed,
             other=other,
             others=[each for each in filed if each.id != report.id][:TREND],
             last={key: other.conclusions[key] for key in report.findings if other and key in other.conclusions},
