@@ -92,11 +92,11 @@ def expected_precision(confidence: NDArray[np.float64]) -> tuple[float, Interval
     >>> round(expected, 3), round(low, 3), round(high, 3)
     (0.98, 0.953, 1.0)
     """
-    known = confidence[~np.isnan(confidence)]
-    if not len(known):
+    calibrated = confidence[~np.isnan(confidence)]
+    if not len(calibrated):
         return math.nan, (math.nan, math.nan)
-    mean = float(known.mean())
-    half = NormalDist().inv_cdf(0.975) * math.sqrt(float((known * (1 - known)).sum())) / len(known)
+    mean = float(calibrated.mean())
+    half = NormalDist().inv_cdf(0.975) * math.sqrt(float((calibrated * (1 - calibrated)).sum())) / len(calibrated)
     return mean, (max(0.0, mean - half), min(1.0, mean + half))
 
 
