@@ -84,10 +84,10 @@ def test_a_forced_run_decides_nothing_twice(printed, home):
     assert journal_events(home) == before
 
 
-@pytest.mark.parametrize("how", [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}], ids=["one thread", "two threads"])
-def test_every_decision_runs_again_bit_for_bit(printed, home, how, tmp_path):
+@pytest.mark.parametrize(("threads", "reading"), [("1", ()), ("2", ("--read-again",))], ids=["one thread", "two, read again"])
+def test_every_decision_runs_again_bit_for_bit(printed, home, threads, reading):
     before = journal_events(home)
-    again = program.proveout(ROOT, "replay", "--all", "--read-again", PROVEOUT_HOME=home, **how)
+    again = program.proveout(ROOT, "replay", "--all", *reading, PROVEOUT_HOME=home, OMP_NUM_THREADS=threads)
     assert re.search(r"\d+ decisions of release [0-9a-f]{12} run again in \d+ s: every one the same, bit for bit", again)
     assert journal_events(home) == before
 
