@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -87,7 +88,12 @@ class FiledReport:
     conclusions: Mapping[str, Concluded]  # by key of the finding, the last one
     signatures: tuple[Signature, ...]
     covered_by: str = ""  # id of the signed report after it that settles it
-    digest: str = ""  # of the files and the conclusions; a signature names it
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the files and the conclusions; a signature names it."""
+        conclusions = {key: [each.what.value, each.note, each.by, each.at] for key, each in self.conclusions.items()}
+        return hashlib.sha256(canonical({"files": dict(self.files), "conclusions": conclusions}).encode()).hexdigest()
 
     @property
     def day(self) -> date:
@@ -158,11 +164,13 @@ class FiledReport:
 
 
 class Reports:
-    """The reports of a workspace. Safe for several processes."""
+    """The reports of a workspace. Safe for several threads and processes."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         """`folder`: of the workspace's reports; those on file lie in `filed`, each in a folder with its id."""
         self.filed, self._journal = folder / "filed", journal
+        self._lock, self._position = threading.Lock(), 0
+        self._reports: dict[str, FiledReport] = {}  # in the order in which they were filed
 
     def file(self, page: Path, mission: Path, release: str, position: int) -> FiledReport:
         """Put a report on file, with the mission it judged by; equal findings are the same report, filed once.
@@ -194,26 +202,32 @@ class Reports:
         return self.find(id)
 
     def list(self) -> list[FiledReport]:
-        """All reports, the newest first."""
-        reports: dict[str, FiledReport] = {}
-        for event in self._journal.of_kind(REPORT, CONCLUSION, SIGNATURE):
-            payload = event.payload
-            if event.kind == REPORT:
-                reports[event.key] = _filed(event)
-                continue
-            report = reports[payload["report"]]
-            if event.kind == CONCLUSION:
-                concluded = Concluded(Conclusion(payload["what"]), payload["note"], payload["by"], payload["role"], event.at)
-                report = replace(report, conclusions={**report.conclusions, **dict.fromkeys(payload["findings"], concluded)})
-            else:
-                signature = Signature(payload["by"], payload["role"], payload["because"], event.at)
-                report = replace(report, signatures=(*report.signatures, signature))
-            reports[report.id] = report
-        covered_by, newest_first = "", []
-        for report in reversed(reports.values()):
-            newest_first.append(replace(report, covered_by="" if report.signed else covered_by, digest=_digest(report)))
-            covered_by = report.id if report.signed else covered_by
+        """All reports, the newest first. Each call reads only what is new in the journal."""
+        with self._lock:
+            for event in self._journal.of_kind(REPORT, CONCLUSION, SIGNATURE, after=self._position):
+                report = self._after(event)
+                self._reports[report.id] = report
+                self._position = event.position
+            newest_first = [*reversed(self._reports.values())]
+        covered_by = ""
+        for place, report in enumerate(newest_first):
+            if report.signed:
+                covered_by = report.id
+            elif covered_by:
+                newest_first[place] = replace(report, covered_by=covered_by)
         return newest_first
+
+    def _after(self, event: Event) -> FiledReport:
+        """The report that an event is about, as it is after it."""
+        payload = event.payload
+        if event.kind == REPORT:
+            return _filed(event)
+        report = self._reports[payload["report"]]
+        if event.kind == CONCLUSION:
+            concluded = Concluded(Conclusion(payload["what"]), payload["note"], payload["by"], payload["role"], event.at)
+            return replace(report, conclusions={**report.conclusions, **dict.fromkeys(payload["findings"], concluded)})
+        signature = Signature(payload["by"], payload["role"], payload["because"], event.at)
+        return replace(report, signatures=(*report.signatures, signature))
 
     def find(self, report: str) -> FiledReport:
         """The report whose id starts so; `latest` for the newest. Raises BadInput unless exactly one does."""
@@ -316,11 +330,6 @@ def _filed(event: Event) -> FiledReport:
     return FiledReport(
         event.key, event.at, **plain, objectives=objectives, findings=findings, rules=rules, conclusions={}, signatures=()
     )
-
-
-def _digest(report: FiledReport) -> str:
-    conclusions = {key: [each.what.value, each.note, each.by, each.at] for key, each in report.conclusions.items()}
-    return hashlib.sha256(canonical({"files": dict(report.files), "conclusions": conclusions}).encode()).hexdigest()
 
 
 def _by(person: Person) -> dict[str, str]:

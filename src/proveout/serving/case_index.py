@@ -158,7 +158,7 @@ class Overview:
 
     @classmethod
     def of(cls, summaries: Iterable[CaseSummary], weeks: int = 12) -> "Overview":
-        """Counts them in one pass."""
+        """Counts them in one pass; the newest first."""
         waiting = decided = to_answer = agreeing = read = 0
         longest = last = ""
         days: dict[date | str, list[int]] = {}
@@ -167,7 +167,7 @@ class Overview:
                 waiting += 1
                 continue
             decided += 1
-            last = max(last, summary.at)
+            last = last or summary.at
             counts = days.setdefault(summary.day or summary.at[:10], [0, 0])
             counts[0] += 1
             counts[1] += summary.route is Route.ACT
