@@ -70,17 +70,12 @@ def promote(space: Workspace, release: str, yes: bool = False) -> bool:
     If it is worse than the promoted one, show the difference and ask, unless `yes`. Raises BadInput for a release of another
     mission, or if there is no terminal to ask on.
     """
-    from proveout.evaluation.comparison import compare
+    from proveout.evaluation.comparison import compare, require_mission
     from proveout.release import Releases
 
     store = Releases(space.releases)
     candidate = store.open(release)
-    frozen_for, mission = candidate.manifest["content"]["mission"], space.mission.mission
-    if frozen_for != mission:
-        raise BadInput(
-            f"release {candidate.id[:12]} is for mission `{frozen_for}`, not for `{mission}`; "
-            f"choose a release of `{mission}`: proveout release list"
-        )
+    require_mission(candidate, space.mission.mission)
     changes: list[Change] | None = []
     try:
         changes = compare(store.promoted(), candidate)

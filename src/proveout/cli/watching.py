@@ -229,24 +229,22 @@ def export(space: Workspace, file: Path) -> None:
     """Write every decision with its values and labels, a row each, as Parquet or CSV. Raises BadInput for another ending."""
     import tempfile
 
-    from proveout.journal import DECISION, Journal
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    from proveout.journal import Journal
+    from proveout.journal.log import csv_of
 
     if file.suffix not in (".parquet", ".csv"):
         raise BadInput(f"{file}: expected a name that ends with .parquet or .csv")
     with tempfile.TemporaryDirectory() as folder, Journal(space.home / "journal.db") as journal:
-        table = journal.to_parquet(folder, space.mission)
+        written = journal.to_parquet(folder, space.mission)
+        table = pq.read_table(written)
         if file.suffix == ".parquet":
-            write_whole(file, table.read_bytes())
+            write_whole(file, written.read_bytes())
         else:
-            import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-            from proveout.serving.site import csv_of
-
-            rows = pq.read_table(table)
-            cells = ([("" if cell is None else cell) for cell in row.values()] for row in rows.to_pylist())
-            write_whole(file, csv_of([rows.column_names, *cells]))
-        count = sum(1 for _ in journal.of_kind(DECISION))
-    say(f"wrote {counted(count, 'decision')} to {file}; the columns: docs/log.md")
+            cells = ([("" if cell is None else cell) for cell in row.values()] for row in table.to_pylist())
+            write_whole(file, csv_of([table.column_names, *cells]))
+    say(f"wrote {counted(table.num_rows, 'decision')} to {file}; the columns: docs/log.md")
 
 
 def score(space: Workspace, predictions: Path, labels: Path, split: str | None) -> None:

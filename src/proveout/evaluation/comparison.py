@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proveout.errors import BadModel
+from proveout.errors import BadInput, BadModel
 
 if TYPE_CHECKING:
     from proveout.release import Release
@@ -81,10 +81,19 @@ def _metrics(release: Release) -> dict[str, Mapping[str, Any]]:
     return {name: metrics for name, metrics in splits.items() if isinstance(metrics, dict)} if isinstance(splits, dict) else {}
 
 
+def require_mission(candidate: Release, mission: str) -> None:
+    """Raise BadInput unless a release is for this mission."""
+    if (frozen_for := candidate.manifest["content"]["mission"]) != mission:
+        raise BadInput(
+            f"release {candidate.id[:12]} is for mission `{frozen_for}`, not for `{mission}`; "
+            f"choose a release of `{mission}`: proveout release list"
+        )
+
+
 def text_changes(before: Release, after: Release) -> dict[str, list[str]]:
     """What differs in the mission, the policy and the prompts: file name to the lines of a unified diff."""
-    names = sorted({*_texts(before), *_texts(after)})
     old, new = _texts(before), _texts(after)
+    names = sorted({*old, *new})
     changes = {
         name: list(difflib.unified_diff(_lines(old.get(name)), _lines(new.get(name)), lineterm="", n=1)) for name in names
     }
@@ -119,22 +128,23 @@ def flips(before: Release, after: Release) -> list[Flip]:
     import pandas as pd  # type: ignore[import-untyped]
 
     try:
-        frames = [pd.read_parquet(release.path("evidence/reference")).set_index("case") for release in (before, after)]
+        tables = [pd.read_parquet(release.path("evidence/reference")).set_index("case") for release in (before, after)]
     except BadModel:
         return []
-    old, new = frames
+    old, new = tables
     columns = ["route", *(name for name in new.columns if f"{name}.automated" in new.columns and name in old.columns)]
-    changed = []
-    for what in columns:
-        for case in new.index.intersection(old.index):
-            texts = [_decided(frame.loc[case], what) for frame in frames]
-            if texts[0] != texts[1]:
-                changed.append(Flip(str(case), str(new.loc[case, "day"] or ""), what, *texts))
-    return changed
+    then, now = old.to_dict("index"), new.to_dict("index")
+    return [
+        Flip(str(case), str(row["day"] or ""), what, first, second)
+        for what in columns
+        for case, row in now.items()
+        if case in then and (first := _decided(then[case], what)) != (second := _decided(row, what))
+    ]
 
 
-def _decided(row: Any, what: str) -> str:
+def _decided(row: Mapping[str, Any], what: str) -> str:
     """The route, or the value with whether it is automated; "" for no value."""
-    if what == "route" or not isinstance(row[what], str):
-        return str(row[what] or "") if isinstance(row[what], str) else ""
-    return f"{row[what]}, {'automated' if row[f'{what}.automated'] else 'to review'}"
+    if not isinstance(row[what], str):
+        return ""
+    text: str = row[what]
+    return text if what == "route" else f"{text}, {'automated' if row[f'{what}.automated'] else 'to review'}"

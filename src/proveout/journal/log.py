@@ -7,6 +7,9 @@ language models), memory_position, decided_at, turn; then for each field F: F (a
 calibrated), F.automated, F.label (a person's answer, or null) and F.right (null: not labelled).
 """
 
+import csv
+import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from proveout.records import Decided
 
 DESCRIPTOR = b"descriptor"  # marks, in a column's metadata, a number that describes the input
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 ROWS = 10_000  # per row group, so that memory use does not grow with the journal
 
 
@@ -71,8 +75,8 @@ def log_row(
     labels, right = (answer["labels"], answer["right"]) if answer else ({}, {})
     for name in fields:
         value = decision.fields.get(name)
-        row[name] = _utf8(value.text) if value else None
-        row[f"{name}.value"] = _utf8(written(value.value)) if value else None
+        row[name] = utf8(value.text) if value else None
+        row[f"{name}.value"] = utf8(written(value.value)) if value else None
         row[f"{name}.confidence"] = value.confidence if value and value.calibrated else None
         row[f"{name}.automated"] = name in decision.automated
         row[f"{name}.label"] = labels.get(name)
@@ -98,6 +102,22 @@ def write_log(
     return path
 
 
-def _utf8(text: str) -> str:
-    """Parquet needs valid UTF-8: an unpaired surrogate, found in broken PDFs, becomes a question mark."""
+def csv_of(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV that a spreadsheet takes for text: no value from a document becomes a formula.
+
+    >>> print(csv_of([["=1+1", "-12.50", "a, b"]]).strip())
+    '=1+1,-12.50,"a, b"
+    """
+    text = io.StringIO()
+    csv.writer(text).writerows([_harmless(str(cell)) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    cell = utf8(cell)
+    return f"'{cell}" if cell[:1] in FORMULA and not re.fullmatch(r"[+-][\d.,' ]+", cell) else cell
+
+
+def utf8(text: str) -> str:
+    """The text as valid UTF-8: an unpaired surrogate, found in broken PDFs, becomes a question mark."""
     return text.encode("utf-8", "replace").decode()

@@ -122,10 +122,7 @@ def _decide(live: Live, batch: Sequence[Decided], began: int) -> dict[str, Decis
     agent = live.agent(began)
     positions = [decided.decision.memory_position for decided in batch if decided.decision.route is not Route.REFUSE]
     agent.position = positions[0] if positions else began
-    try:
-        decisions = agent.batch([live.originals.path(decided.case.sha256) for decided in kept])
-    finally:
-        agent.position = None
+    decisions = agent.batch([live.originals.path(decided.case.sha256) for decided in kept])
     return dict(zip([decided.case.key for decided in kept], decisions, strict=True))
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from proveout import records
 from proveout.journal import Event
+from proveout.journal.log import utf8
 from proveout.journal.prose import event_line, history, printed
 from proveout.records import Decision, Kind, Route, Ruling
 from proveout.release import Release
@@ -325,8 +326,3 @@ def _plain(texts: Mapping[str, str]) -> dict[str, str]:
 def _number(value: float) -> float | None:
     """JSON has no `nan` and no infinity: null."""
     return float(value) if math.isfinite(value) else None
-
-
-def utf8(text: str) -> str:
-    """Broken PDFs contain half surrogate pairs; each becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()

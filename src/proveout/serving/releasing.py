@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
-from proveout.evaluation.comparison import compare, flips, text_changes
+from proveout.evaluation.comparison import compare, flips, require_mission, text_changes
 from proveout.records import Role
 from proveout.release import Release
 from proveout.serving.pages import root_of
@@ -57,7 +57,8 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
 
     def answer(request: Request, release: str, against: str = "", message: str = "", because: str = "") -> Response:
         candidate = opened(release)
-        others = [each for each in worker.releases.list() if each.id != candidate.id and each.parts]
+        releases = worker.releases.list()
+        others = [each for each in releases if each.id != candidate.id and each.parts]
         promoted = next((each for each in others if each.promoted), None)
         default = promoted or next(iter(others), None)
         chosen = next((each for each in others if against and each.id.startswith(against)), default)
@@ -67,7 +68,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             request,
             "release.html.j2",
             422 if message else 200,
-            release=next(each for each in worker.releases.list() if each.id == candidate.id),
+            release=next(each for each in releases if each.id == candidate.id),
             other=chosen,
             others=others,
             changes=compare(before, candidate) if before else None,
@@ -102,9 +103,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
 
 def _may_replace(worker: Worker, candidate: Release, although_worse: bool, because: str) -> None:
     """Raises BadInput for a release of another mission, without a reason, and for a worse one unless that is accepted."""
-    mission, frozen_for = worker.space.mission.mission, candidate.manifest["content"]["mission"]
-    if frozen_for != mission:
-        raise BadInput(f"it is for mission `{frozen_for}`, not for `{mission}`")
+    require_mission(candidate, worker.space.mission.mission)
     if not because:
         raise BadInput("say why it should decide from now on; the history keeps it")
     try:

@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from proveout.errors import BadInput, Changed, ProveoutError
 from proveout.files import read_object
 from proveout.monitoring.page import parts
-from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport, Reports
+from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport
 from proveout.records import Person, Role
 from proveout.serving.pages import root_of
 from proveout.serving.problems import Refusal
@@ -30,7 +30,7 @@ Respond = Callable[..., Response]  # (request, template, status=200, **values)
 def report_pages(worker: Worker, respond: Respond) -> APIRouter:
     """The pages under /reports."""
     pages = APIRouter(prefix="/reports")
-    reports = Reports(worker.space.reports, worker.journal)
+    reports = worker.reports
 
     @pages.get("")
     def listed(request: Request, page: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Response:

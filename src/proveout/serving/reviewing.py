@@ -18,11 +18,12 @@ from proveout.agent.wording import sureness
 from proveout.calibration import Calibrations
 from proveout.errors import BadInput, ProveoutError, UnreadableDocument
 from proveout.journal import APPROVAL, INTENDED, LABEL, SETTLED, UNDOING
+from proveout.journal.log import utf8
 from proveout.journal.prose import dated_line, reasoned_line, ruling_line
 from proveout.models.tiers import ScoredValue
 from proveout.records import Document, Person, Place, Ruling
 from proveout.review.approvals import CaseView
-from proveout.serving.answers import Approval, Box, Check, box, check, utf8, without_home
+from proveout.serving.answers import Approval, Box, Check, box, check, without_home
 from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
 from proveout.serving.case_index import Order
 from proveout.serving.problems import Refusal
@@ -31,6 +32,9 @@ from proveout.serving.worker import Worker
 LISTED = 500  # waiting cases; a person answers about a hundred per hour
 MOST_PAGES = 60  # of a document on the review page
 OFFERED = 3  # values of a field beside its own
+# what a second reader does not see of a field
+UNSEEN = {"text": "", "certain": False, "read": "", "sure": "", "confidence": None, "needed": None}
+UNSEEN |= {"speaks_for": [], "speaks_against": [], "spot": None, "suggestions": []}
 SINCE = (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)
 
 
@@ -238,23 +242,7 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
 
 def _blinded(case: CaseToAnswer) -> CaseToAnswer:
     """The case as a second reader gets it: the document alone."""
-    fields = [
-        FieldToAnswer(
-            name=field.name,
-            kind=field.kind,
-            text="",
-            certain=False,
-            read="",
-            sure="",
-            confidence=None,
-            needed=None,
-            speaks_for=[],
-            speaks_against=[],
-            spot=None,
-            suggestions=[],
-        )
-        for field in case.fields
-    ]
+    fields = [field.model_copy(update=UNSEEN) for field in case.fields]
     nothing = {"checks": [], "similar": [], "expected": [], "effects": [], "since": [], "anomalies": [], "undoable": False}
     because = "A blind second reading: say what the document says; you do not see what was answered."
     return case.model_copy(update={"blind": True, "because": because, "document_class": "", "fields": fields, **nothing})

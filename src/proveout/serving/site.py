@@ -4,11 +4,8 @@ Covered: use by keyboard alone; all but the review page without JavaScript; afte
 page of this server and to no other server. A report's scripts run in an origin of their own.
 """
 
-import csv
-import io
 import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -20,8 +17,8 @@ from starlette.concurrency import run_in_threadpool
 
 from proveout.errors import NoEntry
 from proveout.identity import Accounts
+from proveout.journal.log import csv_of
 from proveout.monitoring.channels import failures
-from proveout.monitoring.signing import Reports
 from proveout.records import Role, Route
 from proveout.serving import answers
 from proveout.serving.api import CaseId
@@ -39,7 +36,6 @@ RECENT, LISTED, PAGES = 12, 50, 5  # cases on the start page and in a list, page
 RECENT_REPORTS = 5  # on the start page
 SOUGHT = ("q", "state", "route", "document_class", "segment", "since", "until")  # the parts of a search
 TELLING = ("name", "amount")  # the kinds of fields that a list of cases shows
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 
 
 def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
@@ -99,11 +95,10 @@ def _signed_in(request: Request, accounts: Accounts, name: str, password: str, t
 def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     pages = APIRouter()
     columns = [name for name, kind in worker.space.mission.kinds.items() if kind in TELLING]
-    reports = Reports(worker.space.reports, worker.journal)
 
     @pages.get("/")
     def home(request: Request) -> Response:
-        cases, filed = worker.index.newest(), reports.list()
+        cases, filed = worker.index.newest(), worker.reports.list()
         return _respond(
             request,
             "home.html.j2",
@@ -261,22 +256,6 @@ def _search(wanted: Mapping[str, str]) -> Search:
         )
     except ValueError as error:
         raise Refusal(422, f"this search cannot be understood: {error}; use the form above the list of cases") from error
-
-
-def csv_of(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as CSV that a spreadsheet takes for text: no value from a document becomes a formula.
-
-    >>> print(csv_of([["=1+1", "-12.50", "a, b"]]).strip())
-    '=1+1,-12.50,"a, b"
-    """
-    text = io.StringIO()
-    csv.writer(text).writerows([_harmless(str(cell)) for cell in row] for row in rows)
-    return text.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    cell = answers.utf8(cell)
-    return f"'{cell}" if cell[:1] in FORMULA and not re.fullmatch(r"[+-][\d.,' ]+", cell) else cell
 
 
 def _local_path(target: str) -> str:

@@ -20,6 +20,7 @@ from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
 from proveout.live import Live
+from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
@@ -56,6 +57,7 @@ class Worker:
         self.index = CaseIndex(self.journal, self.inbox, kind_of(space.mission))
         self.releases = Releases(space.releases)
         self.originals = Originals(space.originals)
+        self.reports = Reports(space.reports, self.journal)
         self.switch = StopSwitch(space.home / "STOP")
         self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
         self.trouble = ""  # why the last run failed; "" if it did not
