@@ -40,7 +40,7 @@ def _text_layer(files: list[Path]) -> dict[str, object]:
             with pypdfium2.PdfDocument(path) as pdf:
                 found = [read(page) for page in pdf]
                 if read is ours:
-                    columns.document("", found)  # type: ignore[arg-type]
+                    columns.document("", found)
                 pages += len(found)
         return pages / (time.process_time() - started)
 

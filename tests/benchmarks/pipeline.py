@@ -57,7 +57,8 @@ def _noop(root: Path) -> dict[str, dict[str, object]]:
         return lambda: subprocess.run(arguments, cwd=root, check=True, capture_output=True)
 
     command(ploomber)(), command(ours)()
-    return {"noop_build": _entry(*_medians(3, command(ours), command(ploomber)), "ploomber build, ten tasks, nothing to do")}
+    mine, theirs = _medians(3, command(ours), command(ploomber))
+    return {"noop_build": _entry(mine, theirs, "ploomber build, ten tasks, nothing to do")}
 
 
 def _trivial(root: Path) -> dict[str, dict[str, object]]:

@@ -59,7 +59,7 @@ def hybrid_search() -> dict[str, Any]:
     vectors, questions = _clustered(rng, TEXTS), _clustered(rng, QUESTIONS)
     texts, asked = _written(rng, TEXTS, 12), _written(rng, QUESTIONS, 4)
     index = Index(Encoder.load())
-    index.fill([IndexedText(text, text, str(at), {}) for at, text in enumerate(texts)], known=vectors)
+    index.fill([IndexedText(text, text, str(at), {}) for at, text in enumerate(texts)], saved=vectors)
     everything = np.ones(TEXTS, dtype=np.bool_)
     with tempfile.TemporaryDirectory() as folder:
         client = chromadb.PersistentClient(str(Path(folder)), settings=Settings(anonymized_telemetry=False))
