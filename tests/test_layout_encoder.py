@@ -1,6 +1,9 @@
 """The layout encoder: trained beside the rankers on small generated forms, averaged with them, saved and loaded."""
 
 import json
+import multiprocessing
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +96,57 @@ def test_the_same_documents_give_the_same_weights(extractor, training_data) -> N
     other = LayoutEncoder.train(features, right, fields, replace(short, seed=8)).files()
     assert first == again
     assert first[WEIGHTS] != other[WEIGHTS]
+
+
+def train_and_be_killed(*arguments, after: int) -> None:
+    def watch(epoch: int, loss: float) -> None:
+        if epoch + 1 == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    LayoutEncoder.train(*arguments[:4], watch, arguments[4])
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(extractor, training_data, tmp_path: Path) -> None:
+    documents, labels = training_data
+    features, right = features_and_right(extractor, documents[:6], labels)
+    arguments = (features, right, extractor.encoder.fields, LayoutSettings(epochs=4))
+    whole = LayoutEncoder.train(*arguments).files()
+    for after in (1, 3):  # of four epochs; the second process goes on where the first one was killed
+        killed = multiprocessing.get_context("spawn").Process(
+            target=train_and_be_killed, args=(*arguments, tmp_path), kwargs={"after": after}
+        )
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+    epochs: list[int] = []
+    resumed = LayoutEncoder.train(*arguments, lambda epoch, loss: epochs.append(epoch), tmp_path)
+    assert epochs == [3]
+    assert resumed.files() == whole
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_other_documents_or_a_damaged_one_is_not_used(extractor, training_data, tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(epoch: int, loss: float) -> None:
+        raise Stopped
+
+    documents, labels = training_data
+    features, right = features_and_right(extractor, documents[:6], labels)
+    fields, settings = extractor.encoder.fields, LayoutSettings(epochs=2)
+    with pytest.raises(Stopped):
+        LayoutEncoder.train(features[:5], right[:5], fields, settings, stop, tmp_path)
+    (other,) = tmp_path.iterdir()
+    with pytest.raises(Stopped):
+        LayoutEncoder.train(features, right, fields, settings, stop, tmp_path)
+    (own,) = set(tmp_path.iterdir()) - {other}
+    own.write_bytes(own.read_bytes()[:-1000])
+    epochs: list[int] = []
+    again = LayoutEncoder.train(features, right, fields, settings, lambda epoch, loss: epochs.append(epoch), tmp_path)
+    assert epochs == [0, 1]
+    assert again.files() == LayoutEncoder.train(features, right, fields, settings).files()
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_the_loss_falls_and_is_shown_after_each_epoch(extractor, training_data) -> None:

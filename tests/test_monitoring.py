@@ -23,7 +23,7 @@ from proveout.journal.log import log_schema
 from proveout.mission import Mission
 from proveout.monitoring import Alerts, Findings, compare, write
 from proveout.monitoring.alerts import BiasAlerts, DriftAlerts
-from proveout.monitoring.bias import between_groups, disparities, group_rates, overall_rates
+from proveout.monitoring.bias import MEASURES, between_groups, disparities, group_rates, overall_rates
 from proveout.monitoring.drift import run_tests
 from proveout.monitoring.findings import Disparity
 from proveout.monitoring.page import headline
@@ -197,6 +197,34 @@ def test_the_bias_rate_is_held_when_groups_are_small_and_errors_rare(seeds):
         )
         alarms += any(row.p <= settings.false_alarm_rate for row in disparities(log, measured, log, measured, settings))
     assert alarms <= most_false_alarms(0.05, len(seeds))
+
+
+def one_segment(rows: list[tuple[int, int, int, int, int]]) -> list[Disparity]:
+    """How segment a fares, in a log of these days: automated cases of a, its cases, the same of b, the day."""
+    frames = []
+    for automated, cases, others_automated, others, day in rows:
+        for segment, yes, count in (("a", automated, cases), ("b", others_automated, others)):
+            acted = np.arange(count) < yes
+            frames.append(
+                pd.DataFrame({"segment": segment, "day": START + timedelta(day), "automation rate": acted.astype(float)})
+            )
+    log = pd.concat(frames, ignore_index=True)
+    measured = log[["automation rate"]].assign(**dict.fromkeys(MEASURES[1:], np.nan))
+    return [row for row in disparities(log, measured, log, measured, BiasAlerts()) if row.measure == "automation rate"]
+
+
+def test_the_correction_for_several_looks_knows_that_they_overlap() -> None:
+    (row,) = one_segment([(40, 60, 40, 60, 0), (27, 60, 43, 60, 9)])
+    uncorrected = fisher_p(27, 60, 43, 60)
+    assert uncorrected < row.p < 2 * uncorrected  # Bonferroni's correction of two looks
+    assert row.worse
+
+
+def test_a_rate_that_falls_for_all_while_the_segment_grows_is_no_bias() -> None:
+    (row,) = one_segment([(18, 20, 162, 180, 0), (96, 160, 24, 40, 9)])
+    whole = fisher_p(18 + 96, 180, 162 + 24, 220)
+    assert whole < 0.001  # of all cases together, the segment has the lower rate
+    assert row.p > 0.5
 
 
 def test_recent_bias_is_not_diluted_by_earlier_cases(mission):

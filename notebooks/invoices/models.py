@@ -14,6 +14,8 @@ def _():
 
 @app.cell
 def _():
+    from pathlib import Path
+
     from proveout import mission as missions
     from proveout.calibration.thresholds import enough_held_out
     from proveout.corpus import Dataset
@@ -21,8 +23,9 @@ def _():
     from proveout.models import Extractor, Settings
     from proveout.models.tiers import save_folds
     from proveout.prompts import Prompts
+    from proveout.workspace import Workspace
 
-    return Dataset, Extractor, LEARN_FROM, Prompts, Settings, enough_held_out, missions, save_folds
+    return Dataset, Extractor, LEARN_FROM, Path, Prompts, Settings, Workspace, enough_held_out, missions, save_folds
 
 
 @app.cell
@@ -64,9 +67,13 @@ def _(Dataset, Prompts, context, missions):
 
 
 @app.cell
-def the_model(Extractor, LEARN_FROM, dataset, context, enough_held_out, mission, mo, prompts, save_folds):
+def the_model(Extractor, LEARN_FROM, Path, Workspace, dataset, context, enough_held_out, mission, mo, prompts, save_folds):
+    _checkpoints = Workspace.find(mission.mission, start=Path(__file__).parent).cache / "checkpoints"
+
     def _train(documents):
-        _model = Extractor.train(documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version)
+        _model = Extractor.train(
+            documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version, checkpoints=_checkpoints
+        )
         _bar.update()
         return _model
 

@@ -86,11 +86,13 @@ class Extractor:
         settings: Settings | None = None,
         classes: Mapping[str, str] | None = None,
         dataset: str = "",
+        checkpoints: Path | None = None,
     ) -> "Extractor":
         """Learn from documents and their labels (SHA-256 to field to text; a field may be missing).
 
         `classes` maps SHA-256 to the class if it is known; `dataset` is the version recorded in the manifest.
-        A layout encoder is trained as well if the mission has the tier `layout_encoder`; that takes minutes without a GPU.
+        A layout encoder is trained as well if the mission has the tier `layout_encoder`; that takes minutes without a GPU. With
+        a folder of `checkpoints`, a training that was killed goes on after its last epoch.
         Raises NoDocuments if no document has a label.
         """
         settings = settings or Settings()
@@ -116,7 +118,9 @@ class Extractor:
             {"dataset": dataset, "documents": len(labelled), "prompts": prompts.version},
             _train_flags(features, rows, kinds, plain),
             printing,
-            _train_encoder(features, rows, statistics, reader, rankers, prompts) if LAYOUT_ENCODER in mission.tiers else None,
+            _train_encoder(features, rows, statistics, reader, rankers, prompts, checkpoints)
+            if LAYOUT_ENCODER in mission.tiers
+            else None,
         )
 
     def extract(self, documents: Sequence[Document]) -> list[Extraction]:
@@ -443,6 +447,7 @@ def _train_encoder(
     reader: "_Reader",
     names: Iterable[str],
     prompts: Prompts,
+    checkpoints: Path | None,
 ) -> LayoutEncoder | None:
     """`names`: the fields that the encoder scores, those with a ranker."""
     fields = {}
@@ -454,7 +459,7 @@ def _train_encoder(
         {n: statistics.labelled[n][at].right for n, field in fields.items() if has_value(field.kind, rows[at].get(n, ""))}
         for at in range(len(features))
     ]
-    return LayoutEncoder.train(features, right, fields) if fields else None
+    return LayoutEncoder.train(features, right, fields, checkpoints=checkpoints) if fields else None
 
 
 def _right(kind: Kind, document: DocumentFeatures, label: str) -> npt.NDArray[np.bool_]:

@@ -4,21 +4,25 @@ A page is a sequence of text segments. Each brings the meaning of its text (Mini
 to the label phrases of each field; attention knows how far apart two segments are, across and down. A candidate is scored
 from its segment, from the ranker's columns that need no training documents, and from the description of its field.
 Entry points: `LayoutEncoder.train`, `probabilities`. The tier averages these with the ranker's (`extractor.LayoutEncoderTier`).
-Covered: the same documents, labels, prompts and settings give the same weights on the same processor; training on a GPU, in
-bf16, where torch finds one. Not covered: the same weights from a GPU twice.
+Covered: the same documents, labels, prompts and settings give the same weights on the same processor, also when training was
+killed and goes on from its checkpoint; training on a GPU, in bf16, where torch finds one.
+Not covered: the same weights from a GPU twice.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from proveout import progress
+from proveout.files import replacing
 from proveout.models import ranker
 from proveout.models.features import DocumentFeatures
 from proveout.models.ranker import Bools, Floats, Groups
@@ -77,10 +81,13 @@ class LayoutEncoder:
         fields: Mapping[str, Field],
         settings: LayoutSettings | None = None,
         watch: Callable[[int, float], None] = lambda epoch, loss: None,
+        checkpoints: Path | None = None,
     ) -> "LayoutEncoder":
         """Learn which candidates are right. `right`: per document, field to (candidates,); a field without a label is missing.
 
-        `watch` is called after each epoch with its mean loss.
+        `watch` is called after each epoch with its mean loss. `checkpoints`: a folder for the state after each epoch. Training
+        that was killed goes on from there; one with other documents, labels or settings does not, and a finished one leaves
+        nothing.
         """
         import torch
 
@@ -94,8 +101,12 @@ class LayoutEncoder:
             optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
             steps = settings.epochs * -(-len(inputs) // settings.documents_a_step)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=0.15)
+            checkpoint = _Checkpoint(checkpoints and checkpoints / f"{_id_of(inputs, targets, fields, settings)}.pt", device)
+            done = checkpoint.load(network, optimizer, schedule)
             with progress.bar("layout encoder, epochs", settings.epochs) as advance:
-                for epoch in range(settings.epochs):
+                for _ in range(done):
+                    advance()
+                for epoch in range(done, settings.epochs):
                     total = 0.0
                     for part in torch.randperm(len(inputs)).split(settings.documents_a_step):
                         batch = part.tolist()
@@ -108,8 +119,10 @@ class LayoutEncoder:
                         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                         optimizer.step()
                         schedule.step()
+                    checkpoint.save(epoch + 1, network, optimizer, schedule)
                     advance()
                     watch(epoch, total / len(inputs))
+            checkpoint.remove()
         return cls(fields, settings, network.cpu().eval())
 
     def probabilities(self, document: DocumentFeatures) -> dict[str, Floats]:
@@ -152,6 +165,71 @@ class LayoutEncoder:
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(f"{WEIGHTS}: {error}") from error
         return cls(fields, settings, network.eval())
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """What a training needs to go on: parameters, optimizer, learning rate, random numbers. Without a path, nothing is kept."""
+
+    path: Path | None
+    device: str
+
+    def save(self, epochs: int, *parts: Any) -> None:
+        """`epochs` of the training are done."""
+        import torch
+
+        if self.path is None:
+            return
+        numbers = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if self.device == "cuda" else ())]
+        with replacing(self.path) as part:
+            torch.save({"epochs": epochs, "parts": [one.state_dict() for one in parts], "random": numbers}, part)
+
+    def load(self, *parts: Any) -> int:
+        """Set the parts as they were, and say after how many epochs. A missing or damaged file changes nothing: 0."""
+        import torch
+
+        if self.path is None or not self.path.exists():
+            return 0
+        try:
+            kept = torch.load(self.path, map_location="cpu", weights_only=True)  # nothing in the file is executed
+        except Exception:  # of a damaged file, torch raises whatever its reader stumbles over
+            return 0
+        for one, state in zip(parts, kept["parts"], strict=True):
+            one.load_state_dict(state)
+        own, *of_gpus = kept["random"]
+        torch.set_rng_state(own)
+        if of_gpus:
+            torch.cuda.set_rng_state_all(of_gpus)
+        return int(kept["epochs"])
+
+    def remove(self) -> None:
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def _id_of(
+    inputs: "Sequence[PageInputs]",
+    targets: "Sequence[Mapping[str, Tensor]]",
+    fields: Mapping[str, Field],
+    settings: LayoutSettings,
+) -> str:
+    """Hash of everything that a training depends on, 32 hexadecimal digits."""
+    import torch
+
+    about = [
+        str(torch.__version__),
+        str(inputs[0].vectors.device),
+        asdict(settings),
+        {name: asdict(f) for name, f in fields.items()},
+    ]
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for page, row in zip(inputs, targets, strict=True):
+        candidates = [tensor for parts in page.candidates.values() for tensor in parts]
+        tensors = [page.vectors, page.boxes, page.shapes, page.phrases, page.places, *page.pages, *candidates, *row.values()]
+        digest.update(json.dumps([list(row), [list(tensor.shape) for tensor in tensors]]).encode())
+        for tensor in tensors:
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _field(kind: Kind, groups: Mapping[str, Any], description: str, labels: Sequence[str], not_labels: Sequence[str]) -> Field:
