@@ -12,6 +12,7 @@ Not covered: causes. A segment may fare worse because its documents are harder; 
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -295,9 +296,14 @@ def _of_any(pair: _Pair, looks: Sequence[_Look], tests: Sequence[Disparity]) -> 
         later = look.member
         inside, outside = pair.sides(look)
         n, m, marked = len(inside), len(outside), int(inside.sum() + outside.sum())
-        counts, of_draw = np.unique(drawn, return_inverse=True)
-        p = np.array([fisher_p(int(count), n, marked - int(count), m) for count in counts])
-        as_sure |= p[of_draw] <= surest * (1 + 1e-9)
+        usual, sure = n * marked // (n + m), surest * (1 + 1e-9)
+
+        def p_of(count: int, n: int = n, m: int = m, marked: int = marked) -> float:
+            return fisher_p(count, n, marked - count, m)
+
+        few, many = range(max(0, marked - m), usual + 1), range(min(n, marked), usual, -1)  # p grows towards the usual count
+        as_sure |= drawn < few.start + bisect_right(few, sure, key=p_of)
+        as_sure |= drawn > many.start - bisect_right(many, sure, key=p_of)
     drawn_p = float((1 + as_sure.sum()) / (1 + DRAWS))
     return drawn_p if as_sure.any() else min(drawn_p, bonferroni)
 
