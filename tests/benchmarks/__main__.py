@@ -1,6 +1,7 @@
 """Run every benchmark beside this file and write build/bench.json; `python -m tests.benchmarks NAME ...` runs some modules.
 
-`known_truth` takes most of an hour, `receipts` three minutes and data that are not in the project: they run only when named.
+Only when named: `known_truth` (most of an hour), and `receipts` (three minutes) and `filings` (an hour), which need data that are
+not in the project.
 """
 
 import importlib
@@ -12,7 +13,7 @@ from pathlib import Path
 import tests.benchmarks as here
 
 OUT = Path("build/bench.json")
-LONG = {"known_truth", "receipts"}
+LONG = {"filings", "known_truth", "receipts"}
 NONE = {"vrdu"}  # a way to score, for others to call
 
 

@@ -25,7 +25,7 @@ from proveout.models import flags, layout_encoder, ranker, wording
 from proveout.models.classes import Classes
 from proveout.models.features import DocumentFeatures, Printing, document_features
 from proveout.models.label_phrases import LabelPhrases
-from proveout.models.layout_encoder import Field, LayoutEncoder
+from proveout.models.layout_encoder import Field, LayoutEncoder, LayoutSettings
 from proveout.models.layout_statistics import (
     Floats,
     LabelledCandidates,
@@ -118,7 +118,7 @@ class Extractor:
             {"dataset": dataset, "documents": len(labelled), "prompts": prompts.version},
             _train_flags(features, rows, kinds, plain),
             printing,
-            _train_encoder(features, rows, statistics, reader, rankers, prompts, checkpoints)
+            _train_encoder(features, rows, statistics, reader, rankers, prompts, settings.seed, checkpoints)
             if LAYOUT_ENCODER in mission.tiers
             else None,
         )
@@ -447,6 +447,7 @@ def _train_encoder(
     reader: "_Reader",
     names: Iterable[str],
     prompts: Prompts,
+    seed: int,
     checkpoints: Path | None,
 ) -> LayoutEncoder | None:
     """`names`: the fields that the encoder scores, those with a ranker."""
@@ -459,7 +460,8 @@ def _train_encoder(
         {n: statistics.labelled[n][at].right for n, field in fields.items() if has_value(field.kind, rows[at].get(n, ""))}
         for at in range(len(features))
     ]
-    return LayoutEncoder.train(features, right, fields, checkpoints=checkpoints) if fields else None
+    settings = LayoutSettings(seed=seed)
+    return LayoutEncoder.train(features, right, fields, settings, checkpoints=checkpoints) if fields else None
 
 
 def _right(kind: Kind, document: DocumentFeatures, label: str) -> npt.NDArray[np.bool_]:

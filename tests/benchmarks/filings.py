@@ -1,0 +1,252 @@
+"""Real filings of political advertising: what the ranker, the layout encoder and their mean read, and what may be automated.
+
+`filings_unseen`: micro-F1 on the 79 documents of layouts that no training document has, of the mean of both, over the seeds;
+values compared as in VRDU (vrdu.py). Learned from train and calibration, cross-fitted; the tests are only reported. Intervals:
+95 % of 2,000 bootstrap samples of the test documents, each document with all of its fields and seeds. The peer's number is the
+one published for UDOP on DeepForm (arXiv:2212.02623), similar documents with other splits.
+
+PROVEOUT_AUDIT names an audit.csv of the labels (`proveout audit`); without one nothing is certified, because some labels are
+wrong. build/filings.json keeps every answer. `python -m
+tests.benchmarks.filings curve` draws the learning curve of the rankers.
+A seed takes about half an hour of one core, the curve an hour; the seeds run side by side.
+"""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tests.benchmarks import vrdu
+
+from proveout import mission as missions
+from proveout.agent import label_audit
+from proveout.agent.cascade import calibrate, field_state
+from proveout.calibration import Calibrations
+from proveout.calibration.thresholds import enough_held_out
+from proveout.corpus import Dataset, build_dataset
+from proveout.corpus.dataset import LEARN_FROM
+from proveout.mission import Mission
+from proveout.models import Extractor, Settings, ranker
+from proveout.models.extractor import RankerTier
+from proveout.models.tiers import Extraction, OutOfFold, Tier
+from proveout.prompts import Prompts
+from proveout.records import Document
+
+ROOT = Path(__file__).parents[2]
+MISSION = ROOT / "pipelines" / "invoices"
+DATA = Path(os.environ.get("PROVEOUT_DATA", ROOT.parent / "shared" / "data")) / "adbuy"
+OUT = Path("build/filings.json")
+TESTS = ("test-seen", "test-unseen")
+SEEDS = (1, 2, 3)
+SAMPLES = 2000
+PEER = 0.855
+SIZES, SUBSETS = (25, 50, 100, 183, 235), 10
+
+Row = dict[str, Any]  # one labelled field of one test document: split, document, field, reader, right, answered, automated
+Numbers = npt.NDArray[np.float64]
+
+
+class EncoderAlone(Extractor):
+    """The extractor whose scores are those of its layout encoder alone."""
+
+    def _choices(self, name: str, document: Any, signatures: Any, nearest: Any, second: Any) -> list[ranker.Choice]:
+        return [] if second is None else ranker.choose(document.kinds[self.kinds[name]], second)
+
+
+def readers(model: Extractor) -> dict[str, Tier]:
+    """A trained extractor as the three readers that are compared."""
+    alone = EncoderAlone.__new__(EncoderAlone)
+    vars(alone).update(vars(model))
+    of_each = {"ranker": model.without_encoder(), "layout encoder": alone, "mean of both": model}
+    return {name: RankerTier(extractor) for name, extractor in of_each.items()}
+
+
+def parts() -> tuple[Mission, Prompts]:
+    mission = missions.load(MISSION / "mission.yaml")
+    return with_tier(mission, "layout_encoder"), Prompts.load(MISSION / "prompts", mission)
+
+
+def with_tier(mission: Mission, tier: str) -> Mission:
+    return mission.model_copy(update={"tiers": (tier, "person")})
+
+
+def data_set(folder: Path, mission: Mission) -> Dataset:
+    """The filings with the labels as the audit corrected them, if there is one."""
+    source = folder / "adbuy"
+    source.mkdir(parents=True)
+    for name in ("pdf", "labels.csv"):
+        (source / name).symlink_to(DATA / name)
+    if audit := os.environ.get("PROVEOUT_AUDIT"):
+        (source / "audit.csv").symlink_to(Path(audit).resolve())
+    return build_dataset(source, mission, folder / "dataset", cache=Path("build/filings_cache"))
+
+
+def judged(seed: int, folder: Path) -> list[Row]:
+    """Train with one seed on all documents to learn from and on each fold of them, and read the tests."""
+    mission, prompts = parts()
+    dataset = Dataset(folder)
+    learn_from, labels, folds = (
+        dataset.documents(*LEARN_FROM),
+        dataset.labels(*LEARN_FROM),
+        dataset.folds(enough_held_out(mission.slo)),
+    )
+    fold_of = {id: at for at, fold in enumerate(folds) for group in fold for id in group}
+
+    def train(documents: Sequence[Document]) -> dict[str, Tier]:
+        return readers(Extractor.train(documents, labels, mission, prompts, Settings(seed=seed)))
+
+    of_fold = [train([one for one in learn_from if fold_of.get(one.id) != at]) for at in range(len(folds))]
+    evidence, (trusted, blind) = dataset.evidence(folds), label_audit.evidence(dataset, mission.slo)
+    rows = []
+    for name, tier in train(learn_from).items():
+        out_of_fold: Tier = OutOfFold(fold_of, [fold[name] for fold in of_fold])
+        calibrations = calibrate({name: out_of_fold}, evidence, trusted, mission, blind)
+        for split in TESTS:
+            for read in tier.extract(dataset.documents(split)):
+                rows += [
+                    row | {"seed": seed, "reader": name, "split": split}
+                    for row in _rows(read, dataset, mission, name, calibrations)
+                ]
+    return rows
+
+
+def _rows(read: Extraction, dataset: Dataset, mission: Mission, tier: str, calibrations: Calibrations) -> Iterator[Row]:
+    for field, label in dataset.entry(read.document).labels.items():
+        if label:
+            value = read.fields.get(field)
+            yield {
+                "document": read.document,
+                "field": field,
+                "answered": value is not None,
+                "right": value is not None and vrdu.same(mission.kinds[field], label, value.text),
+                "automated": value is not None and field_state(tier, field, value, calibrations).automated,
+            }
+
+
+def interval(rows: Sequence[Row], of: Any) -> tuple[float, float, float]:
+    """A statistic of rows, and the 2.5 % and 97.5 % points of its distribution over samples of documents."""
+    by_document: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_document[row["document"]].append(row)
+    counts = np.array([of(its) for its in by_document.values()], dtype=np.float64)  # (documents, numerator and denominator)
+    drawn = np.random.default_rng(0).integers(len(counts), size=(SAMPLES, len(counts)))
+    numerators, denominators = counts[drawn].sum(axis=1).T
+    low, high = np.nanquantile(numerators / np.maximum(denominators, 1e-9), (0.025, 0.975))
+    numerator, denominator = counts.sum(axis=0)
+    return numerator / max(denominator, 1e-9), float(low), float(high)
+
+
+def f1(rows: Sequence[Row]) -> tuple[int, int]:
+    return 2 * sum(row["right"] for row in rows), len(rows) + sum(row["answered"] for row in rows)
+
+
+def coverage(rows: Sequence[Row]) -> tuple[int, int]:
+    return sum(row["automated"] for row in rows), len(rows)
+
+
+def precision(rows: Sequence[Row]) -> tuple[int, int]:
+    return sum(row["automated"] and row["right"] for row in rows), sum(row["automated"] for row in rows)
+
+
+def untouched(rows: Sequence[Row]) -> tuple[int, int]:
+    """Documents, of one seed each, with every labelled field automated."""
+    seeds = {row["seed"] for row in rows}
+    return sum(all(row["automated"] for row in rows if row["seed"] == seed) for seed in seeds), len(seeds)
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """One line of Markdown for each reader and split."""
+    fields = list(dict.fromkeys(row["field"] for row in rows))
+    heads = ["split", "reader", "micro-F1", *fields, "values automated", "right of them", "documents automated"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    for split in TESTS:
+        for reader in dict.fromkeys(row["reader"] for row in rows):
+            these = [row for row in rows if (row["split"], row["reader"]) == (split, reader)]
+            each = [interval([row for row in these if row["field"] == field], f1)[0] for field in fields]
+            shares = [interval(these, of) for of in (coverage, precision, untouched)]
+            cells = [_cell(interval(these, f1)), *(f"{one:.3f}" for one in each), *map(_cell, shares)]
+            yield f"| {split} | {reader} | {' | '.join(cells)} |"
+
+
+def _cell(numbers: tuple[float, float, float]) -> str:
+    return "{:.3f} ({:.3f} to {:.3f})".format(*numbers)
+
+
+def at_once(work: Any, tasks: Sequence[Any]) -> Iterator[Any]:
+    """The results of independent tasks in processes of their own, one for each core."""
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, tasks)
+
+
+def run(seeds: Sequence[int] = SEEDS) -> dict[str, dict[str, object]]:
+    """Reads, judges, writes build/filings.json, prints the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        data_set(Path(folder), parts()[0])
+        rows = [row for of_seed in at_once(partial(judged, folder=Path(folder) / "dataset"), seeds) for row in of_seed]
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps({"commit": commit, "audit": bool(os.environ.get("PROVEOUT_AUDIT")), "rows": rows}) + "\n")
+    print("\n".join(table(rows)))
+    ours, *_ = interval([row for row in rows if (row["split"], row["reader"]) == ("test-unseen", "mean of both")], f1)
+    return {
+        "filings_unseen": {
+            "ours": ours,
+            "peer": PEER,
+            "unit": "F1",
+            "ratio": PEER / ours,
+            "peer_name": "UDOP on DeepForm, published",
+        }
+    }
+
+
+def point(task: tuple[int, int], folder: Path) -> tuple[int, float, float]:
+    """Size, and F1 on seen and unseen layouts, of the rankers from a random subset of the documents to learn from.
+
+    235 documents are all of them, and 183 those without the calibration split: there only the seed of the training differs.
+    """
+    size, subset = task
+    mission, prompts = parts()
+    dataset = Dataset(folder)
+    documents = dataset.documents(*(LEARN_FROM if size != 183 else ("train",)))
+    labels = dataset.labels(*LEARN_FROM)
+    drawn = np.random.default_rng(subset).permutation(len(documents))[:size]
+    ranked = with_tier(mission, "ranker")
+    model = Extractor.train([documents[at] for at in drawn], labels, ranked, prompts, Settings(seed=subset))
+    scores = []
+    for split in TESTS:
+        rows = [
+            row
+            for read in model.extract(dataset.documents(split))
+            for row in _rows(read, dataset, mission, "", Calibrations({}))
+        ]
+        right, all_ = f1(rows)
+        scores.append(right / all_)
+    return size, scores[0], scores[1]
+
+
+def curve() -> None:
+    """Print the learning curve: mean, least and greatest F1 over the subsets."""
+    tasks = [(size, subset) for size in SIZES for subset in range(SUBSETS)]
+    with tempfile.TemporaryDirectory() as folder:
+        data_set(Path(folder), parts()[0])
+        points = np.array(list(at_once(partial(point, folder=Path(folder) / "dataset"), tasks)))
+    for size in SIZES:
+        seen, unseen = points[points[:, 0] == size, 1:].T
+        print(f"| {size} | {' | '.join(_cell((one.mean(), one.min(), one.max())) for one in (seen, unseen))} |")
+
+
+if __name__ == "__main__":
+    curve() if sys.argv[1:] == ["curve"] else run()
