@@ -1,7 +1,7 @@
 """Run every benchmark beside this file and write build/bench.json; `python -m tests.benchmarks NAME ...` runs some modules.
 
-Only when named: `known_truth` (most of an hour), and `receipts` (three minutes) and `filings` (an hour), which need data that are
-not in the project.
+Only when named: `known_truth` (most of an hour), and with data that are not in the project, `receipts` (three minutes) and
+`filings` (an hour).
 """
 
 import importlib

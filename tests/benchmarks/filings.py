@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ def judged(seed: int, folder: Path) -> list[Row]:
     evidence, (trusted, blind) = dataset.evidence(folds), label_audit.evidence(dataset, mission.slo)
     rows = []
     for name, tier in train(learn_from).items():
-        out_of_fold: Tier = OutOfFold(fold_of, [fold[name] for fold in of_fold])
+        out_of_fold = cast(Tier, OutOfFold(fold_of, [fold[name] for fold in of_fold]))
         calibrations = calibrate({name: out_of_fold}, evidence, trusted, mission, blind)
         for split in TESTS:
             for read in tier.extract(dataset.documents(split)):
