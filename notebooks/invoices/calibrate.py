@@ -23,9 +23,10 @@ def _():
     from proveout.evaluation import commonest
     from proveout.models import tiers
     from proveout.prompts import Prompts
+    from proveout.retrieval import Memory
     from proveout.workspace import Workspace
 
-    return Dataset, Path, Prompts, Workspace, calibrate, commonest, label_audit, missions, tiers
+    return Dataset, Memory, Path, Prompts, Workspace, calibrate, commonest, label_audit, missions, tiers
 
 
 @app.cell
@@ -67,10 +68,15 @@ def _(Dataset, Path, Prompts, Workspace, context, missions, tiers):
 
 
 @app.cell
-def _(calibrate, cascade, dataset, context, label_audit, mission, tiers):
+def _(Memory, calibrate, cascade, dataset, context, label_audit, mission, tiers):
+    def _past(contents, k):  # no case is read with the help of its own copies
+        return _memory.answered(contents, k, without=_copies)
+
     labels, _blind = label_audit.evidence(dataset, mission.slo)
     _folds = tiers.read_folds(context.upstream["models"]["folds"])
-    calibrations = calibrate(cascade, dataset.evidence(_folds), labels, mission, _blind)
+    _copies = {id: group for fold in _folds for group in fold for id in group}
+    _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
+    calibrations = calibrate(cascade, dataset.evidence(_folds), labels, mission, _blind, _past)
     calibrations.save(context.product["calibration"])
     return calibrations, labels
 

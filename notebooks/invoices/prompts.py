@@ -348,9 +348,10 @@ def _(mo):
     mo.md("""
     ## What a language model reads and answers
 
-    The template filled with a document of the sample. The document's text is inside a fence that it cannot close. If the
-    prompts have a `model.yaml`, the model answers the draft; what it has answered before is kept. A local model without a GPU
-    takes some seconds for a page.
+    The template filled with a document of the sample. The document's text is inside a fence that it cannot close. With
+    `past_cases` in model.yaml, the examples are answered cases with a similar form, from memory. If the prompts have a
+    `model.yaml`, the model answers the draft; what it has answered before is kept. A local model without a GPU takes some
+    seconds for a page: you can go on typing, which withdraws the question, or cancel it.
     """)
     return
 
@@ -363,13 +364,24 @@ def _(mo, sample):
 
 
 @app.cell
-def the_filled_template(document_slider, draft, mission, mo, sample):
-    from proveout.models.language_model import document_text, schema_of
+def _(context, document_slider, draft, sample):
+    past = ()  # the answered cases that the prompt shows
+    if sample and draft.model and draft.model.past_cases:
+        from proveout.retrieval import Memory
+
+        _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
+        past = _memory.answered([sample[document_slider.value]], draft.model.past_cases)[0]
+    return (past,)
+
+
+@app.cell
+def the_filled_template(document_slider, draft, mission, mo, past, sample):
+    from proveout.models.language_model import messages_about
     from proveout.prompts import ModelSettings
 
     if sample:
-        _text = document_text(sample[document_slider.value], (draft.model or ModelSettings()).characters)
-        _messages = draft.messages(_text, schema_of(mission))
+        _characters = (draft.model or ModelSettings()).characters
+        _messages = messages_about(sample[document_slider.value], draft, mission, past, _characters)
         assert [_role for _role, _ in _messages][-1] == "user", "the document comes last, as the user's message"
         _view = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
     else:
@@ -381,48 +393,66 @@ def the_filled_template(document_slider, draft, mission, mo, sample):
 @app.cell
 def _(context, mo, prompts):
     ask_switch = mo.ui.switch(bool(prompts.model and context.spec), label="ask while you type")  # off in a build
-    ask_switch if prompts.model else mo.md("*The prompts have no `model.yaml`, so no language model is asked.*")
-    return (ask_switch,)
+    cancel_button = mo.ui.run_button(label="cancel")
+    _without = mo.md("*The prompts have no `model.yaml`, so no language model is asked.*")
+    mo.hstack([ask_switch, cancel_button], justify="start") if prompts.model else _without
+    return ask_switch, cancel_button
 
 
 @app.cell
 def _(Path, ask_switch, mission, mo, prompts):
-    from proveout.models.language_model import LanguageModelTier, chat_model
+    from proveout.models.language_model import Cancel, LanguageModelTier, chat_model
     from proveout.workspace import Workspace
 
     mo.stop(not ask_switch.value)
     with mo.status.spinner("Loading the language model", remove_on_exit=True):
         language_model = chat_model(prompts.model, Workspace.find(mission.mission, start=Path(__file__).parent).cache)
-    return LanguageModelTier, language_model
+    return Cancel, LanguageModelTier, language_model
 
 
 @app.cell
-def what_the_model_answers(LanguageModelTier, document_slider, draft, gold, language_model, mission, mo, same, sample):
+def _(gold, mission, mo, same):
+    def answers_table(reply, document):
+        """A language model's values of one document beside the labels, and what they cost."""
+        rows = ["| field | answer | raw score | label | right |", "|---|---|---|---|---|"]
+        for name, kind in mission.kinds.items():
+            value, label = reply.extraction.fields.get(name), gold[document.sha256].get(name, "")
+            right = "" if not label else "yes" if value and same(kind, label, value.text) else "**no**"
+            cells = [name, value.text if value else "", f"{value.score:.3f}" if value else "", label, right]
+            rows.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        calls, refused = reply.calls, "".join(f"\n- {problem}" for problem in reply.extraction.refused)
+        tokens, seconds = sum(call.tokens for call in calls), sum(call.seconds for call in calls)
+        cost = f"calls: {len(calls)}, tokens: {tokens:,}, {seconds:.1f} s" + (f"; refused:\n{refused}" if refused else "")
+        return mo.md("\n".join([f"class: {reply.extraction.document_class or 'none'}", "", *rows, "", cost]))
+
+    return (answers_table,)
+
+
+@app.cell
+def what_the_model_answers(
+    Cancel,
+    LanguageModelTier,
+    answers_table,
+    cancel_button,
+    document_slider,
+    draft,
+    language_model,
+    mission,
+    mo,
+    past,
+    sample,
+):
+    def _ask(document):
+        thread = mo.current_thread()  # whatever this cell depends on ends it: another draft, another document, "cancel"
+        cancel = {"callbacks": [Cancel(lambda: thread.should_exit)]}
+        reply = LanguageModelTier(language_model, draft, mission, draft.model).read(document, past, cancel)
+        if not thread.should_exit:
+            mo.output.replace(answers_table(reply, document))
+
     mo.stop(not sample)
-    _document = sample[document_slider.value]
-    with mo.status.spinner("The language model reads", remove_on_exit=True):
-        _reply = LanguageModelTier(language_model, draft, mission, draft.model).read(_document)
-    _rows = []
-    for _name, _kind in mission.kinds.items():
-        _value, _label = _reply.extraction.fields.get(_name), gold[_document.sha256].get(_name, "")
-        _rows.append(
-            {
-                "field": _name,
-                "answer": _value.text if _value else "",
-                "raw score": f"{_value.score:.3f}" if _value else "",
-                "label": _label,
-                "right": "" if not _label else "yes" if _value and same(_kind, _label, _value.text) else "no",
-            }
-        )
-    _calls, _seconds = _reply.calls, sum(call.seconds for call in _reply.calls)
-    _cost = f"calls: {len(_calls)}, tokens: {sum(call.tokens for call in _calls):,}, {_seconds:.1f} s"
-    _refused = "".join(f"\n- {problem}" for problem in _reply.extraction.refused)
-    mo.vstack(
-        [
-            mo.ui.table(_rows, selection=None, label=f"class: {_reply.extraction.document_class or 'none'}"),
-            mo.md(_cost + (f"; refused:\n{_refused}" if _refused else "")),
-        ]
-    )
+    mo.stop(cancel_button.value, mo.md("*Cancelled; edit the draft or choose another document to ask again.*"))
+    mo.output.replace(mo.md("*The language model reads …*"))
+    mo.Thread(target=_ask, args=[sample[document_slider.value]]).start()
     return
 
 

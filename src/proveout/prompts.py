@@ -77,6 +77,7 @@ class ModelSettings:
     logprobs: bool = True  # whether an endpoint is asked for the probabilities of its tokens, which become the raw scores
     case_tokens: int = 0  # tokens that a case may take; 0 for no limit
     run_tokens: int = 0  # tokens that a run may take, counted from its start; 0 for no limit
+    past_cases: int = 0  # answered past cases of the most similar form that are shown as examples, instead of examples.yaml
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_UNKNOWN
 
 
@@ -121,17 +122,20 @@ class Prompts:
         """SHA-256 of the content, 16 hexadecimal digits."""
         return hashlib.sha256(json.dumps(asdict(self), ensure_ascii=False).encode()).hexdigest()[:16]
 
-    def messages(self, text: str, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def messages(
+        self, text: str, schema: Mapping[str, Any], examples: Sequence[Example] | None = None
+    ) -> list[tuple[str, str]]:
         """The template filled in for one document: (role, content) pairs, as LangChain's chat models take them.
 
-        The template is split into its sections first, so a document's text cannot open one.
+        `examples`: by default those of examples.yaml. The template is split into its sections first, so a document's text
+        cannot open one.
         """
         names = {
             "fields": self.fields,
             "classes": self.classes,
             "examples": [
                 {"document": fenced(example.text.rstrip()), "answer": json.dumps(answer(example), ensure_ascii=False)}
-                for example in self.examples
+                for example in (self.examples if examples is None else examples)
             ],
             "schema": json.dumps(schema, ensure_ascii=False),
             "document": fenced(text),

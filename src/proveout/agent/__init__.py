@@ -20,7 +20,7 @@ from langchain_core.runnables.config import patch_config, run_in_executor
 
 from proveout import plugins
 from proveout.agent import wording
-from proveout.agent.cascade import FieldState, field_state, merge
+from proveout.agent.cascade import FieldState, consult, field_state, merge
 from proveout.cases import CaseKind, kind_of
 from proveout.checks import Rule, Subject
 from proveout.errors import UnreadableDocument
@@ -278,7 +278,8 @@ class Agent(Runnable[CaseInput, Decision]):
         is_open = [not self.mission.required <= draft.automated for draft in drafts]
         pending = list(compress(zip(drafts, children, strict=True), is_open))
         configs = [patch_config(draft.config, callbacks=child) if child else draft.config for draft, child in pending]
-        extractions = self.tiers[tier].extract([draft.content for draft, _ in pending], configs) if pending else []
+        past = lambda contents, k: self.memory.answered(contents, k, pending[0][0].memory_position)  # noqa: E731
+        extractions = consult(self.tiers[tier], [draft.content for draft, _ in pending], past, configs)
         for (draft, _), extraction in zip(pending, extractions, strict=True):
             if not draft.document_class:
                 draft.document_class, draft.class_confidence = extraction.document_class, extraction.class_confidence

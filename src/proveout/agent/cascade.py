@@ -6,16 +6,21 @@ Not covered: cases that stay open; those go to a person.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from proveout.calibration import Calibration, Calibrations
 from proveout.calibration.thresholds import Pair
 from proveout.mission import Mission
-from proveout.models.tiers import Extraction, ScoredValue, Tier
+from proveout.models.tiers import Extraction, PastCases, ScoredValue, Tier
 from proveout.records import BlindSample, Content, Output
 from proveout.values import Conventions, conventions, has_value, is_cut_off, same_as_read
 
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+
+Past = Callable[[Sequence[Content], int], PastCases]  # for each content, so many answered past cases
 NOT_CALIBRATED = "this tier is not calibrated for this field"
 ENDS_EARLY = "its end is cut off on the page"
 
@@ -58,18 +63,34 @@ def merge(before: FieldState | None, new: FieldState) -> FieldState:
     return FieldState(output, kept.automated and not rival.automated)
 
 
+def consult(
+    tier: Tier, contents: Sequence[Content], past: Past, configs: "Sequence[RunnableConfig] | None" = None
+) -> list[Extraction]:
+    """One tier's result per case, with the past cases that it wants."""
+    wanted = getattr(tier, "past_cases", 0)
+    more = (past(contents, wanted),) if wanted else ()
+    return tier.extract(contents, configs, *more) if contents else []
+
+
+def no_past(contents: Sequence[Content], k: int) -> PastCases:
+    return [()] * len(contents)
+
+
 def calibrate(
     tiers: Mapping[str, Tier],
     contents: Sequence[Content],
     labels: Mapping[str, Mapping[str, str]],
     mission: Mission,
     blind: BlindSample | None = None,
+    past: Past = no_past,
 ) -> Calibrations:
     """Calibrate each tier separately, on the labelled values that reach it: those that no earlier tier automates.
 
-    `labels`: id of the content to field to text; `blind`: given if some were corrected in an audit. The tiers share the SLO's
-    error budget equally. A later tier's share is divided by the number of thresholds that the earlier tiers could have had,
-    because those decide which cases reach it; so the promise holds for all tiers jointly. A single tier gets the whole budget.
+    `labels`: id of the content to field to text; `blind`: given if some were corrected in an audit; `past`: finds answered
+    cases for a tier that reads with their help, and must find none with the labels that the tier is judged by. The tiers
+    share the SLO's error budget equally. A later tier's share is divided by the number of thresholds that the earlier tiers
+    could have had, because those decide which cases reach it; so the promise holds for all tiers jointly. A single tier gets
+    the whole budget.
     """
     share = (1 - mission.slo.confidence) / max(1, len(tiers))
     printed = [conventions(content, mission.dates) for content in contents]
@@ -78,7 +99,7 @@ def calibrate(
     fitted: dict[str, Calibration] = {}
     for name, tier in tiers.items():
         open_cases = sorted({at for field in mission.required for at in reached[field]})
-        extractions = dict(zip(open_cases, tier.extract([contents[at] for at in open_cases]), strict=True))
+        extractions = dict(zip(open_cases, consult(tier, [contents[at] for at in open_cases], past), strict=True))
         pairs = {
             field: [
                 _pair(extractions[at], field, label, mission, printed[at])

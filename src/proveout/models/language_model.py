@@ -17,20 +17,24 @@ import re
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from langchain_core.callbacks import BaseCallbackHandler
+
 from proveout.errors import BadPrompts
 from proveout.mission import Mission
 from proveout.models.candidates import candidates_of
+from proveout.models.past_examples import example_of
 from proveout.models.text_segments import text_segments
-from proveout.models.tiers import Extraction, Parts, ScoredValue
+from proveout.models.tiers import Extraction, Parts, PastCases, ScoredValue
 from proveout.prompts import ModelSettings, Prompts
 from proveout.records import Box, Document, Page, Place, Word
+from proveout.retrieval import MemoryRecord
 from proveout.values import conventions, value_of
 
 if TYPE_CHECKING:
@@ -129,23 +133,39 @@ class LanguageModelTier:
         model = chat_model(settings, parts.cache)
         return cls(model, parts.prompts, parts.mission, settings, Budget(settings.run_tokens))
 
-    def extract(self, contents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
-        return [reply.extraction for reply in self.read_many(contents, configs)]
+    @property
+    def past_cases(self) -> int:
+        return self.settings.past_cases
 
-    def read(self, document: Document) -> ModelReply:
-        return self.read_many([document])[0]
+    def extract(
+        self,
+        contents: Sequence[Document],
+        configs: "Sequence[RunnableConfig] | None" = None,
+        past: PastCases | None = None,
+    ) -> list[Extraction]:
+        return [reply.extraction for reply in self.read_many(contents, configs, past)]
 
-    def read_many(self, documents: Sequence[Document], configs: "Sequence[RunnableConfig] | None" = None) -> list[ModelReply]:
-        """One reply per document, in order. A failed call gives an abstention with the reason."""
+    def read(self, document: Document, past: Sequence[MemoryRecord] = (), config: "RunnableConfig | None" = None) -> ModelReply:
+        return self.read_many([document], [config or {}], [past])[0]
+
+    def read_many(
+        self,
+        documents: Sequence[Document],
+        configs: "Sequence[RunnableConfig] | None" = None,
+        past: PastCases | None = None,
+    ) -> list[ModelReply]:
+        """One reply per document, in order. A failed call gives an abstention with the reason.
+
+        `past`: the answered cases that each document's prompt shows as examples.
+        """
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(min(CONCURRENT_CALLS, max(1, len(documents)))) as pool:
-            return list(pool.map(self._read, documents, cast("Any", configs) or [None] * len(documents)))
+            n = len(documents)
+            return list(pool.map(self._read, documents, cast("Any", configs) or [None] * n, past or [()] * n))
 
-    def _read(self, document: Document, config: "RunnableConfig | None" = None) -> ModelReply:
-        messages: list[Any] = list(
-            self.prompts.messages(document_text(document, self.settings.characters), schema_of(self.mission))
-        )
+    def _read(self, document: Document, config: "RunnableConfig | None", past: Sequence[MemoryRecord]) -> ModelReply:
+        messages: list[Any] = list(messages_about(document, self.prompts, self.mission, past, self.settings.characters))
         settings = self._call_settings(document)
         calls: list[Call] = []
         checked = _CheckedAnswer("", {}, ())
@@ -308,6 +328,35 @@ def chat_model(settings: ModelSettings, cache: Path | None = None) -> "BaseChatM
         stream_usage=True,
         cache=kept,
     )
+
+
+def messages_about(
+    document: Document,
+    prompts: Prompts,
+    mission: Mission,
+    past: Sequence[MemoryRecord] = (),
+    characters: int = ModelSettings.characters,
+) -> list[tuple[str, str]]:
+    """What a model reads of a document: (role, content) pairs. Past cases take the place of the prompts' own examples."""
+    examples = [one for record in past if (one := example_of(record, mission, prompts))]
+    return prompts.messages(document_text(document, characters), schema_of(mission), examples or None)
+
+
+class Cancel(BaseCallbackHandler):
+    """A LangChain callback that stops a local model at its next token once `asked` says so. An endpoint is not stopped."""
+
+    raise_error = True
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self._asked = asked
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        if self._asked():
+            raise Cancelled("the question was withdrawn")
+
+
+class Cancelled(Exception):
+    """Nobody waits for the answer any longer."""
 
 
 def pinned(prompts: Prompts) -> Prompts:

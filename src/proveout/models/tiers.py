@@ -22,6 +22,7 @@ from proveout.files import write_whole
 from proveout.mission import Mission
 from proveout.prompts import Prompts
 from proveout.records import Content, Place, Value
+from proveout.retrieval import MemoryRecord
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -75,6 +76,8 @@ class Parts:
 class Tier(Protocol):
     """The two methods of a tier. One that reads nothing of `Parts.model` also says `trained = False`: all folds share it.
 
+    One that reads with the help of answered past cases has `past_cases`, how many it wants, and `extract` also takes `past`
+    (`PastCases`).
     One that knows other likely values also has `suggest(content, at_most)`: by field, the likeliest first. The review page
     offers them.
     """
@@ -90,6 +93,7 @@ class Tier(Protocol):
         """
 
 
+PastCases = Sequence[Sequence[MemoryRecord]]  # per case, those of the most similar form that a person answered, best first
 FOLDS = "folds.json"  # in a folder of models: groups of ids, by fold; the number of a fold is the name of its model
 
 

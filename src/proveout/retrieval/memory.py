@@ -13,9 +13,10 @@ import json
 import os
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -160,6 +161,28 @@ class Memory:
             others = self._others(text, allowed)
             hits = self._index.rank(vector, query, k, others, ways) if others.any() else []
             results.append(tuple(self._similar(hit) for hit in hits))
+        return results
+
+    def answered(
+        self,
+        contents: Sequence[Content],
+        k: int,
+        position: int | None = None,
+        without: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> list[tuple[MemoryRecord, ...]]:
+        """For each content, the k cases that a person answered whose documents have the most similar form, best first.
+
+        A document's own records are left out. `without`: the id of a content to ids of others that are left out for it, too.
+        """
+        allowed = self._allowed(position)
+        allowed &= np.array([record.origin == "label" and bool(record.fields) for record in self.records(len(allowed))], bool)
+        results = []
+        for content, vector in zip(contents, self._vectors_of([_query(content) for content in contents]), strict=True):
+            others = self._others(content, allowed)
+            rows = (row for id in without.get(content.id, ()) for row in self._rows.get(("", id), ()))
+            others[[row for row in rows if row < len(others)]] = False
+            hits = self._index.rank(vector, "", k, others, ("vectors",)) if others.any() else []
+            results.append(tuple(self._records[hit.row] for hit in hits))
         return results
 
     def duplicate(
