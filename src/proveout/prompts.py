@@ -134,7 +134,10 @@ class Prompts:
             "fields": self.fields,
             "classes": self.classes,
             "examples": [
-                {"document": fenced(example.text.rstrip()), "answer": json.dumps(answer(example), ensure_ascii=False)}
+                {
+                    "document": fenced(example.text.rstrip()),
+                    "answer": json.dumps(answer(example), ensure_ascii=False, separators=(",", ":")),
+                }
                 for example in (self.examples if examples is None else examples)
             ],
             "schema": json.dumps(schema, ensure_ascii=False),

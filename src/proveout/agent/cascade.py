@@ -98,7 +98,8 @@ def calibrate(
     budgets = dict.fromkeys(mission.fields, share)
     fitted: dict[str, Calibration] = {}
     for name, tier in tiers.items():
-        open_cases = sorted({at for field in mission.required for at in reached[field]})
+        learned: frozenset[str] = getattr(tier, "learned_from", frozenset())
+        open_cases = sorted({at for field in mission.required for at in reached[field] if contents[at].id not in learned})
         extractions = dict(zip(open_cases, consult(tier, [contents[at] for at in open_cases], past), strict=True))
         pairs = {
             field: [

@@ -203,6 +203,21 @@ def build(
 
 
 @app.command()
+def fine_tune(
+    force: Annotated[bool, typer.Option(help="Train anew, even if nothing changed.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Fine-tune the local language model on your labels. Trains a LoRA adapter for the model in prompts/model.yaml on the
+    documents of the last build's training split, merges both, and prints what to write in model.yaml to use the result. Minutes
+    on a GPU, hours on a CPU (docs/language_model.md).
+    """
+    from proveout.cli import designing
+
+    designing.fine_tune(_workspace(mission, home), force)
+
+
+@app.command()
 def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home = None) -> None:
     """Explain in one line why a task is stale."""
     from proveout.cli import designing
@@ -213,7 +228,7 @@ def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def edit(
     context: typer.Context,
-    notebook: Annotated[str, typer.Argument(help="A step of the build or monitor pipeline, for example `models` or `drift`.")],
+    notebook: Annotated[str, typer.Argument(help="A step of a pipeline, for example `models`, `drift` or `fine_tune`.")],
     data: Data = None,
     mission: Mission = "invoices",
     home: Home = None,

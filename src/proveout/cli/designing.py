@@ -88,16 +88,35 @@ def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force
         check_labels(env["data"] / "labels.csv", space.mission, space.answers / "labels.csv")
     space.claim()
     (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
-
-    def tell(result: Any) -> None:
-        mark = f"{result.seconds:6.1f} s  {result.why}" if result.state == "ran" else f"     ok  {result.why}"
-        say(f"  {result.task:10} {mark}")
-
-    built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=tell)
+    built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=_tell)
     say(f"{len(built.ran)} of {len(built.tasks)} steps ran in {built.seconds:.1f} s; products: {short(space.build)}")
     for line in unlabelled(space):
         say(line)
     return built
+
+
+def fine_tune(space: Workspace, force: bool) -> None:
+    """Fine-tune the local language model on the last build's documents, if anything changed since the last time."""
+    from proveout.bridge import build as run_build
+
+    env = tuned(space)
+    built = run_build(space.spec("tune"), env=env, force=force, record=True, progress=_tell)
+    model = env["out"] / "merge" / "model"
+    say(f"{len(built.ran)} of {len(built.tasks)} steps ran in {built.seconds:.1f} s; to use the model, write in model.yaml:")
+    say(f"local: {short(model)}")
+
+
+def tuned(space: Workspace) -> dict[str, Any]:
+    """Values for the placeholders of the tune spec. Raises BadInput without a build, whose documents are learned from."""
+    dataset = space.build / "curate" / "dataset"
+    if not dataset.exists():
+        raise BadInput(f"{space.name} was never built, and its documents are what is learned from; first: proveout build")
+    return {"dataset": dataset, "out": space.home / "tuned"}
+
+
+def _tell(result: Any) -> None:
+    mark = f"{result.seconds:6.1f} s  {result.why}" if result.state == "ran" else f"     ok  {result.why}"
+    say(f"  {result.task:10} {mark}")
 
 
 def unlabelled(space: Workspace) -> list[str]:
@@ -127,14 +146,14 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
     from proveout.bridge.context import variables
     from proveout.bridge.spec import sources
 
-    notebooks = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in ("build", "monitor")}
+    values = {"build": lambda: environment(space, data), "monitor": lambda: monitored(space), "tune": lambda: tuned(space)}
+    notebooks = {pipeline: dict(sources(space.spec(pipeline))) for pipeline in values if space.spec(pipeline).exists()}
     pipeline = next((pipeline for pipeline, files in notebooks.items() if notebook in files), None)
     if pipeline is None:
         names = ", ".join(name for files in notebooks.values() for name in files)
         raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; expected one of: {names}")
-    env = environment(space, data) if pipeline == "build" else monitored(space)
     command = [sys.executable, "-m", "marimo", "edit", str(notebooks[pipeline][notebook]), *options]
-    os.execvpe(command[0], command, os.environ | variables(space.spec(pipeline), notebook, env))
+    os.execvpe(command[0], command, os.environ | variables(space.spec(pipeline), notebook, values[pipeline]()))
 
 
 def audit(space: Workspace, options: Sequence[str] = ()) -> None:

@@ -120,6 +120,7 @@ class LanguageModelTier:
     mission: Mission
     settings: ModelSettings = field(default_factory=ModelSettings)
     budget: Budget = field(default_factory=Budget)  # of the run
+    learned_from: frozenset[str] = frozenset()  # ids of documents that the model was fine-tuned on
 
     @classmethod
     def load(cls, parts: Parts) -> "LanguageModelTier":
@@ -130,8 +131,10 @@ class LanguageModelTier:
                 "the mission lists the tier `language_model`, but its prompts have no model.yaml; add one with "
                 "`endpoint: http://...` or `local: <folder>`, or remove the tier from mission.yaml"
             )
-        model = chat_model(settings, parts.cache)
-        return cls(model, parts.prompts, parts.mission, settings, Budget(settings.run_tokens))
+        from proveout.models.fine_tuning import learned_from
+
+        model, learned = chat_model(settings, parts.cache), learned_from(settings.local) if settings.local else frozenset()
+        return cls(model, parts.prompts, parts.mission, settings, Budget(settings.run_tokens), learned)
 
     @property
     def past_cases(self) -> int:
@@ -200,15 +203,9 @@ class LanguageModelTier:
         return settings
 
     def _printed_schema(self, document: Document) -> dict[str, Any]:
-        """The schema in which a value is one of the document's candidates of the field's kind, or null."""
-        printed, segments = conventions(document, self.mission.dates), text_segments(document)
-        values = {}
-        for name, kind in self.mission.kinds.items():
-            if kind != "flag":
-                candidates = candidates_of(segments, kind, self.prompts.fields[name].labels, printed, self.mission.lines)
-                texts = dict.fromkeys(candidate.text for candidate in candidates if len(candidate.text) <= LONGEST_VALUE)
-                values[name] = {"enum": [*(text for text in texts if any(places_of(document, text))), None]}
-        return _complete(schema_of(self.mission, values))
+        """The schema in which a value is one of the document's printed values, or null."""
+        printed = printed_values(document, self.mission, self.prompts)
+        return _complete(schema_of(self.mission, {name: {"enum": [*texts, None]} for name, texts in printed.items()}))
 
     def _call(
         self, messages: Sequence[Any], settings: Mapping[str, Any], config: "RunnableConfig | None", taken: int
@@ -340,6 +337,18 @@ def messages_about(
     """What a model reads of a document: (role, content) pairs. Past cases take the place of the prompts' own examples."""
     examples = [one for record in past if (one := example_of(record, mission, prompts))]
     return prompts.messages(document_text(document, characters), schema_of(mission), examples or None)
+
+
+def printed_values(document: Document, mission: Mission, prompts: Prompts) -> dict[str, list[str]]:
+    """For each field that is no flag, the different texts of its kind that are printed on a document, in reading order."""
+    read, segments = conventions(document, mission.dates), text_segments(document)
+    values = {}
+    for name, kind in mission.kinds.items():
+        if kind != "flag":
+            candidates = candidates_of(segments, kind, prompts.fields[name].labels, read, mission.lines)
+            texts = dict.fromkeys(candidate.text for candidate in candidates if len(candidate.text) <= LONGEST_VALUE)
+            values[name] = [text for text in texts if any(places_of(document, text))]
+    return values
 
 
 class Cancel(BaseCallbackHandler):

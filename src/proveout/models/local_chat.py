@@ -104,7 +104,7 @@ class LocalChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         """With a `schema`, the message's `response_metadata["logprobs"]` has the form that OpenAI's endpoints use."""
-        head, tail = self._ids(self._prompt(messages))
+        head, tail = self._ids(self._prompt([(_ROLES.get(message.type, "user"), message.text) for message in messages]))
         read = len(head) + len(tail)
         room = getattr(self.network.config, "max_position_embeddings", read + self.max_tokens)
         if read >= room:
@@ -124,8 +124,13 @@ class LocalChatModel(BaseChatModel):
         message = AIMessage(content=text, usage_metadata=usage, response_metadata=metadata)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _prompt(self, messages: Sequence[BaseMessage]) -> str:
-        turns = [{"role": _ROLES.get(message.type, "user"), "content": self._harmless(message.text)} for message in messages]
+    def prompt_ids(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        """The tokens that the network reads of (role, content) pairs."""
+        head, tail = self._ids(self._prompt(messages))
+        return head + tail
+
+    def _prompt(self, messages: Sequence[tuple[str, str]]) -> str:
+        turns = [{"role": role, "content": self._harmless(content)} for role, content in messages]
         if self.tokenizer.chat_template:
             return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
         return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns) + "\nassistant:"

@@ -77,7 +77,7 @@ class Tier(Protocol):
     """The two methods of a tier. One that reads nothing of `Parts.model` also says `trained = False`: all folds share it.
 
     One that reads with the help of answered past cases has `past_cases`, how many it wants, and `extract` also takes `past`
-    (`PastCases`).
+    (`PastCases`). One that learned before the build has `learned_from`, ids of documents that it cannot be judged by.
     One that knows other likely values also has `suggest(content, at_most)`: by field, the likeliest first. The review page
     offers them.
     """
