@@ -21,12 +21,11 @@ from proveout import progress
 from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models.language_model import messages_about, printed_values
-from proveout.models.local_chat import INSTALL, LocalChatModel, located, weights_of
+from proveout.models.local_chat import ABOUT, INSTALL, LocalChatModel, located, weights_of
 from proveout.prompts import ModelSettings, Prompts
 from proveout.records import Document
 from proveout.values import conventions, has_value, same
 
-ABOUT = "fine_tuning.json"
 IGNORED = -100  # the target of a token that does not count in the loss
 
 
@@ -82,19 +81,22 @@ def examples_of(
         if not labels.get(document.id):
             continue
         messages = messages_about(document, prompts, mission, characters=(prompts.model or ModelSettings()).characters)
-        shown, values = messages[-1][1], {}
+        visible, values = messages[-1][1], {}
         for name, printed in printed_values(document, mission, prompts).items():
             kind, label = mission.kinds[name], labels[document.id].get(name, "")
             read = conventions(document, mission.dates)
-            right = (text for text in printed if text in shown and same(kind, label, text, read))
+            right = (text for text in printed if text in visible and same(kind, label, text, read))
             values[name] = next(right, None) if has_value(kind, label) else None
         for name, kind in mission.kinds.items():
             if kind == "flag":
                 values[name] = labels[document.id].get(name) or None
-        known = classes.get(document.id, "")
-        answer = {"document_class": known or mission.classes[0], "fields": {name: values[name] for name in mission.kinds}}
+        document_class = classes.get(document.id, "")
+        answer = {
+            "document_class": document_class or mission.classes[0],
+            "fields": {name: values[name] for name in mission.kinds},
+        }
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-        examples.append(TuningExample(document.id, messages, text, 0 if known else text.index('"fields"')))
+        examples.append(TuningExample(document.id, messages, text, 0 if document_class else text.index('"fields"')))
     return examples
 
 
@@ -153,9 +155,8 @@ def tune(
     peft.set_peft_model_state_dict(network, best)
     network.save_pretrained(folder)
     tuned = Tuned(len(usable), len(examples) - len(usable), losses, held_back_losses)
-    learned_from = sorted({*copies, *(example.document for example in examples)})
     about = {"base": str(base), "base_sha256": model.weights, "settings": asdict(settings), **asdict(tuned)}
-    about["learned_from"] = learned_from
+    about["learned_from"] = sorted({*copies, *(example.document for example in examples)})
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return tuned
 
@@ -187,12 +188,6 @@ def merged(product: Mapping[str, Path], upstream: Mapping[str, Mapping[str, Path
     """The second step of the pipeline `tune`."""
     product["model"].mkdir(parents=True, exist_ok=True)
     merge(upstream["fine_tune"]["adapter"], product["model"])
-
-
-def learned_from(model: Path | str) -> frozenset[str]:
-    """Ids of the documents that a local model was fine-tuned on, and of their copies."""
-    about = located(model) / ABOUT
-    return frozenset(json.loads(about.read_text(encoding="utf-8"))["learned_from"] if about.exists() else ())
 
 
 Encoded = tuple[list[int], list[int]]  # the tokens of an example, and the same as targets

