@@ -45,7 +45,7 @@ class Network:
     """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]], precision: str) -> None:
-        import openvino
+        import openvino  # type: ignore[import-untyped]
 
         self.precision = precision
         self.compiled = 0
