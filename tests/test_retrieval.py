@@ -179,9 +179,10 @@ import os, sys, threading, time
 from proveout.retrieval import Encoder
 encoder = Encoder.load()
 expected = encoder.encode(["Invoice #", "Advertiser:"]).tobytes()
-texts = [f"spot {number}" for number in range(100_000)]
+texts = [f"spot {number}" for number in range(20_000)]
 threading.Thread(target=encoder.encode, args=[texts], daemon=True).start()
-time.sleep(0.5)
+while encoder._network._idle:
+    time.sleep(0.001)
 if child := os.fork():
     os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 encoder._vector.cache_clear()
