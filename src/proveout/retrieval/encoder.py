@@ -5,8 +5,8 @@ are cores. So nothing is padded, no core waits for another inside a layer (on a 
 the vector of a text is the same, bit for bit, whatever the other texts and the number of threads.
 Covered: a missing or changed file raises BadModel before any of it is used; nothing is ever downloaded; threads may encode at
 the same time, and a process may fork.
-Not covered: other processor types. Where they compute in the same precision, their vectors agree to about 1e-5 in cosine, not
-bit for bit; where they do not, `Encoder.id` differs.
+Not covered: other processor types. In the same precision their vectors should agree to about 1e-4 in cosine, not bit for bit;
+`Encoder.id` names the precision.
 """
 
 import hashlib
