@@ -34,7 +34,7 @@ def encoder() -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(_package_folder())
 
     def our_vectors() -> Any:
-        ours._network.cache_clear()  # every text is computed in every round
+        ours._vector.cache_clear()  # every text is computed in every round
         return ours.encode(texts)
 
     def peers_vectors() -> Any:

@@ -1,15 +1,17 @@
 """Vectors of texts: all-MiniLM-L6-v2 on the CPU, from an installed package whose files are verified before loading.
 
-Entry point: `Encoder.load`. Each text passes the network alone and on one core, with as many texts at once as torch may use
-threads. So nothing is padded, no core waits for another inside a layer (on a busy machine that costs a factor of ten), and
+Entry point: `Encoder.load`. Each text passes the network (`minilm`) alone and on one core, with as many texts at once as there
+are cores. So nothing is padded, no core waits for another inside a layer (on a busy machine that costs a factor of ten), and
 the vector of a text is the same, bit for bit, whatever the other texts and the number of threads.
-Covered: a missing or changed file raises BadModel before any of it is used; nothing is ever downloaded.
-Not covered: other processor types; their vectors agree to about 1e-6 in cosine, not bit for bit.
+Covered: a missing or changed file raises BadModel before any of it is used; nothing is ever downloaded; threads may encode at
+the same time, and a process may fork.
+Not covered: other processor types. In the same precision their vectors should agree to about 1e-4 in cosine, not bit for bit;
+`Encoder.id` names the precision.
 """
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,6 +23,8 @@ from numpy.typing import NDArray
 
 from proveout.errors import BadModel
 from proveout.files import published
+from proveout.retrieval import minilm
+from proveout.retrieval.minilm import Network, cores
 
 Vectors = NDArray[np.float32]  # (texts, 384), unit length
 
@@ -29,10 +33,9 @@ SHA256 = {  # as published with sentence-transformers/all-MiniLM-L6-v2
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-WIDTH = 384
-HEADS = 12
-LAYERS = 6
+WIDTH = minilm.WIDTH
 KEPT = 4096  # latest texts whose vectors are kept: a build decides many cases that a run, or a check of the run, decides again
+TEXTS_PER_COPY = 64  # a further copy of the network takes as long to make as this many texts to encode
 GRID = 2.0**20  # vectors are rounded to multiples of 2^-20, so that a store that normalises them returns the same bits
 
 
@@ -42,9 +45,10 @@ class Encoder(Embeddings):
     tokens: word pieces, including the start and end marks, after which a text is cut.
     """
 
-    def __init__(self, network: Callable[[tuple[int, ...]], Any], tokenizer: Any, tokens: int) -> None:
+    def __init__(self, network: Network, tokenizer: Any, tokens: int) -> None:
         self.tokens = tokens
-        self._network = lru_cache(KEPT)(network)
+        self._network = network
+        self._vector = lru_cache(KEPT)(network)
         self._tokenizer = tokenizer
 
     @classmethod
@@ -56,27 +60,36 @@ class Encoder(Embeddings):
         return _installed(tokens) if folder is None else cls._read(Path(folder), tokens)
 
     @classmethod
-    def _read(cls, folder: Path, tokens: int) -> "Encoder":
-        import tokenizers
-
-        weights = _checked(folder / "model.safetensors")
-        tokenizer = tokenizers.Tokenizer.from_str(_checked(folder / "tokenizer.json").decode())
-        tokenizer.no_padding()
+    def _read(cls, folder: Path, tokens: int, network: Network | None = None) -> "Encoder":
+        tokenizer = _tokenizer(folder)
+        network = network or _network(folder)
         tokenizer.enable_truncation(max_length=tokens)
-        return cls(_network(weights), tokenizer, tokens)
+        return cls(network, tokenizer, tokens)
 
     @property
     def id(self) -> str:
         """Hash of everything that a vector depends on, 16 hexadecimal digits."""
-        return hashlib.sha256(f"{SHA256} {self.tokens} mean, unit, grid {GRID}".encode()).hexdigest()[:16]
+        made_by = f"mean, unit, grid {GRID}, OpenVINO {self._network.precision}"
+        return hashlib.sha256(f"{SHA256} {self.tokens} {made_by}".encode()).hexdigest()[:16]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """(texts, 384) float32, unit length to within 1e-6."""
         ids = [tuple(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
+        return on_grid(self._one_core_per_text(ids))
+
+    def _one_core_per_text(self, texts: Sequence[tuple[int, ...]]) -> Vectors:
+        """The pool lives for one call, because a fork would inherit a pool without its threads."""
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # OpenVINO prepares itself for each new length
+        worthwhile = min(cores(), 1 + len(texts) // TEXTS_PER_COPY)
+        threads = min(max(self._network.compiled, worthwhile), len(texts))
         vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
-        for row, vector in enumerate(_one_core_per_text(self._network, ids)):
-            vectors[row] = vector
-        return on_grid(vectors)
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                vectors[order] = list(pool.map(lambda row: self._vector(texts[row]), order))
+        else:
+            for row in order:
+                vectors[row] = self._vector(texts[row])
+        return vectors
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [[float(x) for x in vector] for vector in self.encode(texts)]
@@ -94,26 +107,29 @@ def on_grid(vectors: Vectors) -> Vectors:
     return np.round(vectors * np.float32(GRID)).astype(np.float32) / np.float32(GRID)
 
 
-def _one_core_per_text(network: Callable[[tuple[int, ...]], Any], texts: Sequence[tuple[int, ...]]) -> list[Any]:
-    """The vector of each text. The pool lives for one call, because a fork would inherit a pool without its threads."""
-    import torch
-
-    def run(ids: tuple[int, ...]) -> Any:
-        with torch.inference_mode():
-            return network(ids).numpy()
-
-    if not texts:
-        return []
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(min(threads, len(texts)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        vectors = list(pool.map(run, texts))
-    torch.set_num_threads(threads)  # torch passes the setting of one thread on to threads that start later
-    return vectors
+@cache
+def _installed(tokens: int) -> Encoder:
+    return Encoder._read(_package_folder(), tokens, _installed_network())
 
 
 @cache
-def _installed(tokens: int) -> Encoder:
-    return Encoder._read(_package_folder(), tokens)
+def _installed_network() -> Network:
+    return _network(_package_folder())
+
+
+def _network(folder: Path) -> Network:
+    weights = _checked(folder / "model.safetensors")
+    return minilm.load(weights, [encoding.ids for encoding in _tokenizer(folder).encode_batch(minilm.PARITY_TEXTS)])
+
+
+def _tokenizer(folder: Path) -> Any:
+    """It pads nothing and cuts nothing."""
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_str(_checked(folder / "tokenizer.json").decode())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _package_folder() -> Path:
@@ -126,39 +142,3 @@ def _package_folder() -> Path:
 def _checked(path: Path) -> bytes:
     """The bytes of a file, read once; raises BadModel unless they are the published ones."""
     return published(path, SHA256[path.name], PACKAGE, "the file was not loaded")
-
-
-def _network(weights: bytes) -> Callable[[tuple[int, ...]], Any]:
-    """BERT (arXiv:1810.04805) for one text: from word piece ids to the mean of the last layer, scaled to unit length."""
-    import torch
-    import torch.nn.functional as F
-    from safetensors.torch import load
-
-    w = load(weights)
-
-    def linear(x: Any, name: str) -> Any:
-        return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
-
-    def norm(x: Any, name: str) -> Any:
-        return F.layer_norm(x, (WIDTH,), w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
-
-    for layer in range(LAYERS):  # query, key and value in one product
-        name = f"encoder.layer.{layer}.attention.self"
-        for part in ("weight", "bias"):
-            w[f"{name}.all.{part}"] = torch.cat([w[f"{name}.{role}.{part}"] for role in ("query", "key", "value")])
-
-    def forward(ids: tuple[int, ...]) -> Any:
-        n = len(ids)
-        words = w["embeddings.word_embeddings.weight"][torch.tensor(ids)]
-        places = w["embeddings.position_embeddings.weight"][:n]
-        h = norm(words + places + w["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")  # (n, 384)
-        for layer in range(LAYERS):
-            name = f"encoder.layer.{layer}"
-            q, k, v = linear(h, f"{name}.attention.self.all").view(n, 3, HEADS, -1).permute(1, 2, 0, 3)  # (heads, n, 32)
-            heads = F.scaled_dot_product_attention(q[None], k[None], v[None])[0].transpose(0, 1).reshape(n, WIDTH)
-            h = norm(h + linear(heads, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm")
-            wide = F.gelu(linear(h, f"{name}.intermediate.dense"))
-            h = norm(h + linear(wide, f"{name}.output.dense"), f"{name}.output.LayerNorm")
-        return F.normalize(h.mean(0), dim=0)
-
-    return forward
