@@ -414,7 +414,7 @@ def _(Path, ask_switch, mission, mo, prompts):
 def _(gold, mission, mo, same):
     def answers_table(reply, document):
         """A language model's values of one document beside the labels, and what they cost."""
-        rows = ["| field | answer | raw score | label | right |", "|---|---|---|---|---|"]
+        rows = ["| field | answer | raw score | label | right |", "|:---|:---|---:|:---|:---|"]
         for name, kind in mission.kinds.items():
             value, label = reply.extraction.fields.get(name), gold[document.sha256].get(name, "")
             right = "" if not label else "yes" if value and same(kind, label, value.text) else "**no**"

@@ -77,7 +77,7 @@ class ModelSettings:
     logprobs: bool = True  # whether an endpoint is asked for the probabilities of its tokens, which become the raw scores
     case_tokens: int = 0  # tokens that a case may take; 0 for no limit
     run_tokens: int = 0  # tokens that a run may take, counted from its start; 0 for no limit
-    past_cases: int = 0  # answered past cases of the most similar form that are shown as examples, instead of examples.yaml
+    past_cases: int = 1  # answered past cases of the most similar form that are shown as examples, instead of examples.yaml
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_UNKNOWN
 
 
