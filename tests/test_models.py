@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from proveout.models import Extractor, Settings, flags
 from proveout.models.candidates import candidates_of
 from proveout.models.classes import Classes
 from proveout.models.label_phrases import LabelPhrases
-from proveout.models.layout_statistics import LabelledCandidates, TrainingStatistics
+from proveout.models.layout_statistics import LabelledCandidates, LayoutStatistics, TrainingStatistics
 from proveout.models.ranker import FAMILIAR, KNOWN, NEW, Choice, Ranker, choose_range
 from proveout.models.text_segments import NOWHERE, text_segments
 from proveout.prompts import FieldPrompt, Prompts
@@ -376,6 +377,24 @@ def test_words_give_the_class_of_a_page_without_a_known_heading() -> None:
     name, confidence = classes.classify(text_segments(drawn("x", [[(40, "the amount due")]])))
     other, doubtful = classes.classify(text_segments(drawn("x", [[(40, "weather report")]])))
     assert name == "invoice" and other == "other" and confidence > 0.4 and doubtful < 0.7
+
+
+@pytest.mark.parametrize(("likelihood", "first"), [(0.4, "corrected"), (0.6, "best")])
+def test_a_correction_moves_no_value_that_is_likelier_right_than_wrong(
+    extractor: Extractor,
+    training_data: tuple[list[Document], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    likelihood: float,
+    first: str,
+) -> None:
+    document = extractor.reader.read(training_data[0][0])
+    kind = MISSION.kinds["gross_amount"]
+    texts = [candidate.text for candidate in document.kinds[kind].candidates]
+    other = next(at for at, text in enumerate(texts) if text != texts[0])
+    choices = [Choice(0, likelihood, likelihood), Choice(other, 0.1, 0.1)]
+    monkeypatch.setattr(LayoutStatistics, "corrected_candidates", lambda *_: [other])
+    ordered = extractor._corrected_first("gross_amount", [], document, choices)
+    assert ordered[0].candidate == {"best": 0, "corrected": other}[first] and len(ordered) == 2
 
 
 @pytest.fixture(scope="module")

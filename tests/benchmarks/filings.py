@@ -7,8 +7,8 @@ one published for UDOP on DeepForm (arXiv:2212.02623), similar documents with ot
 
 PROVEOUT_AUDIT names an audit.csv of the labels (`proveout audit`); without one nothing is certified, because some labels are
 wrong. build/filings.json keeps every answer. `python -m tests.benchmarks.filings curve` prints the learning curve of the
-rankers, `… memory` what one correction is worth. A seed takes a quarter of an hour of one core, the curve half an hour, memory a
-minute; the seeds run side by side.
+rankers, `… memory` what one correction is worth. A seed takes a quarter of an hour of one core, the curve half an hour, the
+memory a minute.
 """
 
 import json
