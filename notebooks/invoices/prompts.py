@@ -46,6 +46,7 @@ def _():
     from proveout.models.features import SLOTS, Printing, document_features
     from proveout.models.label_phrases import LabelPhrases
     from proveout.values import same
+    from proveout.workspace import Workspace
 
     return (
         BadPrompts,
@@ -53,6 +54,7 @@ def _():
         Extractor,
         LabelPhrases,
         Path,
+        Workspace,
         Printing,
         SLOTS,
         flags,
@@ -346,6 +348,61 @@ def trained_on_a_fold(Extractor, draft, gold, mission, mo, prompts, sample, scor
 @app.cell
 def _(mo):
     mo.md("""
+    ## Search better phrases
+
+    Proposes phrases from the training documents: texts beside right values that no label resembles, texts beside values that
+    were taken wrongly, and phrases that are only beside wrong ones. Each change of the **draft** is scored by models that
+    learned from no document of the same layout; "precise" is the share of the values above the best threshold for the target
+    precision, "certified" what these documents could promise. Of many scores the best is too good by chance: look at how many
+    values a change turned right and wrong, choose what makes sense to you, and write it into the draft above. Every score is
+    kept in `prompt_trials.jsonl` of the workspace.
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    trials_slider = mo.ui.slider(2, 40, value=8, label="trials", show_value=True)
+    search_button = mo.ui.run_button(label="search")
+    mo.hstack([trials_slider, search_button], justify="start")
+    return search_button, trials_slider
+
+
+@app.cell
+def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, search_button, trials_slider):
+    from proveout.agent.prompt_search import search
+
+    mo.stop(not search_button.value, mo.md("*not searched yet*"))
+    _documents = dataset.documents("train")
+    _layouts = {document.sha256: dataset.entry(document.sha256).layout for document in _documents}
+    _file = Workspace.find(mission.mission, start=Path(__file__).parent).home / "prompt_trials.jsonl"
+    with mo.status.progress_bar(
+        total=trials_slider.value + 1, title="Training with other phrases", remove_on_exit=True
+    ) as _bar:
+        _trials = search(_documents, gold, _layouts, mission, draft, trials_slider.value, _file, advance=lambda: _bar.update())
+    _mean = lambda shares: f"{sum(shares.values()) / len(shares):.1%}"  # noqa: E731
+    mo.ui.table(
+        [
+            {
+                "change": ", ".join(trial.changes) or "none: the draft",
+                "F1": f"{trial.f1:.4f}",
+                "turned right": trial.turned_right,
+                "turned wrong": trial.turned_wrong,
+                "precise": _mean(trial.precise),
+                "certified": _mean(trial.certified),
+                "seconds": f"{trial.seconds:.0f}",
+            }
+            for trial in _trials
+        ],
+        selection=None,
+        page_size=50,
+    )
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
     ## What a language model reads and answers
 
     The template filled with a document of the sample. The document's text is inside a fence that it cannot close. With
@@ -400,9 +457,8 @@ def _(context, mo, prompts):
 
 
 @app.cell
-def _(Path, ask_switch, mission, mo, prompts):
+def _(Path, Workspace, ask_switch, mission, mo, prompts):
     from proveout.models.language_model import Cancel, LanguageModelTier, chat_model
-    from proveout.workspace import Workspace
 
     mo.stop(not ask_switch.value)
     with mo.status.spinner("Loading the language model", remove_on_exit=True):

@@ -1,0 +1,252 @@
+"""Search better phrases for the prompts: propose changes, score each by cross-validation, keep every score. A person chooses.
+
+Entry point: `search`. Proposed are texts printed beside right values that no label resembles, texts printed beside wrong values
+that the model took, and the removal of a phrase; the changes that helped are tried together at the end. Each is scored on
+documents whose layouts were left out of training: micro-F1, and the share of values that could be automated as the mission
+promises. The best of many scores is too good by chance, so a trial says how many values it turned right and wrong.
+Covered: a trial that was made before, on the same documents with the same prompts, is read from the file.
+Not covered: descriptions and examples, which only a language model and the layout encoder read.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from proveout.calibration.thresholds import Pair, certify
+from proveout.corpus.folds import by_chance
+from proveout.mission import Mission
+from proveout.models import Extractor, Settings
+from proveout.models.features import SLOTS
+from proveout.models.label_phrases import LabelPhrases, compact
+from proveout.prompts import Prompts
+from proveout.records import Document
+from proveout.values import conventions, has_value, same, same_as_read
+
+FOLDS = 3
+FEWEST = 3  # documents in which a proposed phrase is printed
+RESEMBLES = 0.8  # similarity of a text to a phrase that stands for it already
+LONGEST = 40  # characters of a phrase
+BESIDE = [at for at, slot in enumerate(SLOTS) if slot in ("near", "left", "above", "heading")]
+
+Key = Literal["labels", "not_labels"]
+Right = dict[tuple[str, str], bool]  # (document, field): whether its value was right
+
+
+@dataclass(frozen=True)
+class Change:
+    """One phrase more or less."""
+
+    field: str
+    key: Key
+    phrase: str
+    remove: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field}: {'−' if self.remove else '+'} {self.key} “{self.phrase}”"
+
+    def of(self, prompts: Prompts) -> Prompts:
+        """The prompts with this change."""
+        field = prompts.fields[self.field]
+        listed: tuple[str, ...] = getattr(field, self.key)
+        changed = tuple(phrase for phrase in listed if phrase != self.phrase) if self.remove else (*listed, self.phrase)
+        field = replace(field, labels=changed) if self.key == "labels" else replace(field, not_labels=changed)
+        return replace(prompts, fields={**prompts.fields, self.field: field})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The score of some changes. F1 and shares are of documents with layouts that were left out of training."""
+
+    changes: Sequence[str]
+    version: str  # of the prompts with them
+    f1: float
+    certified: Mapping[str, float]  # by field, the share of its values that could be automated at the promise
+    precise: Mapping[str, float]  # the same above the best threshold, which only these documents know
+    turned_right: int  # values, against the prompts as they are
+    turned_wrong: int
+    seconds: float
+
+
+def search(
+    documents: Sequence[Document],
+    labels: Mapping[str, Mapping[str, str]],
+    layout_of: Mapping[str, str],
+    mission: Mission,
+    prompts: Prompts,
+    trials: int,
+    file: Path,
+    settings: Settings | None = None,
+    advance: Callable[[], object] = lambda: None,
+) -> list[Trial]:
+    """The score of the prompts as they are, then of at most so many changes, the most promising first.
+
+    `layout_of`: id to layout. `file`: keeps every trial, a JSON object in each line. `advance` is called after each.
+    """
+    run = _CrossValidation(documents, labels, layout_of, mission, settings or Settings(rounds=60), file)
+    base, right = run.trial(prompts, [], None)
+    results = [base]
+    advance()
+    helped: list[Change] = []
+    for change in _proposals(run, prompts)[: trials - 1]:
+        trial, _ = run.trial(change.of(prompts), [change], right)
+        results.append(trial)
+        if trial.turned_right > trial.turned_wrong:
+            helped.append(change)
+        advance()
+    if len(helped) > 1:
+        together = prompts
+        for change in helped:
+            together = change.of(together)
+        results.append(run.trial(together, helped, right)[0])
+        advance()
+    return results
+
+
+class _CrossValidation:
+    """Trains and reads with given prompts, each document by a model that learned from no document of its layout."""
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        labels: Mapping[str, Mapping[str, str]],
+        layout_of: Mapping[str, str],
+        mission: Mission,
+        settings: Settings,
+        file: Path,
+    ) -> None:
+        self.documents = [document for document in documents if labels.get(document.id)]
+        self.labels, self.settings, self.file = labels, settings, file
+        self.mission = mission.model_copy(update={"tiers": ("ranker", "person")})
+        groups = sorted({layout_of.get(one.id) or one.id for one in self.documents}, key=by_chance)
+        fold = {group: at % FOLDS for at, group in enumerate(groups)}
+        self.fold_of = {one.id: fold[layout_of.get(one.id) or one.id] for one in self.documents}
+        answers = [(one.id, self.fold_of[one.id], sorted(labels[one.id].items())) for one in self.documents]
+        self.about = by_chance(json.dumps([answers, asdict(settings), mission.slo.precision, mission.slo.confidence])).hex()[
+            :16
+        ]
+        self.wrong: Counter[tuple[str, str]] = Counter()  # (field, text beside a value that was taken wrongly)
+        self.model: Extractor | None = None
+
+    def trial(self, prompts: Prompts, changes: Sequence[Change], before: Right | None) -> tuple[Trial, Right]:
+        kept = self._kept().get(prompts.version) if changes else None
+        if kept:
+            return kept, {}
+        began, right, pairs, answered = time.perf_counter(), Right(), {name: list[Pair]() for name in self.mission.kinds}, 0
+        for fold in range(FOLDS):
+            learned = [one for one in self.documents if self.fold_of[one.id] != fold]
+            held = [one for one in self.documents if self.fold_of[one.id] == fold]
+            if not (learned and held):
+                continue
+            model = Extractor.train(learned, self.labels, self.mission, prompts, self.settings)
+            for document, read in zip(held, model.extract(held), strict=True):
+                printed = conventions(document, self.mission.dates)
+                for name, kind in self.mission.kinds.items():
+                    if has_value(kind, label := self.labels[document.id].get(name, "")):
+                        value = read.fields.get(name)
+                        is_right = value is not None and same_as_read(kind, label, value.text, value.value, printed)
+                        right[document.id, name] = is_right
+                        pairs[name].append((value.score if value else None, is_right))
+                        answered += value is not None
+                        if value and not is_right and not changes:
+                            self._note(model, document, name, value.text)
+            self.model = model
+        slo = self.mission.slo
+        certified = {name: certify(name, its, slo.precision, slo.confidence).coverage for name, its in pairs.items()}
+        turned = [right[key] - (before or right)[key] for key in right]
+        trial = Trial(
+            [str(change) for change in changes],
+            prompts.version,
+            2 * sum(right.values()) / max(1, answered + len(right)),
+            certified,
+            {name: _precise(its, slo.precision) for name, its in pairs.items()},
+            turned.count(1),
+            turned.count(-1),
+            time.perf_counter() - began,
+        )
+        self._keep(trial)
+        return trial, right
+
+    def _note(self, model: Extractor, document: Document, name: str, text: str) -> None:
+        for printed, beside in neighbours(model, document, name):
+            if printed == text:
+                self.wrong.update((name, phrase) for phrase in beside)
+
+    def _kept(self) -> dict[str, Trial]:
+        """Trials on the same documents, by version of the prompts."""
+        if not self.file.exists():
+            return {}
+        lines = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+        return {line["version"]: Trial(**line) for line in lines if line.pop("about") == self.about}
+
+    def _keep(self, trial: Trial) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"about": self.about, **asdict(trial)}, ensure_ascii=False) + "\n")
+
+
+def _precise(pairs: Sequence[Pair], precision: float) -> float:
+    """The largest share of the values, by score, that has this precision.
+
+    >>> _precise([(0.9, True), (0.8, True), (0.7, False), (None, False)], 0.98)
+    0.5
+    """
+    ranked = sorted((pair for pair in pairs if pair[0] is not None), key=lambda pair: -(pair[0] or 0))
+    right, most = 0, 0
+    for at, (_, is_right) in enumerate(ranked, 1):
+        right += is_right
+        most = at if right >= precision * at else most
+    return most / max(1, len(pairs))
+
+
+def neighbours(model: Extractor, document: Document, name: str) -> Iterator[tuple[str, set[str]]]:
+    """Each possible value of a field on a document, with the texts to its left and above it that may be its labels."""
+    features = model.reader.read(document).kinds[model.kinds[name]]
+    for candidate, texts in zip(features.candidates, features.neighbours, strict=True):
+        beside = {texts[at].strip(" :") for at in BESIDE if len(compact(texts[at])) > 1 and len(texts[at]) <= LONGEST}
+        yield candidate.text, {text for text in beside if not any(map(str.isdigit, text))}
+
+
+def _proposals(run: _CrossValidation, prompts: Prompts) -> list[Change]:
+    """Changes in the order in which they promise most: by the number of documents that they concern."""
+    if run.model is None:
+        return []
+    weighed: list[tuple[float, Change]] = []
+    for name, kind in run.mission.kinds.items():
+        if kind == "flag":
+            continue
+        right, wrong = _beside(run, run.model, name)
+        own = prompts.fields[name]
+        listed = LabelPhrases({phrase: [phrase] for phrase in (*own.labels, *own.not_labels)})
+        for phrase in {*right, *(text for field, text in run.wrong if field == name)}:
+            if max(listed.similarity(phrase), default=0.0) > RESEMBLES:
+                continue
+            if right[phrase] >= FEWEST and right[phrase] > wrong[phrase]:
+                weighed.append((right[phrase] - wrong[phrase], Change(name, "labels", phrase)))
+            elif run.wrong[name, phrase] >= FEWEST and not right[phrase]:
+                weighed.append((run.wrong[name, phrase], Change(name, "not_labels", phrase)))
+        for phrase in own.labels:
+            if wrong[phrase] >= FEWEST and not right[phrase]:
+                weighed.append((wrong[phrase], Change(name, "labels", phrase, remove=True)))
+    weighed.sort(key=lambda one: (-one[0], str(one[1])))
+    return [change for _, change in weighed]
+
+
+def _beside(run: _CrossValidation, model: Extractor, name: str) -> tuple[Counter[str], Counter[str]]:
+    """In how many documents each text is beside the right value, and beside another one of the same kind."""
+    right: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for document in run.documents:
+        label = run.labels[document.id].get(name, "")
+        if not has_value(model.kinds[name], label):
+            continue
+        printed = conventions(document, run.mission.dates)
+        of_right, of_wrong = set[str](), set[str]()
+        for text, beside in neighbours(model, document, name):
+            (of_right if same(model.kinds[name], label, text, printed) else of_wrong).update(beside)
+        right.update(of_right)
+        wrong.update(of_wrong - of_right)
+    return right, wrong
