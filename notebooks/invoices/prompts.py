@@ -362,7 +362,7 @@ def _(mo):
 
 @app.cell
 def _(mo):
-    trials_slider = mo.ui.slider(2, 40, value=8, label="trials", show_value=True)
+    trials_slider = mo.ui.slider(2, 40, value=5, label="trials", show_value=True)
     search_button = mo.ui.run_button(label="search")
     mo.hstack([trials_slider, search_button], justify="start")
     return search_button, trials_slider
@@ -372,7 +372,7 @@ def _(mo):
 def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, search_button, trials_slider):
     from proveout.agent.prompt_search import search
 
-    mo.stop(not search_button.value, mo.md("*not searched yet*"))
+    mo.stop(not search_button.value, mo.md(f"*not searched yet; {3 * trials_slider.value + 3} trainings at most*"))
     _documents = dataset.documents("train")
     _layouts = {document.sha256: dataset.entry(document.sha256).layout for document in _documents}
     _file = Workspace.find(mission.mission, start=Path(__file__).parent).home / "prompt_trials.jsonl"

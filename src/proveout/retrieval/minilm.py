@@ -98,9 +98,9 @@ def load(weights: bytes, parity_texts: Sequence[Sequence[int]]) -> Network:
         worst[precision] = _worst_cosine(network, parity_texts)
         if worst[precision] >= PARITY[precision]:
             return network
-    found = ", ".join(f"{cosine:.5f} in {precision}" for precision, cosine in worst.items())
+    cosines = ", ".join(f"{cosine:.5f} in {precision}" for precision, cosine in worst.items())
     raise BadModel(
-        f"OpenVINO computes other vectors of texts than torch (worst cosine {found}; expected at least {PARITY['f32']}); "
+        f"OpenVINO computes other vectors of texts than torch (worst cosine {cosines}; expected at least {PARITY['f32']}); "
         f"install it again: pip install --force-reinstall {OPENVINO}"
     )
 
