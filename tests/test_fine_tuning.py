@@ -1,6 +1,7 @@
 """A local model learns from labelled documents, is merged, and is not judged by what it learned from."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,21 @@ def test_another_base_model_and_a_damaged_adapter_are_refused(adapter: Path, tin
         merge(damaged, tmp_path / "merged")
     with pytest.raises(BadModel, match="not an adapter of a fine-tuning"):
         merge(tiny_model, tmp_path / "merged")
+
+
+def test_what_the_base_model_had_learned_from_is_not_forgotten(adapter: Path, tiny_model: Path, tmp_path: Path):
+    merge(adapter, tmp_path / "merged")
+    tune(
+        tmp_path / "merged", [replace(one, document="e" * 64) for one in LESSONS], tmp_path / "again", replace(SHORT, epochs=1)
+    )
+    learned = set(json.loads((tmp_path / "again" / ABOUT).read_text())["learned_from"])
+    assert learned == {"c" * 64, "e" * 64, *(one.document for one in LESSONS)}
+
+
+def test_a_loss_that_is_no_number_is_named(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fine_tuning, "_mean_loss", lambda *_: math.nan)
+    with pytest.raises(BadModel, match="the loss is not a number after the first epoch"):
+        tune(tiny_model, LESSONS, tmp_path, SHORT)
 
 
 def test_too_few_and_too_long_examples_are_named(tiny_model: Path, tmp_path: Path):

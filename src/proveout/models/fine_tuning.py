@@ -21,7 +21,7 @@ from proveout import progress
 from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models.language_model import messages_about, printed_values
-from proveout.models.local_chat import ABOUT, INSTALL, LocalChatModel, located, weights_of
+from proveout.models.local_chat import ABOUT, INSTALL, LocalChatModel, learned_from, located, weights_of
 from proveout.prompts import ModelSettings, Prompts
 from proveout.records import Document
 from proveout.values import conventions, has_value, same
@@ -110,7 +110,7 @@ def tune(
     """Train an adapter for the model `base` (as in model.yaml's `local`) and write it to a folder.
 
     `copies`: ids of near-duplicates of the examples, by which the model must not be judged either. Raises NoDocuments with
-    fewer than two usable examples, BadModel for what is no model.
+    fewer than two usable examples, BadModel for what is no model or learns nothing.
     """
     import torch
 
@@ -149,14 +149,16 @@ def tune(
                 drawn.shuffle(learned)
                 losses.append(_epoch(network, learned, optimizer, settings, batches, advance))
                 held_back_losses.append(_mean_loss(network, held_back, batches))
-                if held_back_losses[-1] > min(held_back_losses):
+                if not held_back_losses[-1] <= min(held_back_losses):  # not a number either
                     break
                 best = {name: weight.detach().clone() for name, weight in peft.get_peft_model_state_dict(network).items()}
+    if not best:
+        raise BadModel(f"{base}: the loss is not a number after the first epoch; try a lower `learning_rate`")
     peft.set_peft_model_state_dict(network, best)
     network.save_pretrained(folder)
     tuned = Tuned(len(usable), len(examples) - len(usable), losses, held_back_losses)
     about = {"base": str(base), "base_sha256": model.weights, "settings": asdict(settings), **asdict(tuned)}
-    about["learned_from"] = sorted({*copies, *(example.document for example in examples)})
+    about["learned_from"] = sorted({*learned_from(base), *copies, *(example.document for example in examples)})
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return tuned
 
