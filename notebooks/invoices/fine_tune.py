@@ -52,8 +52,9 @@ def _(mo):
 def _(mo):
     epochs_slider = mo.ui.slider(1, 5, value=3, label="epochs, at most", show_value=True)
     rank_picker = mo.ui.dropdown({"8": 8, "16": 16, "32": 32}, value="16", label="rank of the adapter")
-    mo.hstack([epochs_slider, rank_picker], justify="start")
-    return epochs_slider, rank_picker
+    train_button = mo.ui.run_button(label="train")
+    mo.hstack([epochs_slider, rank_picker, train_button], justify="start")
+    return epochs_slider, rank_picker, train_button
 
 
 @app.cell
@@ -72,7 +73,9 @@ def _(BadPrompts, Dataset, Prompts, context, examples_of, math, missions):
 
 
 @app.cell
-def the_adapter(TuningSettings, context, copies, epochs_slider, examples, prompts, rank_picker, tune):
+def the_adapter(TuningSettings, context, copies, epochs_slider, examples, mo, prompts, rank_picker, train_button, tune):
+    # the pipeline trains at once; in the editor a person says when
+    mo.stop(context.spec and not train_button.value, mo.md(f"*not trained yet; {len(examples)} examples*"))
     _settings = TuningSettings(rank=rank_picker.value, epochs=epochs_slider.value)
     tuned = tune(prompts.model.local, examples, context.product["adapter"], _settings, copies)
     return (tuned,)
