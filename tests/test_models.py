@@ -379,8 +379,8 @@ def test_words_give_the_class_of_a_page_without_a_known_heading() -> None:
     assert name == "invoice" and other == "other" and confidence > 0.4 and doubtful < 0.7
 
 
-@pytest.mark.parametrize(("likelihood", "first"), [(0.4, "corrected"), (0.6, "best")])
-def test_a_correction_moves_no_value_that_is_likelier_right_than_wrong(
+@pytest.mark.parametrize(("likelihood", "first"), [(0.96, "corrected"), (0.99, "best")])
+def test_a_correction_moves_no_value_that_is_nearly_certain(
     extractor: Extractor,
     training_data: tuple[list[Document], Any],
     monkeypatch: pytest.MonkeyPatch,

@@ -172,7 +172,7 @@ def test_examples_for_a_language_model_are_optional(project, built):
     text = examples.read_text()
     examples.unlink()
     try:
-        assert "1 of 2 steps ran" in proveout(project, "build", "--mission", "bills", "--only", "prompts")
+        assert "1 of 3 steps ran" in proveout(project, "build", "--mission", "bills", "--only", "prompts")
     finally:
         examples.write_text(text)
 

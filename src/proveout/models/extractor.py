@@ -49,7 +49,7 @@ CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's
 CLEAR = 0.5  # a larger lead over the runner-up means that a value has no rival
 ALONE, RIVAL = "no other value on its pages comes close", "another value is nearly as likely"
 _UNLIKELY = 0.002  # a value with a lower score is not offered to a person
-_LIKELY = 0.5  # a more likely value stays first, wherever corrections were
+_SURE = 0.98  # a value with a higher score stays first, wherever corrections were
 _NONE_BELOW = 0.02  # a field whose best score is lower is left empty
 
 
@@ -181,10 +181,10 @@ class Extractor:
         """Put first the values in the place where a person corrected this field on this layout; without one, drop all if the
         best is too unlikely.
 
-        A best value that is likelier right than wrong stays: what was corrected may have been an exception. Scores do not
-        change, so a value with a low score still goes to a person.
+        A best value that is nearly certain stays: what was corrected may have been an exception. Scores do not change, so a
+        value with a low score still goes to a person.
         """
-        if choices and choices[0].score > _LIKELY:
+        if choices and choices[0].score > _SURE:
             return list(choices)
         candidates = document.kinds[self.kinds[name]].candidates
         texts = {candidates[at].text for at in self.statistics.corrected_candidates(name, signatures, document.marks)}
