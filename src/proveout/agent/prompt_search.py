@@ -171,7 +171,7 @@ class _CrossValidation:
         return trial, right
 
     def _note(self, model: Extractor, document: Document, name: str, text: str) -> None:
-        for printed, beside in neighbours(model, document, name):
+        for printed, beside in _neighbours(model, document, name):
             if printed == text:
                 self.wrong.update((name, phrase) for phrase in beside)
 
@@ -202,7 +202,7 @@ def _precise(pairs: Sequence[Pair], precision: float) -> float:
     return most / max(1, len(pairs))
 
 
-def neighbours(model: Extractor, document: Document, name: str) -> Iterator[tuple[str, set[str]]]:
+def _neighbours(model: Extractor, document: Document, name: str) -> Iterator[tuple[str, set[str]]]:
     """Each possible value of a field on a document, with the texts to its left and above it that may be its labels."""
     features = model.reader.read(document).kinds[model.kinds[name]]
     for candidate, texts in zip(features.candidates, features.neighbours, strict=True):
@@ -245,7 +245,7 @@ def _beside(run: _CrossValidation, model: Extractor, name: str) -> tuple[Counter
             continue
         printed = conventions(document, run.mission.dates)
         of_right, of_wrong = set[str](), set[str]()
-        for text, beside in neighbours(model, document, name):
+        for text, beside in _neighbours(model, document, name):
             (of_right if same(model.kinds[name], label, text, printed) else of_wrong).update(beside)
         right.update(of_right)
         wrong.update(of_wrong - of_right)
