@@ -21,7 +21,7 @@ from proveout.models.fine_tuning import TuningExample, TuningSettings, examples_
 from proveout.models.language_model import LanguageModelTier
 from proveout.models.local_chat import ABOUT, LocalChatModel, learned_from
 from proveout.models.tiers import Extraction, Parts, ScoredValue
-from proveout.prompts import ModelSettings, Prompts
+from proveout.prompts import FieldPrompt, ModelSettings, Prompts
 from proveout.records import Document
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
@@ -63,6 +63,21 @@ def test_what_the_model_does_not_see_it_is_not_to_answer():
 def test_an_unknown_class_teaches_nothing():
     one = example(document_class="")
     assert one.answer[one.counts_from :].startswith('"fields"') and example().counts_from == 0
+
+
+@pytest.mark.parametrize(("label", "answer"), [("Yes", "yes"), ("false", "no"), ("", None)])
+def test_a_flag_is_answered_as_the_schema_has_it(label: str, answer: str | None):
+    mission = MISSION.model_copy(update={"fields": {"rush": missions.FieldSpec(kind="flag")}})
+    prompts = replace(PROMPTS, fields={"rush": FieldPrompt("whether it is urgent")})
+    content = document(TEXT)
+    (one,) = examples_of([content], {content.id: {"rush": label, "other": "x"}}, {}, mission, prompts)
+    assert json.loads(one.answer)["fields"] == {"rush": answer}
+
+
+def test_a_damaged_list_of_what_was_learned_from_is_named(tmp_path: Path):
+    (tmp_path / ABOUT).write_text('{"tuned": "elsewhere"}')
+    with pytest.raises(BadModel, match="it does not list what the model learned from"):
+        learned_from(tmp_path)
 
 
 def test_a_document_without_labels_is_no_example():

@@ -579,6 +579,13 @@ def test_the_agent_shows_a_model_the_answered_cases_of_the_same_form(tmp_path: P
     assert first == again
 
 
+def test_a_model_that_no_case_needs_is_not_asked_and_no_past_case_is_looked_for(tmp_path: Path):
+    with ScriptedEndpoint() as endpoint:
+        agent = Agent(MISSION, {"language_model": tier(endpoint)}, Calibrations({}), Memory.open(tmp_path, store=""))
+        agent._consult("language_model", [], [])
+    assert endpoint.requests == []
+
+
 def test_no_case_is_calibrated_with_the_help_of_its_own_copies(tmp_path: Path):
     memory = Memory.open(tmp_path, store="")
     memory.add([PAST, replace(PAST, case="2" * 64, document="2" * 64)])

@@ -72,6 +72,9 @@ def test_a_trial_is_not_made_twice_unless_the_labels_changed(trials):
     other = {id: dict(labels) for id, labels in LABELS.items()} | {NOTES[0].id: {"total": "$30.00"}}
     fresh = search(NOTES, other, LAYOUTS, MISSION, PROMPTS, 2, file, QUICK)
     assert fresh[1].seconds != results[1].seconds
+    first = Change("total", "labels", "Amount Payable").of(PROMPTS)
+    from_others = search(NOTES, LABELS, LAYOUTS, MISSION, first, 4, file, QUICK)  # a trial compares with what it began with
+    assert not {trial.seconds for trial in results} & {trial.seconds for trial in from_others}
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,11 @@ def _(Dataset, Path, Prompts, Workspace, context, missions, tiers):
 @app.cell
 def _(Memory, calibrate, cascade, dataset, context, label_audit, mission, tiers):
     def _past(contents, k):  # no case is read with the help of its own copies
-        return _memory.answered(contents, k, without=_copies)
+        return Memory.open(context.upstream["retrieval"]["index"], store="").answered(contents, k, without=_copies)
 
     labels, _blind = label_audit.evidence(dataset, mission.slo)
     _folds = tiers.read_folds(context.upstream["models"]["folds"])
     _copies = {id: group for fold in _folds for group in fold for id in group}
-    _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
     calibrations = calibrate(cascade, dataset.evidence(_folds), labels, mission, _blind, _past)
     calibrations.save(context.product["calibration"])
     return calibrations, labels

@@ -421,24 +421,29 @@ def _(mo, sample):
 
 
 @app.cell
-def _(context, document_slider, draft, sample):
-    past = ()  # the answered cases that the prompt shows
-    if sample and draft.model and draft.model.past_cases:
+def _(context, prompts):
+    wanted_cases = prompts.model.past_cases if prompts.model else 0
+    memory = None
+    if wanted_cases:
         from proveout.retrieval import Memory
 
-        _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
-        past = _memory.answered([sample[document_slider.value]], draft.model.past_cases)[0]
+        memory = Memory.open(context.upstream["retrieval"]["index"], store="")
+    return memory, wanted_cases
+
+
+@app.cell
+def _(document_slider, memory, sample, wanted_cases):
+    # the answered cases that the prompt shows
+    past = memory.answered([sample[document_slider.value]], wanted_cases)[0] if memory and sample else ()
     return (past,)
 
 
 @app.cell
 def the_filled_template(document_slider, draft, mission, mo, past, sample):
     from proveout.models.language_model import messages_about
-    from proveout.prompts import ModelSettings
 
     if sample:
-        _characters = (draft.model or ModelSettings()).characters
-        _messages = messages_about(sample[document_slider.value], draft, mission, past, _characters)
+        _messages = messages_about(sample[document_slider.value], draft, mission, past)
         assert [_role for _role, _ in _messages][-1] == "user", "the document comes last, as the user's message"
         _view = mo.accordion({f"{role}, {len(text):,} characters": mo.plain_text(text) for role, text in _messages})
     else:

@@ -14,7 +14,6 @@ memory a minute.
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -25,8 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
-from tests.benchmarks import vrdu
+from tests.benchmarks import commit, vrdu
 
 from proveout import mission as missions
 from proveout.agent import label_audit
@@ -50,10 +48,10 @@ TESTS = ("test-seen", "test-unseen")
 SEEDS = (1, 2, 3)
 SAMPLES = 2000
 PEER = 0.855
+NOTHING_AUTOMATED = Calibrations({})
 SIZES, SUBSETS = (25, 50, 100, 183, 235), 10
 
 Row = dict[str, Any]  # one labelled field of one test document: split, document, field, reader, right, answered, automated
-Numbers = npt.NDArray[np.float64]
 
 
 class EncoderAlone(Extractor):
@@ -71,13 +69,9 @@ def readers(model: Extractor) -> dict[str, Tier]:
     return {name: RankerTier(extractor) for name, extractor in of_each.items()}
 
 
-def parts() -> tuple[Mission, Prompts]:
+def parts(tier: str = "layout_encoder") -> tuple[Mission, Prompts]:
     mission = missions.load(MISSION / "mission.yaml")
-    return with_tier(mission, "layout_encoder"), Prompts.load(MISSION / "prompts", mission)
-
-
-def with_tier(mission: Mission, tier: str) -> Mission:
-    return mission.model_copy(update={"tiers": (tier, "person")})
+    return mission.model_copy(update={"tiers": (tier, "person")}), Prompts.load(MISSION / "prompts", mission)
 
 
 def data_set(folder: Path, mission: Mission) -> Dataset:
@@ -95,21 +89,18 @@ def judged(seed: int, folder: Path) -> list[Row]:
     """Train with one seed on all documents to learn from and on each fold of them, and read the tests."""
     mission, prompts = parts()
     dataset = Dataset(folder)
-    learn_from, labels, folds = (
-        dataset.documents(*LEARN_FROM),
-        dataset.labels(*LEARN_FROM),
-        dataset.folds(enough_held_out(mission.slo)),
-    )
-    fold_of = {id: at for at, fold in enumerate(folds) for group in fold for id in group}
+    learn_from, labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
+    folds = dataset.folds(enough_held_out(mission.slo))
 
     def train(documents: Sequence[Document]) -> dict[str, Tier]:
         return readers(Extractor.train(documents, labels, mission, prompts, Settings(seed=seed)))
 
-    of_fold = [train([one for one in learn_from if fold_of.get(one.id) != at]) for at in range(len(folds))]
+    left_out = [{id for group in fold for id in group} for fold in folds]
+    of_fold = [train([one for one in learn_from if one.id not in ids]) for ids in left_out]
     evidence, (trusted, blind) = dataset.evidence(folds), label_audit.evidence(dataset, mission.slo)
     rows = []
     for name, tier in train(learn_from).items():
-        out_of_fold = cast(Tier, OutOfFold(fold_of, [fold[name] for fold in of_fold]))
+        out_of_fold = cast(Tier, OutOfFold.of(folds, [fold[name] for fold in of_fold]))
         calibrations = calibrate({name: out_of_fold}, evidence, trusted, mission, blind)
         for split in TESTS:
             for read in tier.extract(dataset.documents(split)):
@@ -120,7 +111,9 @@ def judged(seed: int, folder: Path) -> list[Row]:
     return rows
 
 
-def _rows(read: Extraction, dataset: Dataset, mission: Mission, tier: str, calibrations: Calibrations) -> Iterator[Row]:
+def _rows(
+    read: Extraction, dataset: Dataset, mission: Mission, tier: str = "", calibrations: Calibrations = NOTHING_AUTOMATED
+) -> Iterator[Row]:
     for field, label in dataset.entry(read.document).labels.items():
         if label:
             value = read.fields.get(field)
@@ -194,11 +187,8 @@ def run(seeds: Sequence[int] = SEEDS) -> dict[str, dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         data_set(Path(folder), parts()[0])
         rows = [row for of_seed in at_once(partial(judged, folder=Path(folder) / "dataset"), seeds) for row in of_seed]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-    ).stdout.strip()
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"commit": commit, "audit": bool(os.environ.get("PROVEOUT_AUDIT")), "rows": rows}) + "\n")
+    OUT.write_text(json.dumps({"commit": commit(), "audit": bool(os.environ.get("PROVEOUT_AUDIT")), "rows": rows}) + "\n")
     print("\n".join(table(rows)))
     ours, *_ = interval([row for row in rows if (row["split"], row["reader"]) == ("test-unseen", "mean of both")], f1)
     return {
@@ -218,20 +208,15 @@ def point(task: tuple[int, int], folder: Path) -> tuple[int, float, float]:
     235 documents are all of them, and 183 those without the calibration split: there only the seed of the training differs.
     """
     size, subset = task
-    mission, prompts = parts()
+    mission, prompts = parts("ranker")
     dataset = Dataset(folder)
     documents = dataset.documents(*(LEARN_FROM if size != 183 else ("train",)))
     labels = dataset.labels(*LEARN_FROM)
     drawn = np.random.default_rng(subset).permutation(len(documents))[:size]
-    ranked = with_tier(mission, "ranker")
-    model = Extractor.train([documents[at] for at in drawn], labels, ranked, prompts, Settings(seed=subset))
+    model = Extractor.train([documents[at] for at in drawn], labels, mission, prompts, Settings(seed=subset))
     scores = []
     for split in TESTS:
-        rows = [
-            row
-            for read in model.extract(dataset.documents(split))
-            for row in _rows(read, dataset, mission, "", Calibrations({}))
-        ]
+        rows = [row for read in model.extract(dataset.documents(split)) for row in _rows(read, dataset, mission)]
         right, all_ = f1(rows)
         scores.append(right / all_)
     return size, scores[0], scores[1]
@@ -253,21 +238,21 @@ def memory() -> None:
 
     Each document of an unseen layout is corrected in turn, and each other one of its layout is read before and after.
     """
-    mission, prompts = parts()
+    mission, prompts = parts("ranker")
     before, after = [], []
     with tempfile.TemporaryDirectory() as folder:
         dataset = data_set(Path(folder), mission)
-        labels, ranked = dataset.labels(), with_tier(mission, "ranker")
-        model = Extractor.train(dataset.documents(*LEARN_FROM), labels, ranked, prompts, Settings(seed=SEEDS[0]))
+        labels = dataset.labels()
+        model = Extractor.train(dataset.documents(*LEARN_FROM), labels, mission, prompts, Settings(seed=SEEDS[0]))
         unseen = dataset.documents("test-unseen")
-        rows = {read.document: list(_rows(read, dataset, mission, "", Calibrations({}))) for read in model.extract(unseen)}
+        rows = {read.document: list(_rows(read, dataset, mission)) for read in model.extract(unseen)}
         for first in unseen:
             others = [one for one in unseen if one != first and dataset.entry(one.id).layout == dataset.entry(first.id).layout]
             wrong = frozenset(row["field"] for row in rows[first.id] if not row["right"])
             corrected = model.with_corrections([Correction(first, labels[first.id], wrong)]) if wrong and others else model
             for read in corrected.extract(others):
                 before += rows[read.document]
-                after += _rows(read, dataset, mission, "", Calibrations({}))
+                after += _rows(read, dataset, mission)
     print(f"before {_cell(interval(before, f1))}, after one correction {_cell(interval(after, f1))}, {len(before):,} values")
 
 

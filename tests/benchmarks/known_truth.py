@@ -25,7 +25,6 @@ half of the log, too, after 16 of 20 had been found in the streams of seeds 1 to
 import hashlib
 import json
 import shutil
-import subprocess
 import tempfile
 import time
 import warnings
@@ -38,6 +37,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tests.benchmarks import commit
 
 from proveout.records import Case, Decided, Route
 
@@ -370,8 +370,7 @@ def run(seeds: Sequence[int] = SEEDS) -> dict[str, dict[str, object]]:
         }
         print(f"stream {seed}: {time.perf_counter() - began:.0f} s", flush=True)
     rows = tabulate(judged)
-    said = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True).stdout
-    about = {"date": date.today().isoformat(), "commit": said.strip(), "release": opened.id, "changed": middle(), "table": rows}
+    about = {"date": date.today().isoformat(), "commit": commit(), "release": opened.id, "changed": middle(), "table": rows}
     OUT.with_suffix(".json").write_text(json.dumps(about | {"streams": judged}, indent=1, default=str) + "\n")
     print("\n".join(printed(rows)))
     return {"drift_delay": delay(rows)}

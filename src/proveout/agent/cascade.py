@@ -67,9 +67,10 @@ def consult(
     tier: Tier, contents: Sequence[Content], past: Past, configs: "Sequence[RunnableConfig] | None" = None
 ) -> list[Extraction]:
     """One tier's result per case, with the past cases that it wants."""
+    if not contents:
+        return []
     wanted = getattr(tier, "past_cases", 0)
-    more = (past(contents, wanted),) if wanted else ()
-    return tier.extract(contents, configs, *more) if contents else []
+    return tier.extract(contents, configs, *([past(contents, wanted)] if wanted else []))
 
 
 def no_past(contents: Sequence[Content], k: int) -> PastCases:
@@ -103,7 +104,7 @@ def calibrate(
         extractions = dict(zip(open_cases, consult(tier, [contents[at] for at in open_cases], past), strict=True))
         pairs = {
             field: [
-                _pair(extractions[at], field, label, mission, printed[at])
+                scored_pair(extractions[at], field, label, mission, printed[at])
                 for at in reached[field]
                 if at in extractions
                 and has_value(mission.kinds[field], label := labels.get(contents[at].id, {}).get(field, ""))
@@ -121,7 +122,8 @@ def calibrate(
     return Calibrations(fitted)
 
 
-def _pair(extraction: Extraction, field: str, label: str, mission: Mission, printed: Conventions) -> Pair:
+def scored_pair(extraction: Extraction, field: str, label: str, mission: Mission, printed: Conventions) -> Pair:
+    """The score of a value and whether it is right; without a value, or with one that is cut off on the page, no score."""
     value = extraction.fields.get(field)
     if value is None or is_cut_off(value.text):
         return None, False
@@ -132,7 +134,7 @@ def _whole(extraction: Extraction, labels: Mapping[str, str], mission: Mission, 
     """The least score of the required fields, and whether all of them are right; None if one of them has no label."""
     if not all(has_value(mission.kinds[field], labels.get(field, "")) for field in mission.required):
         return None
-    pairs = [_pair(extraction, field, labels[field], mission, printed) for field in mission.required]
+    pairs = [scored_pair(extraction, field, labels[field], mission, printed) for field in mission.required]
     scores = [score for score, _ in pairs if score is not None]
     return (min(scores), all(right for _, right in pairs)) if len(scores) == len(pairs) else (None, False)
 

@@ -16,21 +16,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from proveout.calibration.thresholds import Pair, certify
+from proveout.agent.cascade import scored_pair
+from proveout.calibration.thresholds import Pair, certify, risk_coverage
 from proveout.corpus.folds import by_chance
 from proveout.mission import Mission
 from proveout.models import Extractor, Settings
-from proveout.models.features import SLOTS
 from proveout.models.label_phrases import LabelPhrases, compact
+from proveout.models.ranker import NEAREST
 from proveout.prompts import Prompts
 from proveout.records import Document
-from proveout.values import conventions, has_value, same, same_as_read
+from proveout.values import conventions, has_value, same
 
 FOLDS = 3
 FEWEST = 3  # documents in which a proposed phrase is printed
 RESEMBLES = 0.8  # similarity of a text to a phrase that stands for it already
 LONGEST = 40  # characters of a phrase
-BESIDE = [at for at, slot in enumerate(SLOTS) if slot in ("near", "left", "above", "heading")]
 
 Key = Literal["labels", "not_labels"]
 Right = dict[tuple[str, str], bool]  # (document, field): whether its value was right
@@ -86,7 +86,7 @@ def search(
 
     `layout_of`: id to layout. `file`: keeps every trial, a JSON object in each line. `advance` is called after each.
     """
-    run = _CrossValidation(documents, labels, layout_of, mission, settings or Settings(rounds=60), file)
+    run = _CrossValidation(documents, labels, layout_of, mission, prompts, settings or Settings(rounds=60), file)
     base, right = run.trial(prompts, [], None)
     results = [base]
     advance()
@@ -115,6 +115,7 @@ class _CrossValidation:
         labels: Mapping[str, Mapping[str, str]],
         layout_of: Mapping[str, str],
         mission: Mission,
+        prompts: Prompts,
         settings: Settings,
         file: Path,
     ) -> None:
@@ -125,16 +126,15 @@ class _CrossValidation:
         fold = {group: at % FOLDS for at, group in enumerate(groups)}
         self.fold_of = {one.id: fold[layout_of.get(one.id) or one.id] for one in self.documents}
         answers = [(one.id, self.fold_of[one.id], sorted(labels[one.id].items())) for one in self.documents]
-        self.about = by_chance(json.dumps([answers, asdict(settings), mission.slo.precision, mission.slo.confidence])).hex()[
-            :16
-        ]
+        depends_on = [prompts.version, answers, asdict(settings), mission.slo.precision, mission.slo.confidence]
+        self.about = by_chance(json.dumps(depends_on)).hex()[:16]
+        self.kept = self._kept()
         self.wrong: Counter[tuple[str, str]] = Counter()  # (field, text beside a value that was taken wrongly)
         self.model: Extractor | None = None
 
     def trial(self, prompts: Prompts, changes: Sequence[Change], before: Right | None) -> tuple[Trial, Right]:
-        kept = self._kept().get(prompts.version) if changes else None
-        if kept:
-            return kept, {}
+        if changes and prompts.version in self.kept:
+            return self.kept[prompts.version], {}
         began, right, pairs, answered = time.perf_counter(), Right(), {name: list[Pair]() for name in self.mission.kinds}, 0
         for fold in range(FOLDS):
             learned = [one for one in self.documents if self.fold_of[one.id] != fold]
@@ -146,23 +146,26 @@ class _CrossValidation:
                 printed = conventions(document, self.mission.dates)
                 for name, kind in self.mission.kinds.items():
                     if has_value(kind, label := self.labels[document.id].get(name, "")):
-                        value = read.fields.get(name)
-                        is_right = value is not None and same_as_read(kind, label, value.text, value.value, printed)
+                        score, is_right = scored_pair(read, name, label, self.mission, printed)
                         right[document.id, name] = is_right
-                        pairs[name].append((value.score if value else None, is_right))
-                        answered += value is not None
-                        if value and not is_right and not changes:
-                            self._note(model, document, name, value.text)
+                        pairs[name].append((score, is_right))
+                        answered += score is not None
+                        if score is not None and not is_right and not changes:
+                            self._note(model, document, name, read.fields[name].text)
             self.model = model
         slo = self.mission.slo
         certified = {name: certify(name, its, slo.precision, slo.confidence).coverage for name, its in pairs.items()}
+        statements = {
+            name: [one for one in risk_coverage(its) if one.precision >= slo.precision] for name, its in pairs.items()
+        }
+        precise = {name: max((one.coverage for one in its), default=0.0) for name, its in statements.items()}
         turned = [right[key] - (before or right)[key] for key in right]
         trial = Trial(
             [str(change) for change in changes],
             prompts.version,
             2 * sum(right.values()) / max(1, answered + len(right)),
             certified,
-            {name: _precise(its, slo.precision) for name, its in pairs.items()},
+            precise,
             turned.count(1),
             turned.count(-1),
             time.perf_counter() - began,
@@ -176,7 +179,7 @@ class _CrossValidation:
                 self.wrong.update((name, phrase) for phrase in beside)
 
     def _kept(self) -> dict[str, Trial]:
-        """Trials on the same documents, by version of the prompts."""
+        """Trials that began with the same documents and prompts, by version of the changed prompts."""
         if not self.file.exists():
             return {}
         lines = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
@@ -188,26 +191,12 @@ class _CrossValidation:
             file.write(json.dumps({"about": self.about, **asdict(trial)}, ensure_ascii=False) + "\n")
 
 
-def _precise(pairs: Sequence[Pair], precision: float) -> float:
-    """The largest share of the values, by score, that has this precision.
-
-    >>> _precise([(0.9, True), (0.8, True), (0.7, False), (None, False)], 0.98)
-    0.5
-    """
-    ranked = sorted((pair for pair in pairs if pair[0] is not None), key=lambda pair: -(pair[0] or 0))
-    right, most = 0, 0
-    for at, (_, is_right) in enumerate(ranked, 1):
-        right += is_right
-        most = at if right >= precision * at else most
-    return most / max(1, len(pairs))
-
-
 def _neighbours(model: Extractor, document: Document, name: str) -> Iterator[tuple[str, set[str]]]:
     """Each possible value of a field on a document, with the texts to its left and above it that may be its labels."""
     features = model.reader.read(document).kinds[model.kinds[name]]
     for candidate, texts in zip(features.candidates, features.neighbours, strict=True):
-        beside = {texts[at].strip(" :") for at in BESIDE if len(compact(texts[at])) > 1 and len(texts[at]) <= LONGEST}
-        yield candidate.text, {text for text in beside if not any(map(str.isdigit, text))}
+        short = (text for text in texts[:NEAREST] if len(compact(text)) > 1 and len(text) <= LONGEST)
+        yield candidate.text, {text.strip(" :") for text in short if not any(map(str.isdigit, text))}
 
 
 def _proposals(run: _CrossValidation, prompts: Prompts) -> list[Change]:

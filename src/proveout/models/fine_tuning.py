@@ -22,9 +22,9 @@ from proveout.errors import BadModel, NoDocuments
 from proveout.mission import Mission
 from proveout.models.language_model import messages_about, printed_values
 from proveout.models.local_chat import ABOUT, INSTALL, LocalChatModel, learned_from, located, weights_of
-from proveout.prompts import ModelSettings, Prompts
+from proveout.prompts import Prompts
 from proveout.records import Document
-from proveout.values import conventions, has_value, same
+from proveout.values import conventions, has_value, same, value_of
 
 IGNORED = -100  # the target of a token that does not count in the loss
 
@@ -80,21 +80,16 @@ def examples_of(
     for document in documents:
         if not labels.get(document.id):
             continue
-        messages = messages_about(document, prompts, mission, characters=(prompts.model or ModelSettings()).characters)
-        visible, values = messages[-1][1], {}
-        for name, printed in printed_values(document, mission, prompts).items():
-            kind, label = mission.kinds[name], labels[document.id].get(name, "")
-            read = conventions(document, mission.dates)
-            right = (text for text in printed if text in visible and same(kind, label, text, read))
-            values[name] = next(right, None) if has_value(kind, label) else None
+        messages = messages_about(document, prompts, mission)
+        visible, read = messages[-1][1], conventions(document, mission.dates)
+        printed, values = printed_values(document, mission, prompts), {}
         for name, kind in mission.kinds.items():
-            if kind == "flag":
-                values[name] = labels[document.id].get(name) or None
+            label = labels[document.id].get(name, "")
+            right = (text for text in printed.get(name, ()) if text in visible and same(kind, label, text, read))
+            of_flag = kind == "flag" and has_value(kind, label)
+            values[name] = value_of(kind, label) if of_flag else next(right, None)
         document_class = classes.get(document.id, "")
-        answer = {
-            "document_class": document_class or mission.classes[0],
-            "fields": {name: values[name] for name in mission.kinds},
-        }
+        answer = {"document_class": document_class or mission.classes[0], "fields": values}
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
         examples.append(TuningExample(document.id, messages, text, 0 if document_class else text.index('"fields"')))
     return examples
@@ -222,7 +217,7 @@ class _Batches:
             yield ids, targets, torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in batch])
 
     def halve(self, error: Exception) -> None:
-        """Raises the error if an example at a time is too much already."""
+        """Raises BadModel if an example at a time is too much already."""
         if self.at_once == 1:
             raise BadModel(
                 "the GPU's memory is not enough for one example at a time; fewer `characters` in model.yaml"

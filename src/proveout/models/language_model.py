@@ -168,7 +168,7 @@ class LanguageModelTier:
             return list(pool.map(self._read, documents, cast("Any", configs) or [None] * n, past or [()] * n))
 
     def _read(self, document: Document, config: "RunnableConfig | None", past: Sequence[MemoryRecord]) -> ModelReply:
-        messages: list[Any] = list(messages_about(document, self.prompts, self.mission, past, self.settings.characters))
+        messages: list[Any] = list(messages_about(document, self.prompts, self.mission, past, self.settings))
         settings = self._call_settings(document)
         calls: list[Call] = []
         checked = _CheckedAnswer("", {}, ())
@@ -332,9 +332,13 @@ def messages_about(
     prompts: Prompts,
     mission: Mission,
     past: Sequence[MemoryRecord] = (),
-    characters: int = ModelSettings.characters,
+    settings: ModelSettings | None = None,
 ) -> list[tuple[str, str]]:
-    """What a model reads of a document: (role, content) pairs. Past cases take the place of the prompts' own examples."""
+    """What a model reads of a document: (role, content) pairs. Past cases take the place of the prompts' own examples.
+
+    `settings`: by default those of the prompts.
+    """
+    characters = (settings or prompts.model or ModelSettings()).characters
     examples = [one for record in past if (one := example_of(record, mission, prompts))]
     return prompts.messages(document_text(document, characters), schema_of(mission), examples or None)
 

@@ -274,9 +274,14 @@ def weights_of(path: Path) -> str:
 
 
 def learned_from(source: Path | str) -> frozenset[str]:
-    """Ids of the documents that a model was fine-tuned on (`fine_tuning.merge`), and of their copies."""
+    """Ids of the documents that a model was fine-tuned on (`fine_tuning.merge`), and of their copies. Raises BadModel if the
+    file that lists them is damaged.
+    """
     about = located(source) / ABOUT
-    return frozenset(json.loads(about.read_text(encoding="utf-8"))["learned_from"] if about.exists() else ())
+    try:
+        return frozenset(json.loads(about.read_text(encoding="utf-8"))["learned_from"] if about.exists() else ())
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadModel(f"{about}: it does not list what the model learned from ({error}); fine-tune it again") from error
 
 
 def converted(path: Path, weights: str) -> Path:

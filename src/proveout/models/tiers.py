@@ -113,10 +113,9 @@ def load(parts: Parts) -> dict[str, Tier]:
     if not (parts.model / FOLDS).exists():
         return {name: tier.load(parts) for name, tier in tiers.items()}
     folds = read_folds(parts.model)
-    fold_of = {id: at for at, fold in enumerate(folds) for group in fold for id in group}
     of_fold = [replace(parts, model=parts.model / str(at)) for at in range(len(folds))]
     return {
-        name: cast(Tier, OutOfFold(fold_of, [tier.load(fold) for fold in of_fold]))
+        name: cast(Tier, OutOfFold.of(folds, [tier.load(fold) for fold in of_fold]))
         if getattr(tier, "trained", True)
         else tier.load(parts)
         for name, tier in tiers.items()
@@ -148,6 +147,10 @@ class OutOfFold:
 
     fold_of: Mapping[str, int]
     tiers: Sequence[Tier]  # by fold
+
+    @classmethod
+    def of(cls, folds: Sequence[Fold], tiers: Sequence[Tier]) -> Self:
+        return cls({id: at for at, fold in enumerate(folds) for group in fold for id in group}, tiers)
 
     def extract(self, contents: Sequence[Any], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:
         extractions: dict[int, Extraction] = {}
