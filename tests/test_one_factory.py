@@ -126,6 +126,9 @@ def test_the_model_answers_a_draft_in_the_notebook_and_a_saved_draft_is_the_next
         page.get_by_role("button", name="cancel").first.click()
         page.locator(".output-area:has-text('Cancelled')").wait_for()
         assert page.evaluate(WRONG) == [] and all(name in answers for name in FIELDS) and "yes" in answers
+        page.get_by_role("button", name="search").last.click()  # for descriptions
+        page.locator(".output-area:has-text('none: the draft'):has-text('past_cases: 3')").wait_for()
+        assert page.evaluate(WRONG) == []
         box = page.locator("marimo-text-area").first.locator("textarea")
         box.fill(before.replace("The whole amount to pay", "All that is to be paid"))
         box.blur()

@@ -362,6 +362,29 @@ def _(mo):
 
 @app.cell
 def _(mo):
+    def trials_table(trials):
+        """What was tried, and what it was worth."""
+        mean = lambda shares: f"{sum(shares.values()) / max(1, len(shares)):.1%}"  # noqa: E731
+        rows = [
+            {
+                "change": ", ".join(trial.changes) or "none: the draft",
+                "F1": f"{trial.f1:.4f}",
+                "turned right": trial.turned_right,
+                "turned wrong": trial.turned_wrong,
+                "precise": mean(trial.precise),
+                "certified": mean(trial.certified),
+                "seconds": f"{trial.seconds:.0f}",
+                "tokens": f"{trial.tokens:,}",
+            }
+            for trial in trials
+        ]
+        return mo.ui.table(rows, selection=None, page_size=50, wrapped_columns=["change"])
+
+    return (trials_table,)
+
+
+@app.cell
+def _(mo):
     trials_slider = mo.ui.slider(2, 40, value=5, label="trials", show_value=True)
     search_button = mo.ui.run_button(label="search")
     mo.hstack([trials_slider, search_button], justify="start")
@@ -369,7 +392,7 @@ def _(mo):
 
 
 @app.cell
-def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, search_button, trials_slider):
+def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, search_button, trials_slider, trials_table):
     from proveout.agent.prompt_search import search
 
     mo.stop(not search_button.value, mo.md(f"*not searched yet; {3 * trials_slider.value + 3} trainings at most*"))
@@ -380,23 +403,7 @@ def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, 
         total=trials_slider.value + 1, title="Training with other phrases", remove_on_exit=True
     ) as _bar:
         _trials = search(_documents, gold, _layouts, mission, draft, trials_slider.value, _file, advance=lambda: _bar.update())
-    _mean = lambda shares: f"{sum(shares.values()) / len(shares):.1%}"  # noqa: E731
-    mo.ui.table(
-        [
-            {
-                "change": ", ".join(trial.changes) or "none: the draft",
-                "F1": f"{trial.f1:.4f}",
-                "turned right": trial.turned_right,
-                "turned wrong": trial.turned_wrong,
-                "precise": _mean(trial.precise),
-                "certified": _mean(trial.certified),
-                "seconds": f"{trial.seconds:.0f}",
-            }
-            for trial in _trials
-        ],
-        selection=None,
-        page_size=50,
-    )
+    trials_table(_trials)
     return
 
 
@@ -462,12 +469,17 @@ def _(context, mo, prompts):
 
 
 @app.cell
-def _(Path, Workspace, ask_switch, mission, mo, prompts):
+def _(Path, Workspace, mission, mo, prompts):
+    from functools import cache
+
     from proveout.models.language_model import Cancel, LanguageModelTier, chat_model
 
-    mo.stop(not ask_switch.value)
-    with mo.status.spinner("Loading the language model", remove_on_exit=True):
-        language_model = chat_model(prompts.model, Workspace.find(mission.mission, start=Path(__file__).parent).cache)
+    @cache
+    def language_model():
+        """Loaded when it is asked first."""
+        with mo.status.spinner("Loading the language model", remove_on_exit=True):
+            return chat_model(prompts.model, Workspace.find(mission.mission, start=Path(__file__).parent).cache)
+
     return Cancel, LanguageModelTier, language_model
 
 
@@ -494,6 +506,7 @@ def what_the_model_answers(
     Cancel,
     LanguageModelTier,
     answers_table,
+    ask_switch,
     cancel_button,
     document_slider,
     draft,
@@ -506,14 +519,86 @@ def what_the_model_answers(
     def _ask(document):
         thread = mo.current_thread()  # whatever this cell depends on ends it: another draft, another document, "cancel"
         cancel = {"callbacks": [Cancel(lambda: thread.should_exit)]}
-        reply = LanguageModelTier(language_model, draft, mission, draft.model).read(document, past, cancel)
+        reply = LanguageModelTier(_model, draft, mission, draft.model).read(document, past, cancel)
         if not thread.should_exit:
             mo.output.replace(answers_table(reply, document))
 
-    mo.stop(not sample)
+    mo.stop(not (ask_switch.value and sample))
     mo.stop(cancel_button.value, mo.md("*Cancelled; edit the draft or choose another document to ask again.*"))
+    _model = language_model()
     mo.output.replace(mo.md("*The language model reads …*"))
     mo.Thread(target=_ask, args=[sample[document_slider.value]]).start()
+    return
+
+
+@app.cell
+def _(mo):
+    mo.md("""
+    ## Search better descriptions
+
+    The language model sees some of its own mistakes in a field and writes a better description; other numbers of past cases
+    are tried as well. Each change of the **draft** is scored on documents that the model did not see for it. As above, choose
+    what makes sense to you and write it into the draft, or `past_cases` into model.yaml. Half of the documents show mistakes,
+    the other half scores. No trial begins that may take more tokens than you allow.
+    """)
+    return
+
+
+@app.cell
+def _(mo, prompts, sample):
+    described_slider = mo.ui.slider(2, 20, value=5, label="trials", show_value=True)
+    asked_slider = mo.ui.slider(2, max(3, len(sample)), value=max(2, min(12, len(sample))), label="documents", show_value=True)
+    tokens_slider = mo.ui.slider(50, 2000, 50, value=200, label="thousand tokens at most", show_value=True)
+    describe_button = mo.ui.run_button(label="search")
+    _controls = mo.hstack([described_slider, asked_slider, tokens_slider, describe_button], justify="start")
+    _controls if prompts.model else mo.md("*The prompts have no `model.yaml`, so there is no language model to describe to.*")
+    return asked_slider, describe_button, described_slider, tokens_slider
+
+
+@app.cell
+def descriptions_that_were_tried(
+    LanguageModelTier,
+    Path,
+    Workspace,
+    asked_slider,
+    context,
+    dataset,
+    describe_button,
+    described_slider,
+    draft,
+    gold,
+    language_model,
+    mission,
+    mo,
+    prompts,
+    sample,
+    tokens_slider,
+    trials_table,
+):
+    from math import inf
+
+    from proveout.agent.description_search import search_descriptions
+    from proveout.retrieval import Memory as _Memory
+
+    _questions = asked_slider.value * (described_slider.value + 1) // 2
+    mo.stop(not prompts.model)
+    mo.stop(not describe_button.value, mo.md(f"*not searched yet; about {_questions} documents are asked about, at most*"))
+    _memory = _Memory.open(context.upstream["retrieval"]["index"], store="")
+    _copies = {id: group for fold in dataset.folds(inf) for group in fold for id in group}
+    with mo.status.progress_bar(
+        total=described_slider.value, title="Asking with other descriptions", remove_on_exit=True
+    ) as _bar:
+        _trials = search_descriptions(
+            LanguageModelTier(language_model(), draft, mission, draft.model),
+            sample[: asked_slider.value],
+            gold,
+            described_slider.value,
+            Workspace.find(mission.mission, start=Path(__file__).parent).home / "prompt_trials.jsonl",
+            1000 * tokens_slider.value,
+            lambda documents, k: _memory.answered(documents, k, without=_copies),
+            _bar.update,
+        )
+    trials_table(_trials)
     return
 
 

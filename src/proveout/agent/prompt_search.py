@@ -5,14 +5,14 @@ that the model took, and the removal of a phrase; the changes that helped are tr
 documents whose layouts were left out of training: micro-F1, and the share of values that could be automated as the mission
 promises. The best of many scores is too good by chance, so a trial says how many values it turned right and wrong.
 Covered: a trial that was made before, on the same documents with the same prompts, is read from the file.
-Not covered: descriptions and examples, which only a language model and the layout encoder read.
+Not covered: descriptions and examples, which a language model reads (`description_search`).
 """
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from proveout.mission import Mission
 from proveout.models import Extractor, Settings
 from proveout.models.label_phrases import LabelPhrases, compact
 from proveout.models.ranker import NEAREST
+from proveout.models.tiers import Extraction
 from proveout.prompts import Prompts
 from proveout.records import Document
 from proveout.values import conventions, has_value, same
@@ -69,6 +70,66 @@ class Trial:
     turned_right: int  # values, against the prompts as they are
     turned_wrong: int
     seconds: float
+    tokens: int = 0  # of a language model
+
+
+@dataclass
+class Answers:
+    """What was read of documents with labels, gathered until it is a trial."""
+
+    mission: Mission
+    labels: Mapping[str, Mapping[str, str]]
+    right: Right = field(default_factory=dict)
+    pairs: dict[str, list[Pair]] = field(default_factory=dict)  # by field
+
+    def add(self, document: Document, read: Extraction) -> list[str]:
+        """Judge what was read; the fields with a wrong value."""
+        printed, wrong = conventions(document, self.mission.dates), []
+        for name, kind in self.mission.kinds.items():
+            if has_value(kind, label := self.labels[document.id].get(name, "")):
+                score, is_right = pair = scored_pair(read, name, label, self.mission, printed)
+                self.right[document.id, name] = is_right
+                self.pairs.setdefault(name, []).append(pair)
+                wrong += [name] if score is not None and not is_right else []
+        return wrong
+
+    def trial(self, changes: Iterable[object], version: str, before: Right | None, seconds: float, tokens: int = 0) -> Trial:
+        """`before`: what was right with the prompts as they are; None for those themselves."""
+        slo = self.mission.slo
+        answered = sum(score is not None for its in self.pairs.values() for score, _ in its)
+        precise = {
+            name: [one.coverage for one in risk_coverage(its) if one.precision >= slo.precision]
+            for name, its in self.pairs.items()
+        }
+        turned = [right - (before or self.right)[key] for key, right in self.right.items()]
+        return Trial(
+            [str(change) for change in changes],
+            version,
+            2 * sum(self.right.values()) / max(1, answered + len(self.right)),
+            {name: certify(name, its, slo.precision, slo.confidence).coverage for name, its in self.pairs.items()},
+            {name: max(coverages, default=0.0) for name, coverages in precise.items()},
+            turned.count(1),
+            turned.count(-1),
+            seconds,
+            tokens,
+        )
+
+
+class KeptTrials:
+    """A file with a JSON object for each trial that was ever made.
+
+    `depends_on`: what trials have in common that may be compared, such as documents, labels and the prompts they began with.
+    """
+
+    def __init__(self, file: Path, depends_on: object) -> None:
+        self.file, self._about = file, by_chance(json.dumps(depends_on)).hex()[:16]
+        lines = map(json.loads, file.read_text(encoding="utf-8").splitlines() if file.exists() else ())
+        self.trials = {line["version"]: Trial(**line) for line in lines if line.pop("about") == self._about}
+
+    def keep(self, trial: Trial) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"about": self._about, **asdict(trial)}, ensure_ascii=False) + "\n")
 
 
 def search(
@@ -120,22 +181,21 @@ class _CrossValidation:
         file: Path,
     ) -> None:
         self.documents = [document for document in documents if labels.get(document.id)]
-        self.labels, self.settings, self.file = labels, settings, file
+        self.labels, self.settings = labels, settings
         self.mission = mission.model_copy(update={"tiers": ("ranker", "person")})
         groups = sorted({layout_of.get(one.id) or one.id for one in self.documents}, key=by_chance)
         fold = {group: at % FOLDS for at, group in enumerate(groups)}
         self.fold_of = {one.id: fold[layout_of.get(one.id) or one.id] for one in self.documents}
         answers = [(one.id, self.fold_of[one.id], sorted(labels[one.id].items())) for one in self.documents]
         depends_on = [prompts.version, answers, asdict(settings), mission.slo.precision, mission.slo.confidence]
-        self.about = by_chance(json.dumps(depends_on)).hex()[:16]
-        self.kept = self._kept()
+        self.kept = KeptTrials(file, depends_on)
         self.wrong: Counter[tuple[str, str]] = Counter()  # (field, text beside a value that was taken wrongly)
         self.model: Extractor | None = None
 
     def trial(self, prompts: Prompts, changes: Sequence[Change], before: Right | None) -> tuple[Trial, Right]:
-        if changes and prompts.version in self.kept:
-            return self.kept[prompts.version], {}
-        began, right, pairs, answered = time.perf_counter(), Right(), {name: list[Pair]() for name in self.mission.kinds}, 0
+        if changes and prompts.version in self.kept.trials:
+            return self.kept.trials[prompts.version], {}
+        began, answers = time.perf_counter(), Answers(self.mission, self.labels)
         for fold in range(FOLDS):
             learned = [one for one in self.documents if self.fold_of[one.id] != fold]
             held = [one for one in self.documents if self.fold_of[one.id] == fold]
@@ -143,52 +203,18 @@ class _CrossValidation:
                 continue
             model = Extractor.train(learned, self.labels, self.mission, prompts, self.settings)
             for document, read in zip(held, model.extract(held), strict=True):
-                printed = conventions(document, self.mission.dates)
-                for name, kind in self.mission.kinds.items():
-                    if has_value(kind, label := self.labels[document.id].get(name, "")):
-                        score, is_right = scored_pair(read, name, label, self.mission, printed)
-                        right[document.id, name] = is_right
-                        pairs[name].append((score, is_right))
-                        answered += score is not None
-                        if score is not None and not is_right and not changes:
-                            self._note(model, document, name, read.fields[name].text)
+                for name in answers.add(document, read):
+                    if not changes:
+                        self._note(model, document, name, read.fields[name].text)
             self.model = model
-        slo = self.mission.slo
-        certified = {name: certify(name, its, slo.precision, slo.confidence).coverage for name, its in pairs.items()}
-        statements = {
-            name: [one for one in risk_coverage(its) if one.precision >= slo.precision] for name, its in pairs.items()
-        }
-        precise = {name: max((one.coverage for one in its), default=0.0) for name, its in statements.items()}
-        turned = [right[key] - (before or right)[key] for key in right]
-        trial = Trial(
-            [str(change) for change in changes],
-            prompts.version,
-            2 * sum(right.values()) / max(1, answered + len(right)),
-            certified,
-            precise,
-            turned.count(1),
-            turned.count(-1),
-            time.perf_counter() - began,
-        )
-        self._keep(trial)
-        return trial, right
+        trial = answers.trial(changes, prompts.version, before, time.perf_counter() - began)
+        self.kept.keep(trial)
+        return trial, answers.right
 
     def _note(self, model: Extractor, document: Document, name: str, text: str) -> None:
         for printed, beside in _neighbours(model, document, name):
             if printed == text:
                 self.wrong.update((name, phrase) for phrase in beside)
-
-    def _kept(self) -> dict[str, Trial]:
-        """Trials that began with the same documents and prompts, by version of the changed prompts."""
-        if not self.file.exists():
-            return {}
-        lines = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
-        return {line["version"]: Trial(**line) for line in lines if line.pop("about") == self.about}
-
-    def _keep(self, trial: Trial) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"about": self.about, **asdict(trial)}, ensure_ascii=False) + "\n")
 
 
 def _neighbours(model: Extractor, document: Document, name: str) -> Iterator[tuple[str, set[str]]]:
@@ -210,7 +236,7 @@ def _proposals(run: _CrossValidation, prompts: Prompts) -> list[Change]:
         right, wrong = _beside(run, run.model, name)
         own = prompts.fields[name]
         listed = LabelPhrases({phrase: [phrase] for phrase in (*own.labels, *own.not_labels)})
-        for phrase in {*right, *(text for field, text in run.wrong if field == name)}:
+        for phrase in {*right, *(text for other, text in run.wrong if other == name)}:
             if max(listed.similarity(phrase), default=0.0) > RESEMBLES:
                 continue
             if right[phrase] >= FEWEST and right[phrase] > wrong[phrase]:
