@@ -123,6 +123,7 @@ def summary(space: Workspace) -> str:
     lines += [f"  {drift['sentence']}" for drift in report["drifted"][:5]] or ["  none detected"]
     lines += ["", "Segments treated worse"]
     lines += [f"  {_disparity(finding)}" for finding in report["worse_off"][:5]] or ["  none at the stated confidence"]
+    lines += [f"  {one['sentence']}" for one in report["slices"]]
     lines += ["", "Waiting for your review", f"  {_waiting(space)}"]
     lines += ["", "Read more"]
     lines += [f"  {name:18} {output.short(path)}" for name, path in _places(space)]

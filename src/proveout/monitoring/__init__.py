@@ -15,7 +15,7 @@ import numpy as np
 from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts, load
-from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Window
+from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Slice, Window
 from proveout.monitoring.wording import Moment
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "Example",
     "FieldPerformance",
     "Findings",
+    "Slice",
     "Window",
     "compare",
     "load",
@@ -62,7 +63,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
 
     Raises BadInput if a column is missing or either frame has no cases.
     """
-    from proveout.monitoring import bias, drift, features, performance
+    from proveout.monitoring import bias, drift, features, performance, slices
     from proveout.monitoring.advice import advice
 
     alerts = alerts or Alerts()
@@ -78,12 +79,22 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         current, days, settings = decided, list(range(1, len(log) + 1)), settings.model_copy(update={"by": "count"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
-    windows, slices = tuple(window for window, _ in cut), [rows for window, rows in cut if window.tested]
+    windows, stretches = tuple(window for window, _ in cut), [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
-    tests = drift.run_tests(before, after, slices, alerts.drift)
+    tests = drift.run_tests(before, after, stretches, alerts.drift)
     drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
-    disparities = bias.with_examples(bias.disparities(log, measured, reference, measured_before, alerts.bias), log, mission)
+    disparities = bias.disparities(log, measured, reference, measured_before, alerts.bias)
+    worst = slices.worst_slices(
+        after,
+        measured.loc[after.index],
+        before,
+        measured_before,
+        alerts.slices,
+        alerts.bias.by,
+        [one.segment for one in disparities if one.worse],
+    )
+    disparities, worst = bias.with_examples(disparities, worst, after, log, mission)
     performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)
     findings = Findings(
         mission=mission.mission,
@@ -101,6 +112,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         tests=tuple(tests),
         drifted=drifted,
         disparities=disparities,
+        slices=worst,
         performance=performances,
         service=performance.service(decided, mission),
         significance_level=performance.significance_level(mission, alerts),

@@ -27,6 +27,8 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
         yield f"Watch {row.field}: {under_target(row, findings)}. It may be chance, over all fields and a year of reports."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
+    for one in findings.slices:
+        yield f"Read the cases below and find out why they fare worse: {one.name}."
     if not findings.before_the_log:
         yield (
             "First check whether the reference is comparable: it overlaps the log in time, so a difference may come from which "
@@ -35,7 +37,7 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
     yield from _of_drift(findings.drifted, inputs)
     if not any(window.tested for window in findings.windows):
         yield f"Wait: no window has {findings.alerts.window.at_least} cases yet, so drift was not tested."
-    elif not (findings.broken or findings.worse_off or findings.drifted):
+    elif not (findings.broken or findings.worse_off or findings.slices or findings.drifted):
         yield "No action needed: no alarm, at the stated false-alarm rates."
 
 

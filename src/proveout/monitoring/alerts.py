@@ -39,6 +39,13 @@ class BiasAlerts(_Strict):
     by: tuple[str, ...] = ("segment",)  # columns whose groups must not be treated worse
 
 
+class SliceAlerts(_Strict):
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # P(any false alarm), over all slices and measures of a report
+    smallest_difference: float = Field(default=0.05, ge=0, le=1)  # from all other cases, and from the same difference before
+    smallest_group: int = Field(default=20, ge=2)  # cases of a slice
+    ignore: tuple[str, ...] = ()  # columns that are no conditions
+
+
 class PerformanceAlerts(_Strict):
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)  # P(any false alarm), over all fields and `over_windows` windows
 
@@ -53,6 +60,7 @@ class Alerts(_Strict):
     window: WindowAlerts = WindowAlerts()
     drift: DriftAlerts = DriftAlerts()
     bias: BiasAlerts = BiasAlerts()
+    slices: SliceAlerts = SliceAlerts()
     performance: PerformanceAlerts = PerformanceAlerts()
     signing: SigningAlerts = SigningAlerts()
     channels: dict[str, dict[str, Any]] = Field(

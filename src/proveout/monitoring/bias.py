@@ -1,7 +1,7 @@
 """Which segments are treated worse: each segment against all other cases, with intervals and protection of small groups.
 
 Entry points: `disparities` and `with_examples`; `group_rates` and `between_groups` are the group rates of fairness audits, as
-fairlearn defines them. With two segments, report only the worse one.
+fairlearn defines them. With two segments, report only the worse one. Groups that nobody declared: `slices`.
 Measures of the agent: automation rate, error rate, error rate of automated values, calibration gap. They count cases, not
 values: the five fields of one document are not independent. Each is tested on the whole log, its last half, the last quarter
 and so on, so that earlier cases do not dilute a recent change. Fisher's exact test for rates, a permutation test for the gap;
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
-from proveout.monitoring.findings import Disparity, Example
+from proveout.monitoring.findings import Disparity, Example, Slice
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
-from proveout.monitoring.wording import Moment, day_text, listed, percent
+from proveout.monitoring.wording import RATES, Moment, day_text, listed, percent
 from proveout.records import Route
 from proveout.values import same
 
@@ -33,14 +33,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
 AUTOMATION, ERROR, AUTOMATED_ERROR, GAP = "automation rate", "error rate", "error rate of automated values", "calibration gap"
+REVIEW = "review rate"  # of a slice: 1 - automation rate
 MEASURES = (AUTOMATION, ERROR, AUTOMATED_ERROR, GAP)
 DRAWS = 19_999  # of a segment's cases at random
-_SENTENCES = {  # value, other
-    AUTOMATION: "{:.0%} handled automatically, others {:.0%}",
-    ERROR: "{:.0%} of cases have a wrong value, others {:.0%}",
-    AUTOMATED_ERROR: "{:.1%} of automated cases have a wrong automated value, others {:.1%}",
-    GAP: "confidence minus share of right values {:+.3f}, others {:+.3f}",
-}
 
 
 @dataclass(frozen=True)
@@ -175,31 +170,52 @@ def _harm(disparity: Disparity) -> float:
     return -disparity.difference if disparity.measure == AUTOMATION else disparity.difference
 
 
-def with_examples(disparities: Sequence[Disparity], log: "DataFrame", mission: Mission) -> tuple[Disparity, ...]:
-    """The same, each alarm with up to ten cases of its segment that illustrate it, the newest first."""
-    if not any(disparity.worse for disparity in disparities):
-        return tuple(disparities)
-    right = {name: rightness(log, name, mission).to_numpy() for name in mission.fields}
-    newest = log["day"].fillna(date.min).argsort(kind="stable")[::-1]
+class Examples:
+    """Cases of a log that illustrate a measure of a group, the newest first."""
 
-    def examples(disparity: Disparity) -> Iterator[Example]:
-        member = _names(log[disparity.by]) == disparity.segment
-        for row in newest:
-            if member[row] and (because := tuple(reasons(disparity.measure, log.iloc[row], row))):
-                yield Example(str(log["case"].iloc[row]), log["day"].iloc[row], because)
+    def __init__(self, log: "DataFrame", mission: Mission) -> None:
+        self._log, self._mission = log, mission
+        self._right = {name: rightness(log, name, mission).to_numpy() for name in mission.fields}
+        self._newest = log["day"].fillna(date.min).argsort(kind="stable")[::-1]
 
-    def reasons(measure: str, case: "Series", row: int) -> Iterator[str]:
+    def of(self, member: NDArray[np.bool_], measure: str) -> tuple[Example, ...]:
+        """Up to ten cases. `member`: which rows of the log belong to the group."""
+        of_group = ((row, tuple(self._reasons(measure, row))) for row in self._newest if member[row])
+        cases, days = self._log["case"], self._log["day"]
+        examples = (Example(str(cases.iloc[row]), days.iloc[row], because) for row, because in of_group if because)
+        return tuple(itertools.islice(examples, 10))
+
+    def _reasons(self, measure: str, row: int) -> Iterator[str]:
         """Which fields are wrong, or need review."""
-        if measure == AUTOMATION:
+        case = self._log.iloc[row]
+        if measure in (AUTOMATION, REVIEW):
             if case["route"] == Route.REVIEW.value:
-                unsure = [name for name in mission.fields if not case[f"{name}.automated"]]
+                unsure = [name for name in self._mission.fields if not case[f"{name}.automated"]]
                 yield f"needs review: {listed(unsure)}" if unsure else "a check failed"
             return
-        for name in mission.fields:
-            if right[name][row] == 0 and (measure != AUTOMATED_ERROR or case[f"{name}.automated"]):
+        for name in self._mission.fields:
+            if self._right[name][row] == 0 and (measure != AUTOMATED_ERROR or case[f"{name}.automated"]):
                 yield f"{name} is wrong, confidence {percent(case[f'{name}.confidence'])}"
 
-    return tuple(replace(d, examples=tuple(itertools.islice(examples(d), 10))) if d.worse else d for d in disparities)
+
+def with_examples(
+    disparities: Sequence[Disparity], slices: Sequence[Slice], features: "DataFrame", log: "DataFrame", mission: Mission
+) -> tuple[tuple[Disparity, ...], tuple[Slice, ...]]:
+    """The same, each alarm with cases to read. `features`: of those rows of the log that slices were searched in."""
+    if not slices and not any(one.worse for one in disparities):
+        return tuple(disparities), tuple(slices)
+    examples = Examples(log, mission)
+
+    def in_slice(one: Slice) -> NDArray[np.bool_]:
+        return np.isin(log.index, features.index[one.holds(features)])
+
+    return (
+        tuple(
+            replace(one, examples=examples.of(_names(log[one.by]) == one.segment, one.measure)) if one.worse else one
+            for one in disparities
+        ),
+        tuple(replace(one, examples=examples.of(in_slice(one), one.measure)) for one in slices),
+    )
 
 
 def _names(values: "Series") -> NDArray[np.object_]:
@@ -242,7 +258,7 @@ def _compare(pair: _Pair, look: _Look, smallest: int) -> Disparity:
     value, other = float(inside.mean()), float(outside.mean())
     ratio = value / other if other and pair.measure != GAP else math.nan
     p = permutation_p(inside, outside) if pair.measure == GAP else fisher_p(int(inside.sum()), n, int(outside.sum()), m)
-    numbers = _SENTENCES[pair.measure].format(value, other).replace("%", " %")
+    numbers = RATES[pair.measure].format(value, other).replace("%", " %")
     because = f"{pair.segment}: {numbers}" + (f", since {day_text(look.first)}" if look.first else "")
     rates = replace(about, value=value, other=other, difference=value - other, ratio=ratio, p=p, because=because)
     return replace(rates, reference_difference=pair.before)

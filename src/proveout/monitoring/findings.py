@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from proveout.evaluation import Service
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.significance import Interval
-from proveout.monitoring.wording import Moment, capital, condition_text, day_text, p_text, percent
+from proveout.monitoring.wording import RATES, Moment, capital, condition_text, day_text, p_text, percent
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
@@ -133,6 +136,52 @@ class Disparity:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """The cases that meet one or two conditions and fare worse than all others by one measure."""
+
+    conditions: tuple[Condition, ...]
+    measure: str  # "review rate", or as in Disparity
+    value: float
+    other: float
+    cases: int
+    other_cases: int
+    interval: Interval  # of value - other; simultaneous over all slices and measures
+    p: float  # corrected for the search and for all measures
+    reference_difference: float = math.nan  # the same difference in the reference; `nan` with too few cases
+    examples: tuple[Example, ...] = ()  # up to ten of its cases to read
+
+    @property
+    def difference(self) -> float:
+        return self.value - self.other
+
+    @property
+    def name(self) -> str:
+        """
+        >>> about = dict(measure="", value=1, other=0, cases=1, other_cases=1, interval=(0, 1), p=0)
+        >>> print(Slice((Condition("document_class", "is", "order"), Condition("total", "above", 9.0)), **about).name)
+        documents of class order, with a total above 9
+        """
+        first, *others = map(str, self.conditions)
+        return ", ".join([first, *(other.partition(" ")[2] for other in others)])
+
+    def holds(self, features: "DataFrame") -> "NDArray[np.bool_]":
+        """Which rows of the features are in it."""
+        member: NDArray[np.bool_] = np.all([one.holds(features).to_numpy() == 1 for one in self.conditions], axis=0)
+        return member
+
+    @property
+    def key(self) -> str:
+        """The same from report to report, although the numbers at which a column is cut move."""
+        what = " and ".join(f"{one.column} {one.value if one.relation == 'is' else one.relation}" for one in self.conditions)
+        return f"slice by {self.measure}: {what}"
+
+    @property
+    def sentence(self) -> str:
+        numbers = RATES[self.measure].format(self.value, self.other).replace("%", " %")
+        return f"{capital(self.name)}: {numbers} ({p_text(self.p)})."
+
+
+@dataclass(frozen=True)
 class FieldPerformance:
     """Precision of the automated values of one field, from the labels so far."""
 
@@ -168,6 +217,7 @@ class Findings:
     tests: tuple[Test, ...]
     drifted: tuple[Drift, ...]  # smallest p first
     disparities: tuple[Disparity, ...]
+    slices: tuple[Slice, ...]  # that fare worse: of each measure the worst
     performance: tuple[FieldPerformance, ...]
     service: tuple[Service, Service]  # the objectives over the last days, and over the whole log
     significance_level: float  # of a missed objective

@@ -101,6 +101,8 @@ def headline(findings: Findings) -> str:
         sentences.append(
             f"{'Segments' if len(names) > 1 else 'Segment'} {listed(names)} {'are' if len(names) > 1 else 'is'} treated worse."
         )
+    elif findings.slices:
+        sentences.append(findings.slices[0].sentence)
     if sentences:
         return " ".join(sentences)
     if not any(window.tested for window in findings.windows):
@@ -128,7 +130,7 @@ def _apart(first: Moment, last: Moment) -> int:
 
 
 def _to_read(findings: Findings) -> Iterator[tuple[str, list[Example]]]:
-    """Each segment that is treated worse, with up to ten example cases, each case once."""
+    """Each segment and slice that is treated worse, with up to ten example cases, each case once."""
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         cases: dict[str, Example] = {}
         for disparity in findings.worse_off:
@@ -136,7 +138,8 @@ def _to_read(findings: Findings) -> Iterator[tuple[str, list[Example]]]:
                 for example in disparity.examples:
                     cases.setdefault(example.case, example)
         if cases:
-            yield segment, list(cases.values())[:10]
+            yield f"segment {segment}", list(cases.values())[:10]
+    yield from ((one.name, list(one.examples)) for one in findings.slices if one.examples)
 
 
 def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "mission": findings.mission,
         "releases": findings.releases,
         "headline": headline(findings),
-        "alarm": bool(findings.broken or findings.drifted or findings.worse_off),
+        "alarm": bool(findings.broken or findings.drifted or findings.worse_off or findings.slices),
         "advice": findings.advice,
         "findings": [{"key": key, "sentence": sentence} for key, sentence in _findings(findings)],
         "reference": {"from": findings.reference_days[0], "to": findings.reference_days[1], "cases": findings.reference_cases},
@@ -164,6 +167,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "broken": [asdict(row) for row in findings.broken],
         "examples": [asdict(example) for example in findings.examples],
         "disparities": [asdict(disparity) for disparity in findings.disparities],
+        "slices": [asdict(one) | {"name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],
         "objectives": _objectives(findings),
         "about_days": findings.about_days,
@@ -180,6 +184,7 @@ def _findings(findings: Findings) -> Iterator[tuple[str, str]]:
         yield f"precision of {row.field}", f"{capital(row.field)}: {under_target(row, findings)}."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"segment {segment}", " ".join(row.sentence for row in findings.worse_off if row.segment == segment)
+    yield from ((one.key, one.sentence) for one in findings.slices)
     for drift in findings.drifted:
         yield f"drift of {drift.what}", f"{drift.sentence} ({p_text(drift.p)})."
 

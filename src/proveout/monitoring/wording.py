@@ -8,6 +8,13 @@ from collections.abc import Sequence
 from datetime import date
 
 Moment = date | int  # a day; where the log has no days, the number of a case, from 1
+RATES = {  # of a group, and of all others
+    "automation rate": "{:.0%} handled automatically, others {:.0%}",
+    "review rate": "{:.0%} need a person, others {:.0%}",
+    "error rate": "{:.0%} of cases have a wrong value, others {:.0%}",
+    "error rate of automated values": "{:.1%} of automated cases have a wrong automated value, others {:.1%}",
+    "calibration gap": "confidence minus share of right values {:+.3f}, others {:+.3f}",
+}
 
 
 def condition_text(column: str, relation: str, value: float | str) -> str:
