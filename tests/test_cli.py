@@ -14,7 +14,7 @@ from program import PROVEOUT
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
     "demo", "synthesize", "new", "audit", "build", "fine-tune", "why", "edit", "lab", "plan", "parity", "inspect", "run",
-    "extract", "show", "replay", "monitor", "report", "export", "status", "schedule", "label", "score", "stop", "undo",
+    "extract", "show", "replay", "monitor", "report", "export", "checkpoint", "verify", "status", "schedule", "label", "score", "stop", "undo",
     "effects", "serve", "review", "user", "release",
 ]  # fmt: skip
 HEAVY = {

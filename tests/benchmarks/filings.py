@@ -7,10 +7,11 @@ one published for UDOP on DeepForm (arXiv:2212.02623), similar documents with ot
 
 PROVEOUT_AUDIT names an audit.csv of the labels (`proveout audit`); without one nothing is certified, because some labels are
 wrong. build/filings.json keeps every answer. `python -m tests.benchmarks.filings curve` prints the learning curve of the
-rankers, `… memory` what one correction is worth. A seed takes a quarter of an hour of one core, the curve half an hour, the
-memory a minute.
+rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training. A seed takes a quarter
+of an hour of one core, the curve and the synthetic documents half an hour, the memory a minute.
 """
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -33,6 +34,7 @@ from proveout.calibration import Calibrations
 from proveout.calibration.thresholds import enough_held_out
 from proveout.corpus import Dataset, build_dataset
 from proveout.corpus.dataset import LEARN_FROM
+from proveout.corpus.folds import by_chance
 from proveout.mission import Mission
 from proveout.models import Extractor, Settings, ranker
 from proveout.models.extractor import RankerTier
@@ -49,6 +51,7 @@ SEEDS = (1, 2, 3)
 SAMPLES = 2000
 PEER = 0.855
 NOTHING_AUTOMATED = Calibrations({})
+ADDED = (0, 100, 300)  # synthetic documents
 SIZES, SUBSETS = (25, 50, 100, 183, 235), 10
 
 Row = dict[str, Any]  # one labelled field of one test document: split, document, field, reader, right, answered, automated
@@ -256,5 +259,32 @@ def memory() -> None:
     print(f"before {_cell(interval(before, f1))}, after one correction {_cell(interval(after, f1))}, {len(before):,} values")
 
 
+def synthetic() -> None:
+    """Print F1 of the rankers on layouts that were left out, in 3 folds, with so many synthetic documents added to training.
+
+    Of the documents to learn from alone; the tests are not read.
+    """
+    from proveout.corpus.synthetic import generate
+
+    mission, prompts = parts("ranker")
+    with tempfile.TemporaryDirectory() as folder:
+        real = data_set(Path(folder), mission)
+        generate(Path(folder) / "drawn")
+        drawn = build_dataset(Path(folder) / "drawn", mission, Path(folder) / "synthetic", cache=Path("build/filings_cache"))
+        documents, added = real.documents(*LEARN_FROM), sorted(drawn.documents("train"), key=lambda one: by_chance(one.id))
+        labels = {**real.labels(*LEARN_FROM), **drawn.labels("train")}
+        layouts = {document.id: real.entry(document.id).layout or document.id for document in documents}
+        fold_of = {layout: at % 3 for at, layout in enumerate(sorted(set(layouts.values()), key=by_chance))}
+        for size in ADDED:
+            rows = []
+            for seed, fold in itertools.product(SEEDS, range(3)):
+                held = [one for one in documents if fold_of[layouts[one.id]] == fold]
+                learned = [*(one for one in documents if one not in held), *added[:size]]
+                model = Extractor.train(learned, labels, mission, prompts, Settings(seed=seed))
+                rows += [row | {"seed": seed} for read in model.extract(held) for row in _rows(read, real, mission)]
+            of_seeds = " ".join(f"{interval([row for row in rows if row['seed'] == seed], f1)[0]:.4f}" for seed in SEEDS)
+            print(f"| {size} | {_cell(interval(rows, f1))} | {of_seeds} |", flush=True)
+
+
 if __name__ == "__main__":
-    {"curve": curve, "memory": memory}.get("".join(sys.argv[1:]), run)()
+    {"curve": curve, "memory": memory, "synthetic": synthetic}.get("".join(sys.argv[1:]), run)()

@@ -349,11 +349,14 @@ def run(
     home: Home = None,
 ) -> None:
     """Decide the new cases in the inbox. Uses the promoted release, and carries out the actions that the control plane allows.
-    The same file is the same case, so a second run decides nothing twice.
+    The same file is the same case, so a second run decides nothing twice. A machine with a signing key signs the journal then
+    (see `proveout checkpoint`).
     """
-    from proveout.cli import acting
+    from proveout.cli import acting, proving
 
-    summary = acting.run(_deciding(mission, home), inbox)
+    space = _deciding(mission, home)
+    summary = acting.run(space, inbox)
+    proving.keep(space)
     if exit_code and (summary.get("dead_letters") or summary.get("stopped")):
         raise typer.Exit(3)
 
@@ -436,16 +439,64 @@ def monitor(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="What to write: a name that ends with .parquet or .csv.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="What to write: .parquet or .csv; a receipt: .json.", dir_okay=False)],
+    receipt: Annotated[str | None, typer.Option(metavar="CASE", help="Write the receipt of one case instead.")] = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
     """Write all decided cases as a table. One row a decision: release, day, segment, class, route, cost, and for each field its
     value, confidence, whether it was automated, a person's label and whether it was right (docs/log.md).
-    """
-    from proveout.cli import watching
 
-    watching.export(_workspace(mission, home), file)
+    With --receipt, write everything that happened to one case, with a signed proof that it stands in the journal. Anybody can
+    check it without Proveout: docs/check_receipt.py.
+    """
+    from proveout.cli import proving, watching
+
+    space = _workspace(mission, home)
+    if receipt is None:
+        watching.export(space, file)
+    else:
+        proving.receipt(space, receipt, file)
+
+
+Witness = Annotated[
+    list[Path] | None,
+    typer.Option(help="A folder elsewhere for the checkpoints, too; may repeat.", file_okay=False, envvar="PROVEOUT_WITNESS"),
+]
+
+
+@app.command()
+def checkpoint(
+    new_key: Annotated[str | None, typer.Option(metavar="NAME", help="First make a signing key with this name.")] = None,
+    witness: Witness = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Sign the journal as it is now. A signature over all events so far reveals a journal that was rewritten as a whole, cut
+    off, or replaced by an older copy. `run` signs by itself once there is a key.
+
+    The key lies in ~/.config/proveout/signing-key.pem, or where PROVEOUT_SIGNING_KEY says; never in the workspace. Keep the
+    checkpoints also where nobody who can write the workspace can write them: --witness.
+    """
+    from proveout.cli import proving
+
+    proving.checkpoint(_workspace(mission, home), new_key, witness or [])
+
+
+@app.command()
+def verify(
+    key: Annotated[str | None, typer.Option(help="The public key, or a file with it [that of this machine].")] = None,
+    witness: Witness = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Check the journal, event by event. Says which event was changed, lost or invented, and whether the journal is the one
+    that was signed at every checkpoint. Exits with 1 if not.
+    """
+    from proveout.cli import proving
+
+    if not proving.verify(_workspace(mission, home), key, witness or []):
+        raise typer.Exit(1)
 
 
 @app.command()

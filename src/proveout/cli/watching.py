@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from proveout.cli.designing import environment, monitored
 from proveout.cli.output import counted, person, say, short
+from proveout.cli.proving import checked
 from proveout.cli.releasing import warn_of_differences
 from proveout.errors import BadInput, NoRelease, ProveoutError
 from proveout.files import write_whole
@@ -147,7 +148,7 @@ def status(space: Workspace) -> None:
     with Journal(space.home / "journal.db") as journal:
         for role, count in waiting_by_role(journal).items():
             say(f"{counted(count, 'case')} to answer for a person with the role {role}: proveout review")
-        verification = journal.verify()
+        verification, _ = checked(space, journal)
         say(f"journal: {'' if verification.whole else 'DAMAGED, '}{verification.because}")
         unsettled = journal.unsettled()
         counts = Counter(intention.state.value for intention in unsettled if not intention.dead)

@@ -3,7 +3,8 @@
 Entry point: `Journal(url)`, on SQLite with a path, on PostgreSQL with a URL. Every append is atomic. However many processes
 write, a case is decided once, and an effect is intended once and settled once, with any number of failed attempts between.
 Covered: two processes writing to one journal, a kill at any instant, a changed, lost or invented event (`verify` locates it).
-Not covered: who may write, and encryption. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip.
+Not covered: who may write, and encryption. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip;
+signed `checkpoints` do.
 """
 
 import hashlib
@@ -283,6 +284,26 @@ class Journal:
         if tip.hash.encode() != previous:
             return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
         return Verification(True, number, None, f"{number} events, all unchanged")
+
+    def hashes(self, until: int) -> Iterator[bytes]:
+        """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right."""
+        from sqlalchemy import select
+
+        c, position = self._events.c, 0
+        while position < until:
+            with self._reading() as connection:
+                query = select(c.position, c.hash).where(c.position > position).order_by(c.position)
+                rows = connection.execute(query.limit(min(CHUNK, until - position))).all()
+            if not rows:
+                return
+            yield from (bytes.fromhex(row.hash) for row in rows)
+            position = rows[-1].position
+
+    def line(self, position: int) -> str:
+        """What an event's hash is the SHA-256 of, as UTF-8: previous hash, position, case, kind, key, time and payload."""
+        with self._reading() as connection:
+            row = connection.execute(self._events.select().where(self._events.c.position == position)).one()
+        return SEPARATOR.join((row.previous, str(row.position), row.case, row.kind, row.key, row.at, row.payload))
 
     def to_parquet(self, folder: Path | str, mission: "Mission", until: int | None = None) -> Path:
         """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later.

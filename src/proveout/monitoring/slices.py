@@ -131,8 +131,8 @@ class _Scan:
     @classmethod
     def of(cls, holds: Bools, outcomes: "DataFrame", measure: str, smallest: int) -> "_Scan":
         values = 1 - outcomes[AUTOMATION].to_numpy() if measure == REVIEW else outcomes[measure].to_numpy()
-        known = ~np.isnan(values)
-        return cls(holds[known], values[known] > 0.5, smallest)
+        measured = ~np.isnan(values)
+        return cls(holds[measured], values[measured] > 0.5, smallest)
 
     @cached_property
     def cases(self) -> Matrix:
