@@ -24,6 +24,7 @@ with lazy_imports():
     import jsonschema  # noqa: F401  (each worker would compile a grammar of IRIs, which takes 4 s and is needed by no test)
 
 ROOT = Path(__file__).parent.parent
+os.environ["PROVEOUT_SIGNING_KEY"] = str(Path(tempfile.gettempdir(), "proveout-tests", "none.pem"))  # not the user's own
 # Files that take minutes, the longest first: no worker is left alone with one of them at the end.
 LONG = ("demo", "one_factory", "notebooks", "demo_data", "monitoring", "release", "new", "tours", "serving")
 

@@ -170,7 +170,7 @@ def extracted(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("extracted") / "predictions.json"
 
 
-def test_every_command_of_the_readme_runs(printed, home, extracted):
+def test_every_command_of_the_readme_runs(printed, home, extracted, tmp_path):
     commands = readme_commands()
     assert len(commands) >= 8
     example = sorted((home / "inbox").glob("*.pdf"))[0]
@@ -178,9 +178,8 @@ def test_every_command_of_the_readme_runs(printed, home, extracted):
     for command in commands:
         real = re.sub("^proveout", lambda _: program, command).replace("work/demo", str(home))
         real = re.sub(r"\S+/(\w{20})\.pdf", str(example), real).replace("predictions.json", str(extracted))
-        run = subprocess.run(
-            ["bash", "-c", real], cwd=ROOT, env=os.environ | {"PROVEOUT_HOME": str(home)}, capture_output=True, text=True
-        )
+        environment = {"PROVEOUT_HOME": str(home), "PROVEOUT_SIGNING_KEY": str(tmp_path / "key.pem")}
+        run = subprocess.run(["bash", "-c", real], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
         assert run.returncode == 0, f"{command}\n{run.stderr}"
 
 
