@@ -82,7 +82,7 @@ def test_every_decision_is_exported_as_a_table(space, decided, tmp_path):
 
 def test_batches_are_those_of_the_runs(space, decided):
     with Journal(space.home / "journal.db") as journal:
-        batches = [([one.case.path for one in batch], began) for batch, began in replays._batches(journal)]
+        batches = [([one.case.path for one in batch], began) for batch, began in replays.batches(journal)]
     assert sorted(batches[0][0]) == ["empty.pdf", "slip-1.txt", "slip-2.txt"] and len(batches) == 4
     positions = [began for _, began in batches]
     assert positions == sorted(positions) and positions[1] > positions[0], "the memory had grown"

@@ -94,6 +94,11 @@ class Calibration:
             whole=tuple(_checked("whole documents", pair) for pair in whole),
         )
 
+    def promising(self, slo: SLO) -> "Calibration":
+        """The same evidence with the thresholds of another promise."""
+        budgets = {field: 1 - self.slo_of(field, slo).confidence for field in self.evidence}
+        return Calibration.fit(self.evidence, slo, budgets, self.blind, self.whole)
+
     def confidence(self, field: str, score: float) -> float:
         """Probability, 0..1, that a value with this raw score is right; nan for a field without calibrated values."""
         curve = self.curves.get(field)
@@ -239,6 +244,12 @@ class Calibrations:
         """What the data prove about a field, by the first tier that was calibrated for it."""
         certificates = (calibration.certificates.get(field) for calibration in self.by_tier.values())
         return next((certificate.because for certificate in certificates if certificate), "not calibrated")
+
+    def promising(self, slo: SLO) -> "Calibrations":
+        """The same evidence with the thresholds of another promise. Exact for one tier; of several, what reached a later one
+        was decided by the thresholds of before.
+        """
+        return Calibrations({tier: part.promising(slo) for tier, part in self.by_tier.items()})
 
     def save(self, path: Path | str) -> None:
         """Write one JSON file with the evidence, atomically."""

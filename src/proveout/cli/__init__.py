@@ -422,6 +422,36 @@ def replay(
 
 
 @app.command()
+def what_if(
+    case: Annotated[str, typer.Argument(help="A case id, or the start of one.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every decision in the journal.")] = False,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Those made since this day (UTC).")] = None,
+    precision: Annotated[float | None, typer.Option(help="Promise this precision, such as 0.99.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Promise it at this confidence, such as 0.9.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Judge the actions by this policy.cedar.", dir_okay=False)] = None,
+    release: Annotated[str, typer.Option(help="Decide by this release: an id, the start of one, or `latest`.")] = "",
+    csv: Annotated[Path | None, typer.Option(help="Write every case that changes to this file.", dir_okay=False)] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Decide recorded cases with one thing changed. Shows which cases would have gone another way, how many would have needed a
+    person, what would have been spent, and, where people have labelled the cases, how many wrong values would have been
+    automated. Nothing is recorded and no action is taken.
+
+    \b
+    proveout what-if --all --precision 0.99           a stricter promise
+    proveout what-if --all --policy draft.cedar       another policy
+    proveout what-if --since 2026-11-01 --release latest --csv changes.csv
+    """
+    from proveout.cli.what_if import what_if as decide_again
+    from proveout.live.what_if import Change
+
+    day = since.date() if since else None
+    change = Change(release, precision, confidence, policy)
+    decide_again(_workspace(mission, home), case, day, everything, change, csv)
+
+
+@app.command()
 def monitor(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 if there is an alarm.")] = False,
     mission: Mission = "invoices",

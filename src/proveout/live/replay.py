@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proveout.agent import Agent
 from proveout.errors import BadInput, BadModel, NoRelease
 from proveout.journal import Journal
 from proveout.journal.codec import canonical, decision_to_json
@@ -77,7 +78,7 @@ def replay(
     store = Releases(home / "releases")
     live: Live | None = None
     with Journal(home / "journal.db") as journal:
-        for batch, began in _batches(journal):
+        for batch, began in batches(journal):
             last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=None)
             id = batch[0].decision.release
             if last is None or (releases is not None and id not in releases):
@@ -86,7 +87,7 @@ def replay(
             try:
                 if live is None or live.release.id != id:
                     live = Live(store.open(id), home / "inbox", home, cache)
-                again = _decide(live, context, began)
+                again = decide(live.agent(began), live, context, began)
             except (BadModel, NoRelease, BadInput) as error:
                 yield from (Replayed(decided, because=str(error)) for decided in context if decided.case.key in wanted)
                 continue
@@ -95,7 +96,7 @@ def replay(
                     yield _compared(decided, again.get(decided.case.key))
 
 
-def _batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
+def batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
     """The decisions in the batches in which they were made, each with the memory's position when its run began."""
     batch: list[Decided] = []
     position = began = 0
@@ -116,10 +117,9 @@ def _batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
         yield batch, began
 
 
-def _decide(live: Live, batch: Sequence[Decided], began: int) -> dict[str, Decision]:
-    """The decisions on the files that are still kept, by `Case.key`."""
+def decide(agent: Agent, live: Live, batch: Sequence[Decided], began: int) -> dict[str, Decision]:
+    """An agent's decisions on the files of a batch that are still kept, by `Case.key`, with the memory of then."""
     kept = [decided for decided in batch if decided.case.sha256 in live.originals]
-    agent = live.agent(began)
     positions = [decided.decision.memory_position for decided in batch if decided.decision.route is not Route.REFUSE]
     agent.position = positions[0] if positions else began
     decisions = agent.batch([live.originals.path(decided.case.sha256) for decided in kept])

@@ -1,0 +1,208 @@
+"""What recorded cases would have become with one thing changed: the promise, the policy or the release. Entry: `what_if`.
+
+The cases are decided again as `replay` does, in the batches and with the memory of then, and their actions judged with each
+run's budget. Nothing is recorded and nothing happens. A changed promise keeps the evidence of the release and tests it for
+other thresholds; a changed policy alone judges the recorded decisions again.
+Covered: errors gained and lost, where people have labelled the case.
+Not covered: what people did with the cases that came to them, and what the memory would have learned from other decisions.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from proveout.calibration import Calibrations
+from proveout.control import ControlPlane
+from proveout.errors import BadInput, BadModel, NoRelease
+from proveout.journal import Journal
+from proveout.live import Live
+from proveout.live.replay import batches, decide
+from proveout.mission import Mission
+from proveout.policy import Policy
+from proveout.records import Answer, Decided, Decision, Route, Ruling
+from proveout.release import Release, Releases
+from proveout.values import same
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is changed; what is left out stays as each case's release has it."""
+
+    release: str = ""  # id
+    precision: float | None = None  # promised
+    confidence: float | None = None  # in that promise
+    policy: Path | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether decisions may change, not only verdicts on their actions."""
+        return bool(self.release) or self.precision is not None or self.confidence is not None
+
+    def calibrations(self, release: Release) -> Calibrations:
+        """Those of a release, with the promise that is wanted. Raises BadInput for a share that cannot be promised."""
+        wanted = {"precision": self.precision, "confidence": self.confidence}
+        promised = {name: share for name, share in wanted.items() if share is not None}
+        for name, share in promised.items():
+            if not 0.5 < share < 1:
+                raise BadInput(f"a {name} of {share:g} cannot be promised; expected a share between 0.5 and 1, such as 0.98")
+        slo = release.mission.slo.model_copy(update=promised)
+        return release.calibrations.promising(slo) if promised else release.calibrations
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a case: its decision, and what the control plane says of its actions."""
+
+    decision: Decision
+    rulings: tuple[Ruling, ...]
+
+    @property
+    def acts(self) -> bool:
+        """Whether no person touches it."""
+        return self.decision.route is Route.ACT
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """The names of the actions that are allowed."""
+        return tuple(sorted(ruling.action.name for ruling in self.rulings if ruling.verdict.allowed))
+
+    @property
+    def cents(self) -> int:
+        """What the allowed actions spend."""
+        return sum(ruling.cents for ruling in self.rulings if ruling.verdict.allowed)
+
+    @property
+    def why(self) -> str:
+        """The first reason for which a person is needed or an action is denied; "" for neither."""
+        if not self.acts:
+            return self.decision.because[1] or self.decision.because[0]
+        return next((ruling.verdict.because for ruling in self.rulings if not ruling.verdict.allowed), "")
+
+    def wrong(self, answer: Answer | None, mission: Mission) -> frozenset[str]:
+        """The automated fields of which a person's label says otherwise."""
+        labels = answer.fields if answer else {}
+        return frozenset(
+            name
+            for name in self.decision.automated & labels.keys()
+            if not same(mission.kinds[name], labels[name], self.decision.fields[name].text)
+        )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A case as it was decided, and as it would have been."""
+
+    decided: Decided
+    after: Fate | None  # None: it cannot be decided again
+    because: str = ""  # why not
+    wrong_before: frozenset[str] = frozenset()  # automated fields, as far as there are labels
+    wrong_after: frozenset[str] = frozenset()
+    labelled: bool = False
+
+    @property
+    def before(self) -> Fate:
+        return Fate(self.decided.decision, self.decided.rulings)
+
+    @cached_property
+    def changes(self) -> tuple[str, ...]:
+        """What differs, in words; empty if nothing does."""
+        if self.after is None:
+            return ()
+        old, new = self.before.decision, self.after.decision
+        pairs = {
+            "": (old.route.value, new.route.value),
+            "class: ": (old.document_class or "none", new.document_class or "none"),
+        }
+        pairs |= {f"{name}: ": (_value(old, name), _value(new, name)) for name in sorted({*old.fields, *new.fields})}
+        pairs["actions: "] = (", ".join(self.before.effects) or "none", ", ".join(self.after.effects) or "none")
+        return tuple(f"{what}{first} → {second}" for what, (first, second) in pairs.items() if first != second)
+
+
+@dataclass
+class Summary:
+    """The cases together. Counts of before and after."""
+
+    cases: int = 0
+    not_decided: int = 0  # that cannot be decided again; in no other number
+    changed: int = 0
+    acts: list[int] = field(default_factory=lambda: [0, 0])
+    cents: list[int] = field(default_factory=lambda: [0, 0])  # of allowed actions
+    labelled: int = 0
+    wrong: list[int] = field(default_factory=lambda: [0, 0])  # automated values that labels contradict
+    gained: int = 0  # automated values that were right before, or not automated, and are wrong after
+    lost: int = 0
+
+    @classmethod
+    def of(cls, compared: Iterable[Compared]) -> "Summary":
+        summary = cls()
+        for one in compared:
+            if one.after is None:
+                summary.not_decided += 1
+                continue
+            summary.cases += 1
+            summary.changed += bool(one.changes)
+            summary.labelled += one.labelled
+            for at, fate in enumerate((one.before, one.after)):
+                summary.acts[at] += fate.acts
+                summary.cents[at] += fate.cents
+            for at, wrong in enumerate((one.wrong_before, one.wrong_after)):
+                summary.wrong[at] += len(wrong)
+            summary.gained += len(one.wrong_after - one.wrong_before)
+            summary.lost += len(one.wrong_before - one.wrong_after)
+        return summary
+
+
+def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | None = None) -> Iterator[Compared]:
+    """Decide cases again with a change, a batch at a time, in the order in which they were decided.
+
+    `wanted`: keys of turns (`Case.key`). Raises BadInput for a change that cannot be made, OtherCode as `Release.agent` does.
+    """
+    store, opened = Releases(home / "releases"), dict[str, tuple[Live, Calibrations]]()
+    controls: dict[str, ControlPlane] = {}  # by run, so that each run has its budget
+    with Journal(home / "journal.db") as journal:
+        answers = journal.answers()
+        for batch, began in batches(journal):
+            last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=None)
+            if last is None:
+                continue
+            context = batch[: last + 1]
+            id = change.release or batch[0].decision.release
+            try:
+                if id not in opened:  # one at a time is in memory
+                    release = store.open(id)
+                    opened = {id: (Live(release, home / "inbox", home, cache), change.calibrations(release))}
+                live, calibrations = opened[id]
+                decisions = {decided.case.key: decided.decision for decided in context}
+                if change.decides:
+                    agent = live.agent(began)
+                    agent.calibrations = calibrations
+                    decisions = decide(agent, live, context, began)
+            except (BadModel, NoRelease) as error:
+                yield from (Compared(one, None, str(error)) for one in context if one.case.key in wanted)
+                continue
+            run = f"{batch[0].run}, what if"
+            if run not in controls:
+                controls[run] = live.release.control(home, journal, live.originals.path, run)
+                controls[run].calibrations = calibrations
+                if change.policy:
+                    controls[run].policy = Policy.load(change.policy, live.release.mission)
+            rulings = dict(zip(decisions, controls[run].judge([*decisions.values()]), strict=True))
+            for decided in context:
+                if (key := decided.case.key) in wanted:
+                    fate = Fate(decisions[key], rulings[key]) if key in decisions else None
+                    yield _compared(decided, fate, answers.get(key), live.release.mission)
+
+
+def _compared(decided: Decided, after: Fate | None, answer: Answer | None, mission: Mission) -> Compared:
+    before = Fate(decided.decision, decided.rulings)
+    if after is None:
+        return Compared(decided, None, "its file is not kept")
+    return Compared(
+        decided, after, "", before.wrong(answer, mission), after.wrong(answer, mission), bool(answer and answer.fields)
+    )
+
+
+def _value(decision: Decision, name: str) -> str:
+    output = decision.fields.get(name)
+    return f"{output.text} ({'automated' if name in decision.automated else 'to review'})" if output else "none"

@@ -1,0 +1,163 @@
+"""Recorded cases with one thing changed: what would have gone another way, checked against plain counts."""
+
+import csv
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from program import PROVEOUT
+from proveout.errors import BadInput
+from proveout.journal import Journal
+from proveout.live.what_if import Change, Compared, Summary, what_if
+from proveout.records import Route
+from proveout.release import Releases
+from proveout.values import same
+
+ROOT = Path(__file__).parent.parent
+LOOSE = 0.7  # the small demo has too few labels to automate anything at the promise of its mission
+NOBODY = "forbid (principal, action, resource);\n"
+
+
+@pytest.fixture(scope="module")
+def decided(once, demo_once, tmp_path_factory):
+    """A home of the small demo, and its decisions."""
+    import shutil
+
+    home = shutil.copytree(demo_once / "home", tmp_path_factory.mktemp("what-if") / "home")
+    with Journal(home / "journal.db") as journal:
+        return home, list(journal.decisions()), journal.answers()
+
+
+def changed(decided, change: Change) -> list[Compared]:
+    home, decisions, _ = decided
+    return list(what_if(home, {one.case.key for one in decisions}, change, ROOT / "work" / "cache"))
+
+
+def release_of(decided):
+    home, decisions, _ = decided
+    return Releases(home / "releases").open(decisions[0].decision.release)
+
+
+def test_what_is_not_changed_stays_to_the_bit(decided, tmp_path):
+    release = release_of(decided)
+    for change in (Change(release=release.id), Change(policy=release.path("policy"))):
+        compared = changed(decided, change)
+        assert [one.decided.case.key for one in compared] == [one.case.key for one in decided[1]]
+        assert all(one.after and one.after.decision == one.decided.decision for one in compared)
+        assert not [one.changes for one in compared if one.changes]
+
+
+def test_a_looser_promise_sends_fewer_cases_to_people_and_a_stricter_one_all(decided):
+    before = sum(one.decision.route is Route.ACT for one in decided[1])
+    summaries = {share: Summary.of(changed(decided, Change(precision=share))) for share in (LOOSE, 0.9999)}
+    assert all(summary.acts[0] == before for summary in summaries.values())
+    assert summaries[0.9999].acts[1] == 0 and summaries[0.9999].cents[1] == 0
+    assert summaries[LOOSE].acts[1] > before and summaries[LOOSE].cents[1] > 0
+
+
+def test_thresholds_of_another_promise_decide_as_a_plain_comparison_does(decided):
+    """Every automated value, and no other, has a raw confidence at or above the new threshold's."""
+    release = release_of(decided)
+    slo = release.mission.slo.model_copy(update={"precision": 0.8})
+    calibrations = release.calibrations.promising(slo)
+    compared = changed(decided, Change(precision=0.8))
+    flips = [(one, name) for one in compared for name in one.after.decision.automated - one.decided.decision.automated]
+    assert len(flips) >= 5
+    for one, name in flips:
+        output = one.after.decision.fields[name]
+        assert output.text == one.decided.decision.fields[name].text
+        assert output.confidence >= calibrations.floor(output.tier, name)
+        assert output.confidence < (release.calibrations.floor(output.tier, name) or 2)
+        assert any(line.startswith(f"{name}: ") and "(automated)" in line for line in one.changes)
+
+
+def test_errors_are_counted_against_labels(decided):
+    _, decisions, answers = decided
+    mission = release_of(decided).mission
+    compared = changed(decided, Change(precision=0.6))
+    summary = Summary.of(compared)
+
+    def wrong(decision) -> set[str]:
+        labels = answers[decision.case].fields if decision.case in answers else {}
+        return {
+            name
+            for name in decision.automated
+            if name in labels and not same(mission.kinds[name], labels[name], decision.fields[name].text)
+        }
+
+    assert summary.labelled == len(answers.keys() & {one.case.key for one in decisions}) > 0
+    assert summary.wrong[0] == sum(len(wrong(one.decision)) for one in decisions)
+    assert summary.wrong[1] == sum(len(wrong(one.after.decision)) for one in compared)
+    assert summary.wrong[1] - summary.wrong[0] == summary.gained - summary.lost
+
+
+def test_a_policy_changes_actions_and_money_but_no_decision(decided, tmp_path):
+    (tmp_path / "nobody.cedar").write_text(NOBODY)
+    allowed, denied = (changed(decided, Change(precision=LOOSE, policy=file)) for file in (None, tmp_path / "nobody.cedar"))
+    assert [one.after.decision for one in allowed] == [one.after.decision for one in denied]
+    assert not any(one.after.effects for one in denied) and Summary.of(denied).cents == [0, 0]
+    acting = [one for one in allowed if one.after.effects]
+    assert acting and all("actions: none → " in "; ".join(one.changes) for one in acting)
+    spent = sum(ruling.cents for one in acting for ruling in one.after.rulings if ruling.verdict.allowed)
+    assert Summary.of(allowed).cents[1] == spent > 0
+    judged_again = changed(decided, Change(policy=tmp_path / "nobody.cedar"))
+    assert all(one.after.decision is one.decided.decision for one in judged_again)
+
+
+def test_nothing_is_recorded_and_nothing_happens(decided):
+    home = decided[0]
+
+    def state() -> dict[str, bytes]:
+        return {str(file): file.read_bytes() for file in home.rglob("*") if file.is_file() and "journal.db" not in file.name}
+
+    with Journal(home / "journal.db") as journal:
+        before, position = state(), journal.position
+        changed(decided, Change(precision=0.7))
+        assert state() == before and journal.position == position
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (Change(precision=1.2), r"a precision of 1\.2 cannot be promised; expected a share between 0\.5 and 1"),
+        (Change(confidence=0.3), r"a confidence of 0\.3 cannot be promised"),
+        (Change(policy=Path("/nowhere/policy.cedar")), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_changed_so_is_said(decided, change, message):
+    with pytest.raises(BadInput, match=message):
+        changed(decided, change)
+
+
+def test_a_file_that_is_not_kept_is_named_and_the_others_go_on(decided, tmp_path):
+    import shutil
+
+    home = shutil.copytree(decided[0], tmp_path / "home")
+    gone = next(one for one in decided[1] if one.decision.route is Route.REVIEW)
+    for file in (home / "originals").rglob(f"*{gone.case.sha256}*"):
+        file.unlink()
+    compared = list(what_if(home, {one.case.key for one in decided[1]}, Change(precision=0.7), ROOT / "work" / "cache"))
+    assert [(one.decided.case.key, one.because) for one in compared if one.after is None] == [
+        (gone.case.key, "its file is not kept")
+    ]
+    assert Summary.of(compared).not_decided == 1
+
+
+def test_the_command_prints_the_summary_and_writes_every_change(decided, tmp_path):
+    home = decided[0]
+
+    def proveout(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [*PROVEOUT, "what-if", *map(str, words), "--home", str(home)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+    run = proveout("--all", "--precision", 0.7, "--csv", tmp_path / "changes.csv")
+    assert run.returncode == 0, run.stderr
+    assert "no person needed" in run.stdout and "nothing was recorded, nothing happened" in run.stdout
+    rows = list(csv.DictReader((tmp_path / "changes.csv").open(encoding="utf-8")))
+    assert len(rows) == Summary.of(changed(decided, Change(precision=0.7))).changed > 0
+    assert all("→" in row["changes"] for row in rows)
+    assert "nothing is changed" in proveout("--all").stderr
+    assert "name a case" in proveout("--precision", 0.7).stderr
+    assert "no decided case" in proveout("zzz", "--precision", 0.7).stderr
+    assert "no release" in proveout("--all", "--release", "zzz").stderr
