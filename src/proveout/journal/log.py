@@ -2,9 +2,9 @@
 
 Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
 marked as such in the schema (for documents pages, words, ocr_share, familiar); seconds (the case's waiting time), dollars (for
-language models), memory_position, decided_at, turn; then for each field F: F (as printed, or null), F.value (its value as
-`values.written` writes it), F.confidence (null: not
-calibrated), F.automated, F.label (a person's answer, or null) and F.right (null: not labelled).
+language models), spent (in dollars, by the actions that were allowed), memory_position, decided_at, turn; then for each field
+F: F (as printed, or null), F.value (its value as `values.written` writes it), F.confidence (null: not calibrated),
+F.automated, F.label (a person's answer, or null) and F.right (null: not labelled).
 """
 
 import csv
@@ -39,7 +39,7 @@ def log_schema(fields: Sequence[str], descriptors: Mapping[str, type[int] | type
     columns += [("class_confidence", number), ("route", text)]
     for name, kind in descriptors.items():
         columns.append(pa.field(name, pa.int32() if kind is int else number, metadata={DESCRIPTOR: b"1"}))
-    columns += [("seconds", number), ("dollars", number), ("memory_position", pa.int64())]
+    columns += [("seconds", number), ("dollars", number), ("spent", number), ("memory_position", pa.int64())]
     columns += [("decided_at", pa.timestamp("us", tz="UTC")), ("turn", pa.int32())]
     for name in fields:
         columns += [(name, text), (f"{name}.value", text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
@@ -65,6 +65,7 @@ def log_row(
         "route": decision.route.value,
         "seconds": decided.seconds,
         "dollars": decision.dollars,
+        "spent": sum(ruling.cents for ruling in decided.rulings if ruling.verdict.allowed) / 100,
         "memory_position": decision.memory_position,
         "decided_at": datetime.fromisoformat(decided.at) if decided.at else None,
         "turn": decided.case.turn,

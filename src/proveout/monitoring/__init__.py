@@ -63,7 +63,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
 
     Raises BadInput if a column is missing or either frame has no cases.
     """
-    from proveout.monitoring import bias, drift, features, performance, slices
+    from proveout.monitoring import bias, drift, features, performance, slices, stakes
     from proveout.monitoring.advice import advice
 
     alerts = alerts or Alerts()
@@ -114,6 +114,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         disparities=disparities,
         slices=worst,
         performance=performances,
+        stakes=stakes.stakes(log, mission, alerts.bias),
         service=performance.service(decided, mission),
         significance_level=performance.significance_level(mission, alerts),
         examples=drift.best_examples(drifted),

@@ -201,6 +201,26 @@ class FieldPerformance:
 
 
 @dataclass(frozen=True)
+class Stake:
+    """What automation puts at stake in a group of cases, by confidence and by the labels so far. Money in dollars."""
+
+    group: str
+    cases: int
+    automated: int  # values
+    expected: float  # share of right ones among them, by their confidence
+    expected_interval: Interval  # 95 %
+    labelled: int  # automated values with a label
+    right: int
+    interval: Interval  # of their share that is right, 95 %
+    spent: float  # by actions that were allowed without a person; `nan` if the log does not say
+    at_risk: float  # of that, expected to rest on a wrong value, at most
+    at_risk_interval: Interval  # 95 %
+    judged_spent: float  # of cases with a label for every required field
+    judged_at_risk: float
+    lost: float  # of those, what rested on a wrong value
+
+
+@dataclass(frozen=True)
 class Findings:
     mission: str
     releases: tuple[str, ...]  # ids of the releases that decided the log
@@ -219,6 +239,7 @@ class Findings:
     disparities: tuple[Disparity, ...]
     slices: tuple[Slice, ...]  # that fare worse: of each measure the worst
     performance: tuple[FieldPerformance, ...]
+    stakes: tuple[Stake, ...]  # all cases, then each segment
     service: tuple[Service, Service]  # the objectives over the last days, and over the whole log
     significance_level: float  # of a missed objective
     examples: tuple[Example, ...]  # the three cases that illustrate the drift best

@@ -167,6 +167,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "broken": [asdict(row) for row in findings.broken],
         "examples": [asdict(example) for example in findings.examples],
         "disparities": [asdict(disparity) for disparity in findings.disparities],
+        "stakes": [asdict(stake) for stake in findings.stakes],
         "slices": [asdict(one) | {"name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],
         "objectives": _objectives(findings),
