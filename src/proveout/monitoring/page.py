@@ -51,6 +51,7 @@ def write_page(findings: Findings, html: Path, json_file: Path, links: Mapping[s
         "share": _share,
         "p": _p,
         "number": _number,
+        "dollars": "${:,.0f}".format,
         "p_text": p_text,
         "capital": capital,
         "segment": segment_text,
