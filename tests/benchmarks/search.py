@@ -100,8 +100,8 @@ def of_seed(judged: Sequence[Example], seed: int) -> Iterator[Outcome]:
         groups[group].append(example)
     order = [list(groups.values())[at] for at in np.random.default_rng(seed).permutation(len(groups))]
     folds: list[list[Example]] = [[] for _ in range(FOLDS)]
-    for group in sorted(order, key=len, reverse=True):
-        min(folds, key=len).extend(group)
+    for members in sorted(order, key=len, reverse=True):
+        min(folds, key=len).extend(members)
     for fold in folds:
         learned = [example for other in folds if other is not fold for example in other]
         yield from of_fold(learned, fold, seed)

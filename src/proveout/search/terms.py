@@ -17,7 +17,7 @@ UNITS = {  # as written, in lower case, to the one that stands for it
         for unit in ("tb", "gb", "mb", "kb", "mbit", "gbit", "ghz", "mhz", "khz", "hz", "dpi", "mp", "fps", "rpm", "db")
     },
     **{unit: unit for unit in ("mm", "cm", "m", "ft", "kg", "g", "l", "ml", "w", "kw", "v", "a", "mah", "wh", "va", "pc")},
-    **{'"': "inch", "″": "inch", "”": "inch", "''": "inch", "inch": "inch", "inches": "inch", "zoll": "inch"},
+    **{'"': "inch", "′′": "inch", "”": "inch", "''": "inch", "inch": "inch", "inches": "inch", "zoll": "inch"},
     **{
         "terabyte": "tb",
         "gigabyte": "gb",
@@ -30,7 +30,7 @@ UNITS = {  # as written, in lower case, to the one that stands for it
     **{"watt": "w", "watts": "w", "volt": "v", "volts": "v", "metre": "m", "metres": "m", "meter": "m", "meters": "m"},
     **{"feet": "ft", "foot": "ft", "litre": "l", "liter": "l", "gram": "g", "grams": "g", "pcs": "pc", "pieces": "pc"},
 }
-_TOKEN = re.compile(r"[^\W_]+(?:[.,]\d+[^\W_]*)*|''|[\"″”]")
+_TOKEN = re.compile(r"[^\W_]+(?:[.,]\d+[^\W_]*)*|''|′′|[\"”]")  # NFKD writes ″ as ′′
 _QUANTITY = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]*)")
 
 
