@@ -17,15 +17,13 @@ from proveout.search import (
     ProductIndex,
     ProductSearch,
     Route,
-    examples,
-    learn,
     read_catalogue,
     read_judgements,
 )
 from proveout.search.features import NAMES, columns
 from proveout.search.judgements import condensed, groups_of, ndcg
 from proveout.search.layers import Candidates, by_keywords
-from proveout.search.learning import calibrate, cross_fitted, train
+from proveout.search.learning import calibrate, cross_fitted, examples, learn, train
 from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS
 from proveout.search.ranker import ProductRanker, Settings
 from proveout.search.retrievers import FusedProducts, KeywordProducts, RankedProducts, SimilarProducts

@@ -44,7 +44,6 @@ OUT = Path("build/search.json")
 FOLDS, SEEDS, SAMPLES = 5, (1, 2, 3), 2000
 SETTINGS = {  # the ranker's, among which the inner folds choose
     "5 leaves": Settings(),
-    "7 leaves": Settings(leaves=7, rounds=300),
     "7 leaves, most columns": Settings(leaves=7, rounds=300, columns_share=0.7),
 }
 PROMISE = SLO(precision=0.9, confidence=0.9, lowest_confidence=0.5)
@@ -108,12 +107,13 @@ def of_seed(judged: Sequence[Example], seed: int) -> Iterator[Outcome]:
 
 
 def of_fold(learned: Sequence[Example], fold: Sequence[Example], seed: int) -> Iterator[Outcome]:
-    scored = {name: cross_fitted(learned, replace(settings, seed=seed)) for name, settings in SETTINGS.items()}
-    means = {name: _mean([ndcg(one.ranking, one.example.judged) for one in each]) for name, each in scored.items()}
+    choices = {name: cross_fitted(learned, replace(settings, seed=seed, copies=1)) for name, settings in SETTINGS.items()}
+    means = {name: _mean([ndcg(one.ranking, one.example.judged) for one in each]) for name, each in choices.items()}
     name = max(means, key=means.__getitem__)
-    calibration = calibrate(scored[name], PROMISE)
+    scored = cross_fitted(learned, replace(SETTINGS[name], seed=seed))
+    calibration = calibrate(scored, PROMISE)
     equal = threshold_at_equal_ndcg(
-        [(one.example.typicality, keyword_ndcg(one.example), ndcg(one.ranking, one.example.judged)) for one in scored[name]]
+        [(one.example.typicality, keyword_ndcg(one.example), ndcg(one.ranking, one.example.judged)) for one in scored]
     )
     ranker = train(learned, replace(SETTINGS[name], seed=seed))
     for example in fold:

@@ -1,13 +1,12 @@
 """Product search: from a query to ranked products, or to the answer that nothing fits.
 
 `read_catalogue` reads products and `read_judgements` what people thought of results; `ProductIndex.build` makes them
-searchable, `learn` adds the learned order with its calibrated routes, and `ProductSearch.search` answers.
+searchable, `learning.learn` adds the learned order with its calibrated routes, and `ProductSearch.search` answers.
 `retrievers` offers each layer as LangChain's `BaseRetriever`.
 """
 
 from proveout.search.catalogue import Product, read_catalogue
 from proveout.search.judgements import read_judgements
-from proveout.search.learning import examples, learn
 from proveout.search.product_index import ProductIndex
 from proveout.search.product_search import Answer, Hit, ProductSearch, Route
 
@@ -18,8 +17,6 @@ __all__ = [
     "ProductIndex",
     "ProductSearch",
     "Route",
-    "examples",
-    "learn",
     "read_catalogue",
     "read_judgements",
 ]

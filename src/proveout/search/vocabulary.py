@@ -2,7 +2,7 @@
 
 Entry point: `Vocabulary.understand`. Only a word that no product contains is corrected or split, so a catalogue's own names are
 never changed. Two words also stand for their compound where more products write it as one word than as two.
- Covered: one letter too many, missing, wrong, or two letters that changed places; `notebookbag` and `head set`.
+ Covered: one letter after the first too many, missing, wrong, or two that changed places; `notebookbag` and `head set`.
 Not covered: synonyms. The vectors bring those; a word that two catalogues use otherwise has no entry here.
 """
 
@@ -15,7 +15,7 @@ from itertools import pairwise
 from proveout.search.terms import stem, words_of
 
 MOST_WORDS = 24  # of a query; a longer one is a text, and its first words say what it is about
-SHORTEST_CORRECTED = 4  # letters; shorter words are near to too many others
+SHORTEST_CORRECTED = 5  # letters; shorter words are near to too many others
 SHORTEST_PART = 3  # letters of each part of a compound
 
 
@@ -75,10 +75,10 @@ class Vocabulary:
         return Query(text, tuple(dict.fromkeys(map(frozenset, needs))), corrections)
 
     def _corrected(self, word: str) -> str:
-        """The word itself if a product contains it, else its parts, else the most frequent word that is near; else itself."""
+        """The word itself if a product contains it, else the most frequent word that is near, else its parts; else itself."""
         if len(word) < SHORTEST_CORRECTED or not word.isalpha() or stem(word) in self.stems:
             return word
-        return self._parts(word) or self._nearest(word) or word
+        return self._nearest(word) or self._parts(word) or word
 
     def _parts(self, word: str) -> str:
         cuts = range(SHORTEST_PART, len(word) - SHORTEST_PART + 1)
@@ -87,7 +87,7 @@ class Vocabulary:
         return " ".join(max(usual, key=lambda pair: min(map(self._count, pair)))) if usual else ""
 
     def _nearest(self, word: str) -> str:
-        near = {other for shape in _one_letter_less(word) for other in self._by_shape.get(shape, ())}
+        near = {other for shape in _one_letter_less(word) for other in self._by_shape.get(shape, ()) if other[0] == word[0]}
         return min(near, key=lambda other: (-self.words[other], other), default="")
 
     def _count(self, word: str) -> int:
