@@ -9,7 +9,7 @@ with one typing error (two letters changed places).
 `search_no_result`: precision of "no result", with its exact interval. `search_cheap_route`: share of queries that keywords
 answer alone. `search_text_to_results`: warm in one process, cold with a new process; the peer is sentence-transformers with
 Chroma, and all seconds from text to results.
-build/search.json keeps every number. Ten minutes of one core.
+build/search.json keeps every number. A quarter of an hour.
 """
 
 import json

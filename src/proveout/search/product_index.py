@@ -7,7 +7,6 @@ Covered: an empty catalogue; a folder that is incomplete or of another format (B
 Not covered: changes. A catalogue that changed is built again; a release pins the index that it was evaluated with.
 """
 
-import hashlib
 import json
 import math
 import mmap
@@ -263,14 +262,6 @@ def text_of(product: Product, field: str) -> str:
 def meaning_of(product: Product) -> str:
     """What is encoded of a product."""
     return product.title or product.description or product.category or product.brand or product.id
-
-
-def content_id(products: Sequence[Product]) -> str:
-    """Hash over the products in order, 16 hexadecimal digits."""
-    hashed = hashlib.sha256()
-    for product in products:
-        hashed.update(json.dumps(asdict(product), ensure_ascii=False, sort_keys=True).encode())
-    return hashed.hexdigest()[:16]
 
 
 def _numbered(texts: Sequence[Sequence[str]], number: Mapping[str, int]) -> FieldTerms:
