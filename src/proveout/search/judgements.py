@@ -1,0 +1,84 @@
+"""People's judgements of products for queries, and what a ranking is worth by them. Entry points: `read_judgements`, `ndcg`.
+
+A judgement is a number from 0 (does not fit) to 3 (exactly what was asked for). A product without one counts as 0; `condensed`
+leaves such products out, so that a ranking is not punished for what nobody has judged.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from proveout.errors import BadLabels
+from proveout.search.terms import terms_of
+
+BEST = 3.0
+DEPTH = 10  # of nDCG@10
+
+Judgements = Mapping[str, Mapping[str, float]]  # query: id of a product: 0..3
+
+
+def read_judgements(path: Path | str) -> dict[str, dict[str, float]]:
+    """A CSV with the columns query, docid and rating. Raises BadLabels if it has none of them, or another rating."""
+    judgements: dict[str, dict[str, float]] = {}
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                judgements.setdefault(row["query"], {})[row["docid"]] = rating = float(row["rating"])
+                if not 0 <= rating <= BEST:
+                    raise ValueError(f"rating {rating}")
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise BadLabels(f"{path}: {error}; expected a CSV with query, docid and rating, which is 0 to {BEST:.0f}") from error
+    return judgements
+
+
+def gain(rating: float) -> float:
+    """
+    >>> gain(3), gain(0)
+    (7.0, 0.0)
+    """
+    return float(2**rating - 1)
+
+
+def ndcg(ranking: Sequence[str], judged: Mapping[str, float], depth: int = DEPTH) -> float:
+    """Normalised discounted cumulative gain, 0..1, with gains 2^rating - 1 (Järvelin and Kekäläinen 2002; Burges et al. 2005).
+
+    nan if no product fits, because then no ranking is better than another.
+
+    >>> round(ndcg(["b", "a"], {"a": 3, "b": 0}), 3), ndcg(["a"], {"a": 0})
+    (0.631, nan)
+    """
+    best = _discounted(sorted(judged.values(), reverse=True)[:depth])
+    return _discounted([judged.get(id, 0.0) for id in ranking[:depth]]) / best if best else math.nan
+
+
+def condensed(ranking: Iterable[str], judged: Mapping[str, float]) -> list[str]:
+    """The ranking of the judged products alone (Sakai 2007)."""
+    return [id for id in ranking if id in judged]
+
+
+def fits(ranking: Sequence[str], judged: Mapping[str, float], depth: int = DEPTH) -> bool:
+    """Whether a product among the first was judged above 0."""
+    return any(judged.get(id, 0.0) > 0 for id in ranking[:depth])
+
+
+def _discounted(ratings: Iterable[float]) -> float:
+    return sum(gain(rating) / math.log2(rank + 1) for rank, rating in enumerate(ratings, 1))
+
+
+def groups_of(queries: Iterable[str]) -> dict[str, int]:
+    """Query to its group. Two queries that share a word are in one, directly or by way of others: they have the same answers.
+
+    >>> groups_of(["camera", "camera case", "phone cases", "tv"])
+    {'camera': 0, 'camera case': 0, 'phone cases': 0, 'tv': 3}
+    """
+    group: dict[str, int] = {}
+    terms: dict[int, set[str]] = {}
+    for number, query in enumerate(queries):
+        own = set(terms_of(query))
+        joined = [other for other, words in terms.items() if words & own]
+        first = min([number, *joined])
+        terms[first] = own.union(*(terms.pop(other) for other in joined))
+        group[query] = first
+        group = {member: first if its in joined else its for member, its in group.items()}
+    return group

@@ -1,0 +1,130 @@
+"""Learn from judgements: the order of products, and what the routes may rely on. Entry point: `learn`.
+
+Every confidence rests on cross-fitting: a query is scored by a ranker that learned from none of its group, and queries that
+share a word are one group. The released ranker learns from all queries, as `calibration` describes.
+Not covered: bias in what was judged. Products that nobody judged count as products that do not fit.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from proveout.calibration import Calibration
+from proveout.corpus.folds import folds
+from proveout.errors import BadLabels
+from proveout.mission import SLO
+from proveout.search import layers
+from proveout.search.features import Floats, typicality
+from proveout.search.judgements import DEPTH, Judgements, fits, groups_of, ndcg
+from proveout.search.product_index import ProductIndex
+from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS, ProductSearch
+from proveout.search.ranker import ProductRanker, Settings
+
+EQUAL = 0.02  # nDCG; keywords that lose no more suffice
+FEWEST_QUERIES = 2  # groups of them, so that one can be scored by what was learned from another
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A judged query with everything that learning and scoring need; computed once."""
+
+    query: str
+    judged: Mapping[str, float]
+    ids: Sequence[str]  # of the products: the candidates first, then others that were judged
+    candidates: int
+    inputs: Floats  # (products, len(features.NAMES))
+    ratings: Floats  # (products,)
+    by_keywords: Sequence[str]  # ids, best first
+    typicality: float  # of the first keyword results
+
+    def ranking(self, ranker: ProductRanker) -> tuple[list[str], float]:
+        """The candidates' ids, best first, and the highest expected gain; 0 without a candidate."""
+        gains = ranker.gains(self.inputs[: self.candidates])
+        return [self.ids[at] for at in np.argsort(-gains, kind="stable")], float(gains.max(initial=0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An example and how a ranker that did not learn from it ranks its candidates."""
+
+    example: Example
+    ranking: Sequence[str]
+    best_gain: float
+
+    @property
+    def something_fits(self) -> bool:
+        return fits(self.ranking, self.example.judged)
+
+    @property
+    def keywords_suffice(self) -> bool:
+        """Whether keywords alone rank as well. Where no product fits, nothing suffices."""
+        mine = ndcg(self.example.by_keywords, self.example.judged)
+        return mine >= ndcg(self.ranking, self.example.judged) - EQUAL
+
+
+def examples(index: ProductIndex, judgements: Judgements) -> list[Example]:
+    """One of each judged query. Raises BadLabels if a judged product is not in the catalogue, or a query has no word."""
+    row_of = {product.id: row for row, product in enumerate(index.products)}
+    return [_example(index, query, judged, row_of) for query, judged in judgements.items()]
+
+
+def _example(index: ProductIndex, text: str, judged: Mapping[str, float], row_of: Mapping[str, int]) -> Example:
+    query = index.vocabulary.understand(text)
+    if missing := sorted(set(judged) - set(row_of)):
+        raise BadLabels(f"query {text!r} judges {missing[0]!r}, which is not in the catalogue; remove it, or add the product")
+    if not query.needs:
+        raise BadLabels(f"the judged query {text!r} has no word; remove it")
+    candidates = layers.Candidates.of(index, query)
+    rows = list(dict.fromkeys([*candidates.rows, *(row_of[id] for id in judged)]))
+    keywords = layers.by_keywords(index, query, DEPTH)
+    ids = [index.products[row].id for row in rows]
+    return Example(
+        query=text,
+        judged=judged,
+        ids=ids,
+        candidates=len(candidates.rows),
+        inputs=candidates.columns(index, rows),
+        ratings=np.array([judged.get(id, 0.0) for id in ids]),
+        by_keywords=[index.products[row].id for row in keywords],
+        typicality=typicality(index, query, keywords),
+    )
+
+
+def learn(index: ProductIndex, judged: Sequence[Example], slo: SLO, settings: Settings | None = None) -> ProductSearch:
+    """A search that ranks as these queries were judged. Raises BadLabels if they are fewer than two unrelated ones."""
+    settings = settings or Settings()
+    return ProductSearch(index, train(judged, settings), calibrate(cross_fitted(judged, settings), slo))
+
+
+def cross_fitted(judged: Sequence[Example], settings: Settings) -> list[Scored]:
+    """Each example, ranked by what was learned from the other folds; in the order of the folds."""
+    by_query = {example.query: example for example in judged}
+    parts = folds(list(by_query), (), groups_of(by_query), enough=math.inf)
+    if len(parts) < FEWEST_QUERIES:
+        raise BadLabels(f"{len(judged)} judged queries that all share words; judge queries for other products, too")
+    return list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings))
+
+
+def _scored(by_query: Mapping[str, Example], parts: Sequence[Sequence[str]], settings: Settings) -> Iterator[Scored]:
+    for part in parts:
+        ranker = train([example for query, example in by_query.items() if query not in set(part)], settings)
+        for query in part:
+            yield Scored(by_query[query], *by_query[query].ranking(ranker))
+
+
+def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
+    """What the routes may rely on, certified at the precision and confidence of the SLO where these queries prove it."""
+    return Calibration.fit(
+        {
+            KEYWORDS_SUFFICE: [(one.example.typicality, one.keywords_suffice) for one in scored],
+            SOMETHING_FITS: [(one.best_gain, one.something_fits) for one in scored],
+            NOTHING_FITS: [(1 - one.best_gain, not one.something_fits) for one in scored],
+        },
+        slo,
+    )
+
+
+def train(judged: Sequence[Example], settings: Settings) -> ProductRanker:
+    return ProductRanker.train([each.inputs for each in judged], [each.ratings for each in judged], settings)

@@ -1,0 +1,122 @@
+"""A search that takes the cheapest route that suffices, and says when nothing fits. Entry point: `ProductSearch.search`.
+
+Keywords answer alone where that is certified to lose nothing; they need no text encoder. Otherwise keywords and vectors propose
+products and the learned ranker orders them. If it is certified that nothing fits, or the calibrated probability that something
+does is below the lowest confidence, the answer is empty: a wrong result is worse than none.
+Covered: a query without a word; an empty catalogue; a search that learned from no judgements, whose confidence is nan.
+Not covered: whether an unjudged catalogue is like the judged one. The certificates speak of queries like those judged.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from proveout.calibration import Calibration, Calibrations
+from proveout.files import write_whole
+from proveout.search import layers
+from proveout.search.catalogue import Product
+from proveout.search.features import typicality
+from proveout.search.judgements import DEPTH
+from proveout.search.product_index import ProductIndex
+from proveout.search.ranker import ProductRanker
+from proveout.search.vocabulary import Query
+
+TIER = "search"  # its name in the file of the calibration
+# What is calibrated, each with a raw score of 0..1
+KEYWORDS_SUFFICE = "keywords_suffice"  # the ranker would lose or win nothing; the score is their `typicality`
+SOMETHING_FITS = "something_fits"  # one of the first ten fits; the score is the highest expected gain
+NOTHING_FITS = "nothing_fits"  # none does; one minus that score
+
+
+class Route(StrEnum):
+    KEYWORDS = "keywords"  # they alone
+    RANKED = "ranked"  # keywords and vectors, re-ranked, or fused where nothing was learned
+    NOTHING = "no result"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    product: Product
+    score: float  # expected gain 0..1 of a ranked product; otherwise 1 / rank
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    query: Query
+    route: Route
+    hits: tuple[Hit, ...]  # best first
+    confidence: (
+        float  # calibrated probability, 0..1, that the answer is right: that something or nothing fits; nan: not learned
+    )
+    because: str
+
+
+class ProductSearch:
+    """An index, and what was learned from judgements (`learning.learn`)."""
+
+    def __init__(
+        self, index: ProductIndex, ranker: ProductRanker | None = None, calibration: Calibration | None = None
+    ) -> None:
+        self.index = index
+        self.ranker = ranker
+        self.calibration = calibration
+
+    def search(self, text: str, k: int = DEPTH) -> Answer:
+        """Up to `k` products for a query, or none and why."""
+        query = self.index.vocabulary.understand(text)
+        if not query.needs or not len(self.index):
+            because = "the query has no word" if len(self.index) else "the catalogue is empty"
+            return Answer(query, Route.NOTHING, (), 1.0, because)
+        if self.ranker is None or self.calibration is None:
+            rows = layers.fused(self.index, query, k)
+            return Answer(query, Route.RANKED, self._by_rank(rows), math.nan, "nothing was learned from judgements yet")
+        return self._by_keywords(query, k, self.calibration) or self._ranked(query, k, self.ranker, self.calibration)
+
+    def _by_keywords(self, query: Query, k: int, calibration: Calibration) -> Answer | None:
+        """None if keywords alone might lose something."""
+        if calibration.threshold(KEYWORDS_SUFFICE) is None:
+            return None
+        rows = layers.by_keywords(self.index, query, max(k, DEPTH))
+        score = typicality(self.index, query, rows[:DEPTH])
+        if not calibration.automates(KEYWORDS_SUFFICE, score):
+            return None
+        because = f"products nearest to the results have {score:.0%} of the query's words in their titles"
+        confidence = calibration.confidence(KEYWORDS_SUFFICE, score)
+        return Answer(query, Route.KEYWORDS, self._by_rank(rows[:k]), confidence, because)
+
+    def _ranked(self, query: Query, k: int, ranker: ProductRanker, calibration: Calibration) -> Answer:
+        ranking = layers.ranked(self.index, layers.Candidates.of(self.index, query), ranker)
+        score = max((gain for _, gain in ranking), default=0.0)
+        confidence = calibration.confidence(SOMETHING_FITS, score)
+        if says_nothing_fits(calibration, score):
+            because = f"that one of the products fits has a probability of {confidence:.0%}"
+            return Answer(query, Route.NOTHING, (), 1 - confidence, because)
+        hits = tuple(Hit(self.index.products[row], gain) for row, gain in ranking[:k])
+        return Answer(query, Route.RANKED, hits, confidence, f"the best of {len(ranking)} candidates")
+
+    def _by_rank(self, rows: Sequence[int]) -> tuple[Hit, ...]:
+        return tuple(Hit(self.index.products[row], 1 / rank) for rank, row in enumerate(rows, 1))
+
+    def save(self, folder: Path) -> None:
+        """Write the index and what was learned; the folder must be new or empty."""
+        self.index.save(folder)
+        if self.ranker is not None and self.calibration is not None:
+            write_whole(folder / "ranker.txt", self.ranker.as_text())
+            Calibrations({TIER: self.calibration}).save(folder / "calibration.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ProductSearch":
+        """Raises BadModel for a folder that is incomplete or was written by another version."""
+        index = ProductIndex.load(folder)
+        if not (folder / "ranker.txt").exists():
+            return cls(index)
+        text = (folder / "ranker.txt").read_text(encoding="utf-8")
+        return cls(index, ProductRanker.from_text(text), Calibrations.load(folder / "calibration.json").by_tier[TIER])
+
+
+def says_nothing_fits(calibration: Calibration, score: float) -> bool:
+    """Whether an answer with this highest expected gain is to be withheld."""
+    confidence = calibration.confidence(SOMETHING_FITS, score)
+    return calibration.automates(NOTHING_FITS, 1 - score) or confidence < calibration.lowest_confidence
