@@ -148,6 +148,7 @@ ROOMS = [
     ("POST", f"/api/v1/cases/{NOWHERE}/expected", "rita"),
     ("POST", f"/api/v1/cases/{NOWHERE}/reject", "rita"),
     ("POST", f"/api/v1/cases/{NOWHERE}/undo", "rita"),
+    ("POST", f"/cases/{NOWHERE}/again", "rita"),
     ("POST", "/api/v1/cases", "ada"),
     ("POST", "/api/v1/preview", "ada"),
     ("POST", "/api/v1/lift", "ada"),

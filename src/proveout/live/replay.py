@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proveout.errors import BadInput, BadModel, NoRelease
+from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
 from proveout.journal import Journal
 from proveout.journal.codec import canonical, decision_to_json
 from proveout.live import Live
@@ -87,6 +87,8 @@ def replay(
                 if live is None or live.release.id != id:
                     live = Live(store.open(id), home / "inbox", home, cache)
                 again = _decide(live, context, began)
+            except OtherCode:
+                raise
             except (BadModel, NoRelease, BadInput) as error:
                 yield from (Replayed(decided, because=str(error)) for decided in context if decided.case.key in wanted)
                 continue

@@ -35,6 +35,7 @@ OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a document
 ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|reject|second|undo)")  # the policy decides what this leads to
+RUN_AGAIN = re.compile(r"/cases/[^/]+/again")  # records nothing, but computes
 CONCLUDED = re.compile(r"/reports/[0-9a-f]+/(conclude|sign)")  # the report's own rules decide who may
 FORM = 65_536  # bytes of any other body
 
@@ -53,7 +54,7 @@ def needed(method: str, path: str) -> Role | None:
         return None
     if path == "/review" or path.startswith("/review/"):
         return Role.REVIEWER
-    if method == "POST" and (ANSWERED.fullmatch(path) or CONCLUDED.fullmatch(path)):
+    if method == "POST" and any(paths.fullmatch(path) for paths in (ANSWERED, RUN_AGAIN, CONCLUDED)):
         return Role.REVIEWER
     return Role.READER if method in SAFE or path == "/logout" else Role.OPERATOR
 

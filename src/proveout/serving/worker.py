@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
-from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError, UnreadableDocument
+from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
 from proveout.live import Live
+from proveout.live.replay import Replayed, replay
 from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
@@ -129,6 +130,17 @@ class Worker:
             decision = agent.invoke(path)
         control = release.control(self.space.home, self.journal, lambda case: path, run="preview")
         return decision, control.judge([decision])[0]
+
+    def run_again(self, decided: Decided) -> Replayed:
+        """Decide a case again with the release, memory and batch that it had, and compare. Records nothing. Raises Busy."""
+        case, release = decided.case, decided.decision.release
+        with self._one_at_a_time():
+            try:
+                (replayed,) = replay(self.space.home, {case.key}, self.space.cache, {release})
+            except OtherCode:
+                pins = f"release {release[:12]} pins other code or libraries than this server runs"
+                return Replayed(decided, because=f"{pins}; on the server's machine, run: proveout replay {case.id[:12]}")
+        return replayed
 
     def decide(self) -> None:
         """Run the promoted release once, if any case or effect waits. Raises NoRelease, Busy and NoDocuments."""
