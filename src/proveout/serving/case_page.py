@@ -22,7 +22,7 @@ from proveout.serving.reviewing import to_answer
 from proveout.serving.worker import Worker
 
 PAGES = 5  # shown of a document
-MOST_CHARACTERS = 600  # of a value that differs
+MOST_CHARACTERS = 300  # of a value that differs
 
 
 def case_pages(worker: Worker, respond: Respond) -> APIRouter:
