@@ -1,21 +1,24 @@
-"""The page of one case: its verdict and values, what led to them, what happened since; and the button that runs it again.
+"""The page of one case: its verdict and values, what led to them, what happened since. It can be run again and assigned there.
 
 Covered: cases that wait, cases without pages, use without scripts.
 Not covered: answering the case. `reviewing` and the review page do that.
 """
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from proveout.identity import Accounts
 from proveout.journal.codec import canonical
 from proveout.journal.log import utf8
+from proveout.records import Person, Role
 from proveout.review.approvals import CaseView
 from proveout.serving import answers
 from proveout.serving.api import CaseId
 from proveout.serving.case_index import CaseStatus
+from proveout.serving.pages import root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.reporting import Respond
 from proveout.serving.reviewing import to_answer
@@ -25,7 +28,7 @@ PAGES = 5  # shown of a document
 MOST_CHARACTERS = 300  # of a value that differs
 
 
-def case_pages(worker: Worker, respond: Respond) -> APIRouter:
+def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRouter:
     """The pages under /cases/{case}."""
     pages = APIRouter(prefix="/cases/{case}")
 
@@ -45,13 +48,35 @@ def case_pages(worker: Worker, respond: Respond) -> APIRouter:
         because = answers.without_home(again.because, worker.space.home)
         return answer(request, case, again=again, because=because, compared=compared, seconds=time.perf_counter() - began)
 
+    @pages.post("/assign")
+    def assign(request: Request, case: CaseId, to: Annotated[str, Form(max_length=100)] = "") -> Response:
+        account = next((account for account in accounts if account.name == to), None)
+        summary = worker.index.find(case)
+        if summary is None or not summary.asks:
+            raise Refusal(409, "this case does not wait for a person, so it cannot be assigned")
+        if account is None:
+            raise Refusal(422, "no account has this name; choose one of the list")
+        worker.assignments.assign(case, Person(account.name, account.role), request.user.person, summary.answered_with)
+        return RedirectResponse(f"{root_of(request)}/cases/{case}", 303)
+
+    @pages.post("/put_back")
+    def put_back(request: Request, case: CaseId) -> Response:
+        worker.assignments.put_back(case, request.user.person)
+        return RedirectResponse(f"{root_of(request)}/cases/{case}", 303)
+
     def answer(request: Request, case: str, **values: Any) -> Response:
         summary = worker.index.find(case)
         if summary is None:
             raise Refusal(404, "no case has this id; the list of cases has a search")
         if summary.status is CaseStatus.WAITING:
             return respond(request, "case.html.j2", case=summary, answer=None)
-        view = worker.approvals.show(case)
+        person, view = request.user.person, worker.approvals.show(case)
+        holder, may_assign = summary.holder, person.role.includes(Role.OPERATOR) and summary.asks
+        values |= {
+            "holder": holder,
+            "may_put_back": holder and (may_assign or holder.to == person.name),
+            "reviewers": [one.name for one in accounts if one.role.includes(summary.answered_with)] if may_assign else [],
+        }
         return respond(request, "case.html.j2", case=summary, **{"again": None, **_parts(worker, view), **values})
 
     @pages.get("/shown")

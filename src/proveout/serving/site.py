@@ -41,7 +41,8 @@ def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
     reports = worker.space.reports
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
     app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
-    for pages in (case_pages, report_pages, release_pages):
+    app.include_router(case_pages(worker, accounts, _respond), include_in_schema=False)
+    for pages in (report_pages, release_pages):
         app.include_router(pages(worker, _respond), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
+from proveout.review.assignments import Assignments
 from proveout.serving.case_index import CaseIndex, CaseStatus, Search
 from proveout.workspace import Workspace
 
@@ -61,6 +63,8 @@ class Worker:
         self.reports = Reports(space.reports, self.journal)
         self.switch = StopSwitch(space.home / "STOP")
         self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
+        opened, assigned = timedelta(minutes=space.mission.review_minutes), timedelta(hours=space.mission.assigned_hours)
+        self.assignments = Assignments(self.journal, opened, assigned)
         self.trouble = ""  # why the last run failed; "" if it did not
         self._release: Release | None = None
         self._live: tuple[object, Live] | None = None
