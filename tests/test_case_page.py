@@ -1,6 +1,7 @@
-"""The page of a case: run it again, and see that every step is the same, or the first one that differs."""
+"""The page of a case: run it again, and see that every step is the same, or which is not. And the start page's runs."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
@@ -11,8 +12,9 @@ from proveout.documents import Originals
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live import replay as replays
-from proveout.records import Decided, Route
+from proveout.records import Action, Decided, Route
 from proveout.release import Release
+from proveout.schedule.history import History, JobRun, Note
 from proveout.serving import application
 from proveout.serving.guards import Limits
 from proveout.workspace import Workspace
@@ -118,3 +120,35 @@ def test_running_again_is_for_reviewers_on_this_servers_pages(client, tokens, de
 
 def test_a_case_that_is_not_there_cannot_be_run_again(client, tokens):
     assert client.post(f"/cases/{'0' * 64}/again", headers=tokens["rita"]).status_code == 409
+
+
+def home(client, tokens) -> str:
+    return " ".join(client.get("/", headers=tokens["ron"]).text.split())
+
+
+def test_the_start_page_shows_the_last_runs_and_what_they_spent(client, space, tokens, decided):
+    with Journal(space.home / "journal.db") as journal:
+        pay = Action("pay_invoice", {"amount": "96000.00"}, "pay:x")
+        assert journal.intend(decided.case.id, pay, "approvals of 2026-11-30", 96_000_00)
+    text = home(client, tokens)
+    assert '<span class="review">2 review</span>' in text and f'/releases/{decided.decision.release}"' in text
+    assert "<span>0 of 1,000</span>" in text and "<span>$0 of $1,000,000</span>" in text
+    assert "people's approvals of that day" in text and "<span>$96,000 of $1,000,000</span>" in text
+    with Journal(space.home / "journal.db") as journal:
+        journal.intend(decided.case.id, replace(pay, key="pay:y"), "approvals of 2026-11-30", 860_000_00)
+    assert '<span class="refuse">$956,000 of $1,000,000</span>' in home(client, tokens), "nearly used up"
+
+
+def test_the_start_page_shows_the_last_scheduled_jobs_or_says_what_to_do(client, space, tokens, monkeypatch):
+    assert "run on the server&#39;s machine: proveout schedule" in home(client, tokens)
+    Note("abc", database="postgresql://db/schedule").write(space.home)
+    assert "start the server with PROVEOUT_DATABASE set" in home(client, tokens)
+    Note("abc").write(space.home)
+    assert "No scheduled job has run yet" in home(client, tokens)
+    began = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+    with History(space.home / "schedule.db", "abc") as history:
+        history.write(JobRun("1", "run", began, 0, "failed", began, began + timedelta(seconds=7), result="the disk is full"))
+    assert '<li class="refuse"><time datetime="2026-11-30T09:00:00+00:00">' in home(client, tokens)
+    assert "run FAILED in 7 s: the disk is full" in home(client, tokens)
+    (space.home / "schedule.json").write_text("{")
+    assert "The schedule cannot be read: schedule.json: not a file that" in home(client, tokens)

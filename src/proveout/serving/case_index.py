@@ -32,6 +32,8 @@ from proveout.journal.intentions import UNDO
 from proveout.live import documents_in, identity
 from proveout.records import Role, Route, turn_key
 from proveout.review.assignments import Assignment, after
+from proveout.serving import operations
+from proveout.serving.operations import RunSummary
 
 
 class CaseStatus(StrEnum):
@@ -207,6 +209,7 @@ class CaseIndex:
         self._position = 0
         self._decided: dict[str, CaseSummary] = {}  # in the order of the decisions
         self._names: dict[str, str] = {}  # key of an effect to the name of its action
+        self._runs: dict[str, RunSummary] = {}
         self._turns: set[str] = set()  # `turn_key` of each decided turn
         self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # file to (size, mtime), (case, turn)
         self._waiting: dict[str, CaseSummary] = {}
@@ -236,6 +239,12 @@ class CaseIndex:
             summaries = [*waiting, *reversed(self._decided.values())]
         return search.among(summaries)
 
+    def last_runs(self, most: int) -> list[RunSummary]:
+        """The runs that decided or did something, the one that began last first."""
+        with self._lock:
+            self._follow_journal()
+            return sorted(self._runs.values(), key=lambda run: run.began, reverse=True)[:most]
+
     def waiting_for(self, role: Role, order: Order = Order.WAIT) -> list[CaseSummary]:
         """The cases that wait for a person with this role; those that are equal in the order come as long as they wait."""
         with self._lock:
@@ -261,6 +270,7 @@ class CaseIndex:
 
     def _apply(self, event: Event) -> None:
         payload = event.payload
+        operations.count(self._runs, event)
         if event.kind == DECISION:
             case, decision = payload["case"], payload["decision"]
             self._waiting.pop(event.case, None)

@@ -55,8 +55,8 @@ class WaitingCase(Holder):
 
 class WaitingCases(BaseModel):
     cases: list[WaitingCase] = Field(
-        description="At most 500 that wait for this account's role: those assigned to it, those that nobody else has, the others';"
-        " each in the order asked for, then those to read again, blind."
+        description="At most 500 that wait for this account's role: those assigned to it, those that nobody else has,"
+        " the others'; each in the order asked for, then those to read again, blind."
     )
     total: int
 

@@ -20,9 +20,11 @@ from proveout.identity import Accounts
 from proveout.journal.log import csv_of
 from proveout.monitoring.channels import failures
 from proveout.records import Role, Route
+from proveout.serving.answers import without_home
 from proveout.serving.case_index import CaseStatus, Overview, Search
 from proveout.serving.case_page import case_pages
 from proveout.serving.guards import COOKIE, needed, session_key
+from proveout.serving.operations import last_jobs
 from proveout.serving.pages import STYLE, page, root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.releasing import release_pages
@@ -31,7 +33,7 @@ from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
 RECENT, LISTED = 12, 50  # cases on the start page and in a list
-RECENT_REPORTS = 5  # on the start page
+RECENT_REPORTS, RUNS = 5, 5  # on the start page
 SOUGHT = ("q", "state", "route", "document_class", "segment", "since", "until")  # the parts of a search
 TELLING = ("name", "amount")  # the kinds of fields that a list of cases shows
 
@@ -98,6 +100,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     @pages.get("/")
     def home(request: Request) -> Response:
         cases, filed = worker.index.newest(), worker.reports.list()
+        jobs, no_jobs = last_jobs(worker.space.home)
         return _respond(
             request,
             "home.html.j2",
@@ -106,6 +109,10 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             stopped=worker.switch.stopped(),
             may_stop=request.user.role.includes(Role.OPERATOR),
             trouble=worker.trouble,
+            runs=worker.index.last_runs(RUNS),
+            budget=worker.budget(),
+            jobs=jobs,
+            no_jobs=without_home(no_jobs, worker.space.home),
             unreached=failures(worker.space.home),
             overview=Overview.of(cases),
             recent=cases[:RECENT],

@@ -22,6 +22,7 @@ from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutErr
 from proveout.journal import Event, Journal
 from proveout.live import Live
 from proveout.live.replay import Replayed, replay
+from proveout.mission import Budget
 from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
@@ -95,6 +96,13 @@ class Worker:
         if self._release is None or self._release.id != current:
             self._release = self.releases.open(current)
         return self._release
+
+    def budget(self) -> Budget:
+        """What a run may spend: by the promoted release or, if none can be opened, by the mission as designed."""
+        try:
+            return self.release().mission.budget
+        except ProveoutError:
+            return self.space.mission.budget
 
     def history(self, case: str) -> CaseHistory | None:
         """The decision on a case's last turn, fields in the mission's order, and all its events; None if it is undecided."""
