@@ -264,7 +264,7 @@ def _cell(cell: CellRecord) -> str:
         f"<section class='cell {cell.state}'><header><span>{html.escape(cell.title)}</span><span>{seconds}</span></header>"
         f"<details{' open' if cell.state == 'failed' else ''}><summary>code</summary>"
         f"<pre class=code>{html.escape(cell.code)}</pre></details>"
-        f"<div class=output{' tabindex=0' if '<table' in cell.output else ''}>{cell.output}</div>{console}{error}</section>"
+        f"<div class=output{' tabindex=0' if cell.output else ''}>{cell.output}</div>{console}{error}</section>"
     )
 
 
