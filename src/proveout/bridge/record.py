@@ -287,7 +287,7 @@ h1{font-size:1.5rem;margin:0}.ok>main>h1::after{content:" ✓";color:#18794e}.fa
 table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}td{overflow-wrap:anywhere}
 .output{overflow-x:auto}.output td{overflow-wrap:normal}
 th,td{padding:.2rem .6rem;border-bottom:1px solid #e0e3e6;text-align:left;vertical-align:top}
-pre{background:#f6f7f8;padding:.5rem .7rem;overflow-x:auto;font-size:.8rem;white-space:pre-wrap}
+pre{background:#f6f7f8;padding:.5rem .7rem;overflow-x:auto;font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .cell{margin:1rem 0;border-left:3px solid #d9dde1;padding-left:.8rem}.cell.failed{border-color:#ce2c31}
 .cell header{display:flex;justify-content:space-between;color:#60646c;font-size:.75rem}
 details summary{cursor:pointer;color:#60646c;font-size:.75rem}.error,.stderr{background:#fff0f0;color:#641723}
