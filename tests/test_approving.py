@@ -567,6 +567,64 @@ def test_a_second_person_reads_again_without_seeing_the_answer_and_agreement_is_
     assert "In blind second readings, 4 of 5 values agree" in client.get("/", headers=tokens["ron"]).text
 
 
+def test_two_reviewers_are_not_given_the_same_next_case(space, client, tokens, chromium, address):
+    both = {slip(space, 43), slip(space, 44)}
+    mine, theirs = (opened(chromium, address, name, "") for name in ("rita", "rob"))
+    for page in (mine, theirs):
+        while case_on(page) not in both:  # those of the tests before
+            later(page)
+    cases = [case_on(page) for page in (mine, theirs)]
+    assert set(cases) == both
+    expect(mine.locator("#holder")).to_contain_text("Kept for you until ")
+    mine.locator("#queue summary").click()
+    name = theirs.locator("#document").inner_text()
+    expect(mine.locator("#queue li", has_text=name)).to_contain_text("with rob until ")
+    mine.goto(f"{address}/review/?case={cases[1]}")  # on purpose
+    expect(mine.locator("#holder")).to_contain_text("rob has this case until ")
+    assert client.post(f"/api/v1/cases/{cases[1]}/put_back", headers=tokens["rob"]).json()["assigned_to"] == ""
+    mine.reload()
+    expect(mine.locator("#holder")).to_contain_text("Kept for you")
+    for page in (mine, theirs):
+        page.context.close()
+
+
+def case_on(page) -> str:
+    """The case that the page shows, by its address in the browser, which `page.url` follows later."""
+    return page.evaluate("location.search").partition("case=")[2]
+
+
+def later(page) -> None:
+    """Put the case back, and wait for the next one."""
+    before = case_on(page)
+    page.locator("#review:not([aria-busy])").wait_for()
+    page.locator("#later").click()
+    page.wait_for_function("(before) => !location.href.endsWith(before)", arg=before)
+
+
+def test_an_operator_assigns_a_case_on_its_page_and_puts_it_back(space, client, tokens, chromium, address):
+    case = slip(space, 45)
+    page = opened(chromium, address, "ada", case)
+    page.goto(f"{address}/cases/{case}")
+    assert page.locator("#to option").all_inner_texts() == ["ada", "rita", "rob"], "ron is a reader"
+    page.get_by_label("Assign to").select_option("rob")
+    page.get_by_role("button", name="Assign").click()
+    expect(page.get_by_text("rob has it until ")).to_be_visible()
+    first = client.get("/api/v1/reviews", headers=tokens["rob"]).json()["cases"]
+    assert case in {one["case"] for one in first if one["yours"]} and first[0]["yours"], "his own come first"
+    last = client.get("/api/v1/reviews", headers=tokens["rita"]).json()["cases"][-1]
+    assert last["assigned_to"], "those of others come last"
+    put_back = f"/cases/{case}/put_back"
+    assert client.post(f"/cases/{case}/assign", data={"to": "rita"}, headers=tokens["rita"]).status_code == 403
+    assert client.post(f"/cases/{case}/assign", data={"to": "ron"}, headers=tokens["ada"]).status_code == 422
+    assert client.post(f"/cases/{case}/assign", data={"to": "eve"}, headers=tokens["ada"]).status_code == 422
+    assert client.post(put_back, headers=tokens["rita"]).status_code == 422
+    assert client.post(put_back, headers=tokens["rob"] | {"Origin": "http://evil.example"}).status_code == 403
+    page.get_by_role("button", name="Put back in the queue").click()
+    expect(page.get_by_text("put back in the queue by ada")).to_be_visible()
+    assert client.get(f"/cases/{case}", headers=tokens["ron"]).text.count("<button") == 1, "a reader may sign out"
+    page.context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chromium, address, scheme):
     from axe_playwright_python.sync_playwright import Axe

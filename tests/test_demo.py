@@ -130,6 +130,19 @@ def test_every_notebook_leaves_a_record_that_opens_offline(printed, home):
         assert not re.findall(r'(?:src|href)="https?://', path.read_text()), path
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_record_has_a_serious_violation_of_the_accessibility_rules(printed, home, chromium, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = chromium.new_context(viewport={"width": width, "height": 900}).new_page()
+    for path in sorted(home.glob("*/*/record.html")):
+        page.goto(f"file://{path}")
+        violations = Axe().run(page).response["violations"]
+        serious = {one["id"]: one["nodes"][0]["html"] for one in violations if one["impact"] in ("serious", "critical")}
+        assert serious == {}, path
+    page.context.close()
+
+
 def test_notebook_pipeline_and_release_decide_the_same(printed, home):
     reference = home / "build" / "agent" / "reference.parquet"
     before = reference.stat().st_mtime_ns

@@ -728,6 +728,26 @@ def test_evidently_reports_the_same_numbers(reported):
     assert count == len(findings.drifted)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_evidentlys_pages_have_a_title_and_no_serious_violation_and_what_drifted_comes_first(reported, chromium, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    findings, folder = reported
+    page = chromium.new_context(color_scheme=scheme).new_page()
+    for name, title in (("drift", "Drift: every column"), ("bias", "Bias: every segment")):
+        page.goto(f"file://{folder}/{name}.html")
+        page.locator("table tbody tr").first.wait_for()
+        if name == "drift":
+            first = page.locator("table tbody tr", has_text="Detected").all_inner_texts()[: len(findings.drifted)]
+            assert not [row for row in first if "Not Detected" in row]
+            page.get_by_role("button", name="Next Page").click()
+        assert (page.title(), page.locator("h1").inner_text()) == (f"{title} · Proveout", title)
+        assert page.evaluate("document.documentElement.lang") == "en"
+        violations = Axe().run(page).response["violations"]
+        assert {one["id"]: one["nodes"][0]["html"] for one in violations if one["impact"] in ("serious", "critical")} == {}
+    page.context.close()
+
+
 def test_the_benchmark_agrees_with_evidently_on_a_window(reported):
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset

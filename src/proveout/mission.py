@@ -77,6 +77,8 @@ class Mission(_Strict):
     budget: Budget = Budget()
     segment: str = "segment"
     second_readings: float = Field(default=0.05, ge=0, le=1)  # share of answered cases that another person reads again, blind
+    review_minutes: int = Field(default=30, ge=1, le=24 * 60)  # that a case is kept for the person who opened it
+    assigned_hours: int = Field(default=24, ge=1, le=24 * 90)  # that a case is kept for the person to whom it was assigned
     largest_document: int = Field(default=20_000_000, gt=0)  # bytes that the server accepts; 100 scanned pages have 15 MB
 
     @model_validator(mode="after")

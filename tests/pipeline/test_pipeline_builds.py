@@ -58,6 +58,7 @@ def test_a_record_opens_offline_with_all_output(project: Project) -> None:
     project.write(NOTEBOOK, text + more.partition("App()\n")[2])
     project.build(only="rows")
     page = project.text("rows/record.html")
+    assert "<main><h1>rows</h1>" in page
     for piece in (
         '<img width="',
         "data:image/png;base64,",

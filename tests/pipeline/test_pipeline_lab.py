@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -17,6 +18,9 @@ import pytest
 from toy import Project
 
 from program import PROVEOUT
+from proveout.cli import designing
+from proveout.errors import BadInput
+from proveout.workspace import Workspace
 
 PATIENCE = 120  # seconds for the server to answer
 
@@ -127,6 +131,9 @@ def test_the_lab_lists_opens_and_saves_and_leaves_every_file_as_it_was(project: 
         "product = {'nb': 'work/toy/build/old.ipynb'}",
     ]
     nbformat.validate(opened["content"])
+    described = opened["content"]["metadata"]
+    assert described["kernelspec"]["display_name"] == "Python 3 (ipykernel)", "as JupyterLab itself would describe it"
+    assert described["language_info"]["version"] == platform.python_version()
     assert lab.saved(opened, "old.ipynb") == 200
     assert (project.folder / "old.ipynb").read_bytes() == before
 
@@ -138,6 +145,10 @@ def test_the_lab_lists_opens_and_saves_and_leaves_every_file_as_it_was(project: 
     script["content"]["cells"][-1]["source"] += "  # edited"
     assert lab.saved(script, "percent.py") == 200
     assert (project.folder / "percent.py").read_text() == PERCENT.rstrip() + "  # edited\n"
+
+    with urllib.request.urlopen(f"{lab.url}/lab", timeout=60) as page:
+        assert "@jupyterlab/apputils-extension:announcements" in page.read().decode(), "no question about news"
+    assert Path(lab.log.name).read_text() == "", "nothing is worth a line"
 
     marimo = project.folder / "notebooks" / "rows.py"
     source = marimo.read_bytes()
@@ -178,3 +189,16 @@ def test_a_notebook_runs_with_the_context_that_the_lab_adds(project: Project, la
     finally:
         client.stop_channels()
     assert "hello: 13 16 19" in "".join(messages) and "rows.txt" in messages[-2], messages
+
+
+def test_root_hears_in_one_line_what_to_do(project: Project, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    project.write("pipelines/toy/mission.yaml", "mission: toy\n")
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "execvpe", lambda program, command, environment: started.append(command))
+    space = Workspace.find("toy", start=project.folder)
+    with pytest.raises(BadInput, match="root runs JupyterLab only if asked: use another account"):
+        designing.lab(space, None, False)
+    assert not started
+    designing.lab(space, None, False, ["--allow-root"])
+    assert started[0][-1] == "--allow-root" and "first_steps.ipynb" in capsys.readouterr().out

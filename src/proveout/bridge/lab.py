@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from ipykernel.ipkernel import IPythonKernel
 from jupytext import TextFileContentsManager  # type: ignore[import-untyped]
 from tornado.web import HTTPError
 
@@ -22,6 +23,9 @@ from proveout.bridge.spec import Spec, Task, is_marimo
 from proveout.errors import ProveoutError
 
 MARK = "proveout-context"  # tag of the cell that is not saved
+CONFIG = Path(__file__).with_name("jupyter")  # turns off JupyterLab's question about news, and a button that uploads notebooks
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+DESCRIBED = ("kernelspec", "language_info")  # by the kernel, in a notebook's metadata
 
 
 class Pages(TextFileContentsManager):  # type: ignore[misc]
@@ -42,6 +46,7 @@ class Pages(TextFileContentsManager):  # type: ignore[misc]
             model: dict[str, Any] = super().get(path, content, type, format, **others)
             if content and model["type"] == "notebook":
                 self._insert_context(file, model["content"])
+                _name_kernel(model["content"].metadata)
             return model
         model = super().get(path, content and type != "notebook", "file", format, **others)
         if type == "notebook":
@@ -59,7 +64,8 @@ class Pages(TextFileContentsManager):  # type: ignore[misc]
                 )
             if model.get("content"):
                 cells = [cell for cell in model["content"]["cells"] if MARK not in cell["metadata"].get("tags", ())]
-                model = {**model, "content": {**model["content"], "cells": cells}}
+                metadata = _with_own_kernel(model["content"]["metadata"], file)
+                model = {**model, "content": {**model["content"], "cells": cells, "metadata": metadata}}
         saved: dict[str, Any] = super().save(model, path)
         return saved
 
@@ -108,6 +114,24 @@ def context_of(spec: Spec, task: Task, folder: Path) -> str:
     values |= {"upstream": upstream or None, "product": {key: relative(path) for key, path in task.product.items()}}
     lines = (f"{name} = {value!r}" for name, value in values.items())
     return "\n".join([f"# task `{task.name}` of {spec.path.name}; this cell is not saved", *lines])
+
+
+def _name_kernel(metadata: Any) -> None:
+    """Describe this Python as its kernel does: JupyterLab would write that, and show a notebook as changed once it is open."""
+    if metadata.get("kernelspec", KERNEL).get("name") == KERNEL["name"]:
+        metadata |= {"kernelspec": KERNEL, "language_info": IPythonKernel.language_info}
+
+
+def _with_own_kernel(metadata: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The metadata to save: this Python is described as in the file, which says no more of a machine than before."""
+    if metadata.get("kernelspec") != KERNEL or not file.is_file():
+        return metadata
+    try:
+        before = nbformat.read(file, as_version=4).metadata  # type: ignore[no-untyped-call]
+    except (OSError, ValueError):  # a script
+        before = {}
+    rest = {name: value for name, value in metadata.items() if name not in DESCRIBED}
+    return rest | {name: before[name] for name in DESCRIBED if name in before}
 
 
 def _is_marimo(file: Path) -> bool:

@@ -264,7 +264,7 @@ def _cell(cell: CellRecord) -> str:
         f"<section class='cell {cell.state}'><header><span>{html.escape(cell.title)}</span><span>{seconds}</span></header>"
         f"<details{' open' if cell.state == 'failed' else ''}><summary>code</summary>"
         f"<pre class=code>{html.escape(cell.code)}</pre></details>"
-        f"<div class=output>{cell.output}</div>{console}{error}</section>"
+        f"<div class=output{' tabindex=0' if cell.output else ''}>{cell.output}</div>{console}{error}</section>"
     )
 
 
@@ -283,10 +283,11 @@ def _outputs(cell: CellRecord) -> list[dict[str, Any]]:
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2024;background:#fff}
-h1{font-size:1.5rem;margin:0}.ok>h1::after{content:" ✓";color:#18794e}.failed>h1::after{content:" ✗";color:#ce2c31}
-table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;display:block;overflow-x:auto}
+h1{font-size:1.5rem;margin:0}.ok>main>h1::after{content:" ✓";color:#18794e}.failed>main>h1::after{content:" ✗";color:#ce2c31}
+table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}td{overflow-wrap:anywhere}
+.output{overflow-x:auto}.output td{overflow-wrap:normal}
 th,td{padding:.2rem .6rem;border-bottom:1px solid #e0e3e6;text-align:left;vertical-align:top}
-pre{background:#f6f7f8;padding:.5rem .7rem;overflow-x:auto;font-size:.8rem;white-space:pre-wrap}
+pre{background:#f6f7f8;padding:.5rem .7rem;overflow-x:auto;font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .cell{margin:1rem 0;border-left:3px solid #d9dde1;padding-left:.8rem}.cell.failed{border-color:#ce2c31}
 .cell header{display:flex;justify-content:space-between;color:#60646c;font-size:.75rem}
 details summary{cursor:pointer;color:#60646c;font-size:.75rem}.error,.stderr{background:#fff0f0;color:#641723}
@@ -297,9 +298,9 @@ img,svg{max-width:100%;height:auto}
 _PAGE = """<!doctype html>
 <html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width,initial-scale=1"><title>{title}</title>
 <style>{style}</style>
-<body class={badge}><h1>{title}</h1><p>{line}</p>
+<body class={badge}><main><h1>{title}</h1><p>{line}</p>
 <details open><summary>parameters</summary><table>{params}</table></details>
 <details><summary>built from</summary><table>{facts}</table></details>
 {cells}
-</body></html>
+</main></body></html>
 """

@@ -16,6 +16,14 @@ from proveout.workspace import Workspace
 if TYPE_CHECKING:
     from proveout.bridge import Built
 
+QUIET = (  # options of JupyterLab: no network, no news, no line for each of its parts
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--ServerApp.log_level=ERROR",
+    "--LabApp.log_level=ERROR",
+    *(f"--ServerApp.jpserver_extensions={name}=False" for name in ("nbclassic", "ploomber", "ploomber_extension")),
+)
+
 
 def new(name: str, template: str) -> None:
     """Create a mission from a template (`questions` or `flags`) and print the next commands."""
@@ -170,6 +178,7 @@ def audit(space: Workspace, options: Sequence[str] = ()) -> None:
 def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str] = ()) -> None:
     """Replace this process by JupyterLab on the project, or by marimo's editor on the notebooks' folder."""
     from proveout.bridge.context import variables
+    from proveout.bridge.lab import CONFIG
     from proveout.bridge.spec import sources
 
     spec = space.spec("build")
@@ -179,8 +188,12 @@ def lab(space: Workspace, data: Path | None, marimo: bool, options: Sequence[str
         command = ["marimo", "edit", str(next(file.parent for _, file in sources(spec) if file)), *options]
     else:
         manager = "--ServerApp.contents_manager_class=proveout.bridge.lab.Pages"
-        quiet = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # no network
-        command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *quiet, *options]
+        if os.geteuid() == 0 and "--allow-root" not in options:
+            raise BadInput("root runs JupyterLab only if asked: use another account or, in a container, add --allow-root")
+        say("JupyterLab: begin with notebooks/tours/first_steps.ipynb; Ctrl-C ends it.")
+        sys.stdout.flush()
+        exported["JUPYTER_CONFIG_PATH"] = os.pathsep.join([str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])])
+        command = ["jupyterlab", f"--ServerApp.root_dir={space.root}", manager, *QUIET, *options]
     os.execvpe(sys.executable, [sys.executable, "-m", *command], exported)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 DECISION, LABEL = "decision", "label"
 INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
 SECOND_READING = "second reading"  # by a person who did not see the first answer
+ASSIGNMENT = "assignment"  # of a case to the person who opened it or whom somebody named; "" puts it back in the queue
 APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
 REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
 VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # shown to people: a new one makes their page outdated

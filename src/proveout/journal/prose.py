@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from proveout.journal import (
     APPROVAL,
+    ASSIGNMENT,
     ATTEMPTED,
     CONCLUSION,
     DECISION,
@@ -117,6 +118,8 @@ def event_line(event: Event) -> str:
         other = [name for name, agrees in payload["agrees"].items() if not agrees]
         result = f"another {', '.join(other)}" if other else "every value the same"
         return f"read again, blind, by {payload['by']}: {result}"
+    if event.kind == ASSIGNMENT:
+        return _assigned(**payload)
     if event.kind == REPORT:
         return f"report {event.key[:12]} filed: {payload['headline']}"
     if event.kind == CONCLUSION:
@@ -132,6 +135,13 @@ def _rulings(event: Event) -> str:
     rulings = rulings_of(event.payload)
     lines = [ruling_line(ruling) + ("" if ruling.verdict.allowed else f" ({ruling.verdict.because})") for ruling in rulings]
     return f": {'; '.join(lines)}" if lines else ""
+
+
+def _assigned(to: str, by: str, until: str) -> str:
+    if not to:
+        return f"put back in the queue by {by}"
+    time = f"until {until[:16].replace('T', ' ')}"
+    return f"opened by {to}, who has it {time}" if to == by else f"assigned to {to} {time} by {by}"
 
 
 def _field(name: str, value: Output, automated: bool) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from proveout.agent import Agent
-from proveout.errors import BadInput, BadModel, NoRelease
+from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
 from proveout.journal import Journal
 from proveout.journal.codec import canonical, decision_to_json
 from proveout.live import Live
@@ -88,6 +88,8 @@ def replay(
                 if live is None or live.release.id != id:
                     live = Live(store.open(id), home / "inbox", home, cache)
                 again = decide(live.agent(began), live, context, began)
+            except OtherCode:
+                raise
             except (BadModel, NoRelease, BadInput) as error:
                 yield from (Replayed(decided, because=str(error)) for decided in context if decided.case.key in wanted)
                 continue

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from proveout.calibration import Calibrations
 from proveout.control import ControlPlane
-from proveout.errors import BadInput, BadModel, NoRelease
+from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.live.replay import batches, decide
@@ -178,6 +178,8 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
                     agent = live.agent(began)
                     agent.calibrations = calibrations
                     decisions = decide(agent, live, context, began)
+            except OtherCode:
+                raise
             except (BadModel, NoRelease) as error:
                 yield from (Compared(one, None, str(error)) for one in context if one.case.key in wanted)
                 continue

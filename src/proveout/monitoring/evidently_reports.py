@@ -3,6 +3,7 @@
 The verdicts are ours, in Evidently's tables and plots: its own chi-squared test treats the reference sample as the true
 distribution and alarms far more often than its threshold says. `GroupBy` returns the overall value for every group of a quality
 metric, so the rates of groups are metrics of our own, which any Evidently report may use: `SegmentRate`, `SegmentDifference`.
+The pages get a title, a heading and names for Evidently's buttons, and drifted columns come first.
 Not covered: raw text of documents. Evidently writes values into a script element unescaped, so none may reach it.
 """
 
@@ -58,6 +59,24 @@ def _verdicts(findings: Findings) -> str:
     test = StatTest("proveout", title, [ColumnType.Numerical, ColumnType.Categorical], findings.alerts.drift.false_alarm_rate)
     register_stattest(test, verdict)
     return "proveout"
+
+
+class DriftedFirst(DataDriftPreset):  # type: ignore[misc]
+    """Evidently's table of columns with those that drifted first, and p-values to read instead of scores."""
+
+    def render(self, context: Any, child_widgets: Any = None) -> list[Any]:
+        widgets: list[Any] = super().render(context, child_widgets)
+        for widget in widgets:
+            if widget.type == "big_table":
+                columns, rows = widget.params["columns"], widget.params["data"]
+                columns[:] = [column for column in columns if column["field"] != "stattest_name"]  # the same for all
+                columns[-1]["title"] = "p-value, corrected"
+                rows.sort(key=lambda row: (row["data_drift"] != "Detected", row["drift_score"]))
+                for row in rows:
+                    p = row["drift_score"]
+                    row["drift_score"] = "< 0.001" if p < 0.001 else f"{p:.2g}"
+                    row["column_type"] = {"num": "number", "cat": "category"}[row["column_type"]]
+        return widgets
 
 
 class DriftAlarm(ColumnMetric, SingleValueMetric):  # type: ignore[misc]
@@ -174,9 +193,10 @@ def write_drift(findings: Findings, html: Path, json: Path) -> None:
     )
     alarms = [DriftAlarm(column=d.what, p=d.p, sentence=d.sentence) for d in findings.drifted if d.what in columns]
     any_column = 0.5 / max(1, len(columns))  # one drifted column is drift
-    preset = [DataDriftPreset(columns=columns, method=_verdicts(findings), drift_share=any_column)] if columns else []
+    preset = [DriftedFirst(columns=columns, method=_verdicts(findings), drift_share=any_column)] if columns else []
     plain = [frame[columns].reset_index(drop=True) for frame in frames]
-    _run([_Note(text=note if columns else "No column has values to compare."), *alarms, *preset], plain, definition, html, json)
+    metrics = [_Note(text=note if columns else "No column has values to compare."), *alarms, *preset]
+    _run("Drift: every column", metrics, plain, definition, html, json)
 
 
 def write_bias(findings: Findings, html: Path, json: Path) -> None:
@@ -188,7 +208,8 @@ def write_bias(findings: Findings, html: Path, json: Path) -> None:
     metrics: list[Any] = [BySegment([_cells(row) for row in findings.disparities], pairs, list(_figures(judged)))]
     if not findings.disparities:
         metrics = [_Note(text="The log has fewer than two segments to compare.")]
-    _run(metrics, [_plain(findings.outcomes[name], by) for name in ("log", "reference")], definition, html, json)
+    title = "Bias: every segment"
+    _run(title, metrics, [_plain(findings.outcomes[name], by) for name in ("log", "reference")], definition, html, json)
 
 
 class _Note(MetricContainer):  # type: ignore[misc]
@@ -256,10 +277,44 @@ def _figures(judged: Sequence[Disparity]) -> Iterator[tuple[str, str]]:
         yield (measure if measure != GAP else f"{measure}: confidence minus share of right values"), figure.to_json()
 
 
-def _run(metrics: list[Any], frames: Sequence["DataFrame"], definition: Any, html: Path, json: Path) -> None:
+def _run(title: str, metrics: list[Any], frames: Sequence["DataFrame"], definition: Any, html: Path, json: Path) -> None:
     """`frames`: the current cases, then the reference."""
     with warnings.catch_warnings():  # it divides by the number of values of a column, which may be zero
         warnings.simplefilter("ignore")
         snapshot = Report(metrics).run(*(Dataset.from_pandas(frame, definition) for frame in frames))
         snapshot.save_html(str(html))
         snapshot.save_json(str(json))
+    _entitle(html, title)
+
+
+# Evidently calls a label in a column's header the header, gives buttons no names, and cuts off what is wider than the screen.
+MENDING = """<script>
+const mend = () => {
+  for (const label of document.querySelectorAll("th [role=columnheader]")) label.removeAttribute("role");
+  for (const label of document.querySelectorAll("th [aria-sort]")) {
+    label.closest("th").setAttribute("aria-sort", label.getAttribute("aria-sort"));
+    label.removeAttribute("aria-sort");
+  }
+  for (const button of document.querySelectorAll("button:not([aria-label])")) {
+    if (!button.textContent.trim()) button.setAttribute("aria-label", button.title || "light or dark");
+  }
+};
+new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-sort"] });
+mend();
+</script>"""
+STYLE = """<style>
+main > h1 { font: 600 1.5rem/1.3 system-ui, sans-serif; margin: 1rem 24px 0; }
+.MuiGrid-direction-xs-column > .MuiGrid-root { max-width: 100%; } .MuiCardContent-root { overflow-x: auto; }
+@media (max-width: 800px) {
+  :is(.MuiTypography-h3, .MuiTypography-h4) { font-size: 1.3rem !important; } .MuiTypography-h5 { font-size: 1rem !important; }
+}
+</style>"""
+
+
+def _entitle(page: Path, title: str) -> None:
+    """Give a page that Evidently wrote a title, a heading, a main part, and names for its buttons."""
+    head, body = page.read_text(encoding="utf-8").split("<body>", 1)
+    head = head.replace("<head>", f"<head>\n<title>{title} · Proveout</title>{STYLE}", 1)
+    content, end = body.rsplit("</body>", 1)
+    body = f"<body><main><h1>{title}</h1>{content}</main>{MENDING}</body>{end}"
+    page.write_text(head + body, encoding="utf-8")

@@ -31,6 +31,9 @@ from proveout.journal import (
 from proveout.journal.intentions import UNDO
 from proveout.live import documents_in, identity
 from proveout.records import Role, Route, turn_key
+from proveout.review.assignments import Assignment, after
+from proveout.serving import operations
+from proveout.serving.operations import RunSummary
 
 
 class CaseStatus(StrEnum):
@@ -67,6 +70,7 @@ class CaseSummary:
     amount: float = 0.0  # the largest among its values, without its sign
     confidence: float = 0.0  # of its least certain value
     answered_by: str = ""  # who approved or rejected it last
+    assignment: Assignment | None = None  # the last one, also if its time is over
     second: tuple[int, int] | None = None  # of a blind second reading: values that agree, values
 
     def __post_init__(self) -> None:
@@ -82,11 +86,21 @@ class CaseSummary:
         """Whether it waits for a person's answer or approval."""
         return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
 
+    @property
+    def holder(self) -> Assignment | None:
+        """Who has the case now, if anybody does."""
+        return self.assignment if self.assignment and self.assignment.holds() else None
+
     def waits_for(self, role: Role) -> bool:
         """Whether a person with this role may answer it or approve its action."""
         if self.escalated_to:
             return role.includes(Role(self.escalated_to))
         return self.status is CaseStatus.DECIDED and self.route is Route.REVIEW
+
+    @property
+    def answered_with(self) -> Role:
+        """The lowest role of those who may answer it."""
+        return Role(self.escalated_to) if self.escalated_to else Role.REVIEWER
 
     def may_be_read_again(self, person: str, share: float) -> bool:
         """Whether this person may give the case its blind second reading; a share of the answered ones, drawn by their ids."""
@@ -195,6 +209,7 @@ class CaseIndex:
         self._position = 0
         self._decided: dict[str, CaseSummary] = {}  # in the order of the decisions
         self._names: dict[str, str] = {}  # key of an effect to the name of its action
+        self._runs: dict[str, RunSummary] = {}
         self._turns: set[str] = set()  # `turn_key` of each decided turn
         self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # file to (size, mtime), (case, turn)
         self._waiting: dict[str, CaseSummary] = {}
@@ -224,6 +239,12 @@ class CaseIndex:
             summaries = [*waiting, *reversed(self._decided.values())]
         return search.among(summaries)
 
+    def last_runs(self, most: int) -> list[RunSummary]:
+        """The runs that decided or did something, the one that began last first."""
+        with self._lock:
+            self._follow_journal()
+            return sorted(self._runs.values(), key=lambda run: run.began, reverse=True)[:most]
+
     def waiting_for(self, role: Role, order: Order = Order.WAIT) -> list[CaseSummary]:
         """The cases that wait for a person with this role; those that are equal in the order come as long as they wait."""
         with self._lock:
@@ -249,6 +270,7 @@ class CaseIndex:
 
     def _apply(self, event: Event) -> None:
         payload = event.payload
+        operations.count(self._runs, event)
         if event.kind == DECISION:
             case, decision = payload["case"], payload["decision"]
             self._waiting.pop(event.case, None)
@@ -268,9 +290,11 @@ class CaseIndex:
                 amount=max((_amount(value["value"]) for value in decision["fields"].values()), default=0.0),
                 confidence=min((_confidence(value["confidence"]) for value in decision["fields"].values()), default=0.0),
             )
-        elif (summary := self._decided.get(event.case)) is None:
             return
-        elif event.kind == INTENDED:
+        if (summary := self._decided.get(event.case)) is None:
+            return
+        summary.assignment = after(event, summary.assignment)
+        if event.kind == INTENDED:
             self._names[event.key] = payload["action"]["name"]
             if not event.key.startswith(UNDO):
                 summary.effects[payload["action"]["name"]] = "waiting"

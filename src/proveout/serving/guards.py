@@ -34,7 +34,9 @@ COOKIE = "proveout_session"
 OPEN = frozenset({"/login", "/health", "/openapi.json", "/style.css"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a document
-ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|reject|second|undo)")  # the policy decides what this leads to
+# by an answer, whose effects the policy decides, or before it
+ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|put_back|reject|second|take|undo)")
+WORKED_ON = re.compile(r"/cases/[^/]+/(again|put_back)")  # by the buttons of its page that decide nothing
 CONCLUDED = re.compile(r"/reports/[0-9a-f]+/(conclude|sign)")  # the report's own rules decide who may
 FORM = 65_536  # bytes of any other body
 
@@ -53,7 +55,7 @@ def needed(method: str, path: str) -> Role | None:
         return None
     if path == "/review" or path.startswith("/review/"):
         return Role.REVIEWER
-    if method == "POST" and (ANSWERED.fullmatch(path) or CONCLUDED.fullmatch(path)):
+    if method == "POST" and any(paths.fullmatch(path) for paths in (ANSWERED, WORKED_ON, CONCLUDED)):
         return Role.REVIEWER
     return Role.READER if method in SAFE or path == "/logout" else Role.OPERATOR
 

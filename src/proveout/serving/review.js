@@ -9,11 +9,13 @@ const api = `${review.dataset.root}/api/v1`;
 const the = (id) => document.getElementById(id);
 const NARROW = matchMedia("(max-width: 800px)");
 const ENLARGED = 2.2, STILL = 5, TAG = 15; // of the page's width; pixels that a click may move; pixels between two tags
+const LISTED = 30; // cases of the queue
 const AHEAD = 2; // cases that are loaded before they are needed
 
 const loaded = new Map(); // case to a promise of what the server says of it
 const words = new Map(); // case and page to a promise of its words
-let queue = []; // cases still to answer
+let queue = []; // cases still to answer that nobody else has
+let listed = []; // all cases that wait, with who has them
 let before = []; // cases shown before this one
 let shown = null; // the case on the page, as the server described it
 let rows = []; // its fields: {field, element, input, text, accepted}
@@ -90,13 +92,16 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-async function show(id) {
+async function show(id, holder = claim(id)) {
   the("status").textContent = "Loading the case …"; // the first one after a start takes seconds, because the release is opened
+  holder = await holder;
   shown = await load(id);
   active = null;
   looked = 0;
   the("document").textContent = shown.document;
   the("because").textContent = shown.because;
+  const kept = holder.assigned_to && `until ${time(holder.until)}`;
+  the("holder").textContent = holder.yours ? `Kept for you ${kept}.` : kept && `${holder.assigned_to} has this case ${kept}. You may answer it, too; the first answer counts.`;
   rows = shown.fields.map(row);
   const doubtful = rows.filter((one) => !one.field.certain);
   const certain = rows.filter((one) => one.field.certain);
@@ -390,14 +395,18 @@ function told(what, receipt) {
 }
 
 async function next() {
-  if (!queue.length) queue = await waiting();
-  if (queue.length) return show(queue[0]);
+  while (queue.length || (queue = await waiting()).length) {
+    const holder = await claim(queue[0]);
+    if (holder.yours || !holder.assigned_to) return show(queue[0], holder);
+    queue.shift();
+  }
   shown = null;
   rows = [];
   active = null;
   history.replaceState(null, "", location.pathname);
   the("document").textContent = "Nothing waits for you";
   the("because").textContent = "The next proveout run and proveout build use your answers.";
+  the("holder").textContent = "";
   for (const id of ["fields", "sheet", "expected", "document-class"]) the(id).replaceChildren();
   the("certain").hidden = the("approve").hidden = true;
   the("reasons").open = false;
@@ -405,9 +414,26 @@ async function next() {
   status();
 }
 
-const waiting = async () => (await ask(`/reviews?order=${the("order").value}`)).cases.map((one) => one.case);
+const claim = (id) => ask(`/cases/${id}/take`, {});
+
+async function waiting() {
+  listed = (await ask(`/reviews?order=${the("order").value}`)).cases;
+  the("queue").querySelector("summary").textContent = `Queue: ${listed.length}, ${listed.filter(others).length} of them with others`;
+  const line = (one) => element("li", {}, element("a", { href: `?case=${one.case}` }, one.document), one.assigned_to && ` with ${one.yours ? "you" : one.assigned_to} until ${time(one.until)}`);
+  the("queue").querySelector("ol").replaceChildren(...listed.slice(0, LISTED).map(line));
+  return listed.filter((one) => !others(one)).map((one) => one.case);
+}
+
+const others = (one) => one.assigned_to && !one.yours;
+
+// The time of day, with the day unless it is today.
+function time(moment) {
+  const at = new Date(moment), today = at.toDateString() === new Date().toDateString();
+  return at.toLocaleString([], { ...(today ? {} : { month: "short", day: "numeric" }), hour: "2-digit", minute: "2-digit" });
+}
 
 const later = () => shown && during(async () => {
+  await ask(`/cases/${shown.case}/put_back`, {}).catch(() => {}); // somebody else has it
   queue = [...queue.filter((id) => id !== shown.case), shown.case];
   before.push(shown.case);
   await next();
@@ -484,6 +510,7 @@ the("order").addEventListener("change", function reorder() {
   else during(async () => { queue = await waiting(); await next(); });
 });
 the("keys").addEventListener("close", () => activate(active));
+the("queue").addEventListener("toggle", () => the("queue").open && waiting().catch(() => {}));
 addEventListener("resize", () => shown && marks());
 
 // Start: the case of the address, or the first that waits

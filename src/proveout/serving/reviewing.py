@@ -3,12 +3,13 @@
 The page is `review.html.j2` with `review.js`. It keeps nothing on the server: every answer carries the digest of the case as it
 was shown.
 Covered: cases of every kind; the page shows those without pages in a frame, as their kind draws them.
-Not covered: who takes which case. Two people may open the same one; the first answer counts, and the second person is told.
+Two people may still open the same case, on purpose; the first answer counts, and the second person gets an error that says so.
 """
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
@@ -23,6 +24,7 @@ from proveout.journal.prose import dated_line, reasoned_line, ruling_line
 from proveout.models.tiers import ScoredValue
 from proveout.records import Document, Person, Place, Ruling
 from proveout.review.approvals import CaseView
+from proveout.review.assignments import Assignment
 from proveout.serving.answers import Approval, Box, Check, box, check, without_home
 from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
 from proveout.serving.case_index import Order
@@ -38,14 +40,23 @@ UNSEEN |= {"speaks_for": [], "speaks_against": [], "spot": None, "suggestions": 
 SINCE = (APPROVAL, UNDOING, INTENDED, SETTLED, LABEL)
 
 
-class WaitingCase(BaseModel):
+class Holder(BaseModel):
+    """Who has a case, so that nobody else gets it as the next one."""
+
+    assigned_to: str = Field(examples=["rita"], description='"" for nobody.')
+    until: datetime | None
+    yours: bool
+
+
+class WaitingCase(Holder):
     case: str
     document: str = Field(examples=["march-invoice.pdf"])
 
 
 class WaitingCases(BaseModel):
     cases: list[WaitingCase] = Field(
-        description="At most 500 that wait for this account's role, in the order asked for, then those to read again, blind."
+        description="At most 500 that wait for this account's role: those assigned to it, those that nobody else has,"
+        " the others'; each in the order asked for, then those to read again, blind."
     )
     total: int
 
@@ -150,7 +161,11 @@ def reviewing(worker: Worker) -> APIRouter:
             worker.approvals.finish()  # effects that a killed process left unfinished
         cases = worker.index.waiting_for(request.user.role, order)
         cases += worker.index.to_read_again(request.user.name, worker.space.mission.second_readings)
-        listed = [WaitingCase(case=one.case, document=utf8(one.document)) for one in cases[:LISTED]]
+        person = request.user.name
+        cases.sort(key=lambda one: _place(one.holder, person))
+        listed = [
+            WaitingCase(case=one.case, document=utf8(one.document), **_holder(one.holder, person)) for one in cases[:LISTED]
+        ]
         return WaitingCases(cases=listed, total=len(cases))
 
     @api.get("/cases/{case}/review", summary="Get all that is needed to answer a case", responses=problems(**undecided))
@@ -160,6 +175,24 @@ def reviewing(worker: Worker) -> APIRouter:
         summary = worker.index.find(case)
         blind = summary is not None and summary.may_be_read_again(person.name, worker.space.mission.second_readings)
         return _blinded(to_answer(worker, view, None)) if blind else to_answer(worker, view, person)
+
+    @api.post("/cases/{case}/take", summary="Take a case that waits for you", responses=problems(**undecided))
+    def take(request: Request, case: CaseId) -> Holder:
+        """For as long as `review_minutes:` in mission.yaml says, unless somebody else has it. A case that waits for nobody, or
+        for another role, is not taken."""
+        decided_case(worker, case)
+        summary, person = worker.index.find(case), request.user.person
+        share = worker.space.mission.second_readings
+        if summary is None or not (summary.waits_for(person.role) or summary.may_be_read_again(person.name, share)):
+            return Holder(**_holder(None, person.name))
+        return Holder(**_holder(worker.assignments.take(case, person), person.name))
+
+    @api.post("/cases/{case}/put_back", summary="Put a case back in the queue", responses=problems(**undecided))
+    def put_back(request: Request, case: CaseId) -> Holder:
+        """An operator may put back a case that somebody else has."""
+        decided_case(worker, case)
+        worker.assignments.put_back(case, request.user.person)
+        return Holder(**_holder(None, request.user.name))
 
     @api.post(
         "/cases/{case}/expected",
@@ -238,6 +271,20 @@ def to_answer(worker: Worker, view: CaseView, person: Person | None) -> CaseToAn
             for anomaly in (document.anomalies if document else ())
         ],
     )
+
+
+def _place(assignment: Assignment | None, person: str) -> int:
+    """Where a case comes in this person's queue: assigned by another first, others' cases last."""
+    if assignment is None or assignment.to != person:
+        return 2 if assignment else 1
+    return 0 if assignment.by != person else 1
+
+
+def _holder(assignment: Assignment | None, person: str) -> dict[str, Any]:
+    """The parts of a `Holder`, as this person gets it."""
+    if assignment is None:
+        return {"assigned_to": "", "until": None, "yours": False}
+    return {"assigned_to": assignment.to, "until": datetime.fromisoformat(assignment.until), "yours": assignment.to == person}
 
 
 def _blinded(case: CaseToAnswer) -> CaseToAnswer:

@@ -20,20 +20,20 @@ from proveout.identity import Accounts
 from proveout.journal.log import csv_of
 from proveout.monitoring.channels import failures
 from proveout.records import Role, Route
-from proveout.serving import answers
-from proveout.serving.api import CaseId
+from proveout.serving.answers import without_home
 from proveout.serving.case_index import CaseStatus, Overview, Search
+from proveout.serving.case_page import case_pages
 from proveout.serving.guards import COOKIE, needed, session_key
+from proveout.serving.operations import last_jobs
 from proveout.serving.pages import STYLE, page, root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.releasing import release_pages
 from proveout.serving.reporting import TREND, report_pages, trends
-from proveout.serving.reviewing import to_answer
 from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
-RECENT, LISTED, PAGES = 12, 50, 5  # cases on the start page and in a list, pages shown of a document
-RECENT_REPORTS = 5  # on the start page
+RECENT, LISTED = 12, 50  # cases on the start page and in a list
+RECENT_REPORTS, RUNS = 5, 5  # on the start page
 SOUGHT = ("q", "state", "route", "document_class", "segment", "since", "until")  # the parts of a search
 TELLING = ("name", "amount")  # the kinds of fields that a list of cases shows
 
@@ -43,6 +43,7 @@ def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
     reports = worker.space.reports
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
     app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
+    app.include_router(case_pages(worker, accounts, _respond), include_in_schema=False)
     for pages in (report_pages, release_pages):
         app.include_router(pages(worker, _respond), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
@@ -99,6 +100,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     @pages.get("/")
     def home(request: Request) -> Response:
         cases, filed = worker.index.newest(), worker.reports.list()
+        jobs, no_jobs = last_jobs(worker.space.home)
         return _respond(
             request,
             "home.html.j2",
@@ -107,6 +109,10 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             stopped=worker.switch.stopped(),
             may_stop=request.user.role.includes(Role.OPERATOR),
             trouble=worker.trouble,
+            runs=worker.index.last_runs(RUNS),
+            budget=worker.budget(),
+            jobs=jobs,
+            no_jobs=without_home(no_jobs, worker.space.home),
             unreached=failures(worker.space.home),
             overview=Overview.of(cases),
             recent=cases[:RECENT],
@@ -164,44 +170,6 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             rows.append([*about, case.release, *(case.values.get(name, "") for name in fields), effects])
         text = csv_of(rows)
         return Response(text, media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="cases.csv"'})
-
-    @pages.get("/cases/{case}")
-    def one_case(request: Request, case: CaseId) -> Response:
-        summary = worker.index.find(case)
-        if summary is None:
-            raise Refusal(404, "no case has this id; the list of cases has a search")
-        if summary.status is CaseStatus.WAITING:
-            return _respond(request, "case.html.j2", case=summary, answer=None)
-        case_view = worker.approvals.show(case)
-        view = to_answer(worker, case_view, None)
-        decision = case_view.decided.decision
-        return _respond(
-            request,
-            "case.html.j2",
-            case=summary,
-            answer=view,
-            decision=decision,
-            actions=answers.actions(case_view.decided.rulings),
-            history=answers.happened(worker.journal.events(case), worker.space.home),
-            similar=[(one, worker.index.find(one.case)) for one in decision.similar],
-            marks=[
-                [
-                    (field.name, field.certain, field.spot.box)
-                    for field in view.fields
-                    if field.spot and field.spot.page == number
-                ]
-                for number in range(min(len(view.pages), PAGES))
-            ],
-            more=len(view.pages) + view.more_pages - PAGES,
-        )
-
-    @pages.get("/cases/{case}/shown")
-    def framed_case(case: CaseId) -> Response:
-        """A case of a kind without pages, for a frame of the review page."""
-        history = worker.history(case)
-        if history is None or (path := worker.file(case)) is None:
-            raise Refusal(404, "no decided case has this id")
-        return HTMLResponse(worker.index.kind.show(history.decided.decision, path, worker.space.cache))
 
     @pages.get("/review")
     def without_slash(request: Request) -> Response:

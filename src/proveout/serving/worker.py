@@ -11,19 +11,23 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
-from proveout.errors import Busy, NoDocuments, NoRelease, ProveoutError, UnreadableDocument
+from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
 from proveout.live import Live
+from proveout.live.replay import Replayed, replay
+from proveout.mission import Budget
 from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
+from proveout.review.assignments import Assignments
 from proveout.serving.case_index import CaseIndex, CaseStatus, Search
 from proveout.workspace import Workspace
 
@@ -60,6 +64,8 @@ class Worker:
         self.reports = Reports(space.reports, self.journal)
         self.switch = StopSwitch(space.home / "STOP")
         self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
+        opened, assigned = timedelta(minutes=space.mission.review_minutes), timedelta(hours=space.mission.assigned_hours)
+        self.assignments = Assignments(self.journal, opened, assigned)
         self.trouble = ""  # why the last run failed; "" if it did not
         self._release: Release | None = None
         self._live: tuple[object, Live] | None = None
@@ -90,6 +96,13 @@ class Worker:
         if self._release is None or self._release.id != current:
             self._release = self.releases.open(current)
         return self._release
+
+    def budget(self) -> Budget:
+        """What a run may spend: by the promoted release or, if none can be opened, by the mission as designed."""
+        try:
+            return self.release().mission.budget
+        except ProveoutError:
+            return self.space.mission.budget
 
     def history(self, case: str) -> CaseHistory | None:
         """The decision on a case's last turn, fields in the mission's order, and all its events; None if it is undecided."""
@@ -129,6 +142,17 @@ class Worker:
             decision = agent.invoke(path)
         control = release.control(self.space.home, self.journal, lambda case: path, run="preview")
         return decision, control.judge([decision])[0]
+
+    def run_again(self, decided: Decided) -> Replayed:
+        """Decide a case again with the release, memory and batch that it had, and compare. Records nothing. Raises Busy."""
+        case, release = decided.case, decided.decision.release
+        with self._one_at_a_time():
+            try:
+                (replayed,) = replay(self.space.home, {case.key}, self.space.cache, {release})
+            except OtherCode:
+                pins = f"release {release[:12]} pins other code or libraries than this server runs"
+                return Replayed(decided, because=f"{pins}; on the server's machine, run: proveout replay {case.id[:12]}")
+        return replayed
 
     def decide(self) -> None:
         """Run the promoted release once, if any case or effect waits. Raises NoRelease, Busy and NoDocuments."""

@@ -1,0 +1,108 @@
+"""The page of one case: its verdict and values, what led to them, what happened since. It can be run again and assigned there.
+
+Covered: cases that wait, cases without pages, use without scripts.
+Not covered: answering the case. `reviewing` and the review page do that.
+"""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from proveout.identity import Accounts
+from proveout.journal.codec import canonical
+from proveout.journal.log import utf8
+from proveout.records import Person, Role
+from proveout.review.approvals import CaseView
+from proveout.serving import answers
+from proveout.serving.api import CaseId
+from proveout.serving.case_index import CaseStatus
+from proveout.serving.pages import root_of
+from proveout.serving.problems import Refusal
+from proveout.serving.reporting import Respond
+from proveout.serving.reviewing import to_answer
+from proveout.serving.worker import Worker
+
+PAGES = 5  # shown of a document
+MOST_CHARACTERS = 300  # of a value that differs
+
+
+def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRouter:
+    """The pages under /cases/{case}."""
+    pages = APIRouter(prefix="/cases/{case}")
+
+    @pages.get("")
+    def one_case(request: Request, case: CaseId) -> Response:
+        return answer(request, case)
+
+    @pages.post("/again")
+    def run_again(request: Request, case: CaseId) -> Response:
+        """Decides the case again with its own release, and shows the first step that differs. Records nothing."""
+        if (history := worker.history(case)) is None:
+            raise Refusal(409, "no decided case has this id, so there is nothing to run again")
+        began = time.perf_counter()
+        again = worker.run_again(history.decided)
+        values = [again.difference.recorded, again.difference.again] if again.difference else []
+        compared = [utf8(canonical(value))[:MOST_CHARACTERS] for value in values]
+        because = answers.without_home(again.because, worker.space.home)
+        return answer(request, case, again=again, because=because, compared=compared, seconds=time.perf_counter() - began)
+
+    @pages.post("/assign")
+    def assign(request: Request, case: CaseId, to: Annotated[str, Form(max_length=100)] = "") -> Response:
+        account = next((account for account in accounts if account.name == to), None)
+        summary = worker.index.find(case)
+        if summary is None or not summary.asks:
+            raise Refusal(409, "this case does not wait for a person, so it cannot be assigned")
+        if account is None:
+            raise Refusal(422, "no account has this name; choose one of the list")
+        worker.assignments.assign(case, Person(account.name, account.role), request.user.person, summary.answered_with)
+        return RedirectResponse(f"{root_of(request)}/cases/{case}", 303)
+
+    @pages.post("/put_back")
+    def put_back(request: Request, case: CaseId) -> Response:
+        worker.assignments.put_back(case, request.user.person)
+        return RedirectResponse(f"{root_of(request)}/cases/{case}", 303)
+
+    def answer(request: Request, case: str, **values: Any) -> Response:
+        summary = worker.index.find(case)
+        if summary is None:
+            raise Refusal(404, "no case has this id; the list of cases has a search")
+        if summary.status is CaseStatus.WAITING:
+            return respond(request, "case.html.j2", case=summary, answer=None)
+        person, view = request.user.person, worker.approvals.show(case)
+        holder, may_assign = summary.holder, person.role.includes(Role.OPERATOR) and summary.asks
+        values |= {
+            "holder": holder,
+            "may_put_back": holder and (may_assign or holder.to == person.name),
+            "reviewers": [one.name for one in accounts if one.role.includes(summary.answered_with)] if may_assign else [],
+        }
+        return respond(request, "case.html.j2", case=summary, **{"again": None, **_parts(worker, view), **values})
+
+    @pages.get("/shown")
+    def framed_case(case: CaseId) -> Response:
+        """A case of a kind without pages, for a frame of the review page."""
+        history = worker.history(case)
+        if history is None or (path := worker.file(case)) is None:
+            raise Refusal(404, "no decided case has this id")
+        return HTMLResponse(worker.index.kind.show(history.decided.decision, path, worker.space.cache))
+
+    return pages
+
+
+def _parts(worker: Worker, view: CaseView) -> dict[str, Any]:
+    """What the page shows of a decided case."""
+    answer, decision = to_answer(worker, view, None), view.decided.decision
+    marks = [
+        [(field.name, field.certain, field.spot.box) for field in answer.fields if field.spot and field.spot.page == number]
+        for number in range(min(len(answer.pages), PAGES))
+    ]
+    return {
+        "answer": answer,
+        "decision": decision,
+        "actions": answers.actions(view.decided.rulings),
+        "history": answers.happened(worker.journal.events(decision.case), worker.space.home),
+        "similar": [(one, worker.index.find(one.case)) for one in decision.similar],
+        "marks": marks,
+        "more": len(answer.pages) + answer.more_pages - PAGES,
+    }
