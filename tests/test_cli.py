@@ -14,7 +14,7 @@ from program import PROVEOUT
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
     "demo", "synthesize", "new", "audit", "build", "fine-tune", "why", "edit", "lab", "plan", "parity", "inspect", "run",
-    "extract", "show", "replay", "what-if", "monitor", "report", "export", "checkpoint", "verify", "status", "schedule",
+    "extract", "show", "replay", "what-if", "monitor", "report", "export", "checkpoint", "verify", "cost", "status", "schedule",
     "label", "score", "stop", "undo", "effects", "serve", "review", "user", "release",
 ]  # fmt: skip
 HEAVY = {

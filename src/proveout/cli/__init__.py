@@ -530,6 +530,30 @@ def verify(
 
 
 @app.command()
+def cost(
+    by: Annotated[str, typer.Option(help="Group by route, tier, segment or class.")] = "route",
+    volume: Annotated[int | None, typer.Option(help="Forecast for so many cases [as many as were decided].", min=1)] = None,
+    minutes: Annotated[float, typer.Option(help="Of a person, for a case whose time was not measured.", min=0)] = 2.0,
+    person: Annotated[float, typer.Option(help="Dollars an hour of a person.", min=0)] = 40.0,
+    machine: Annotated[float, typer.Option(help="Dollars an hour of this machine.", min=0)] = 0.10,
+    storage: Annotated[float, typer.Option(help="Dollars a gigabyte and year.", min=0)] = 0.28,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Say what a case costs, and what a number of cases will cost. Counts language models, computing, storage for a year, and
+    people's time from opening a case on the review page until they answered it.
+
+    \b
+    proveout cost --by segment
+    proveout cost --volume 100000 --person 55
+    """
+    from proveout.cli import costing
+    from proveout.evaluation.costs import Prices
+
+    costing.cost(_workspace(mission, home), Prices(person, machine, storage), minutes, by, volume)
+
+
+@app.command()
 def status(mission: Mission = "invoices", home: Home = None) -> None:
     """Show what is built, promoted, decided and waiting. Also verifies the journal and shows the service levels of the last 30
     days.

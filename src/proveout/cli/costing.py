@@ -1,0 +1,61 @@
+"""What cases cost, and what a number of them will cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proveout.cli.output import counted, say
+from proveout.errors import BadInput, hint
+from proveout.workspace import Workspace
+
+if TYPE_CHECKING:
+    from proveout.evaluation.costs import CaseCost, Prices
+
+GROUPS = ("route", "tier", "segment", "class")
+
+
+def cost(space: Workspace, prices: Prices, minutes: float, by: str, volume: int | None) -> None:
+    """Print what the decided cases cost, by group, and a forecast. Raises BadInput for an unknown group, or without cases."""
+    from proveout.documents import Originals
+    from proveout.evaluation.costs import KINDS, costs, forecast, grouped
+    from proveout.journal import Journal
+    from proveout.records import Decided
+
+    if by not in GROUPS:
+        raise BadInput(f"--by {by}: {hint(by, GROUPS)}")
+    originals = Originals(space.originals)
+
+    def size(decided: Decided) -> int:
+        sha256 = decided.case.sha256
+        return originals.path(sha256).stat().st_size if sha256 in originals else 0
+
+    cases: list[CaseCost] = []
+    if (space.home / "journal.db").exists():
+        with Journal(space.home / "journal.db") as journal:
+            cases = costs(journal, size, prices, minutes)
+    if not cases:
+        raise BadInput(f"{space.home}: no case is decided yet; decide some first: proveout run")
+    say(f"{'':24} {'cases':>7} {'mean':>10} {'95 % below':>10}   of the mean: {', '.join(KINDS)}")
+    for name, group in [("all cases", cases), *((f"{by} {name}", group) for name, group in grouped(cases, by))]:
+        say(_line(name, group))
+    assumed = [one for one in cases if not one.measured]
+    people = sum(one.minutes for one in cases)
+    note = (
+        f"; for {counted(len(assumed), 'case')} nobody's time was measured, {minutes:g} minutes are assumed" if assumed else ""
+    )
+    say(f"People: {people / 60:,.1f} hours at ${prices.person_hour:g}{note}.")
+    expected = forecast(cases, volume or len(cases))
+    low, high = expected.interval
+    say(f"{expected.cases:,} cases like these: ${expected.dollars:,.2f} (95 %: ${low:,.2f} to ${high:,.2f}).")
+
+
+def _line(name: str, cases: list[CaseCost]) -> str:
+    from proveout.evaluation.costs import KINDS, tail
+
+    parts = [sum(one.dollars[kind] for one in cases) / len(cases) for kind in KINDS]
+    shares = ", ".join(f"${part:.4f}" for part in parts)
+    return f"{name[:24]:24} {len(cases):7,} {_dollars(sum(parts))} {_dollars(tail(cases))}   {shares}"
+
+
+def _dollars(amount: float) -> str:
+    return f"{f'${amount:.4f}':>10}"
