@@ -76,6 +76,9 @@ def main(file, key):
     lines = [line.split(" ") for line in signatures.splitlines() if line.startswith(f"\u2014 {name} ")]
     if not any(signed(public, base64.b64decode(line[2])[4:], (body + "\n").encode()) for line in lines):
         sys.exit(f"The checkpoint is not signed by {name}.")
+    positions = [event["position"] for event in receipt["events"]]
+    if not positions or positions != sorted(set(positions)):
+        sys.exit("The receipt has no event, or one more than once.")
     print(f"{origin}, {size} events on {at}, signed by {name}. Case {receipt['case']}:")
     for event in receipt["events"]:
         _, position, case, kind, _, when, payload = event["line"].split("\x1f", 6)
@@ -87,7 +90,8 @@ def main(file, key):
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main(*sys.argv[1:3])
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
         sys.exit(f"Not a receipt and a public key that belong together: {error}")

@@ -15,7 +15,7 @@ import pytest
 from program import PROVEOUT
 from proveout.errors import BadInput
 from proveout.journal import GENESIS, SEPARATOR, Event, Journal
-from proveout.journal.checkpoints import Checkpoint, Checkpoints, Signer, Verifier, check, receipt, written
+from proveout.journal.checkpoints import Checkpoint, Checkpoints, Signer, Verifier, receipt, written
 from proveout.journal.merkle import Tree, leaf, levels_of, node, proof, root_of
 
 SCRIPT = Path(__file__).parent.parent / "docs" / "check_receipt.py"
@@ -33,16 +33,17 @@ def signer(tmp_path_factory) -> Signer:
 def original(tmp_path_factory, signer) -> Path:
     """A home with a journal of 36 events and three checkpoints, kept by a witness, too."""
     home = tmp_path_factory.mktemp("home")
+    (home / "witness").mkdir()
     with Journal(home / "journal.db") as journal:
         for n in range(EVENTS):
             journal.append([Event(CASES[n % 12], "label", {"labels": {"total": f"{n}.50", "who": "Zoë"}}, key=f"k{n}")])
             if n + 1 in SIZES:
-                kept(home).add(journal, "proveout/invoices", signer)
+                kept(home).add(journal, signer)
     return home
 
 
 def kept(home: Path) -> Checkpoints:
-    return Checkpoints(home / "checkpoints", [home / "elsewhere" / "witness"])
+    return Checkpoints(home / "checkpoints", "proveout/invoices", [home / "witness"])
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def home(original: Path, tmp_path: Path) -> Path:
 
 def checked(home: Path, signer: Signer):
     with Journal(home / "journal.db") as journal:
-        return check(journal, kept(home).all(), signer.verifier)
+        return kept(home).check(journal, [signer.verifier])
 
 
 def rewrite(home: Path, change, keep_tip: bool = False) -> None:
@@ -75,7 +76,7 @@ def rewrite(home: Path, change, keep_tip: bool = False) -> None:
 
 def test_an_untouched_journal_agrees(home, signer):
     result = checked(home, signer)
-    assert result.whole and result.because == "36 events, all unchanged; 6 checkpoints agree, the last one on event 30"
+    assert result.whole and result.because == "36 events, all unchanged; 3 checkpoints agree, the last on event 30"
 
 
 @pytest.mark.parametrize(
@@ -159,10 +160,32 @@ def test_a_forged_or_unsigned_checkpoint_is_found(home, signer, tmp_path):
         checked(home, signer)
 
 
+def test_a_checkpoint_of_another_journal_is_named(home, signer):
+    with Journal(home / "journal.db") as journal:
+        other = Checkpoints(home / "checkpoints", "proveout/desk", [home / "witness"])
+        assert "a checkpoint of proveout/invoices, not of proveout/desk" in other.check(journal, []).because
+
+
+def test_a_witness_that_is_not_there_is_an_error_and_no_checkpoint_is_said(home, signer):
+    with pytest.raises(BadInput, match="there is no such folder, so there is no witness; mount it"):
+        Checkpoints(home / "checkpoints", "proveout/invoices", [home / "lost disk"])
+    with Journal(home / "journal.db") as journal:
+        assert "there is no checkpoint" in Checkpoints(home / "none", "proveout/invoices").check(journal, []).because
+
+
+def test_a_key_of_before_is_believed_if_it_is_trusted(home, signer, tmp_path):
+    new = Signer.create(tmp_path / "new.pem", "archive.example.org")
+    with Journal(home / "journal.db") as journal:
+        with pytest.raises(BadInput, match=r"not signed by archive\.example\.org"):
+            kept(home).add(journal, new)
+        assert kept(home).add(journal, new, [signer.verifier]).size == EVENTS
+        assert kept(home).check(journal, [new.verifier, signer.verifier]).whole
+
+
 def test_nothing_is_signed_that_contradicts_a_checkpoint(home, signer):
     rewrite(home, lambda rows: rows.__delitem__(0))
     with Journal(home / "journal.db") as journal, pytest.raises(BadInput, match="nothing was signed: one of the events 1 to 7"):
-        kept(home).add(journal, "proveout/invoices", signer)
+        kept(home).add(journal, signer)
 
 
 def test_a_key_is_made_once_and_kept_private(tmp_path):
@@ -180,8 +203,13 @@ def test_a_key_is_made_once_and_kept_private(tmp_path):
         Signer.load(file)
     with pytest.raises(BadInput, match="checkpoint --new-key"):
         Signer.load(tmp_path / "none.pem")
-    with pytest.raises(BadInput, match="a name without spaces"):
-        Signer.create(tmp_path / "x.pem", "two words")
+    file.write_text("\n-----BEGIN NOTHING-----")
+    with pytest.raises(BadInput, match="cannot be read as a signing key"):
+        Signer.load(file)
+    for name in ("two words", "a+b", "Zoë", ""):
+        with pytest.raises(BadInput, match="expected ASCII without spaces"):
+            Signer.create(tmp_path / "x.pem", name)
+    assert not (tmp_path / "x.pem").exists()
 
 
 @pytest.mark.parametrize("text", ["", "a+b", "me+00000000+AAAA", "me+00000000+AQID"])
@@ -242,7 +270,7 @@ def script(file: Path, key: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def given(home, signer, tmp_path) -> Path:
     with Journal(home / "journal.db") as journal:
-        note = kept(home).add(journal, "proveout/invoices", signer)
+        note = kept(home).add(journal, signer)
         (tmp_path / "receipt.json").write_text(written(receipt(journal, CASES[5], note, signer.verifier)), encoding="utf-8")
     return tmp_path / "receipt.json"
 
@@ -255,6 +283,12 @@ def test_a_receipt_is_checked_without_proveout(given, signer):
         f"signed by archive.example.com. Case {CASES[5]}:"
     )
     assert [line.split()[0] for line in events] == ["6", "18", "30"] and '"total":"29.50"' in events[2] and "Zoë" in events[2]
+
+
+def test_a_receipt_is_printed_where_the_terminal_knows_few_letters(given, signer):
+    command = [sys.executable, "-S", str(SCRIPT), str(given), str(signer.verifier)]
+    run = subprocess.run(command, capture_output=True, check=False, env={"PYTHONIOENCODING": "ascii"})
+    assert run.returncode == 0 and rb"Zo\xeb" in run.stdout
 
 
 def test_a_changed_receipt_is_refused(given, signer, tmp_path):
@@ -275,6 +309,8 @@ def test_a_changed_receipt_is_refused(given, signer, tmp_path):
     assert "Event" in refused(lambda one: one.update(case=CASES[6]))
     assert "not signed" in refused(lambda one: one.update(checkpoint=one["checkpoint"].replace("\n36\n", "\n37\n")))
     assert "not signed" in refused(lambda one: None, other)
+    assert "no event, or one more than once" in refused(lambda one: one.update(events=[]))
+    assert "no event, or one more than once" in refused(lambda one: one.update(events=[event, event]))
     assert "Not a receipt" in refused(lambda one: one.pop("events"))
     assert "Not a receipt" in refused(lambda one: None, "nonsense")
 
@@ -289,23 +325,29 @@ def test_a_receipt_needs_events_before_its_checkpoint(home, signer):
 def test_the_commands_sign_verify_and_prove(small_home, tmp_path):
     home = shutil.copytree(small_home, tmp_path / "home")
     key, witness = tmp_path / "key.pem", tmp_path / "witness"
+    witness.mkdir()
 
     def proveout(*words: object) -> subprocess.CompletedProcess[str]:
         command = [*PROVEOUT, *map(str, words)]
         environment = os.environ | {"PROVEOUT_HOME": str(home), "PROVEOUT_SIGNING_KEY": str(key)}
+        environment |= {"PROVEOUT_WITNESS": str(witness)}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=SCRIPT.parents[1])
 
     assert "make one: proveout checkpoint --new-key" in proveout("checkpoint").stderr
-    signed = proveout("checkpoint", "--new-key", "me", "--witness", witness)
+    signed = proveout("checkpoint", "--new-key", "me")
     public = signed.stdout.splitlines()[-1]
     assert signed.returncode == 0 and Verifier.parse(public).name == "me" and len(list(witness.iterdir())) == 1
-    whole = proveout("verify", "--witness", witness, "--key", public)
-    assert whole.returncode == 0 and "2 checkpoints agree" in whole.stdout
+    whole = proveout("verify", "--key", public)
+    assert whole.returncode == 0 and "1 checkpoint agrees" in whole.stdout
+    assert "neither a public key nor a file with one" in proveout("verify", "--key", "x" * 400).stderr
     with Journal(home / "journal.db") as journal:
         case = next(journal.decisions()).case.id
     assert proveout("export", tmp_path / "receipt.json", "--receipt", case[:16]).returncode == 0
     assert "decision" in script(tmp_path / "receipt.json", public).stdout
     assert "0 cases whose id begins with 'zzz'" in proveout("export", tmp_path / "x.json", "--receipt", "zzz").stderr
+    with Journal(home / "journal.db") as journal:
+        journal.append([Event(case, "label", {"labels": {}, "right": {}, "by": "ada", "class": ""})])
+    assert proveout("run").returncode in (0, 66) and len(list(witness.iterdir())) == 2, "a run signs, for the witness, too"
     rewrite(home, lambda rows: rows.__delitem__(0))
     damaged = proveout("verify")
     assert damaged.returncode == 1 and "DAMAGED" in damaged.stdout

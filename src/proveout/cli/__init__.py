@@ -491,7 +491,7 @@ def export(
 
 Witness = Annotated[
     list[Path] | None,
-    typer.Option(help="A folder elsewhere for the checkpoints, too; may repeat.", file_okay=False, envvar="PROVEOUT_WITNESS"),
+    typer.Option(help="A folder elsewhere with the checkpoints, too; may repeat.", file_okay=False, envvar="PROVEOUT_WITNESS"),
 ]
 
 
@@ -515,7 +515,9 @@ def checkpoint(
 
 @app.command()
 def verify(
-    key: Annotated[str | None, typer.Option(help="The public key, or a file with it [that of this machine].")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="A public key, or a file with some [this machine's]; may repeat.")
+    ] = None,
     witness: Witness = None,
     mission: Mission = "invoices",
     home: Home = None,
@@ -525,7 +527,7 @@ def verify(
     """
     from proveout.cli import proving
 
-    if not proving.verify(_workspace(mission, home), key, witness or []):
+    if not proving.verify(_workspace(mission, home), key or [], witness or []):
         raise typer.Exit(1)
 
 

@@ -4,7 +4,7 @@ A hash chain alone reveals no forger who rewrites all of it, and no older copy p
 Merkle root of the first so many events, signed by a key that lies outside of the workspace, kept also where the workspace's
 owner cannot write (`witness`). Its text is that of transparency logs (C2SP tlog-checkpoint and signed-note, Ed25519), with the
 time as an extra line, so their tools read it. An entry of the tree is the SHA-256 of an event, as in the journal.
-Entry points: `Signer`, `check`, `Checkpoints`, `receipt`. docs/check_receipt.py checks a receipt in any Python.
+Entry points: `Signer`, `Checkpoints`, `receipt`. docs/check_receipt.py checks a receipt in any Python.
 Not covered: a forger who has the key; events since the last checkpoint (the chain alone covers those).
 """
 
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ED25519 = b"\x01"  # how a signed note names the algorithm
-NAME = re.compile(r"[^\s+]+")
+NAME = re.compile(r"[!-*,-~]+")  # printable ASCII without spaces and +
 SIGNATURE = re.compile(r"^— (\S+) (\S+)$", re.MULTILINE)
 
 
 def default_key() -> Path:
     """Where the signing key lies unless PROVEOUT_SIGNING_KEY says otherwise: outside of every workspace."""
-    named = os.environ.get("PROVEOUT_SIGNING_KEY")
-    return Path(named) if named else Path.home() / ".config" / "proveout" / "signing-key.pem"
+    named = os.environ.get("PROVEOUT_SIGNING_KEY", "~/.config/proveout/signing-key.pem")
+    return Path(os.path.expanduser(named))  # noqa: PTH111  (Path.expanduser fails where there is no home)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Verifier:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
         for name, encoded in note.signatures:
-            raw = base64.b64decode(encoded)
+            try:
+                raw = base64.b64decode(encoded)
+                Ed25519PublicKey.from_public_bytes(self.public).verify(raw[4:], note.body.encode())
+            except (ValueError, InvalidSignature):
+                continue
             if name == self.name and raw[:4] == self.id:
-                try:
-                    Ed25519PublicKey.from_public_bytes(self.public).verify(raw[4:], note.body.encode())
-                except InvalidSignature:
-                    return False
                 return True
         return False
 
@@ -129,7 +129,7 @@ class Signer:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if not NAME.fullmatch(name):
-            raise BadInput(f"{name!r} cannot name a key; expected a name without spaces and +, such as archive.example.com")
+            raise BadInput(f"{name!r} cannot name a key; expected ASCII without spaces and +, such as archive.example.com")
         key = Ed25519PrivateKey.generate()
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -149,12 +149,13 @@ class Signer:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         try:
-            name, _, pem = file.read_text(encoding="ascii").removeprefix("name: ").partition("\n")
+            name, _, pem = file.read_text(encoding="ascii").strip().removeprefix("name: ").partition("\n")
             key = serialization.load_pem_private_key(pem.encode(), password=None)
             assert isinstance(key, Ed25519PrivateKey), "not an Ed25519 key"
+            assert NAME.fullmatch(name), "its first line gives no name"
         except FileNotFoundError:
             raise BadInput(f"{file}: there is no signing key; make one: proveout checkpoint --new-key NAME") from None
-        except (OSError, ValueError, AssertionError) as error:
+        except (OSError, ValueError, TypeError, AssertionError) as error:
             raise BadInput(f"{file}: cannot be read as a signing key ({error}); put the right one back") from error
         if file.stat().st_mode & 0o077:
             raise BadInput(f"{file}: others can read the signing key; chmod 600 {file}")
@@ -166,10 +167,16 @@ class Signer:
 
 
 class Checkpoints:
-    """The checkpoints of a workspace, a file each, also in the witness folders."""
+    """The checkpoints of one journal, a file each, also in the witness folders, which are of this journal alone."""
 
-    def __init__(self, folder: Path, witnesses: Sequence[Path] = ()) -> None:
-        self.folders = (folder, *witnesses)
+    def __init__(self, folder: Path, origin: str, witnesses: Sequence[Path] = ()) -> None:
+        """`origin`: the journal's name in them. Raises BadInput for a witness that is not there, such as a lost disk."""
+        self.origin, self.folders = origin, (folder, *witnesses)
+        for witness in witnesses:
+            if not witness.is_dir():
+                raise BadInput(
+                    f"{witness}: there is no such folder, so there is no witness; mount it, or make it: mkdir {witness}"
+                )
 
     def all(self) -> list[tuple[Path, Checkpoint]]:
         """Every checkpoint in every folder, the smallest first. Raises BadInput for a damaged one, with its file."""
@@ -178,51 +185,64 @@ class Checkpoints:
             for file in sorted(folder.glob("*.checkpoint")):
                 try:
                     notes.append((file, Checkpoint.parse(file.read_text(encoding="utf-8"))))
-                except (BadInput, UnicodeDecodeError) as error:
+                except (BadInput, OSError, UnicodeDecodeError) as error:
                     raise BadInput(f"{file}: {error}") from error
         return sorted(notes, key=lambda one: one[1].size)
 
-    def add(self, journal: Journal, origin: str, signer: Signer) -> Checkpoint:
-        """Sign the journal as it is now, once it agrees with every checkpoint so far. Raises BadInput if it does not."""
-        verification = check(journal, self.all(), signer.verifier)
+    def add(self, journal: Journal, signer: Signer, trusted: Sequence[Verifier] = ()) -> Checkpoint:
+        """Sign the journal as it is now, once it agrees with every checkpoint so far. Raises BadInput if it does not.
+
+        `trusted`: other keys whose checkpoints are believed.
+        """
+        verification = self.check(journal, [signer.verifier, *trusted])
         if not verification.whole:
             raise BadInput(f"nothing was signed: {verification.because}")
         tree = Tree()
         for digest in journal.hashes(verification.events):
             tree.append(digest)
-        note = signer.sign(Checkpoint(origin, tree.size, tree.root, datetime.now(UTC).isoformat(timespec="seconds")))
+        note = signer.sign(Checkpoint(self.origin, tree.size, tree.root, datetime.now(UTC).isoformat(timespec="seconds")))
         for folder in self.folders:
             file = folder / f"{note.size:012}.checkpoint"
-            if not file.exists():
-                write_whole(file, str(note))
+            try:
+                if not file.exists():
+                    write_whole(file, str(note))
+            except OSError as error:
+                raise BadInput(
+                    f"{file}: the checkpoint cannot be written ({error.strerror}); free the folder, and sign again"
+                ) from error
         return note
 
-
-def check(journal: Journal, notes: Iterable[tuple[Path, Checkpoint]], key: Verifier | None) -> Verification:
-    """Whether the journal is whole, and begins as every checkpoint says. `key`: None checks no signature."""
-    verification = journal.verify()
-    notes = sorted(notes, key=lambda one: one[1].size)
-    if not verification.whole:
-        return verification
-    events = verification.events
-    for file, note in notes:
-        if key and not key.signed(note):
-            return Verification(False, events, None, f"{file}: not signed by {key.name}, so it may be forged")
-        if note.size > events:
-            lost = f"events {events + 1} to {note.size} are missing" if events else "all events are missing"
-            because = f"{lost}: on {note.at} there were {note.size} ({file}); they were cut off, or an older copy was put back"
-            return Verification(False, events, events + 1, because)
-    tree, agrees = Tree(), 0
-    hashes = iter(journal.hashes(events))
-    for file, note in notes:
-        while tree.size < note.size:
-            tree.append(next(hashes))
-        if tree.root != note.root:
-            what = f"event {note.size} was" if note.size == agrees + 1 else f"one of the events {agrees + 1} to {note.size} was"
-            return Verification(False, events, agrees + 1, f"{what} rewritten after {note.at} ({file})")
-        agrees = note.size
-    signed = f"{verification.because}; {len(notes)} checkpoints agree, the last one on event {agrees}" if notes else ""
-    return Verification(True, events, None, signed or verification.because)
+    def check(self, journal: Journal, keys: Sequence[Verifier]) -> Verification:
+        """Whether the journal is whole, and begins as every checkpoint says. `keys`: believed; without any, all are."""
+        verification = journal.verify()
+        if not verification.whole:
+            return verification
+        notes, events = self.all(), verification.events
+        for file, note in notes:
+            if note.origin != self.origin:
+                other = f"{file}: a checkpoint of {note.origin}, not of {self.origin}; a witness folder is of one journal"
+                return Verification(False, events, None, other)
+            if keys and not any(key.signed(note) for key in keys):
+                names = " or ".join(key.name for key in keys)
+                return Verification(False, events, None, f"{file}: not signed by {names}, so it may be forged")
+            if note.size > events:
+                lost = f"events {events + 1} to {note.size} are missing" if events else "all events are missing"
+                because = (
+                    f"{lost}: on {note.at} there were {note.size} ({file}); they were cut off, or an older copy was put back"
+                )
+                return Verification(False, events, events + 1, because)
+        tree, agrees, hashes = Tree(), 0, iter(journal.hashes(events))
+        for file, note in notes:
+            while tree.size < note.size:
+                tree.append(next(hashes))
+            if tree.root != note.root:
+                few = note.size <= agrees + 1
+                what = f"event {note.size} was" if few else f"one of the events {agrees + 1} to {note.size} was"
+                return Verification(False, events, agrees + 1, f"{what} rewritten after {note.at} ({file})")
+            agrees = note.size
+        sizes = len({note.size for _, note in notes})
+        signed = f"; {sizes} checkpoint{'s agree' if sizes > 1 else ' agrees'}, the last on event {agrees}" if notes else ""
+        return Verification(True, events, None, f"{verification.because}{signed or '; there is no checkpoint'}")
 
 
 def receipt(journal: Journal, case: str, note: Checkpoint, key: Verifier) -> dict[str, Any]:
