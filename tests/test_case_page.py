@@ -78,12 +78,12 @@ def test_a_reviewer_runs_a_case_again_and_every_step_is_the_same(client, space, 
 
 
 def test_the_first_step_that_differs_is_shown_with_both_values(client, tokens, decided, monkeypatch):
-    decide = replays._decide
+    decide = replays.decide
 
     def otherwise(*about):
         return {key: replace(decision, route=Route.REFUSE) for key, decision in decide(*about).items()}
 
-    monkeypatch.setattr(replays, "_decide", otherwise)
+    monkeypatch.setattr(replays, "decide", otherwise)
     text = run_again(client, tokens, decided)
     assert "the step <strong>route</strong> is the first that differs, in <strong>route</strong>" in text
     assert "<code>&#34;review&#34;</code>" in text and "<code>&#34;refuse&#34;</code>" in text

@@ -70,6 +70,7 @@ class World:
                 "anomalies": 0,
                 "familiar": rng.beta(6, 4, cases),
                 "seconds": rng.gamma(2, 0.05, cases),
+                "spent": 0.0,
                 "memory_position": np.arange(cases),
                 "decided_at": "2024-06-01T00:00:00",
                 "contract_num": [f"{n}" for n in rng.integers(100_000, 9_999_999, cases)],

@@ -43,16 +43,41 @@ def test_the_numbers_are_a_plain_count(mission):
     acted = east[east["route"] == "act"]
     needed = [name for name, spec in mission.fields.items() if spec.required]
     assert (row.cases, row.spent) == (len(east), pytest.approx(acted["spent"].sum()))
-    risk = sum(1 - acted[f"{name}.confidence"] for name in needed).clip(upper=1)
+    risk = 1 - acted[[f"{name}.confidence" for name in needed]].prod(axis=1)
     assert row.at_risk == pytest.approx((acted["spent"] * risk).sum())
     judged = acted[acted[[f"{name}.right" for name in needed]].notna().all(axis=1)]
     wrong = ~judged[[f"{name}.right" for name in needed]].astype(bool).all(axis=1)
     assert row.judged_spent == pytest.approx(judged["spent"].sum()) and row.lost == pytest.approx(judged["spent"][wrong].sum())
 
 
+@pytest.mark.parametrize("sure", [80, 10])
+def test_the_estimate_holds_for_unsure_values_too(mission, sure):
+    rng = np.random.default_rng(sure)
+    covered = []
+    for seed in range(60):
+        log = log_of(seed, 300)
+        for name in mission.fields:
+            confidence = rng.beta(sure, 1, len(log))
+            log = log.assign(**{f"{name}.confidence": confidence, f"{name}.right": rng.random(len(log)) < confidence})
+        whole = stakes(log, mission, BiasAlerts())[0]
+        covered.append(whole.at_risk_interval[0] <= whole.lost <= whole.at_risk_interval[1])
+    assert np.mean(covered) >= 0.85
+
+
+def test_a_value_without_calibrated_confidence_is_at_risk(mission):
+    log = log_of(1, 100)
+    log["advertiser.confidence"] = np.nan
+    whole = stakes(log, mission, BiasAlerts())[0]
+    assert whole.at_risk == pytest.approx(whole.spent) and whole.spent > 0
+    log.loc[3, "spent"] = np.nan
+    assert np.isnan(stakes(log, mission, BiasAlerts())[0].spent)
+
+
 def test_small_segments_are_not_shown_and_a_log_without_money_says_so(mission, tmp_path):
     reference, log = pair(0, World())
-    findings = compare(reference, log.assign(segment=np.where(np.arange(len(log)) < 5, "tiny", "north")), mission)
+    findings = compare(
+        reference, log.drop(columns="spent").assign(segment=np.where(np.arange(len(log)) < 5, "tiny", "north")), mission
+    )
     assert [one.group for one in findings.stakes] == ["all cases", "segment north"]
     assert np.isnan(findings.stakes[0].spent) and "the log does not say what was spent" in page_of(findings, tmp_path)
 

@@ -2,6 +2,7 @@
 
 import csv
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from proveout.journal import Journal
 from proveout.live.what_if import Change, Compared, Summary, what_if
 from proveout.records import Route
 from proveout.release import Releases
-from proveout.values import same
 
 ROOT = Path(__file__).parent.parent
 LOOSE = 0.7  # the small demo has too few labels to automate anything at the promise of its mission
@@ -74,17 +74,13 @@ def test_thresholds_of_another_promise_decide_as_a_plain_comparison_does(decided
 
 def test_errors_are_counted_against_labels(decided):
     _, decisions, answers = decided
-    mission = release_of(decided).mission
     compared = changed(decided, Change(precision=0.6))
     summary = Summary.of(compared)
 
     def wrong(decision) -> set[str]:
-        labels = answers[decision.case].fields if decision.case in answers else {}
-        return {
-            name
-            for name in decision.automated
-            if name in labels and not same(mission.kinds[name], labels[name], decision.fields[name].text)
-        }
+        """The values are those that people judged: a promise changes no value."""
+        right = answers[decision.case].right if decision.case in answers else {}
+        return {name for name in decision.automated if right.get(name) is False}
 
     assert summary.labelled == len(answers.keys() & {one.case.key for one in decisions}) > 0
     assert summary.wrong[0] == sum(len(wrong(one.decision)) for one in decisions)
@@ -103,6 +99,39 @@ def test_a_policy_changes_actions_and_money_but_no_decision(decided, tmp_path):
     assert Summary.of(allowed).cents[1] == spent > 0
     judged_again = changed(decided, Change(policy=tmp_path / "nobody.cedar"))
     assert all(one.after.decision is one.decided.decision for one in judged_again)
+
+
+def test_only_cases_with_allowed_actions_need_no_person(decided, tmp_path):
+    (tmp_path / "people.cedar").write_text(
+        release_of(decided).path("policy").read_text() + "forbid (principal is Release, action, resource);\n"
+    )
+    summary = Summary.of(changed(decided, Change(precision=LOOSE, policy=tmp_path / "people.cedar")))
+    assert summary.acts[1] == summary.cents[1] == 0
+
+
+def test_cases_that_are_not_chosen_spend_what_they_spent(decided):
+    home = decided[0]
+    after = next(one.after for one in changed(decided, Change(precision=LOOSE)) if one.after.effects)
+    with Journal(home / "journal.db") as journal:
+        control = release_of(decided).control(home, journal, lambda case: home, "a run")
+    control.calibrations = Change(precision=LOOSE).calibrations(release_of(decided))
+    most = control.mission.budget.amount_per_run * 100
+    ruling = next(one for one in after.rulings if one.verdict.allowed)
+    control.count([replace(ruling, action=replace(ruling.action, key="another"), cents=most)])
+    (rulings,) = control.judge([after.decision])
+    denied = [one.verdict.because for one in rulings if not one.verdict.allowed]
+    assert denied and all("$0.00 left of this run's budget" in because for because in denied)
+
+
+def test_a_file_that_was_changed_is_not_decided(decided, tmp_path):
+    import shutil
+
+    home = shutil.copytree(decided[0], tmp_path / "home")
+    changed_one = next(one for one in decided[1] if one.decision.route is Route.REVIEW)
+    (file,) = (home / "originals").rglob(f"*{changed_one.case.sha256}*")
+    file.write_bytes(file.read_bytes() + b" ")
+    (one,) = what_if(home, {changed_one.case.key}, Change(precision=LOOSE))
+    assert one.after is None and "is another by now" in one.because
 
 
 def test_nothing_is_recorded_and_nothing_happens(decided):
@@ -139,7 +168,7 @@ def test_a_file_that_is_not_kept_is_named_and_the_others_go_on(decided, tmp_path
         file.unlink()
     compared = list(what_if(home, {one.case.key for one in decided[1]}, Change(precision=0.7), ROOT / "work" / "cache"))
     assert [(one.decided.case.key, one.because) for one in compared if one.after is None] == [
-        (gone.case.key, "its file is not kept")
+        (gone.case.key, "its file is not kept, or is another by now")
     ]
     assert Summary.of(compared).not_decided == 1
 

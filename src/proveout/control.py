@@ -83,6 +83,13 @@ class ControlPlane:
         rulings = iter(self._rule([Proposal(decision, action) for decision in decisions for action in decision.actions]))
         return [tuple(next(rulings) for _ in decision.actions) for decision in decisions]
 
+    def count(self, rulings: Sequence[Ruling]) -> None:
+        """Let rulings that were made elsewhere take their part of the run's budget."""
+        for ruling in rulings:
+            if ruling.verdict.allowed and ruling.action.key not in self._reserved:
+                self._reserved.add(ruling.action.key)
+                self._effects, self._cents = self._effects + 1, self._cents + ruling.cents
+
     def judge_person(self, decision: Decision, person: Person) -> tuple[Ruling, ...]:
         """A ruling for every action of a decision that a person approves. Nothing happens yet."""
         return tuple(self._rule([Proposal(decision, action, person=person) for action in decision.actions]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proveout.cli.output import counted, say
+from proveout.cli.proving import decided_journal
 from proveout.errors import BadInput, hint
 from proveout.workspace import Workspace
 
@@ -18,7 +19,6 @@ def cost(space: Workspace, prices: Prices, minutes: float, by: str, volume: int 
     """Print what the decided cases cost, by group, and a forecast. Raises BadInput for an unknown group, or without cases."""
     from proveout.documents import Originals
     from proveout.evaluation.costs import KINDS, costs, forecast, grouped
-    from proveout.journal import Journal
     from proveout.records import Decided
 
     if by not in GROUPS:
@@ -29,10 +29,8 @@ def cost(space: Workspace, prices: Prices, minutes: float, by: str, volume: int 
         sha256 = decided.case.sha256
         return originals.path(sha256).stat().st_size if sha256 in originals else 0
 
-    cases: list[CaseCost] = []
-    if (space.home / "journal.db").exists():
-        with Journal(space.home / "journal.db") as journal:
-            cases = costs(journal, size, prices, minutes)
+    with decided_journal(space) as journal:
+        cases = costs(journal, size, prices, minutes)
     if not cases:
         raise BadInput(f"{space.home}: no case is decided yet; decide some first: proveout run")
     say(f"{'':24} {'cases':>7} {'mean':>10} {'95 % below':>10}   of the mean: {', '.join(KINDS)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.cli.output import counted, say
+from proveout.cli.proving import decided_journal
 from proveout.errors import BadInput
 from proveout.files import write_whole
 from proveout.workspace import Workspace
@@ -37,7 +38,6 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
 
     Raises BadInput if nothing is changed or chosen, and for what cannot be changed so.
     """
-    from proveout.journal import Journal
     from proveout.journal.log import csv_of
     from proveout.live.what_if import Change, Compared, Summary, what_if
     from proveout.progress import bar
@@ -51,7 +51,7 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
         change = replace(change, release=Releases(space.releases).find(change.release))
     if file and file.suffix != ".csv":
         raise BadInput(f"{file}: expected a name that ends with .csv")
-    with Journal(space.home / "journal.db") as journal:
+    with decided_journal(space) as journal:
         keys = {decided.case.key for decided in journal.decisions(case=case, since=since)}
     if not keys:
         raise BadInput(f"no decided case has an id that starts with {case[:64]!r}" if case else "no case was decided then")

@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 from typing import BinaryIO
 
+from proveout.documents.files import sha256_of
 from proveout.errors import BadInput, StillWritten
 from proveout.files import has_writer, open_file
 
@@ -91,6 +92,11 @@ class Originals:
 
     def __contains__(self, case: str) -> bool:
         return self._find(case) is not None
+
+    def whole(self, sha256: str) -> bool:
+        """Whether a file is kept, and has the bytes that it was kept with."""
+        path = self._find(sha256)
+        return path is not None and sha256_of(path) == sha256
 
     def _find(self, case: str) -> Path | None:
         return next((self.folder / case[:2]).glob(f"{case}*"), None) if case.isalnum() else None

@@ -121,7 +121,7 @@ def batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
 
 def decide(agent: Agent, live: Live, batch: Sequence[Decided], began: int) -> dict[str, Decision]:
     """An agent's decisions on the files of a batch that are still kept, by `Case.key`, with the memory of then."""
-    kept = [decided for decided in batch if decided.case.sha256 in live.originals]
+    kept = [decided for decided in batch if live.originals.whole(decided.case.sha256)]
     positions = [decided.decision.memory_position for decided in batch if decided.decision.route is not Route.REFUSE]
     agent.position = positions[0] if positions else began
     decisions = agent.batch([live.originals.path(decided.case.sha256) for decided in kept])
@@ -130,7 +130,7 @@ def decide(agent: Agent, live: Live, batch: Sequence[Decided], began: int) -> di
 
 def _compared(decided: Decided, again: Decision | None) -> Replayed:
     if again is None:
-        return Replayed(decided, because="its file is not kept")
+        return Replayed(decided, because="its file is not kept, or is another by now")
     recorded, anew = decision_to_json(decided.decision), decision_to_json(again)
     for part, step in STEPS.items():
         if canonical(recorded[part]) != canonical(anew[part]):

@@ -23,6 +23,7 @@ from proveout.policy import Policy
 from proveout.records import Answer, Decided, Decision, Route, Ruling
 from proveout.release import Release, Releases
 from proveout.values import same
+from proveout.values.conventions import conventions_of
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Fate:
 
     @property
     def acts(self) -> bool:
-        """Whether no person touches it."""
-        return self.decision.route is Route.ACT
+        """Whether no person touches it: it is automated, and every action is allowed."""
+        return self.decision.route is Route.ACT and all(ruling.verdict.allowed for ruling in self.rulings)
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -75,18 +76,22 @@ class Fate:
     @property
     def why(self) -> str:
         """The first reason for which a person is needed or an action is denied; "" for neither."""
-        if not self.acts:
+        if self.decision.route is not Route.ACT:
             return self.decision.because[1] or self.decision.because[0]
         return next((ruling.verdict.because for ruling in self.rulings if not ruling.verdict.allowed), "")
 
-    def wrong(self, answer: Answer | None, mission: Mission) -> frozenset[str]:
-        """The automated fields of which a person's label says otherwise."""
-        labels = answer.fields if answer else {}
-        return frozenset(
-            name
-            for name in self.decision.automated & labels.keys()
-            if not same(mission.kinds[name], labels[name], self.decision.fields[name].text)
-        )
+    def wrong(self, decided: Decision, answer: Answer | None, mission: Mission) -> frozenset[str]:
+        """The automated fields of which a person's label says otherwise. `decided`: the decision that the person judged."""
+
+        def is_right(name: str, answer: Answer) -> bool:
+            text, judged = self.decision.fields[name].text, decided.fields.get(name)
+            if name in answer.right and judged and judged.text == text:
+                return answer.right[name]
+            printed = conventions_of([answer.fields[name], text]).declaring(mission.dates)
+            return same(mission.kinds[name], answer.fields[name], text, printed)
+
+        labelled = self.decision.automated & answer.fields.keys() & mission.kinds.keys() if answer else ()
+        return frozenset(name for name in labelled if answer and not is_right(name, answer))
 
 
 @dataclass(frozen=True)
@@ -156,17 +161,20 @@ class Summary:
 def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | None = None) -> Iterator[Compared]:
     """Decide cases again with a change, a batch at a time, in the order in which they were decided.
 
-    `wanted`: keys of turns (`Case.key`). Raises BadInput for a change that cannot be made, OtherCode as `Release.agent` does.
+    `wanted`: keys of turns (`Case.key`); other cases of a run count as they were decided.
+    Raises BadInput for a change that cannot be made, OtherCode as `Release.agent` does.
     """
     store, opened = Releases(home / "releases"), dict[str, tuple[Live, Calibrations]]()
     controls: dict[str, ControlPlane] = {}  # by run, so that each run has its budget
+    others: dict[str, list[tuple[Ruling, ...]]] = {}  # of cases that are not wanted, by run, until they are counted
     with Journal(home / "journal.db") as journal:
         answers = journal.answers()
         for batch, began in batches(journal):
-            last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=None)
-            if last is None:
-                continue
+            last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=-1)
             context = batch[: last + 1]
+            if not context:
+                others[batch[0].run] = [*others.get(batch[0].run, ()), *(one.rulings for one in batch)]
+                continue
             id = change.release or batch[0].decision.release
             try:
                 if id not in opened:  # one at a time is in memory
@@ -189,20 +197,22 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
                 controls[run].calibrations = calibrations
                 if change.policy:
                     controls[run].policy = Policy.load(change.policy, live.release.mission)
-            rulings = dict(zip(decisions, controls[run].judge([*decisions.values()]), strict=True))
+            for rulings in others.pop(batch[0].run, ()):
+                controls[run].count(rulings)
             for decided in context:
-                if (key := decided.case.key) in wanted:
-                    fate = Fate(decisions[key], rulings[key]) if key in decisions else None
-                    yield _compared(decided, fate, answers.get(key), live.release.mission)
+                if (key := decided.case.key) not in wanted:
+                    controls[run].count(decided.rulings)
+                    continue
+                fate = Fate(decisions[key], *controls[run].judge([decisions[key]])) if key in decisions else None
+                yield _compared(decided, fate, answers.get(key), live.release.mission)
 
 
 def _compared(decided: Decided, after: Fate | None, answer: Answer | None, mission: Mission) -> Compared:
     before = Fate(decided.decision, decided.rulings)
     if after is None:
-        return Compared(decided, None, "its file is not kept")
-    return Compared(
-        decided, after, "", before.wrong(answer, mission), after.wrong(answer, mission), bool(answer and answer.fields)
-    )
+        return Compared(decided, None, "its file is not kept, or is another by now")
+    old, new = (fate.wrong(decided.decision, answer, mission) for fate in (before, after))
+    return Compared(decided, after, "", old, new, bool(answer and answer.fields))
 
 
 def _value(decision: Decision, name: str) -> str:

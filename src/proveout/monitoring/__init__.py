@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from proveout.errors import BadInput
+from proveout.errors import BadInput, hint
 from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts, load
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Slice, Window
@@ -67,6 +67,10 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     from proveout.monitoring.advice import advice
 
     alerts = alerts or Alerts()
+    if unknown := [by for by in alerts.bias.by if by not in log.columns]:
+        raise BadInput(
+            f"alerts: `bias.by` names `{unknown[0]}`, which is no column of the log; {hint(unknown[0], map(str, log.columns))}"
+        )
     for frame, what in ((reference, "reference"), (log, "log")):
         features.check(frame, mission, what)
         if not len(frame):
@@ -92,7 +96,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         measured_before,
         alerts.slices,
         alerts.bias.by,
-        [one.segment for one in disparities if one.worse],
+        [(one.by, one.segment) for one in disparities if one.worse],
     )
     disparities, worst = bias.with_examples(disparities, worst, after, log, mission)
     performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)

@@ -213,7 +213,7 @@ class Stake:
     right: int
     interval: Interval  # of their share that is right, 95 %
     spent: float  # by actions that were allowed without a person; `nan` if the log does not say
-    at_risk: float  # of that, expected to rest on a wrong value, at most
+    at_risk: float  # of that, expected to rest on a wrong value
     at_risk_interval: Interval  # 95 %
     judged_spent: float  # of cases with a label for every required field
     judged_at_risk: float

@@ -1,16 +1,18 @@
 """The slice of cases that fares worst though nobody declared it a segment. Entry point: `worst_slices`.
 
-A slice is one condition on a column of the input, such as a class or more than three pages, or two of them together. All that
-have enough cases are compared with all other cases by the likelihood ratio of Kulldorff's scan statistic (1997). The p-value is
-how often the greatest ratio is as large when the same outcomes are given to cases at random, so it accounts for the whole
-search; Bonferroni's correction for the measures.
+A slice is one condition on the input or on a value that was read, such as more than three pages, or two of them together. All
+that have enough cases are compared with all other cases by the likelihood ratio of Kulldorff's scan statistic (1997). The
+p-value is how often the greatest ratio is as large when the same outcomes are given to cases at random, so it accounts for the
+whole search; Bonferroni's correction for the measures.
 Covered: a slice that fared as badly in the reference is no news: where that has enough of its cases, the evidence is the weaker
-of that against all other cases and that against them; a million cases (the random draws are of `ROWS` of them).
+of that against all other cases and that against them; a million cases (where more than `ROWS` fare badly, draws are of as many,
+and of slices that have enough cases among those).
 Not covered: causes; more than two conditions; conditions on what the agent did, such as a low confidence.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,15 +48,16 @@ def worst_slices(
     outcomes_before: "DataFrame",
     settings: SliceAlerts,
     declared: Collection[str] = (),
-    worse: Collection[str] = (),
+    worse: Collection[tuple[str, str]] = (),
 ) -> tuple[Slice, ...]:
     """For each measure, the slice with the strongest evidence that it fares worse, if that is more than chance.
 
     `log`, `reference`: `features`; `outcomes`, `outcomes_before`: `bias.outcomes` of the same rows. `declared`: columns of
-    segments, which are conditions only together with another; `worse`: segments that are treated worse as such, which are none.
+    segments, which are conditions only together with another; `worse`: columns and names of segments that are treated worse as
+    such, which are none.
     """
     columns = [name for name in map(str, log.columns) if _of_the_input(name) and name not in settings.ignore]
-    conditions = [one for name in columns for one in _conditions(name, log[name]) if one.value not in worse]
+    conditions = [one for name in columns for one in _conditions(name, log[name]) if (one.column, one.value) not in worse]
     if not conditions:
         return ()
     now = _holds(conditions, log)
@@ -68,6 +71,7 @@ def worst_slices(
     slices = []
     for measure in MEASURES:
         scan = _Scan.of(now, outcomes, measure, settings.smallest_group)
+        scan = replace(scan, smallest=math.ceil(scan.smallest / scan.drawn))
         past = _Scan.of(before, outcomes_before, measure, settings.smallest_group)
         judged = allowed & scan.large
         more = scan.difference - np.where(past.large, past.difference, 0)
@@ -80,7 +84,7 @@ def worst_slices(
         places = zip(*(axis.tolist() for axis in np.nonzero(ratio >= best * (1 - 1e-9))), strict=True)
         at = min(places, key=lambda place: (place[0] != place[1], place))  # of equals, one condition rather than two
         n, x, of_all, bad = (int(number) for number in (scan.cases[at], scan.bad[at], len(scan.marked), scan.marked.sum()))
-        p = len(MEASURES) * scan.p(best, judged)
+        p = len(MEASURES) * scan.p(best, judged, max(DRAWS, math.ceil(ENOUGH * len(MEASURES) / settings.false_alarm_rate)))
         if p > settings.false_alarm_rate:
             continue
         level = settings.false_alarm_rate / (len(MEASURES) * int(judged.sum()))
@@ -136,11 +140,11 @@ class _Scan:
 
     @cached_property
     def cases(self) -> Matrix:
-        return self._together(np.ones(len(self.marked), dtype=bool))
+        return self._together(np.arange(len(self.marked)))
 
     @cached_property
     def bad(self) -> Matrix:
-        return self._together(self.marked)
+        return self._together(np.flatnonzero(self.marked))
 
     @property
     def large(self) -> Bools:
@@ -159,25 +163,32 @@ class _Scan:
         """Log likelihood ratio of a rate of its own, 0 where that is not higher than the others'."""
         return _ratio(self.bad, self.cases, int(self.marked.sum()), len(self.marked))
 
-    def p(self, ratio: float, judged: Bools) -> float:
-        """The probability that the greatest ratio of the judged slices is as large by chance.
+    @property
+    def drawn(self) -> float:
+        """The share of the cases among which outcomes are drawn: all, unless too many fare badly and well."""
+        rarer = min(int(self.marked.sum()), int((~self.marked).sum()))
+        return min(1.0, ROWS / max(1, rarer))
+
+    def p(self, ratio: float, judged: Bools, most: int) -> float:
+        """The probability that the greatest ratio of the judged slices is as large by chance, from at most so many draws.
 
         Draws end early where it is plainly not small (sequential Monte Carlo p-values, Besag & Clifford 1991).
         """
         rng = np.random.default_rng(len(self.marked))
-        rows = np.sort(rng.permutation(len(self.marked))[:ROWS])
-        drawn_from = _Scan(self.holds[rows], self.marked[rows], self.smallest)
-        cases, bad = drawn_from.cases[judged], round(self.marked.mean() * len(rows))
-        as_large = 0
-        for draws in range(1, DRAWS + 1):
-            marked = np.zeros(len(rows), dtype=bool)
-            marked[rng.permutation(len(rows))[:bad]] = True
-            as_large += bool(_ratio(drawn_from._together(marked)[judged], cases, bad, len(rows)).max() >= ratio)
+        of_all = round(len(self.marked) * self.drawn)
+        some = self if self.drawn == 1 else replace(self, holds=self.holds[np.sort(rng.permutation(len(self.marked))[:of_all])])
+        every = some._together(np.arange(of_all))
+        bad, as_large = round(self.marked.mean() * of_all), 0
+        fewer = min(bad, of_all - bad)  # the rarer outcome is drawn, the other one is the rest
+        for draws in range(1, most + 1):
+            rare = some._together(rng.choice(of_all, fewer, replace=False, shuffle=False))
+            drawn = rare if fewer == bad else every - rare
+            as_large += bool(_ratio(drawn[judged], every[judged], bad, of_all).max() >= ratio)
             if as_large == ENOUGH:
                 return ENOUGH / draws
-        return (1 + as_large) / (1 + DRAWS)
+        return (1 + as_large) / (1 + most)
 
-    def _together(self, rows: Bools) -> Matrix:
+    def _together(self, rows: NDArray[np.int64]) -> Matrix:
         """How many of the rows are in each slice."""
         some = self.holds[rows]
         counts: Matrix = np.zeros((some.shape[1], some.shape[1]))

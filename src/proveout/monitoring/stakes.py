@@ -2,7 +2,8 @@
 
 Entry point: `stakes`, from calibrated confidences alone, for all cases and for each segment; beside what the labels say so far,
 which tells how good the estimate is. A case's money is what its allowed actions spent (`spent` in the log). It is at risk with
-the probability that a required field is wrong, at most the sum over its fields, however their errors fall together.
+the probability that a required field is wrong, as if the errors of its fields were independent; those that fall together make
+it less. A value whose confidence is not calibrated counts as wrong.
 Covered: segments that are too small are not shown; logs of before `spent` was written (no money).
 Not covered: values that people confirmed; drift that ends the calibration, which shows where labels contradict the estimate.
 """
@@ -41,9 +42,9 @@ def _stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts) -> Iterato
     confidence = np.stack([pd.to_numeric(log[f"{name}.confidence"], errors="coerce").to_numpy(dtype=float) for name in names])
     right = np.stack([rightness(log, name, mission).to_numpy() for name in names])
     needed = np.array([spec.required for spec in mission.fields.values()])
-    spent = pd.to_numeric(log["spent"], errors="coerce").fillna(0.0).to_numpy() if "spent" in log else np.full(len(log), np.nan)
+    spent = pd.to_numeric(log["spent"], errors="coerce").to_numpy(dtype=float) if "spent" in log else np.full(len(log), np.nan)
     spent = np.where((log["route"] == Route.ACT.value).to_numpy(), spent, 0.0)
-    risk = np.minimum(1.0, np.nansum(1 - confidence[needed], axis=0))
+    risk = 1 - np.nan_to_num(confidence[needed], nan=0.0).prod(axis=0)
     judged = ~np.isnan(right[needed]).any(axis=0)
     wrong = judged & (right[needed] == 0).any(axis=0)
     groups = {"all cases": np.ones(len(log), dtype=bool)}
