@@ -123,3 +123,22 @@ def test_an_endpoint_that_fails_is_no_score(tmp_path: Path):
 def test_one_labelled_document_is_too_few(tmp_path: Path):
     with Reader() as endpoint, pytest.raises(BadPrompts, match="1 of 12 documents have labels"):
         search_descriptions(tier(endpoint), NOTES, {NOTES[0].id: LABELS[NOTES[0].id]}, 2, tmp_path / "trials.jsonl")
+
+
+def test_of_two_descriptions_of_a_field_that_help_only_the_better_counts(tmp_path: Path):
+    with Reader(BETTER, f"{BETTER} Really.") as endpoint:
+        trials = search_descriptions(tier(endpoint), NOTES, LABELS, 9, tmp_path / "trials.jsonl")
+    assert [trial.f1 for trial in trials] == [0.0, 1.0, 1.0]  # nothing is tried together
+
+
+def test_a_torn_line_and_a_model_that_fails_when_asked_to_write(tmp_path: Path):
+    file = tmp_path / "trials.jsonl"
+    file.write_text('{"about": "x", "chan')
+    with Reader() as endpoint:
+        endpoint.proposals = [Fault(500)]  # type: ignore[list-item]
+        with pytest.raises(BadModel, match=r"asked for a description, the model gave no answer .*500"):
+            search_descriptions(tier(endpoint), NOTES, LABELS, 2, file)
+    assert [json.loads(line)["changes"] for line in file.read_text().splitlines()[1:]] == [[]]
+    with Reader(f"<think>It is 5.</think>\n{BETTER}") as endpoint:
+        _, better = search_descriptions(tier(endpoint), NOTES, LABELS, 2, file)
+    assert better.changes == [str(Description("total", BETTER))]

@@ -394,3 +394,22 @@ def test_the_bm25_column_ranks_as_the_keyword_layer_does(index: ProductIndex) ->
 def test_keywords_with_every_word_come_first(index: ProductIndex) -> None:
     rows = by_keywords(index, index.vocabulary.understand("wireless charger"), 10)
     assert rows and {PRODUCTS[row].brand for row in rows} >= {"Tern", "Alder"}  # none has both, so some will do
+
+
+def test_odd_requests_and_files_are_no_crash(tmp_path):
+    index = ProductIndex.build(shop())
+    search = ProductSearch(index)
+    assert len(search.search("a" * 200_000).hits) <= 10
+    assert len(search.search("usb cable", 10**9).hits) <= len(index)
+    with pytest.raises(BadInput, match="a search for 0 products; expected 1 or more"):
+        search.search("usb cable", 0)
+    lines = [{"id": 0, "title": "A\u2028B", "attr_size": "9", "brand": "Acme"}, {"id": "x\ud800", "title": "C"}]
+    (tmp_path / "products.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    zero, odd = read_catalogue(tmp_path / "products.jsonl")
+    assert (zero.id, zero.title, zero.brand, zero.attributes) == ("0", "A B", "Acme", {"attr size": "9"}) and odd.id == "x?"
+    (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(BadInput, match="not JSON"):
+        read_catalogue(tmp_path / "deep.json")
+    (tmp_path / "long.csv").write_text(f"id,title\n1,{'x' * 200_000}\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="line 2"):
+        read_catalogue(tmp_path / "long.csv")

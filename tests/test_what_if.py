@@ -111,7 +111,7 @@ def test_only_cases_with_allowed_actions_need_no_person(decided, tmp_path):
 
 def test_cases_that_are_not_chosen_spend_what_they_spent(decided):
     home = decided[0]
-    after = next(one.after for one in changed(decided, Change(precision=LOOSE)) if one.after.effects)
+    after = next(one.after for one in changed(decided, Change(precision=LOOSE)) if one.after.cents)
     with Journal(home / "journal.db") as journal:
         control = release_of(decided).control(home, journal, lambda case: home, "a run")
     control.calibrations = Change(precision=LOOSE).calibrations(release_of(decided))

@@ -539,7 +539,7 @@ def _(mo):
     The language model sees some of its own mistakes in a field and writes a better description; other numbers of past cases
     are tried as well. Each change of the **draft** is scored on documents that the model did not see for it. As above, choose
     what makes sense to you and write it into the draft, or `past_cases` into model.yaml. Half of the documents show mistakes,
-    the other half scores. No trial begins that may take more tokens than you allow.
+    the other half scores. No trial begins that would take more tokens than you allow, by those before.
     """)
     return
 

@@ -7,6 +7,7 @@ Covered: a proposal that repeats a value of the mistakes, or is no description, 
 Not covered: the template, and descriptions of classes.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ EXAMPLES = (0, 1, 3)  # past cases in a prompt that are tried
 MISTAKES = 4  # that the model is shown at once
 CONTEXT = 300  # characters of a document around a value
 SHORTEST, LONGEST = 10, 400  # characters of a description
+SHORTEST_VALUE = 3  # characters of a value that a description must not repeat; yes and no are words, too
+THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)  # how some models think before they answer
 
 ASK = """One field is read from documents of this kind: {purpose}
 The field is `{field}`, of kind {kind}. Its description is: {description}
@@ -55,6 +58,10 @@ class Description:
     field: str
     text: str
 
+    @property
+    def what(self) -> str:
+        return self.field
+
     def __str__(self) -> str:
         return f"{self.field}: description “{self.text}”"
 
@@ -68,6 +75,10 @@ class PastExamples:
     """A change of the number of past cases in a prompt."""
 
     count: int
+
+    @property
+    def what(self) -> str:
+        return "past_cases"
 
     def __str__(self) -> str:
         return f"past_cases: {self.count}"
@@ -92,30 +103,33 @@ def search_descriptions(
 ) -> list[Trial]:
     """The score of the tier's prompts as they are, then of at most so many changes and of those together that helped.
 
-    Half of the documents show mistakes, the other half scores. `tokens`: no trial begins that may take more in all than
-    these; 0 for no limit. `past`: finds past cases, without copies of the document itself; by default, no number of them is
-    tried. `advance` is called after each trial. Raises BadPrompts with fewer than two labelled documents.
+    Half of the documents show mistakes, the other half scores. `tokens`: no trial begins that would take more in all, if it
+    took as many as the dearest so far; 0 for no limit. `past`: finds past cases, without copies of the document itself; by
+    default, no number of them is tried. `advance` is called after each trial. Raises BadPrompts with fewer than two labelled
+    documents, BadModel if the model does not answer.
     """
     labelled = sorted((one for one in documents if labels.get(one.id)), key=lambda one: by_chance(one.id))
     if len(labelled) < 2:
         raise BadPrompts(f"{len(labelled)} of {len(documents)} documents have labels; descriptions are compared on two or more")
     run = _Run(tier, labelled[::2], labelled[1::2], labels, file, past)
     base, right = run.trial([], None)
-    results, helped = [base], list[Change]()
+    results, helped = [base], dict[str, tuple[int, Change]]()  # by what is changed: the best gain, and its change
     advance()
 
     def fits() -> bool:
-        return not tokens or run.tokens + base.tokens <= tokens
+        return not tokens or run.tokens + max(trial.tokens for trial in results) <= tokens
 
     def add(changes: Sequence[Change]) -> None:
         trial, _ = run.trial(changes, right)
         results.append(trial)
-        if len(changes) == 1 and trial.turned_right > trial.turned_wrong:
-            helped.extend(changes)
+        gain = trial.turned_right - trial.turned_wrong
+        for change in changes if len(changes) == 1 else ():
+            if gain > helped.get(change.what, (0, change))[0]:
+                helped[change.what] = gain, change
         advance()
 
     counts = [PastExamples(count) for count in EXAMPLES if count != tier.past_cases] if past is not no_past else []
-    for count in counts[: trials - 1]:
+    for count in counts[: max(0, trials - 1)]:
         if fits():
             add([count])
     mistakes = run.mistakes() if fits() and len(results) < trials else {}
@@ -130,7 +144,7 @@ def search_descriptions(
             tried[name].append(text)
             add([Description(name, text)])
     if len(helped) > 1 and fits():
-        add(helped)
+        add([change for _, change in helped.values()])
     return results
 
 
@@ -189,11 +203,14 @@ class _Run:
             before="".join(f"Proposed before: {text}\n" for text in tried),
             mistakes="\n\n".join(listed[:MISTAKES]),
         )
-        answer = self.tier.model.invoke([("user", question)])
+        try:
+            answer = self.tier.model.invoke([("user", question)])
+        except Exception as error:  # an endpoint or a model may raise anything
+            raise BadModel(f"asked for a description, the model gave no answer ({error}); what was scored is kept") from error
         self.tokens += cost_of(answer, 0, self.tier.settings).tokens
-        text = " ".join(answer.text.split()).strip("\"'“”`* ")
-        values = {value.casefold() for one in mistakes for value in (one.right, one.answered) if value}
-        repeats = any(value in text.casefold() for value in values)
+        text = " ".join(THOUGHT.sub("", answer.text).split()).strip("\"'“”`* ")
+        values = {value for one in mistakes for value in (one.right, one.answered) if len(value) >= SHORTEST_VALUE}
+        repeats = any(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE) for value in values)
         return text if SHORTEST <= len(text) <= LONGEST and not repeats else ""
 
     def _read(self, prompts: Prompts, documents: Sequence[Document]) -> Iterator[tuple[Document, Extraction]]:

@@ -12,6 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -123,13 +124,18 @@ class KeptTrials:
 
     def __init__(self, file: Path, depends_on: object) -> None:
         self.file, self._about = file, by_chance(json.dumps(depends_on)).hex()[:16]
-        lines = map(json.loads, file.read_text(encoding="utf-8").splitlines() if file.exists() else ())
-        self.trials = {line["version"]: Trial(**line) for line in lines if line.pop("about") == self._about}
+        self.trials: dict[str, Trial] = {}
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            with suppress(ValueError):  # a line that a kill tore
+                kept = json.loads(line)
+                if kept.pop("about") == self._about:
+                    self.trials[kept["version"]] = Trial(**kept)
 
     def keep(self, trial: Trial) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
+        torn = self.file.exists() and not self.file.read_bytes().endswith(b"\n")
         with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"about": self._about, **asdict(trial)}, ensure_ascii=False) + "\n")
+            file.write("\n" * torn + json.dumps({"about": self._about, **asdict(trial)}, ensure_ascii=False) + "\n")
 
 
 def search(

@@ -6,6 +6,7 @@ Not covered: who may answer. An assigned case can be answered by others, too; `a
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -78,11 +79,16 @@ class Assignments:
 
     def put_back(self, case: str, by: Person) -> None:
         """Put a case back in the queue. Raises BadInput if somebody else has it and this person is no operator."""
-        assignment = current(self.journal.events(case))
-        if assignment and assignment.to != by.name and not by.role.includes(Role.OPERATOR):
-            raise BadInput(f"{assignment.to} has this case; an operator may put it back in the queue")
-        if assignment:
-            self.journal.append([_event(case, Assignment("", by.name, ""))])
+        for _ in range(TRIES):
+            position, assignment = self.journal.position, current(self.journal.events(case))
+            if assignment is None:
+                return
+            if assignment.to != by.name and not by.role.includes(Role.OPERATOR):
+                raise BadInput(f"{assignment.to} has this case; an operator may put it back in the queue")
+            with suppress(Changed):
+                self.journal.append_unless([ASSIGNMENT], position, [_event(case, Assignment("", by.name, ""))])
+                return
+        raise Busy("other cases were taken each time; try again")
 
 
 def _lasting(length: timedelta, to: str, by: str) -> Assignment:

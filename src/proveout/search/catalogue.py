@@ -20,6 +20,7 @@ from proveout.errors import BadInput
 COLUMNS = ("id", "title", "brand", "category", "description", "attributes")
 SUFFIXES = (".jsonl", ".csv", ".json", ".json.zip")
 LARGEST = 2**30  # bytes that one zipped file may unpack to
+LARGEST_NUMBER = 10**300  # of an attribute; a larger one is a text
 
 Attribute = str | float | bool
 
@@ -76,12 +77,12 @@ def _entries(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each entry, with its place for an error message."""
     try:
         text = _unzipped(file) if file.suffix == ".zip" else file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+    except (OSError, UnicodeDecodeError, zipfile.BadZipFile, RuntimeError) as error:  # the last for an encrypted archive
         raise BadInput(f"{file}: cannot be read ({error}); expected UTF-8 text, or a zip archive with one JSON file") from error
     if file.suffix == ".csv":
         yield from _table(file, text)
     elif file.suffix == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # other separators may be inside of a string
             if line.strip():
                 yield f"{file}, line {number}", _object(f"{file}, line {number}", line)
     else:
@@ -100,16 +101,19 @@ def _table(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="")
     if "id" not in (rows.fieldnames or ()):
         raise BadInput(f"{file}: no column `id` in its first line; expected the columns {', '.join(COLUMNS)}")
-    for row in rows:
-        if "" in row:
-            raise BadInput(f"{file}, line {rows.line_num}: more values than columns; quote values that contain a comma")
-        yield f"{file}, line {rows.line_num}", {name: value or "" for name, value in row.items()}
+    try:
+        for row in rows:
+            if "" in row:
+                raise BadInput(f"{file}, line {rows.line_num}: more values than columns; quote values that contain a comma")
+            yield f"{file}, line {rows.line_num}", {name: value or "" for name, value in row.items()}
+    except csv.Error as error:
+        raise BadInput(f"{file}, line {rows.line_num}: {error}") from error
 
 
 def _object(place: str, line: str) -> Mapping[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{place}: not JSON ({error}); expected one object on each line") from error
     return _as_object(place, entry)
 
@@ -117,7 +121,7 @@ def _object(place: str, line: str) -> Mapping[str, Any]:
 def _array(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         entries = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{file}: not JSON ({error}); expected an array of products") from error
     if not isinstance(entries, list):
         raise BadInput(f"{file}: holds {type(entries).__name__}; expected an array of products")
@@ -132,10 +136,10 @@ def _as_object(place: str, entry: Any) -> Mapping[str, Any]:
 
 
 def _product(entry: Mapping[str, Any], place: str) -> Product:
-    id = str(entry.get("id") or "").strip()
+    id = _text(entry.get("id"))
     if not id:
         raise BadInput(f"{place}: a product without an id; expected the columns {', '.join(COLUMNS)}")
-    if "short_description" in entry or any(name.startswith("attr_") for name in entry):
+    if "short_description" in entry or any(name.startswith("attr_") and name.count("_") > 1 for name in entry):
         return _icecat(id, entry)
     others = {name: value for name, value in entry.items() if name not in COLUMNS}
     return Product(
@@ -180,10 +184,11 @@ def _attributes(given: Mapping[str, Any]) -> dict[str, Attribute]:
 
 
 def _plain(value: Any) -> Attribute:
-    if isinstance(value, int):
+    if isinstance(value, int) and abs(value) < LARGEST_NUMBER:
         return float(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _text(value: Any) -> str:
-    return " ".join(str(value).split()) if value is not None else ""
+    text = " ".join(str(value).split()) if value is not None else ""
+    return text.encode("utf-8", "replace").decode()  # a lone half of a pair of surrogates cannot be written

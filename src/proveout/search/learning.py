@@ -60,8 +60,9 @@ class Scored:
     @property
     def keywords_suffice(self) -> bool:
         """Whether keywords alone rank as well. Where no product fits, nothing suffices."""
-        mine = ndcg(self.example.by_keywords, self.example.judged)
-        return mine >= ndcg(self.ranking, self.example.judged) - EQUAL
+        judged = self.example.judged
+        mine = ndcg(self.example.by_keywords, judged)
+        return fits(self.example.by_keywords, judged) and mine >= ndcg(self.ranking, judged) - EQUAL
 
 
 def examples(index: ProductIndex, judgements: Judgements) -> list[Example]:

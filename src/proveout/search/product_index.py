@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +155,7 @@ class ProductIndex:
             keywords = tantivy.Index.open(str(folder / "keywords"))
             products = StoredProducts(folder / "products.jsonl", arrays["lines"])
             fields = {name: FieldTerms(*(arrays[f"{name}.{part}"] for part in PARTS)) for name in (*FIELDS, TEXT)}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
             raise BadModel(f"{folder}: not a product index ({error}); build it again: proveout build") from error
         vocabulary = Vocabulary(words["words"], words["pairs"])
         return cls(

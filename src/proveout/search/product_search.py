@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from proveout.calibration import Calibration, Calibrations
+from proveout.errors import BadInput
 from proveout.files import write_whole
 from proveout.search import layers
 from proveout.search.catalogue import Product
@@ -47,9 +48,7 @@ class Answer:
     query: Query
     route: Route
     hits: tuple[Hit, ...]  # best first
-    confidence: (
-        float  # calibrated probability, 0..1, that the answer is right: that something or nothing fits; nan: not learned
-    )
+    confidence: float  # calibrated probability, 0..1, that keywords suffice, something or nothing fits; nan: not learned
     because: str
 
 
@@ -64,7 +63,10 @@ class ProductSearch:
         self.calibration = calibration
 
     def search(self, text: str, k: int = DEPTH) -> Answer:
-        """Up to `k` products for a query, or none and why."""
+        """Up to `k` products for a query, or none and why. Raises BadInput for `k` below 1."""
+        if k < 1:
+            raise BadInput(f"a search for {k} products; expected 1 or more")
+        k = min(k, max(1, len(self.index)))
         query = self.index.vocabulary.understand(text)
         if not query.needs or not len(self.index):
             because = "the query has no word" if len(self.index) else "the catalogue is empty"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from proveout.search import layers
 from proveout.search.catalogue import Product
@@ -22,13 +22,14 @@ class ProductLayer(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     index: ProductIndex
-    k: int = DEPTH
+    k: int = Field(default=DEPTH, ge=1)
 
     def _rows(self, query: str) -> Sequence[int]:
         raise NotImplementedError
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        rows = self._rows(query) if len(self.index) else []
+        has_word = bool(self.index.vocabulary.understand(query).needs)
+        rows = self._rows(query) if has_word and len(self.index) else []
         return [document(self.index.products[row], 1 / rank) for rank, row in enumerate(rows, 1)]
 
 
@@ -58,7 +59,7 @@ class RankedProducts(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     search: ProductSearch
-    k: int = DEPTH
+    k: int = Field(default=DEPTH, ge=1)
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         answer = self.search.search(query, self.k)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from proveout.search.terms import stem, words_of
 
 MOST_WORDS = 24  # of a query; a longer one is a text, and its first words say what it is about
+LONGEST_CORRECTED = 40  # letters; the work grows with their square
 SHORTEST_CORRECTED = 5  # letters; shorter words are near to too many others
 SHORTEST_PART = 3  # letters of each part of a compound
 
@@ -76,7 +77,7 @@ class Vocabulary:
 
     def _corrected(self, word: str) -> str:
         """The word itself if a product contains it, else the most frequent word that is near, else its parts; else itself."""
-        if len(word) < SHORTEST_CORRECTED or not word.isalpha() or stem(word) in self.stems:
+        if not SHORTEST_CORRECTED <= len(word) <= LONGEST_CORRECTED or not word.isalpha() or stem(word) in self.stems:
             return word
         return self._nearest(word) or self._parts(word) or word
 
