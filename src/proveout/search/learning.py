@@ -5,39 +5,47 @@ share a word are one group. The released ranker learns from all queries, as `cal
 Not covered: bias in what was judged. Products that nobody judged count as products that do not fit.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from proveout.calibration import Calibration
 from proveout.corpus.folds import folds
-from proveout.errors import BadLabels
+from proveout.errors import BadLabels, BadModel
+from proveout.files import write_whole
 from proveout.mission import SLO
 from proveout.search import layers
 from proveout.search.features import Floats, typicality
-from proveout.search.judgements import DEPTH, Judgements, fits, groups_of, ndcg
+from proveout.search.judgements import DEPTH, FEWEST_QUERIES, Judgements, fits, groups_of, ndcg
 from proveout.search.product_index import ProductIndex
 from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS, ProductSearch
 from proveout.search.ranker import ProductRanker, Settings
 
 EQUAL = 0.02  # nDCG; keywords that lose no more suffice
-FEWEST_QUERIES = 2  # groups of them, so that one can be scored by what was learned from another
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A judged query with everything that learning and scoring need; computed once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A judged query, and what keywords alone answer."""
 
     query: str
     judged: Mapping[str, float]
+    by_keywords: Sequence[str]  # ids, best first
+    typicality: float  # of the first keyword results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example(Judged):
+    """A judged query with everything that learning and scoring need; computed once."""
+
     ids: Sequence[str]  # of the products: the candidates first, then others that were judged
     candidates: int
     inputs: Floats  # (products, len(features.NAMES))
     ratings: Floats  # (products,)
-    by_keywords: Sequence[str]  # ids, best first
-    typicality: float  # of the first keyword results
 
     def ranking(self, ranker: ProductRanker) -> tuple[list[str], float]:
         """The candidates' ids, best first, and the highest expected gain; 0 without a candidate."""
@@ -49,9 +57,10 @@ class Example:
 class Scored:
     """An example and how a ranker that did not learn from it ranks its candidates."""
 
-    example: Example
-    ranking: Sequence[str]
-    best_gain: float
+    example: Judged
+    ranking: Sequence[str]  # ids, best first
+    best_gain: float  # the highest expected gain of a candidate
+    fold: int  # in which it was scored
 
     @property
     def something_fits(self) -> bool:
@@ -108,10 +117,10 @@ def cross_fitted(judged: Sequence[Example], settings: Settings) -> list[Scored]:
 
 
 def _scored(by_query: Mapping[str, Example], parts: Sequence[Sequence[str]], settings: Settings) -> Iterator[Scored]:
-    for part in parts:
+    for fold, part in enumerate(parts):
         ranker = train([example for query, example in by_query.items() if query not in set(part)], settings)
         for query in part:
-            yield Scored(by_query[query], *by_query[query].ranking(ranker))
+            yield Scored(by_query[query], *by_query[query].ranking(ranker), fold)
 
 
 def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
@@ -124,6 +133,30 @@ def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
         },
         slo,
     )
+
+
+def save_scored(scored: Sequence[Scored], path: Path) -> None:
+    """Write JSON that `read_scored` reads; rankings as far as a measure looks."""
+    of_judged = [each.name for each in fields(Judged)]
+    rows = [
+        {name: getattr(one.example, name) for name in of_judged}
+        | {"ranking": one.ranking[:DEPTH], "best_gain": one.best_gain, "fold": one.fold}
+        for one in scored
+    ]
+    write_whole(path, json.dumps({"scored": rows}, ensure_ascii=False, indent=1))
+
+
+def read_scored(path: Path) -> list[Scored]:
+    """Raises BadModel for a file that `save_scored` did not write."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["scored"]
+        of_judged = [each.name for each in fields(Judged)]
+        return [
+            Scored(Judged(**{name: row[name] for name in of_judged}), row["ranking"], row["best_gain"], row["fold"])
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadModel(f"{path}: not scored queries ({error}); score them again: proveout build") from error
 
 
 def train(judged: Sequence[Example], settings: Settings) -> ProductRanker:
