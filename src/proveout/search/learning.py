@@ -22,7 +22,14 @@ from proveout.search import layers
 from proveout.search.features import Floats, typicality
 from proveout.search.judgements import DEPTH, FEWEST_QUERIES, Judgements, fits, groups_of, ndcg
 from proveout.search.product_index import ProductIndex
-from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS, ProductSearch
+from proveout.search.product_search import (
+    KEYWORDS_SUFFICE,
+    NOTHING_FITS,
+    SOMETHING_FITS,
+    ProductSearch,
+    Route,
+    says_nothing_fits,
+)
 from proveout.search.ranker import ProductRanker, Settings
 
 EQUAL = 0.02  # nDCG; keywords that lose no more suffice
@@ -133,6 +140,21 @@ def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
         },
         slo,
     )
+
+
+def route_of(one: Scored, calibration: Calibration) -> Route:
+    """The route that `ProductSearch.search` takes with these scores."""
+    if calibration.automates(KEYWORDS_SUFFICE, one.example.typicality):
+        return Route.KEYWORDS
+    return Route.NOTHING if says_nothing_fits(calibration, one.best_gain) else Route.RANKED
+
+
+def routed(scored: Sequence[Scored], slo: SLO) -> list[tuple[Scored, Route]]:
+    """Each query and its route by a calibration on the other folds, so that no query is judged by a threshold set with it."""
+    calibrations = {
+        fold: calibrate([one for one in scored if one.fold != fold], slo) for fold in sorted({one.fold for one in scored})
+    }
+    return [(one, route_of(one, calibrations[one.fold])) for one in scored]
 
 
 def save_scored(scored: Sequence[Scored], path: Path) -> None:

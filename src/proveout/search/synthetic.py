@@ -18,7 +18,7 @@ from proveout.search.judgements import BEST
 from proveout.search.shop import UNANSWERABLE, Shop
 
 SIZES = 6  # models of each brand
-WELL_KEPT = 0.6  # share of the categories
+WELL_KEPT = 0.75  # share of the categories
 SYNONYM_TITLES = 0.3  # share of main products, in the other categories, whose title uses the other word
 JUDGED_UNFIT = 6  # products that are judged 0 for an unanswerable query
 
