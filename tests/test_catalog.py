@@ -18,7 +18,7 @@ STEPS = ["curate", "retrieval", "models", "calibrate", "evaluate"]
 
 
 def catalog(folder: Path, command: str, *words: object) -> str:
-    return proveout(folder, command, *words, "--mission", "catalog", HF_HUB_OFFLINE="1")
+    return proveout(folder, command, *words, "--mission", "catalog")
 
 
 def refused(folder: Path, command: str, *words: object) -> str:
@@ -30,22 +30,10 @@ def refused(folder: Path, command: str, *words: object) -> str:
     return run.stderr
 
 
-@pytest.fixture(scope="session")
-def built_once(once) -> Path:
-    """A project whose mission `catalog` was built from the folder `shop`; build.txt is what that said."""
-
-    def fill(folder: Path) -> None:
-        project(folder)
-        (folder / "shop").mkdir()
-        draw(categories=12).save(folder / "shop" / "products.jsonl", folder / "shop" / "judgements.csv")
-        (folder / "build.txt").write_text(catalog(folder, "build", "--data", folder / "shop"))
-
-    return once("catalog", fill)
-
-
 @pytest.fixture
-def built(built_once: Path, tmp_path: Path) -> Path:
-    folder = shutil.copytree(built_once, tmp_path / "project")
+def built(catalog_once: Path, tmp_path: Path) -> Path:
+    """A copy of that project to work in."""
+    folder = shutil.copytree(catalog_once, tmp_path / "project")
     (folder / "work" / "catalog" / "data").write_text(f"{folder / 'shop'}\n")
     return folder
 

@@ -36,7 +36,7 @@ def _():
 
     PROMISES = {
         KEYWORDS_SUFFICE: "keywords alone rank as well",
-        NOTHING_FITS: "no product fits",
+        NOTHING_FITS: "none of the first ten fits",
         SOMETHING_FITS: "one of the first ten fits",
     }
     return Counter, PROMISES, mo, outlook, plt, route_of

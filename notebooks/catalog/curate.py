@@ -26,9 +26,7 @@ def _():
     import marimo as mo
     import matplotlib.pyplot as plt
 
-    from proveout.search.judgements import groups_of
-
-    return Counter, groups_of, mo, plt
+    return Counter, mo, plt
 
 
 @app.cell(hide_code=True)
@@ -39,14 +37,13 @@ def the_shop(context, read_shop):
 
 
 @app.cell
-def _(groups_of, mo, shop):
+def _(mo, shop):
     _unanswerable = sum(max(judged.values()) == 0 for judged in shop.judgements.values())
-    _groups = len(set(groups_of(shop.judgements).values()))
     mo.md(f"""
     # The shop
 
-    **{len(shop.products):,} products, {len(shop.judgements)} judged queries** in {_groups} groups that share no word;
-    nothing fits {_unanswerable} of them. What is learned from one group is tried on others.
+    **{len(shop.products):,} products, {len(shop.judgements)} judged queries**; nothing fits {_unanswerable} of
+    them. What is learned from some is tried on others that share no word with them.
     """)
     return
 

@@ -59,7 +59,8 @@ def the_metrics(Route, as_typed, context, json, math, ndcg, np, precision_bounds
         return {Route.KEYWORDS: one.example.by_keywords, Route.RANKED: one.ranking, Route.NOTHING: ()}[route]
 
     _answerable = [(one, route) for one, route in routes if max(one.example.judged.values())]
-    _withheld = [max(one.example.judged.values()) == 0 for one, route in routes if route == Route.NOTHING]
+    _nothing = [one for one, route in routes if route == Route.NOTHING]
+    _withheld = [max(one.example.judged.values()) == 0 for one in _nothing]
     _low, _high = precision_bounds(len(_withheld), _withheld.count(False), 0.975) if _withheld else (0.0, 1.0)
     _typed = [search.index.with_words(as_typed(one.example.query), 1, every=True)[1] for one, _ in _answerable]
     metrics = {
@@ -73,6 +74,7 @@ def the_metrics(Route, as_typed, context, json, math, ndcg, np, precision_bounds
         "no_result": len(_withheld),
         "no_result_precision": sum(_withheld) / len(_withheld) if _withheld else None,
         "no_result_interval": [_low, _high],  # Clopper-Pearson, 95 %
+        "no_result_withheld_a_fit": sum(one.something_fits for one in _nothing),  # one of the first ten would have fitted
         "keywords_alone": sum(route == Route.KEYWORDS for _, route in routes) / len(routes),
     }
     assert not math.isnan(metrics["ndcg"]), "some query is answerable"
@@ -95,7 +97,8 @@ def _(metrics, mo):
       {metrics["ndcg_of_keywords"]:.3f}, as answered by the routes {metrics["ndcg_of_answers"]:.3f}
     - **{metrics["zero_results"]:.1%} of them have no result**; if every word must match,
       {metrics["zero_results_of_every_word"]:.1%}
-    - **no result is right in {_precision}** of {metrics["no_result"]} ({_low:.1%} to {_high:.1%})
+    - **no result is right in {_precision}** of {metrics["no_result"]} ({_low:.1%} to {_high:.1%}): the shop has nothing that
+      fits; for {metrics["no_result_withheld_a_fit"]} of them, one of the ten products withheld would have fitted
     - keywords alone answer **{metrics["keywords_alone"]:.0%}** of all {metrics["queries"]} queries
 
     Scores and thresholds for a query come from queries that share no word with it.
@@ -146,7 +149,7 @@ def _(layers, np, routes, search, time, typicality):
 
 
 @app.cell
-def quality_against_the_share_of_the_cheap_route(milliseconds, mixed, mo, plt, scores, share_slider):
+def quality_against_the_share_of_the_cheap_route(mixed, plt, scores, share_slider):
     _at = round(share_slider.value / 100 * len(scores))
     _figure, _axes = plt.subplots(figsize=(8, 3))
     _axes.plot([100 * at / len(scores) for at in range(len(mixed))], mixed, color="#2b6cb0")
@@ -155,13 +158,19 @@ def quality_against_the_share_of_the_cheap_route(milliseconds, mixed, mo, plt, s
     _axes.set_ylabel("nDCG@10")
     _axes.spines[["top", "right"]].set_visible(False)
     _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell
+def _(milliseconds, mixed, mo, scores, share_slider):
+    _at = round(share_slider.value / 100 * len(scores))
     _share = _at / len(scores)
     _cost = _share * milliseconds["keywords"] + (1 - _share) * milliseconds["ranked"]
-    _text = f"""
+    mo.md(f"""
     At {_share:.0%}: nDCG@10 **{mixed[_at]:.3f}**, **{_cost:.1f} ms** a query on this machine (keywords
     {milliseconds["keywords"]:.1f} ms, ranked {milliseconds["ranked"]:.1f} ms, medians of one query after another).
-    """
-    mo.vstack([_figure, mo.md(_text)])
+    """)
     return
 
 

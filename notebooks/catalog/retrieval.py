@@ -47,7 +47,7 @@ def results_of_each_setting(as_typed, by_keywords, context, fused, index, shop_o
     settings = {
         "every word, as typed": lambda text: index.with_words(as_typed(text), DEPTH, every=True)[0],
         "every word, corrected": lambda text: index.with_words(_understand(text), DEPTH, every=True)[0],
-        "then some words": lambda text: by_keywords(index, _understand(text), DEPTH),
+        "corrected, then some words": lambda text: by_keywords(index, _understand(text), DEPTH),
         "meaning": lambda text: index.nearest(index.encode(_understand(text).corrected), DEPTH),
         "words and meaning": lambda text: fused(index, _understand(text), DEPTH),
     }
@@ -58,14 +58,7 @@ def results_of_each_setting(as_typed, by_keywords, context, fused, index, shop_o
     return DEPTH, results, settings, shop
 
 
-@app.cell
-def _(DEPTH, mo):
-    depth_slider = mo.ui.slider(1, DEPTH, value=10, label="products a query", show_value=True)
-    depth_slider
-    return (depth_slider,)
-
-
-@app.cell
+@app.cell(hide_code=True)
 def by_class(depth_slider, ndcg, np, results, shop):
     classes = sorted({name for query, name in shop.classes.items() if max(shop.judgements[query].values())})
 
@@ -99,6 +92,13 @@ def _(depth_slider, mo, np, quality, results, shop):
 
 
 @app.cell
+def _(DEPTH, mo):
+    depth_slider = mo.ui.slider(1, DEPTH, value=10, label="products a query", show_value=True)
+    depth_slider
+    return (depth_slider,)
+
+
+@app.cell
 def settings_against_ndcg_and_zero_results(classes, depth_slider, np, plt, quality, zero):
     _figure, _axes = plt.subplots(1, 2, figsize=(10, 3.6), sharex=True)
     _width = 0.8 / len(quality)
@@ -118,7 +118,9 @@ def settings_against_ndcg_and_zero_results(classes, depth_slider, np, plt, quali
 
 @app.cell
 def more_words_that_may_match_leave_fewer_queries_without_a_result(classes, mo, quality, zero):
-    assert all(some <= every for some, every in zip(zero["then some words"], zero["every word, corrected"], strict=True))
+    assert all(
+        some <= every for some, every in zip(zero["corrected, then some words"], zero["every word, corrected"], strict=True)
+    )
     _rows = [
         {"setting": name, **{each: f"{value:.2f}" for each, value in zip(classes, quality[name], strict=True)}}
         for name in quality

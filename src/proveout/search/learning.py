@@ -1,7 +1,8 @@
 """Learn from judgements: the order of products, and what the routes may rely on. Entry point: `learn`.
 
 Every confidence rests on cross-fitting: a query is scored by a ranker that learned from none of its group, and queries that
-share a word are one group. The released ranker learns from all queries, as `calibration` describes.
+share a word, once their spelling is corrected, are one group. The released ranker learns from all queries, as `calibration`
+describes.
 Not covered: bias in what was judged. Products that nobody judged count as products that do not fit.
 """
 
@@ -40,6 +41,7 @@ class Judged:
     """A judged query, and what keywords alone answer."""
 
     query: str
+    corrected: str  # as searched for
     judged: Mapping[str, float]
     by_keywords: Sequence[str]  # ids, best first
     typicality: float  # of the first keyword results
@@ -98,6 +100,7 @@ def _example(index: ProductIndex, text: str, judged: Mapping[str, float], row_of
     ids = [index.products[row].id for row in rows]
     return Example(
         query=text,
+        corrected=query.corrected,
         judged=judged,
         ids=ids,
         candidates=len(candidates.rows),
@@ -117,7 +120,8 @@ def learn(index: ProductIndex, judged: Sequence[Example], slo: SLO, settings: Se
 def cross_fitted(judged: Sequence[Example], settings: Settings) -> list[Scored]:
     """Each example, ranked by what was learned from the other folds; in the order of the folds."""
     by_query = {example.query: example for example in judged}
-    parts = folds(list(by_query), (), groups_of(by_query), enough=math.inf)
+    groups = groups_of(dict.fromkeys(example.corrected for example in judged))
+    parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)
     if len(parts) < FEWEST_QUERIES:
         raise BadLabels(f"{len(judged)} judged queries that all share words; judge queries for other products, too")
     return list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings))
