@@ -100,6 +100,21 @@ def bills(bills_once, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def catalog_once(once) -> Path:
+    """A project whose mission `catalog` was built from the folder `shop`, a small one; build.txt is what that printed."""
+
+    def fill(folder: Path) -> None:
+        from proveout.search.synthetic import draw
+
+        project(folder)
+        (folder / "shop").mkdir()
+        draw(categories=12).save(folder / "shop" / "products.jsonl", folder / "shop" / "judgements.csv")
+        (folder / "build.txt").write_text(proveout(folder, "build", "--mission", "catalog", "--data", folder / "shop"))
+
+    return once("catalog", fill)
+
+
+@pytest.fixture(scope="session")
 def counterparty(tmp_path_factory):
     """A payment service that breaks when it is told to."""
     from counterparty import Counterparty

@@ -1,6 +1,7 @@
 """Each notebook as `proveout edit` opens it, in a browser, on a small pipeline's inputs: no error, no empty plot, and every
 control changes something that is shown."""
 
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from program import page_of
 
 SHORT = ["prompts", "drift"]  # one of the design, one of the reports
 LONG = ["curate", "retrieval", "models", "calibrate", "agent", "evaluate", "bias", "performance"]
+CATALOG = ["evaluate", *(pytest.param(name, marks=pytest.mark.long) for name in ("curate", "retrieval", "models", "calibrate"))]
 PATIENCE = 300  # seconds for a notebook to come to rest
 
 AT_WORK = """() => {
@@ -93,7 +95,18 @@ def write(control, key: str) -> None:
 
 @pytest.mark.parametrize("opened", [*SHORT, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)], indirect=True)
 def test_a_notebook_opens_whole_and_every_control_does_something(opened):
-    page = opened
+    check(opened)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_notebook_of_the_catalog_does_so_too(name, catalog_once, chromium, tmp_path):
+    home = shutil.copytree(catalog_once / "work" / "catalog", tmp_path / "home")
+    with page_of(chromium, ["edit", name, "--mission", "catalog", "--no-token"], home, height=1600) as page:
+        rest(page)
+        check(page)
+
+
+def check(page) -> None:
     assert page.evaluate(WRONG) == []
     assert page.evaluate(EMPTY) == 0, "a plot is empty"
     kinds = "marimo-dropdown, marimo-slider, marimo-number, marimo-text, marimo-text-area, marimo-button"

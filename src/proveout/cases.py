@@ -1,4 +1,4 @@
-"""Kinds of case, such as documents or conversations. Protocol: `CaseKind`.
+"""Kinds of case, such as documents or conversations. Protocols: `CaseKind`, for decisions, and `Design`, for builds.
 
 A mission names its kind (`case: document`). The rest of Proveout sees a case only through this protocol: how it is read,
 which numbers monitoring compares, and how it is displayed. The tiers of a mission expect content of its kind.
@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 
 from proveout import plugins
 from proveout.errors import UnreadableDocument
-from proveout.mission import Mission
+from proveout.mission import Mission, case_of
 from proveout.records import Check, Content, Decision, Output
 
 
@@ -38,6 +38,26 @@ class CaseKind(Protocol):
 
     def show(self, decision: Decision, path: Path, cache: Path | None = None) -> str:
         """The case for a person, with the decision's values marked: self-contained HTML."""
+
+
+class Design(Protocol):
+    """What a build needs to know of a kind of case before its notebooks run."""
+
+    def draw(self, folder: Path) -> None:
+        """Write synthetic data into a new folder, for a build without data.
+
+        Raises BadInput with what to do instead where that takes a command of its own.
+        """
+
+    def check(self, mission: Path, data: Path, answers: Path) -> None:
+        """Raises BadInput if nothing can be built from a mission file, a folder of data and people's answers on live cases."""
+
+
+def design_of(mission: Path) -> Design:
+    """The design of the kind of case that a mission file names; that of documents for a kind without its own."""
+    case = case_of(mission)
+    design: Design = plugins.find("designs", case if case in plugins.names("designs") else "document")()
+    return design
 
 
 def kind_of(mission: Mission) -> CaseKind:

@@ -1,5 +1,6 @@
 """A mission: what comes in, which fields go out, which actions are allowed, and the SLOs. Entry point: `load`.
 
+What a mission file holds depends on its kind of case: `read` takes the model of another kind, which has the keys of `Common`.
 Covered: unknown keys, tiers, checks, connectors and settings (the error suggests the nearest one), values out of range,
 unknown kinds of field, checks and arguments that name a field of the wrong kind.
 Not covered: the policy and the prompts beside it; `policy` and `prompts` read those.
@@ -8,7 +9,7 @@ Not covered: the policy and the prompts beside it; `policy` and `prompts` read t
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -62,15 +63,22 @@ class Budget(_Strict):
     amount_per_run: int = Field(default=1_000_000, ge=0)  # dollars
 
 
-class Mission(_Strict):
+class Common(_Strict):
+    """What every mission file holds, whatever its kind of case."""
+
     mission: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     purpose: str
     case: str = "document"  # the kind of case
+    slo: SLO
+
+
+class Mission(Common):
+    """A mission whose decisions are fields with values: documents, conversations."""
+
     classes: tuple[str, ...]
     never_act_on: tuple[str, ...]  # classes whose cases always go to a person
     fields: dict[str, FieldSpec]
     dates: DateOrder = "inferred"  # of days in numbers, such as 3/4/26; inferred: from each document
-    slo: SLO
     tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
     actions: dict[str, ActionSpec] = Field(default_factory=dict)
     checks: dict[str, Any] = Field(default_factory=dict)  # that must hold before the agent acts: check to its settings
@@ -197,9 +205,34 @@ class Mission(_Strict):
         return tuple((first, last) for first, last in self.checks.get("date_order", ()))
 
 
+M = TypeVar("M", bound=Common)
+
+
 def load(path: Path | str) -> Mission:
     """Read a `mission.yaml`. Raises BadMission with the file, the key and what is expected there."""
-    path = Path(path)
+    case = case_of(path)
+    if case in plugins.names("designs") and case not in plugins.names("cases"):
+        raise BadMission(
+            f"{path}: cases of the kind `{case}` can be designed and built, but this command decides cases or works with "
+            f"decisions, which that kind does not have; available: proveout build, why, edit"
+        )
+    return read(path, Mission)
+
+
+def case_of(path: Path | str) -> str:
+    """The kind of case that a mission file names. Raises BadMission if it holds no keys and values."""
+    return str(_raw(Path(path)).get("case", Common.model_fields["case"].default))
+
+
+def read(path: Path | str, model: type[M]) -> M:
+    """A mission file as a model of its kind of case. Raises BadMission as `load` does."""
+    try:
+        return model.model_validate(_raw(Path(path)))
+    except ValidationError as error:
+        raise BadMission("\n".join(f"{path}: {_explain(fault, model)}" for fault in error.errors())) from error
+
+
+def _raw(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -211,20 +244,17 @@ def load(path: Path | str) -> Mission:
         raise BadMission(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise BadMission(f"{path}: expected keys and values such as `mission: invoices`, found {type(raw).__name__}")
-    try:
-        return Mission.model_validate(raw)
-    except ValidationError as error:
-        raise BadMission("\n".join(f"{path}: {_explain(fault)}" for fault in error.errors())) from error
+    return raw
 
 
 MISSING = {"never_act_on": "list the classes whose cases always go to a person, such as [other], or [] for none"}
 
 
-def _explain(fault: Any) -> str:
+def _explain(fault: Any, model: type[Common]) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         *parents, key = fault["loc"]
-        return f"unknown key `{path}`; {hint(str(key), _keys_at(parents))}"
+        return f"unknown key `{path}`; {hint(str(key), _keys_at(parents, model))}"
     if fault["type"] == "missing":
         return f"`{path}` is missing; {MISSING.get(path, 'add it')}"
     if not path:
@@ -232,9 +262,9 @@ def _explain(fault: Any) -> str:
     return f"`{path}`: {fault['msg'].lower()}; found {fault['input']!r}"
 
 
-def _keys_at(parents: list[Any]) -> list[str]:
+def _keys_at(parents: list[Any], model: type[Common]) -> list[str]:
     models: Mapping[str, type[_Strict]] = {"fields": FieldSpec, "slo": SLO, "actions": ActionSpec, "budget": Budget}
-    return list((models[str(parents[0])] if parents else Mission).model_fields)
+    return list((models[str(parents[0])] if parents else model).model_fields)
 
 
 def _faults(model: type[BaseModel], settings: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a mission may name: kinds of case, tiers, checks, connectors and alert channels. Entry point: `find`.
+"""What a mission may name: kinds of case and their designs, tiers, checks, connectors, alert channels. Entry point: `find`.
 
 Each is a name and a class. The table below lists the built-in ones; a package adds its own by an entry point of the
 group `proveout.<group>`, and a mission then names it like any other:
@@ -7,8 +7,8 @@ group `proveout.<group>`, and a mission then names it like any other:
     ticket = "acme_proveout:Ticket"
 
 Covered: an unknown name (the error suggests the nearest one); a class that cannot be imported or lacks a member.
-Not covered: whether the class behaves as its contract requires. The contracts are `cases.CaseKind`, `models.tiers.Tier`,
-`checks.Rule`, `connectors.Connector` and `monitoring.channels.Channel`.
+Not covered: whether the class behaves as its contract requires. The contracts are `cases.CaseKind`, `cases.Design`,
+`models.tiers.Tier`, `checks.Rule`, `connectors.Connector` and `monitoring.channels.Channel`.
 """
 
 from collections.abc import Iterable
@@ -19,12 +19,16 @@ from typing import Any, Literal
 
 from proveout.errors import BadInput, hint
 
-Group = Literal["cases", "tiers", "checks", "connectors", "channels"]
+Group = Literal["cases", "designs", "tiers", "checks", "connectors", "channels"]
 PERSON = "person"  # the last tier of every cascade; it has no class
 
 BUILT_IN: dict[Group, dict[str, str]] = {
     "cases": {
         "document": "proveout.documents.case:DocumentCase",
+    },
+    "designs": {
+        "document": "proveout.corpus.design:DocumentDesign",
+        "query": "proveout.search.design:QueryDesign",
     },
     "tiers": {
         "ranker": "proveout.models.extractor:RankerTier",
@@ -89,6 +93,7 @@ def _points(group: Group) -> dict[str, EntryPoint]:
 
 _SINGULAR: dict[Group, str] = {
     "cases": "kind of case",
+    "designs": "design of a kind of case",
     "tiers": "tier",
     "checks": "check",
     "connectors": "connector",
@@ -96,6 +101,7 @@ _SINGULAR: dict[Group, str] = {
 }
 _CONTRACT: dict[Group, str] = {
     "cases": "proveout.cases.CaseKind",
+    "designs": "proveout.cases.Design",
     "tiers": "proveout.models.tiers.Tier",
     "checks": "proveout.checks.Rule",
     "connectors": "proveout.connectors.Connector",
@@ -103,6 +109,7 @@ _CONTRACT: dict[Group, str] = {
 }
 _MEMBERS: dict[Group, tuple[str, ...]] = {
     "cases": ("descriptors", "identify", "read", "describe", "check", "confirm", "show"),
+    "designs": ("draw", "check"),
     "tiers": ("load", "extract"),
     "checks": (),  # every class can be called
     "connectors": ("Settings", "takes", "may_take", "defaults", "reversible", "cents", "done", "perform"),

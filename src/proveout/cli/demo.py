@@ -35,6 +35,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     began = time.perf_counter()
     folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
     space = Workspace.find(mission, folder)
+    _ = space.mission  # one that decides no cases is refused before anything is written
     space.claim()
     if data is None:
         data = space.home / "synthetic"

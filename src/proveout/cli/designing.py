@@ -23,6 +23,7 @@ QUIET = (  # options of JupyterLab: no network, no news, no line for each of its
     "--LabApp.log_level=ERROR",
     *(f"--ServerApp.jpserver_extensions={name}=False" for name in ("nbclassic", "ploomber", "ploomber_extension")),
 )
+SYNTHETIC = "synthetic"  # folder of a workspace with data that were drawn
 
 
 def new(name: str, template: str) -> None:
@@ -49,14 +50,16 @@ def environment(space: Workspace, data: Path | None = None, tell: Callable[[str]
     from proveout.live import label_export
 
     answers: dict[str, Any] = {}
-    if "{{answers}}" in space.spec("build").read_text(encoding="utf-8"):
+    spec = space.spec("build").read_text(encoding="utf-8")
+    if "{{answers}}" in spec:
         for_training, for_testing = label_export.write(space)
         answers = {"answers": space.answers}
         if for_training or for_testing:
             tell(f"  answers    {for_training} join the training set; {for_testing} belong to calibration or test documents")
     examples = space.design / "examples"
-    data = data or _last_data(space) or (examples if examples.is_dir() else space.home / "synthetic")
-    return {"data": data.resolve(), "out": space.build, "releases": space.releases, **answers}
+    data = data or _last_data(space) or (examples if examples.is_dir() else space.home / SYNTHETIC)
+    releases = {"releases": space.releases} if "{{releases}}" in spec else {}
+    return {"data": data.resolve(), "out": space.build, **releases, **answers}
 
 
 def _last_data(space: Workspace) -> Path | None:
@@ -84,16 +87,14 @@ def monitored(space: Workspace, until: int | None = None) -> dict[str, Any]:
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
     """Run the stale steps, each reported in a line as it ends. Raises BadInput for data that cannot be built from."""
     from proveout.bridge import build as run_build
-    from proveout.corpus import check_labels
+    from proveout.cases import design_of
 
     env = environment(space, data, say)
-    if not env["data"].is_dir():
-        raise BadInput(
-            f"{env['data']}: no such folder; expected documents and a labels.csv. "
-            f"Name a folder with --data, or generate one: proveout synthesize {env['data']}"
-        )
-    if (env["data"] / "labels.csv").exists():
-        check_labels(env["data"] / "labels.csv", space.mission, space.answers / "labels.csv")
+    design = design_of(space.design / "mission.yaml")
+    if env["data"] == space.home / SYNTHETIC and not env["data"].exists():
+        space.claim()
+        design.draw(env["data"])
+    design.check(space.design / "mission.yaml", env["data"], space.answers)
     space.claim()
     (space.home / "data").write_text(f"{env['data']}\n", encoding="utf-8")
     built = run_build(space.spec("build"), env=env, only=only or None, force=force, record=record, progress=_tell)

@@ -21,6 +21,7 @@ COLUMNS = ("id", "title", "brand", "category", "description", "attributes")
 SUFFIXES = (".jsonl", ".csv", ".json", ".json.zip")
 LARGEST = 2**30  # bytes that one zipped file may unpack to
 LARGEST_NUMBER = 10**300  # of an attribute; a larger one is a text
+JUDGEMENTS = ("judgements.csv", "ratings.csv")  # names of a table of judgements, which may lie beside the products
 
 Attribute = str | float | bool
 
@@ -64,8 +65,7 @@ def read_catalogue(path: Path | str) -> list[Product]:
 
 def _files(path: Path) -> Sequence[Path]:
     if path.is_dir():
-        # A table of judgements may lie beside the products.
-        files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name != "ratings.csv")
+        files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name not in JUDGEMENTS)
     else:
         files = [path] if path.name.endswith(SUFFIXES) else []
     if not files:

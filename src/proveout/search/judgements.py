@@ -2,11 +2,13 @@
 
 A judgement is a number from 0 (does not fit) to 3 (exactly what was asked for). A product without one counts as 0; `condensed`
 leaves such products out, so that a ranking is not punished for what nobody has judged.
+A table of them is a CSV with the columns query, docid and rating; the column class, of the query, may be missing.
 """
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from proveout.errors import BadLabels
@@ -14,21 +16,41 @@ from proveout.search.terms import terms_of
 
 BEST = 3.0
 DEPTH = 10  # of nDCG@10
+FEWEST_QUERIES = 2  # groups of them, so that one can be scored by what was learned from another
 
 Judgements = Mapping[str, Mapping[str, float]]  # query: id of a product: 0..3
 
 
-def read_judgements(path: Path | str) -> dict[str, dict[str, float]]:
-    """A CSV with the columns query, docid and rating. Raises BadLabels if it has none of them, or another rating."""
-    judgements: dict[str, dict[str, float]] = {}
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    query: str
+    product: str  # its id
+    rating: float  # 0..3
+    query_class: str  # as the table names it; "" if it does not
+    place: str  # file and line, for an error message
+
+
+def read_table(path: Path | str) -> Iterator[Judgement]:
+    """Each judgement of a CSV, in order. Raises BadLabels with file and line for what is none."""
+    place = f"{path}"
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            for row in csv.DictReader(file):
-                judgements.setdefault(row["query"], {})[row["docid"]] = rating = float(row["rating"])
+            for row in (rows := csv.DictReader(file)):
+                place = f"{path}, line {rows.line_num}"
+                rating = float(row["rating"])
                 if not 0 <= rating <= BEST:
                     raise ValueError(f"rating {rating}")
+                yield Judgement(row["query"], row["docid"], rating, row.get("class") or "", place)
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise BadLabels(f"{path}: {error}; expected a CSV with query, docid and rating, which is 0 to {BEST:.0f}") from error
+        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise BadLabels(f"{place}: {what}; expected a CSV with query, docid and rating, which is 0 to {BEST:.0f}") from error
+
+
+def read_judgements(path: Path | str) -> dict[str, dict[str, float]]:
+    """Query to product to rating. Raises BadLabels as `read_table` does."""
+    judgements: dict[str, dict[str, float]] = {}
+    for each in read_table(path):
+        judgements.setdefault(each.query, {})[each.product] = each.rating
     return judgements
 
 

@@ -14,9 +14,14 @@ from proveout.retrieval.ranking import reciprocal_rank_fusion
 from proveout.search.features import Floats, columns
 from proveout.search.product_index import ProductIndex
 from proveout.search.ranker import ProductRanker
-from proveout.search.vocabulary import Query
+from proveout.search.vocabulary import Query, Vocabulary
 
 ANY_WORD, EVERY_WORD, NEAREST = 150, 80, 80  # candidates of each layer
+
+
+def as_typed(text: str) -> Query:
+    """The words of a query without corrections and compounds, for comparison."""
+    return Vocabulary({}, {}).understand(text)
 
 
 def by_keywords(index: ProductIndex, query: Query, count: int) -> list[int]:

@@ -1,43 +1,60 @@
 """Learn from judgements: the order of products, and what the routes may rely on. Entry point: `learn`.
 
 Every confidence rests on cross-fitting: a query is scored by a ranker that learned from none of its group, and queries that
-share a word are one group. The released ranker learns from all queries, as `calibration` describes.
+share a word, once their spelling is corrected, are one group. The released ranker learns from all queries, as `calibration`
+describes.
 Not covered: bias in what was judged. Products that nobody judged count as products that do not fit.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from proveout.calibration import Calibration
 from proveout.corpus.folds import folds
-from proveout.errors import BadLabels
+from proveout.errors import BadLabels, BadModel
+from proveout.files import write_whole
 from proveout.mission import SLO
 from proveout.search import layers
 from proveout.search.features import Floats, typicality
-from proveout.search.judgements import DEPTH, Judgements, fits, groups_of, ndcg
+from proveout.search.judgements import DEPTH, FEWEST_QUERIES, Judgements, fits, groups_of, ndcg
 from proveout.search.product_index import ProductIndex
-from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS, ProductSearch
+from proveout.search.product_search import (
+    KEYWORDS_SUFFICE,
+    NOTHING_FITS,
+    SOMETHING_FITS,
+    ProductSearch,
+    Route,
+    says_nothing_fits,
+)
 from proveout.search.ranker import ProductRanker, Settings
 
 EQUAL = 0.02  # nDCG; keywords that lose no more suffice
-FEWEST_QUERIES = 2  # groups of them, so that one can be scored by what was learned from another
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A judged query with everything that learning and scoring need; computed once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A judged query, and what keywords alone answer."""
 
     query: str
+    corrected: str  # as searched for
     judged: Mapping[str, float]
+    by_keywords: Sequence[str]  # ids, best first
+    typicality: float  # of the first keyword results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example(Judged):
+    """A judged query with everything that learning and scoring need; computed once."""
+
     ids: Sequence[str]  # of the products: the candidates first, then others that were judged
     candidates: int
     inputs: Floats  # (products, len(features.NAMES))
     ratings: Floats  # (products,)
-    by_keywords: Sequence[str]  # ids, best first
-    typicality: float  # of the first keyword results
 
     def ranking(self, ranker: ProductRanker) -> tuple[list[str], float]:
         """The candidates' ids, best first, and the highest expected gain; 0 without a candidate."""
@@ -49,9 +66,10 @@ class Example:
 class Scored:
     """An example and how a ranker that did not learn from it ranks its candidates."""
 
-    example: Example
-    ranking: Sequence[str]
-    best_gain: float
+    example: Judged
+    ranking: Sequence[str]  # ids, best first
+    best_gain: float  # the highest expected gain of a candidate
+    fold: int  # in which it was scored
 
     @property
     def something_fits(self) -> bool:
@@ -83,6 +101,7 @@ def _example(index: ProductIndex, text: str, judged: Mapping[str, float], row_of
     ids = [index.products[row].id for row in rows]
     return Example(
         query=text,
+        corrected=query.corrected,
         judged=judged,
         ids=ids,
         candidates=len(candidates.rows),
@@ -102,17 +121,18 @@ def learn(index: ProductIndex, judged: Sequence[Example], slo: SLO, settings: Se
 def cross_fitted(judged: Sequence[Example], settings: Settings) -> list[Scored]:
     """Each example, ranked by what was learned from the other folds; in the order of the folds."""
     by_query = {example.query: example for example in judged}
-    parts = folds(list(by_query), (), groups_of(by_query), enough=math.inf)
+    groups = groups_of(dict.fromkeys(example.corrected for example in judged))
+    parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)
     if len(parts) < FEWEST_QUERIES:
         raise BadLabels(f"{len(judged)} judged queries that all share words; judge queries for other products, too")
     return list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings))
 
 
 def _scored(by_query: Mapping[str, Example], parts: Sequence[Sequence[str]], settings: Settings) -> Iterator[Scored]:
-    for part in parts:
+    for fold, part in enumerate(parts):
         ranker = train([example for query, example in by_query.items() if query not in set(part)], settings)
         for query in part:
-            yield Scored(by_query[query], *by_query[query].ranking(ranker))
+            yield Scored(by_query[query], *by_query[query].ranking(ranker), fold)
 
 
 def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
@@ -125,6 +145,45 @@ def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
         },
         slo,
     )
+
+
+def route_of(one: Scored, calibration: Calibration) -> Route:
+    """The route that `ProductSearch.search` takes with these scores."""
+    if calibration.automates(KEYWORDS_SUFFICE, one.example.typicality):
+        return Route.KEYWORDS
+    return Route.NOTHING if says_nothing_fits(calibration, one.best_gain) else Route.RANKED
+
+
+def routed(scored: Sequence[Scored], slo: SLO) -> list[tuple[Scored, Route]]:
+    """Each query and its route by a calibration on the other folds, so that no query is judged by a threshold set with it."""
+    calibrations = {
+        fold: calibrate([one for one in scored if one.fold != fold], slo) for fold in sorted({one.fold for one in scored})
+    }
+    return [(one, route_of(one, calibrations[one.fold])) for one in scored]
+
+
+def save_scored(scored: Sequence[Scored], path: Path) -> None:
+    """Write JSON that `read_scored` reads; rankings as far as a measure looks."""
+    of_judged = [each.name for each in fields(Judged)]
+    rows = [
+        {name: getattr(one.example, name) for name in of_judged}
+        | {"ranking": one.ranking[:DEPTH], "best_gain": one.best_gain, "fold": one.fold}
+        for one in scored
+    ]
+    write_whole(path, json.dumps({"scored": rows}, ensure_ascii=False, indent=1))
+
+
+def read_scored(path: Path) -> list[Scored]:
+    """Raises BadModel for a file that `save_scored` did not write."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["scored"]
+        of_judged = [each.name for each in fields(Judged)]
+        return [
+            Scored(Judged(**{name: row[name] for name in of_judged}), row["ranking"], row["best_gain"], row["fold"])
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadModel(f"{path}: not scored queries ({error}); score them again: proveout build") from error
 
 
 def train(judged: Sequence[Example], settings: Settings) -> ProductRanker:

@@ -1,0 +1,24 @@
+"""What a build of a product search needs before its notebooks run: a mission file, and a shop with judgements."""
+
+from pathlib import Path
+from typing import Literal
+
+from proveout.mission import Common, read
+from proveout.search.shop import read_shop
+from proveout.search.synthetic import draw
+
+
+class SearchMission(Common):
+    """A mission whose cases are queries. `slo.precision` is that of each route, `slo.lowest_confidence` that of any result."""
+
+    case: Literal["query"]
+
+
+class QueryDesign:
+    def draw(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        draw().save(folder / "products.jsonl", folder / "judgements.csv")
+
+    def check(self, mission: Path, data: Path, answers: Path) -> None:
+        read(mission, SearchMission)
+        read_shop(data)
