@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from program import PROVEOUT, project, proveout
+from proveout.cases import design_of
+from proveout.corpus.design import DocumentDesign
 from proveout.mission import read
 from proveout.search import ProductSearch, Route
-from proveout.search.design import SearchMission
+from proveout.search.design import QueryDesign, SearchMission
 from proveout.search.synthetic import draw
 
 STEPS = ["curate", "retrieval", "models", "calibrate", "evaluate"]
@@ -125,6 +127,14 @@ def test_without_data_a_shop_is_drawn_into_the_workspace(tmp_path: Path) -> None
     drawn = folder / "work" / "catalog" / "synthetic"
     assert {path.name for path in drawn.iterdir()} == {"products.jsonl", "judgements.csv"}
     assert (products_of(folder) / "curate" / "judgements.csv").read_text() == (drawn / "judgements.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("case", "design"), [("query", QueryDesign), ("document", DocumentDesign), ("conversation", DocumentDesign)]
+)
+def test_a_kind_of_case_without_a_design_of_its_own_is_built_as_documents_are(tmp_path: Path, case: str, design: type) -> None:
+    (tmp_path / "mission.yaml").write_text(f"case: {case}\n")
+    assert type(design_of(tmp_path / "mission.yaml")) is design
 
 
 def test_the_mission_that_ships_is_valid() -> None:

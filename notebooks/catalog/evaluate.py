@@ -220,7 +220,7 @@ def one_query_step_by_step(layers, mo, query_box, query_picker, routes, search):
     _needs = "; ".join(" or ".join(sorted(need)) for need in _query.needs) or "none"
     _steps = f"""
     1. Words: {_needs}{f"; corrected to **{_query.corrected}**" if _query.corrections else ""}.
-    2. Route: **{_answer.route}**, because {_answer.because}; confidence {_answer.confidence:.0%}.
+    2. Route: **{_answer.route}** ({_answer.because}), with {_answer.confidence:.0%} confidence.
     3. Products:
     """
     mo.vstack([mo.md(_steps), mo.ui.table(_titles, selection=None)])

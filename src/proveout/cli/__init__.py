@@ -82,7 +82,9 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Workspace: products, releases and journal [work/<mission>].", envvar="PROVEOUT_HOME"),
 ]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of documents with a labels.csv.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of documents with a labels.csv, or of what the mission works on.")
+]
 
 
 def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]

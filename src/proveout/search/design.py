@@ -16,8 +16,11 @@ class SearchMission(Common):
 
 class QueryDesign:
     def draw(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        draw().save(folder / "products.jsonl", folder / "judgements.csv")
+        """A shop appears whole: one that was cut short leaves nothing under this name."""
+        partial = folder.with_name(f".{folder.name}")
+        partial.mkdir(parents=True, exist_ok=True)
+        draw().save(partial / "products.jsonl", partial / "judgements.csv")
+        partial.rename(folder)
 
     def check(self, mission: Path, data: Path, answers: Path) -> None:
         read(mission, SearchMission)

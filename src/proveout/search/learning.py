@@ -155,7 +155,10 @@ def route_of(one: Scored, calibration: Calibration) -> Route:
 
 
 def routed(scored: Sequence[Scored], slo: SLO) -> list[tuple[Scored, Route]]:
-    """Each query and its route by a calibration on the other folds, so that no query is judged by a threshold set with it."""
+    """Each query and its route by a calibration on the other folds, so that no query is judged by a threshold set with it.
+
+    The scores of those folds are from rankers that learned from this one, too; only a nested cross-validation would avoid that.
+    """
     calibrations = {
         fold: calibrate([one for one in scored if one.fold != fold], slo) for fold in sorted({one.fold for one in scored})
     }
