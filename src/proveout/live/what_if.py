@@ -205,6 +205,8 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
                     continue
                 fate = Fate(decisions[key], *controls[run].judge([decisions[key]])) if key in decisions else None
                 yield _compared(decided, fate, answers.get(key), live.release.mission)
+            for decided in batch[last + 1 :]:
+                controls[run].count(decided.rulings)
 
 
 def _compared(decided: Decided, after: Fate | None, answer: Answer | None, mission: Mission) -> Compared:
