@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from proveout.cli.output import counted, say
@@ -51,9 +52,15 @@ def _line(name: str, cases: list[CaseCost]) -> str:
     from proveout.evaluation.costs import KINDS, tail
 
     parts = [sum(one.dollars[kind] for one in cases) / len(cases) for kind in KINDS]
-    shares = ", ".join(f"${part:.4f}" for part in parts)
-    return f"{name[:24]:24} {len(cases):7,} {_dollars(sum(parts))} {_dollars(tail(cases))}   {shares}"
+    mean, below, *of_each = map(_dollars, (sum(parts), tail(cases), *parts))
+    return f"{name[:24]:24} {len(cases):7,} {mean:>10} {below:>10}   {', '.join(of_each)}"
 
 
 def _dollars(amount: float) -> str:
-    return f"{f'${amount:.4f}':>10}"
+    """
+    >>> _dollars(12.345), _dollars(0.0000123), _dollars(0)
+    ('$12.35', '$0.000012', '$0')
+    """
+    if amount >= 0.01 or not amount:
+        return f"${amount:,.2f}" if amount else "$0"
+    return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
