@@ -105,7 +105,8 @@ def _automated(states: Mapping[str, FieldState], field: str) -> bool:
     return field in states and states[field].automated
 
 
-def run(fine_tuned: str = "") -> None:
+def run(fine_tuned: str = "") -> dict[str, dict[str, object]]:
+    """Reads, judges, writes build/filings_language_model.json, prints the table."""
     mission, prompts = filings.parts("ranker")
     with tempfile.TemporaryDirectory() as folder:
         dataset = filings.data_set(Path(folder), mission)
@@ -129,6 +130,10 @@ def run(fine_tuned: str = "") -> None:
             rows += rows_of(cascade(), name, TESTS, dataset, mission, memory)
             OUT.write_text(json.dumps({"commit": commit(), "rows": rows}) + "\n")
     print("\n".join(filings.table(rows)))
+    alone = [row for row in rows if (row["split"], row["reader"]) == ("test-unseen", next(iter(readers)))]
+    ours, peer = filings.interval(alone, filings.f1)[0], filings.PEER
+    about = {"unit": "F1", "ratio": peer / ours, "peer_name": "UDOP on DeepForm, published"}
+    return {"filings_language_model": {"ours": ours, "peer": peer, **about}}
 
 
 def ranker(dataset: Dataset, mission: Mission, prompts: Prompts) -> Tier:
