@@ -413,3 +413,10 @@ def test_odd_requests_and_files_are_no_crash(tmp_path):
     (tmp_path / "long.csv").write_text(f"id,title\n1,{'x' * 200_000}\n", encoding="utf-8")
     with pytest.raises(BadInput, match="field larger than field limit"):
         read_catalogue(tmp_path / "long.csv")
+
+
+def test_what_nothing_was_judged_for_and_a_damaged_ranker_are_said():
+    with pytest.raises(BadLabels, match="no query is judged"):
+        learn(ProductIndex.build(shop()), [], SLO(precision=0.9, confidence=0.9))
+    with pytest.raises(BadModel, match="trees cannot be read"):
+        ProductRanker.from_text("not trees")

@@ -115,11 +115,14 @@ def _example(index: ProductIndex, text: str, judged: Mapping[str, float], row_of
 def learn(index: ProductIndex, judged: Sequence[Example], slo: SLO, settings: Settings | None = None) -> ProductSearch:
     """A search that ranks as these queries were judged. Raises BadLabels if they are fewer than two unrelated ones."""
     settings = settings or Settings()
-    return ProductSearch(index, train(judged, settings), calibrate(cross_fitted(judged, settings), slo))
+    calibration = calibrate(cross_fitted(judged, settings), slo)  # first: it says if they are too few
+    return ProductSearch(index, train(judged, settings), calibration)
 
 
 def cross_fitted(judged: Sequence[Example], settings: Settings) -> list[Scored]:
     """Each example, ranked by what was learned from the other folds; in the order of the folds."""
+    if not judged:
+        raise BadLabels("no query is judged; judge some: a CSV with query, docid and rating")
     by_query = {example.query: example for example in judged}
     groups = groups_of(dict.fromkeys(example.corrected for example in judged))
     parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)

@@ -48,8 +48,12 @@ class ProductRanker:
 
     @classmethod
     def from_text(cls, text: str) -> "ProductRanker":
-        """Raises BadModel if it learned from other columns."""
-        copies = [imports.lightgbm().Booster(model_str=part) for part in text.split(SEPARATOR)]
+        """Raises BadModel for another text, or if it learned from other columns."""
+        lightgbm = imports.lightgbm()
+        try:
+            copies = [lightgbm.Booster(model_str=part) for part in text.split(SEPARATOR)]
+        except lightgbm.basic.LightGBMError as error:
+            raise BadModel(f"the ranker's trees cannot be read ({error}); train it again: proveout build") from error
         if any(tuple(trees.feature_name()) != NAMES for trees in copies):
             raise BadModel("the ranker learned from other columns than this version computes; train it again: proveout build")
         return cls(copies)
