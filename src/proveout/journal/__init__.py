@@ -286,11 +286,14 @@ class Journal:
             return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
         return Verification(True, number, None, f"{number} events, all unchanged")
 
-    def hashes(self, until: int) -> Iterator[bytes]:
-        """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right."""
+    def hashes(self, until: int, after: int = 0) -> Iterator[bytes]:
+        """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right.
+
+        `after`: only those at later positions.
+        """
         from sqlalchemy import select
 
-        c, position = self._events.c, 0
+        c, position = self._events.c, after
         while position < until:
             with self._reading() as connection:
                 query = select(c.position, c.hash).where(c.position > position).order_by(c.position)

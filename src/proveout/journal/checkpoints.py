@@ -194,11 +194,11 @@ class Checkpoints:
 
         `trusted`: other keys whose checkpoints are believed.
         """
-        verification = self.check(journal, [signer.verifier, *trusted])
+        tree = Tree()
+        verification = self._compare(journal, [signer.verifier, *trusted], tree)
         if not verification.whole:
             raise BadInput(f"nothing was signed: {verification.because}")
-        tree = Tree()
-        for digest in journal.hashes(verification.events):
+        for digest in journal.hashes(verification.events, after=tree.size):
             tree.append(digest)
         note = signer.sign(Checkpoint(self.origin, tree.size, tree.root, datetime.now(UTC).isoformat(timespec="seconds")))
         for folder in self.folders:
@@ -214,6 +214,10 @@ class Checkpoints:
 
     def check(self, journal: Journal, keys: Sequence[Verifier]) -> Verification:
         """Whether the journal is whole, and begins as every checkpoint says. `keys`: believed; without any, all are."""
+        return self._compare(journal, keys, Tree())
+
+    def _compare(self, journal: Journal, keys: Sequence[Verifier], tree: Tree) -> Verification:
+        """`tree`: empty; afterwards it holds the events up to the last checkpoint, if all agree."""
         verification = journal.verify()
         if not verification.whole:
             return verification
@@ -231,7 +235,7 @@ class Checkpoints:
                     f"{lost}: on {note.at} there were {note.size} ({file}); they were cut off, or an older copy was put back"
                 )
                 return Verification(False, events, events + 1, because)
-        tree, agrees, hashes = Tree(), 0, iter(journal.hashes(events))
+        agrees, hashes = 0, iter(journal.hashes(events))
         for file, note in notes:
             while tree.size < note.size:
                 tree.append(next(hashes))

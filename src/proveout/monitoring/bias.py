@@ -134,7 +134,7 @@ def disparities(
     looks = list(_looks(days, 5 * smallest))
     candidates: list[tuple[_Pair, list[Disparity]]] = []
     for by in settings.by:
-        groups, groups_before = _names(log[by]), _names(reference[by]) if by in reference.columns else np.array([])
+        groups, groups_before = names_of(log[by]), names_of(reference[by]) if by in reference.columns else np.array([])
         segments = sorted(set(groups) - {""})
         for measure in MEASURES if len(set(groups)) > 1 else ():
             compared = []
@@ -211,14 +211,15 @@ def with_examples(
 
     return (
         tuple(
-            replace(one, examples=examples.of(_names(log[one.by]) == one.segment, one.measure)) if one.worse else one
+            replace(one, examples=examples.of(names_of(log[one.by]) == one.segment, one.measure)) if one.worse else one
             for one in disparities
         ),
         tuple(replace(one, examples=examples.of(in_slice(one), one.measure)) for one in slices),
     )
 
 
-def _names(values: "Series") -> NDArray[np.object_]:
+def names_of(values: "Series") -> NDArray[np.object_]:
+    """The group of each case; "" for none."""
     return np.asarray(values.astype("string").fillna(""), dtype=object)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
-from proveout.monitoring.bias import rightness
+from proveout.monitoring.bias import names_of, rightness
 from proveout.monitoring.findings import Stake
 from proveout.monitoring.performance import expected_precision
 from proveout.monitoring.significance import wilson
@@ -49,7 +49,7 @@ def _stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts) -> Iterato
     wrong = judged & (right[needed] == 0).any(axis=0)
     groups = {"all cases": np.ones(len(log), dtype=bool)}
     for by in settings.by:
-        segments = log[by].astype("string").fillna("").to_numpy()
+        segments = names_of(log[by])
         groups |= {f"{by} {name}": segments == name for name in sorted({*segments} - {""})}
     for group, member in groups.items():
         if member.sum() < settings.smallest_group and group != "all cases":

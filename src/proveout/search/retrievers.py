@@ -15,6 +15,7 @@ from proveout.search.catalogue import Product
 from proveout.search.judgements import DEPTH
 from proveout.search.product_index import ProductIndex
 from proveout.search.product_search import ProductSearch
+from proveout.search.vocabulary import Query
 
 
 class ProductLayer(BaseRetriever):
@@ -24,34 +25,34 @@ class ProductLayer(BaseRetriever):
     index: ProductIndex
     k: int = Field(default=DEPTH, ge=1)
 
-    def _rows(self, query: str) -> Sequence[int]:
+    def _rows(self, query: Query) -> Sequence[int]:
         raise NotImplementedError
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        has_word = bool(self.index.vocabulary.understand(query).needs)
-        rows = self._rows(query) if has_word and len(self.index) else []
+        understood = self.index.vocabulary.understand(query)
+        rows = self._rows(understood) if understood.needs and len(self.index) else []
         return [document(self.index.products[row], 1 / rank) for rank, row in enumerate(rows, 1)]
 
 
 class KeywordProducts(ProductLayer):
     """Products with every word of the query, then those with some."""
 
-    def _rows(self, query: str) -> Sequence[int]:
-        return layers.by_keywords(self.index, self.index.vocabulary.understand(query), self.k)
+    def _rows(self, query: Query) -> Sequence[int]:
+        return layers.by_keywords(self.index, query, self.k)
 
 
 class SimilarProducts(ProductLayer):
     """Products whose titles mean nearly what the query does."""
 
-    def _rows(self, query: str) -> Sequence[int]:
-        return self.index.nearest(self.index.encode(self.index.vocabulary.understand(query).corrected), self.k)
+    def _rows(self, query: Query) -> Sequence[int]:
+        return self.index.nearest(self.index.encode(query.corrected), self.k)
 
 
 class FusedProducts(ProductLayer):
     """Both of these, fused by reciprocal rank."""
 
-    def _rows(self, query: str) -> Sequence[int]:
-        return layers.fused(self.index, self.index.vocabulary.understand(query), self.k)
+    def _rows(self, query: Query) -> Sequence[int]:
+        return layers.fused(self.index, query, self.k)
 
 
 class RankedProducts(BaseRetriever):
