@@ -206,7 +206,7 @@ NEARLY_RIGHT = {
     "filename,Contract Number,advertiser": "filename -> file_id, Contract Number -> contract_num",
     "file_id,contract_number,advertiser_name": "contract_number -> contract_num, advertiser_name -> advertiser",
     "file_id,contractnum,Gross Amt": "contractnum -> contract_num, Gross Amt -> gross_amount (or remove a column that means "
-    "something else). Also, no column looks like `advertiser`, `flight_from`, `flight_to`; found file_id, contractnum, Gross Amt",
+    "something else). Also, no column looks like `advertiser`, `flight_from`, `flight_to`; found file_id, contractnum, Gross",
     "file_id,Contract #,GROSS AMOUNT": "Contract # -> contract_num, GROSS AMOUNT -> gross_amount",
     "file_id,flight from,FlightTo": "flight from -> flight_from, FlightTo -> flight_to",
     "file_id,gros_amount,Day,spilt": "gros_amount -> gross_amount, Day -> day, spilt -> split",
