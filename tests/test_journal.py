@@ -11,7 +11,6 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from proveout.connectors import Outcome, State
 from proveout.errors import BadInput, BadJournal
 from proveout.journal import Event, Journal
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
+from proveout.journal.log import read_log
 from proveout.records import (
     Action,
     Answer,
@@ -351,7 +351,7 @@ def test_the_log_has_one_row_a_case_and_labels_that_came_later(journal: Journal,
     )
     journal.record([decided(), Decided(Case("c2", "x.pdf"), refused)], run="today")
     journal.answer([Answer("c1", {"gross_amount": "12.50"}, by="ada", right={"gross_amount": True})])
-    rows = pq.read_table(journal.to_parquet(tmp_path / "logs", INVOICES)).to_pylist()
+    rows = read_log(journal.to_parquet(tmp_path / "logs", INVOICES)).to_pylist()
     assert [row["case"] for row in rows] == ["c1", "c2"]
     first, second = rows
     assert (first["gross_amount"], first["gross_amount.automated"], first["gross_amount.right"]) == ("$12.50", True, True)

@@ -42,7 +42,8 @@ INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "
 SECOND_READING = "second reading"  # by a person who did not see the first answer
 ASSIGNMENT = "assignment"  # of a case to the person who opened it or whom somebody named; "" puts it back in the queue
 APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
-ERASURE = "erasure"  # of a case's content: who, when, why; never encrypted
+ERASURE, ERASED = "erasure", "erased"  # of a case's content: by whom and why; that it is complete. Never encrypted
+IN_THE_CLEAR = (ERASURE, ERASED)
 REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
 VISIBLE = (
     DECISION,
@@ -99,6 +100,7 @@ class Journal:
         self._vault = Vault.at(Path(file).parent) if file and file != ":memory:" else None
         self._writes = schema.writing(self._engine)
         self._events, self._tip = schema.events, schema.tip
+        self._mark = "?" if self._engine.dialect.name == "sqlite" else "%s"  # for a value, where SQLAlchemy would cost too much
         self.url = schema.without_password(self._engine.url)
 
     def close(self) -> None:
@@ -329,7 +331,9 @@ class Journal:
         """
         from proveout.journal import schema
 
-        plain = [row.position for row in self._rows(self._of_case(case)) if sealing.is_plain(row) and row.kind != ERASURE]
+        plain = [
+            row.position for row in self._rows(self._of_case(case)) if sealing.is_plain(row) and row.kind not in IN_THE_CLEAR
+        ]
         if not plain:
             return 0
         schema.upgrade(self._engine)
@@ -418,15 +422,13 @@ class Journal:
 
     def _existing(self, connection: "Connection", events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these events, as (kind, key), that are in the journal."""
-        from sqlalchemy import select
-
-        kind, key = self._events.c.kind, self._events.c.key
         wanted = set(events)
         keys = sorted({name for _, name in wanted if name})
         stored: set[tuple[str, str]] = set()
         for start in range(0, len(keys), NAMES):
-            rows = connection.execute(select(kind, key).where(key.in_(keys[start : start + NAMES]), key != ""))
-            stored.update((row[0], row[1]) for row in rows)
+            some = tuple(keys[start : start + NAMES])
+            query = f"SELECT kind, key FROM events WHERE key <> '' AND key IN ({', '.join([self._mark] * len(some))})"
+            stored.update((row[0], row[1]) for row in connection.exec_driver_sql(query, some))
         return stored & wanted
 
     def _ciphers(self, events: Sequence[Event]) -> "Mapping[str, AESGCM | None] | None":
@@ -434,7 +436,7 @@ class Journal:
         if self._vault is None:
             return None
         similar = self._vault.ciphers({name for event in events for name in sealing.needed(event.payload)})
-        own = {event.case or sealing.WORKSPACE for event in events if event.kind != ERASURE}
+        own = {event.case or sealing.WORKSPACE for event in events if event.kind not in IN_THE_CLEAR}
         return {**similar, **self._vault.ciphers(own, create=True)}
 
     def _chain(
@@ -459,17 +461,14 @@ class Journal:
                 raise BadInput(f"a decision's key: expected its case and turn, found {event.key!r} for case {event.case!r}")
             if not 0 <= event.turn < MOST_TURNS:
                 raise BadInput(f"case {event.case[:12]}: expected a turn from 0 to {MOST_TURNS - 1}, found {event.turn}")
-            in_the_clear = ciphers is None or event.kind == ERASURE
+            in_the_clear = ciphers is None or event.kind in IN_THE_CLEAR
             payload = canonical(content) if in_the_clear else sealing.sealed(ciphers or {}, *names, content)
             line = SEPARATOR.join((previous, str(position), *names, at, payload))
             digest = hashlib.sha256(line.encode()).hexdigest()
-            rows.append(
-                {"position": position, "case": event.case, "kind": event.kind, "key": event.key, "at": at}
-                | {"payload": payload, "previous": previous, "hash": digest}
-            )
-            chained.append(replace(event, position=position, at=at, previous=previous, hash=digest))
+            rows.append((position, *names, at, payload, previous, digest))
+            chained.append(Event(event.case, event.kind, event.payload, event.key, event.turn, position, at, previous, digest))
             previous = digest
-        connection.execute(self._events.insert(), rows)
+        connection.exec_driver_sql(f"INSERT INTO events VALUES ({', '.join([self._mark] * len(rows[0]))})", rows)
         connection.execute(self._tip.update().values(position=position, hash=previous))
         return chained
 
@@ -510,6 +509,9 @@ class Journal:
         line = f" || '{SEPARATOR}' || ".join(("previous", "CAST(position AS TEXT)", '"case"', "kind", "key", "at", "payload"))
         raw = "CAST({} AS BLOB)" if self._engine.dialect.name == "sqlite" else "convert_to({}, 'UTF8')"
         query = f"SELECT position, {raw.format(line)}, {raw.format('hash')} FROM events ORDER BY position"
+        if self._engine.dialect.name == "sqlite":  # without a row object for each
+            cursor: Iterable[Any] = connection.connection.cursor().execute(query)
+            return cursor
         return connection.execution_options(yield_per=CHUNK).exec_driver_sql(query)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from proveout.errors import BadInput, BadJournal
 from proveout.journal.codec import canonical, parse
+from proveout.records import case_of
 from proveout.vault import Vault, open_sealed, seal
 
 if TYPE_CHECKING:
@@ -21,17 +22,7 @@ if TYPE_CHECKING:
 
 SALT = 16  # bytes
 WORKSPACE = "workspace"  # the key of events without a case
-CLEAR = ("run", "turn")
 SIMILAR = "similar"  # of a decision: [case, similarity, fields], whose fields are that case's content
-
-
-def case_of(key: str) -> str:
-    """The case of one of its turns.
-
-    >>> case_of("c1#2"), case_of("c1")
-    ('c1', 'c1')
-    """
-    return key.partition("#")[0]
 
 
 def sealed(ciphers: "Mapping[str, AESGCM | None]", case: str, kind: str, key: str, payload: Mapping[str, Any]) -> str:
@@ -43,10 +34,10 @@ def sealed(ciphers: "Mapping[str, AESGCM | None]", case: str, kind: str, key: st
         others = [_similar_sealed(ciphers, *one) for one in similar]
         payload = {**payload, "decision": {**payload["decision"], SIMILAR: others}}
     content = os.urandom(SALT) + canonical(payload).encode()
-    envelope = {name: payload[name] for name in CLEAR if name in payload}
-    envelope["commitment"] = hashlib.sha256(content).hexdigest()
-    envelope["sealed"] = base64.b64encode(seal(cipher, content, f"{case} {kind} {key}")).decode()
-    return canonical(envelope)
+    run = f'"run":{canonical(payload["run"])},' if "run" in payload else ""
+    turn = f',"turn":{payload["turn"]}' if "turn" in payload else ""
+    encrypted = base64.b64encode(seal(cipher, content, f"{case} {kind} {key}")).decode()
+    return f'{{"commitment":"{hashlib.sha256(content).hexdigest()}",{run}"sealed":"{encrypted}"{turn}}}'
 
 
 def needed(payload: Mapping[str, Any]) -> Iterator[str]:

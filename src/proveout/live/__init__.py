@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from proveout.retrieval import Memory, MemoryRecord
 
 BATCH = 64  # cases per commit: from this size on the journal's cost per case is flat, and a kill loses little
+AT_ONCE = 512  # files that are decrypted together
 PATIENCE = 10  # seconds of effects per batch; the rest are carried out when every case is decided
 MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns what it can from older ones
 
@@ -81,7 +82,10 @@ class Live:
             effects = _carry_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
             inbox = listed(self.inbox, self.kind)
             done = journal.decided(arrival.case.key for arrival in inbox.arrivals)
-            new = inbox.settled([arrival for arrival in inbox.arrivals if arrival.case.key not in done])
+            erased = journal.erased()
+            inbox.refused |= {each.case.path: "its case was erased" for each in inbox.arrivals if each.case.id in erased}
+            undecided = [each for each in inbox.arrivals if each.case.key not in done and each.case.id not in erased]
+            new = inbox.settled(undecided)
             recorded: list[Decided] = []
             if new:
                 self._catch_up(journal)
@@ -202,13 +206,15 @@ class Live:
         self._contents |= {key: row.case.sha256 for key, row in decided.items()}
         answers = journal.answers() if journal.answers(after=after) else {}
         keys = [key for key in dict.fromkeys([*decided, *answers]) if self._contents.get(key, "") in self.originals]
-        contents = self.kind.read([self.originals.path(self._contents[key]) for key in keys], self.cache)
-        self.memory.add(
-            record
-            for key, content in zip(keys, contents, strict=True)
-            if not isinstance(content, UnreadableDocument)
-            for record in self._records(key, content, decided.get(key), answers.get(key))
-        )
+        for first in range(0, len(keys), AT_ONCE):
+            some = keys[first : first + AT_ONCE]
+            contents = self.kind.read([self.originals.path(self._contents[key]) for key in some], self.cache)
+            self.memory.add(
+                record
+                for key, content in zip(some, contents, strict=True)
+                if not isinstance(content, UnreadableDocument)
+                for record in self._records(key, content, decided.get(key), answers.get(key))
+            )
         self._position = position
 
     def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[MemoryRecord]:

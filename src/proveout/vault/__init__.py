@@ -123,6 +123,13 @@ class Vault:
             raise BadInput(f"{self.file}: no key for {name[:12]}; put the right {FILE} back") from None
         return None if cipher is None else open_sealed(cipher, sealed, about)
 
+    def secret(self, name: str) -> bytes:
+        """A key itself, 32 bytes, made if needed, for a format that has its own encryption."""
+        with self._lock:
+            self.ciphers([name], create=True)
+            (wrapped,) = self._db.execute("SELECT wrapped FROM keys WHERE name = ?", [name]).fetchone()
+            return open_sealed(self._workspace_key(), wrapped, name)
+
     def erased(self, name: str) -> bool:
         """Whether this key was destroyed."""
         return self.ciphers([name]).get(name, self) is None
