@@ -323,6 +323,10 @@ class Journal:
                 return self.erased(connection)
         return set(connection.execute(select(self._events.c.case).where(self._events.c.kind == ERASURE)).scalars())
 
+    def first_erased(self) -> int | None:
+        """The position of the first event whose content was erased; None if none was."""
+        return min((next(self._rows(self._of_case(case))).position for case in self.erased()), default=None)
+
     def empty(self, case: str) -> int:
         """Remove the content of a case's events that are not encrypted; returns how many there were.
 

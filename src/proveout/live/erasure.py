@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proveout.cases import kind_of
+from proveout.corpus import Dataset
 from proveout.documents import Originals
 from proveout.documents.batch import cached
 from proveout.errors import BadInput, BadModel, UnreadableDocument
@@ -26,7 +27,7 @@ from proveout.retrieval import memory
 from proveout.vault import Vault
 from proveout.workspace import Workspace
 
-NAMED = (".json", ".jsonl", ".csv")  # files of a build that name the cases they were made of
+NAMED = (".json", ".jsonl", ".csv")  # files of a build that may name the cases they were made of
 SHORT = 12
 
 
@@ -116,11 +117,12 @@ def _effects(space: Workspace, case: str) -> Iterator[Path]:
 def _derived(space: Workspace, case: str, events: Iterable[Event]) -> Iterator[str]:
     if any(event.kind == LABEL for event in events) and any((space.answers / "files").glob(f"{case}*")):
         yield "its answer is among the labels of the next build, and is removed from them"
-    made = [path for path in sorted(space.build.rglob("*")) if path.suffix in NAMED and case.encode() in path.read_bytes()]
-    copies = sorted(space.build.rglob(f"{case}*"))
-    if made or copies:
-        names = ", ".join(dict.fromkeys(str(path.relative_to(space.home)) for path in [*made, *copies]))
-        yield f"the last build holds it ({names}); to build without it: proveout build"
+    dataset = space.build / "curate" / "dataset"
+    if (dataset / "dataset.json").exists() and any(entry.case.id == case for entry in Dataset.load(dataset).entries):
+        yield "the last build's data set holds it; to build without it, take it out of the data, then: proveout build"
+    for path in sorted(space.build.rglob("*")):
+        if path.suffix in NAMED and case.encode() in path.read_bytes():
+            yield f"{path.relative_to(space.home)} names it, until the next build"
     store = Releases(space.releases)
     for entry in store.list():
         with suppress(BadModel):
