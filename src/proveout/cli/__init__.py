@@ -680,6 +680,7 @@ def keys(
     rotate: Annotated[
         str | None, typer.Option(metavar="KEY", help="Wrap all keys with this master key: a file, hex digits, or a URL.")
     ] = None,
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="First encrypt a workspace that is not.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
@@ -688,7 +689,7 @@ def keys(
     """
     from proveout.cli import erasing
 
-    erasing.keys(_workspace(mission, home), rotate)
+    erasing.keys(_workspace(mission, home), rotate, encrypt)
 
 
 @app.command()

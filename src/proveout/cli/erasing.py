@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proveout.cli.output import counted, person, say
 from proveout.cli.proving import decided_journal
 from proveout.errors import BadInput
-from proveout.files import alone
+from proveout.live import alone
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def erase(space: Workspace, case: str, reason: str, yes: bool) -> bool:
             if input("Erase it for ever? Type yes: ").strip().casefold() not in ("y", "yes"):
                 say("nothing was erased")
                 return False
-        with alone(space.home / ".live.lock", patience=PATIENCE, busy="is deciding cases; try again in a minute"):
+        with alone(space.home, patience=PATIENCE):
             erasure.erase(space, journal, planned, Person(person(), Role.OPERATOR), reason)
         say(f"case {planned.case[:12]} was erased; journal: {journal.verify().because}")
     return True
@@ -68,17 +68,20 @@ def erased_too(journal: Journal) -> str:
     return f"; the content of {counted(count, 'case')} was erased" if count else ""
 
 
-def keys(space: Workspace, rotate: str | None) -> None:
-    """Say which master key a workspace is encrypted with; `rotate`: wrap its keys with the one that this setting names.
+def keys(space: Workspace, rotate: str | None, encrypt: bool) -> None:
+    """Say which master key a workspace is encrypted with; first, `encrypt` one that is not.
 
-    Raises BadInput if the workspace is not encrypted, or a master key is not there.
+    `rotate`: wrap its keys with the master key that this setting names. Raises BadInput if the workspace is not encrypted, or a
+    master key is not there.
     """
     from proveout.vault import Vault
     from proveout.vault.master import SETTING, master_key
 
+    if encrypt:
+        _encrypt(space)
     vault = Vault.at(space.home)
     if vault is None:
-        raise BadInput(f"{space.home}: is not encrypted; a new workspace is, unless {SETTING} is `none`")
+        raise BadInput(f"{space.home}: is not encrypted; to encrypt it: proveout keys --encrypt")
     if rotate is not None:
         master = master_key(rotate, create=True)
         if master is None:
@@ -87,3 +90,22 @@ def keys(space: Workspace, rotate: str | None) -> None:
         say(f"{counted(count, 'key')} wrapped anew; from now on: export {SETTING}={rotate}")
     standing, destroyed = vault.counts()
     say(f"master key {vault.master}; {counted(standing, 'key')}, {destroyed} destroyed; {vault.file}")
+
+
+def _encrypt(space: Workspace) -> None:
+    """Encrypt a workspace that began without. Its journal's events of before stay as they are, and can be emptied."""
+    from proveout.documents import Originals
+    from proveout.retrieval import Memory
+    from proveout.vault import Vault
+
+    with decided_journal(space) as journal, alone(space.home, patience=PATIENCE):
+        if Vault.create(space.home) is None:
+            raise BadInput("PROVEOUT_MASTER_KEY is `none`; name a master key, or unset it for one in ~/.config/proveout")
+        journal.upgrade()
+    with decided_journal(space) as journal, alone(space.home, patience=PATIENCE):
+        kept = Originals(space.originals).encrypt()
+        if (space.memory / "records.jsonl").exists():
+            Memory.open(space.memory).encrypt()
+        if (space.logs / "decisions.parquet").exists():
+            journal.to_parquet(space.logs, space.mission)
+        say(f"{counted(kept, 'document')}, memory and log are encrypted; so is what follows event {journal.position}")

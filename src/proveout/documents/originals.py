@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,6 +77,11 @@ class Originals:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._vault = Vault.at(folder.parent)
+
+    def prepare(self, cases: Iterable[str]) -> None:
+        """Make the keys of files that will be kept, in one write."""
+        if self._vault is not None:
+            self._vault.ciphers([*cases], create=True)
 
     def keep(self, source: Path) -> tuple[str, Path]:
         """Copy a file, unless its bytes are kept already; returns the SHA-256 of the copied bytes and `path` of the copy.
@@ -137,6 +142,17 @@ class Originals:
             return hashlib.sha256(self._opened(path)).hexdigest() == sha256
         except BadInput:
             return False
+
+    def encrypt(self) -> int:
+        """Encrypt the files that were kept before the workspace was; returns how many."""
+        plain = [path for path in self.folder.glob("*/*") if path.suffix != SEALED]
+        for path in plain:
+            sha256 = path.name.partition(".")[0]
+            assert self._vault is not None
+            sealed = self._vault.seal(sha256, path.read_bytes(), f"original {sha256}")
+            write_whole(path.with_name(f"{path.name}{SEALED}"), sealed)
+            path.unlink()
+        return len(plain)
 
     def remove(self, case: str) -> list[Path]:
         """Remove a case's file and its decrypted copy; returns what was removed."""

@@ -327,6 +327,17 @@ class Journal:
         """The position of the first event whose content was erased; None if none was."""
         return min((next(self._rows(self._of_case(case))).position for case in self.erased()), default=None)
 
+    def recalled(self, case: str) -> int:
+        """The number of events of other cases, from before the journal was encrypted, that show something of this one."""
+        c = self._events.c
+        return sum(1 for _ in self._rows(c.payload.contains(f'"{case}'), c.case != case, c.kind == DECISION))
+
+    def upgrade(self) -> None:
+        """Bring an older journal to the newest schema, so that earlier code refuses it: it knows no encrypted events."""
+        from proveout.journal import schema
+
+        schema.upgrade(self._engine)
+
     def empty(self, case: str) -> int:
         """Remove the content of a case's events that are not encrypted; returns how many there were.
 
@@ -340,7 +351,7 @@ class Journal:
         ]
         if not plain:
             return 0
-        schema.upgrade(self._engine)
+        self.upgrade()
         with self._writing() as connection:
             connection.execute(self._tip.select().with_for_update()).one()
             for start in range(0, len(plain), NAMES):

@@ -16,7 +16,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -47,9 +47,12 @@ MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns
 __all__ = ["INBOX_CSV", "Live", "alone", "documents_in", "identity", "listed", "run"]
 
 
-def alone(home: Path) -> AbstractContextManager[None]:
-    """Hold the home's lock: no other process decides or acts in it meanwhile. Raises Busy, which names the holder."""
-    return files.alone(home / ".live.lock")
+def alone(home: Path, patience: float = 0.0) -> AbstractContextManager[None]:
+    """Hold the home's lock: no other process decides or acts in it meanwhile.
+
+    Raises Busy after `patience` seconds, which names the holder.
+    """
+    return files.alone(home / ".live.lock", patience)
 
 
 @dataclass
@@ -170,9 +173,10 @@ class Live:
             tuple(record.case for record in alike),
         )
 
-    def _copies(self, batch: Iterable[Arrival], inbox: Inbox) -> list[tuple[Case, Path]]:
+    def _copies(self, batch: Sequence[Arrival], inbox: Inbox) -> list[tuple[Case, Path]]:
         """Copy the files of a batch; each case as its copy has it. The inbox notes why a file waits or is refused."""
         copies = []
+        self.originals.prepare(arrival.case.id for arrival in batch)
         for arrival in batch:
             case, name = arrival.case, arrival.case.path
             try:

@@ -58,7 +58,9 @@ def plan(space: Workspace, journal: Journal, case: str) -> Plan:
     removed = [f"{len(events)} events of the journal: their content, not that they happened"]
     removed += [f"the document {file[:SHORT]}, its text, pictures and place in memory" for file in files]
     removed += [f"{path.relative_to(space.home)}" for path in [*_submitted(space, case), *_effects(space, case)]]
-    return Plan(case, tuple(files), tuple(removed), tuple(_derived(space, case, events)), tuple(_beyond(space, events)))
+    return Plan(
+        case, tuple(files), tuple(removed), tuple(_derived(space, case, events)), tuple(_beyond(space, journal, case, events))
+    )
 
 
 def erase(space: Workspace, journal: Journal, planned: Plan, person: Person, reason: str) -> None:
@@ -131,8 +133,10 @@ def _derived(space: Workspace, case: str, events: Iterable[Event]) -> Iterator[s
                 yield f"{name} learned from it; build and promote another, then remove the folder {space.releases / entry.id}"
 
 
-def _beyond(space: Workspace, events: Iterable[Event]) -> Iterator[str]:
+def _beyond(space: Workspace, journal: Journal, case: str, events: Iterable[Event]) -> Iterator[str]:
     home = str(space.home)
+    if count := journal.recalled(case):
+        yield f"{count} decisions from before the journal was encrypted, which show its values among their similar cases"
     for event in events:
         payload = event.payload
         if event.kind == SETTLED and payload["state"] == State.DONE.value and not payload["because"].startswith(home):

@@ -233,6 +233,26 @@ class Memory:
         header = {"id": self.id(), "position": self.position, "encoder": encoder.id, "tokens": encoder.tokens}
         (folder / "index.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
 
+    def encrypt(self) -> None:
+        """Encrypt the records that were added before the workspace was encrypted, and remove their collection.
+
+        Only while no other process uses the memory.
+        """
+        rows = zip(
+            self._records,
+            self._chain,
+            self._index.vectors,
+            (self.folder / "records.jsonl").read_bytes().split(b"\n")[:-1],
+            strict=True,
+        )
+        lines = [
+            line if "sealed" in json.loads(line) else self._written(record, chain, vector)
+            for record, chain, vector, line in rows
+        ]
+        write_whole(self.folder / "records.jsonl", b"".join(line + b"\n" for line in lines))
+        shutil.rmtree(self.folder / "chroma", ignore_errors=True)
+        (self.folder / "vectors.npy").unlink(missing_ok=True)
+
     def _rows_with(self, texts: Mapping[str, str], allowed: NDArray[np.bool_]) -> list[int]:
         lists = [self._rows.get((name, key_of(value)), []) for name, value in texts.items()]
         rows = set(lists[0]).intersection(*lists[1:]) if lists else set()

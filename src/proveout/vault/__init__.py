@@ -104,9 +104,8 @@ class Vault:
             missing = [name for name in names if name not in self._ciphers]
             if missing:
                 self._read(missing)
-            if create and (new := [name for name in missing if name not in self._ciphers]):
+            if create and (new := list(dict.fromkeys(name for name in missing if name not in self._ciphers))):
                 self._create(new)
-                self._read(new)  # another process may have been first
             return {name: self._ciphers[name] for name in names if name in self._ciphers}
 
     def seal(self, name: str, content: bytes, about: str) -> bytes:
@@ -163,10 +162,16 @@ class Vault:
         return count
 
     def _create(self, names: list[str]) -> None:
-        own = self._workspace_key()
-        rows = [(name, seal(own, os.urandom(32), name)) for name in names]
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        own, keys = self._workspace_key(), [os.urandom(32) for _ in names]
+        rows = [(name, seal(own, key, name)) for name, key in zip(names, keys, strict=True)]
         with self._writing():
-            self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", rows)
+            made = self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", rows).rowcount
+        if made == len(names):
+            self._ciphers |= zip(names, map(AESGCM, keys), strict=True)
+        else:
+            self._read(names)  # another process was first with some of them
 
     def _read(self, names: list[str]) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
