@@ -48,7 +48,7 @@ class Vault:
         self._db.execute("PRAGMA secure_delete = ON")
         self._own: AESGCM | None = None  # the workspace's key
         self._ciphers: dict[str, AESGCM | None] = {}  # None: destroyed
-        self._version: tuple[int, int] = (0, 0)  # of the database when the ciphers were read
+        self._version = 0  # of the database when the ciphers were read
 
     @classmethod
     def at(cls, home: Path) -> "Vault | None":
@@ -199,8 +199,8 @@ class Vault:
 
     def _forget_what_changed(self) -> None:
         """Another process may have destroyed a key, or rotated."""
-        version = self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes
-        if version[0] != self._version[0]:
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
             self._ciphers.clear()
             self._own = None
         self._version = version

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -60,6 +61,7 @@ def _of_file(file: Path, create: bool) -> MasterKey:
                 new.write(os.urandom(32).hex() + "\n")
                 new.flush()
                 os.fsync(handle)
+            print(f"proveout: new master key {file}; keep a copy: without it the workspaces cannot be read", file=sys.stderr)
         except FileExistsError:
             pass  # another process was first
         except OSError as error:
