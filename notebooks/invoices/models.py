@@ -20,6 +20,7 @@ def _():
     from proveout.calibration.thresholds import enough_held_out
     from proveout.corpus import Dataset
     from proveout.corpus.dataset import LEARN_FROM
+    from proveout.corpus.labels import AUXILIARY, UNLABELLED
     from proveout.models import Extractor, Settings
     from proveout.models.distillation import distilled, teacher_of
     from proveout.models.tiers import save_folds
@@ -27,12 +28,14 @@ def _():
     from proveout.workspace import Workspace
 
     return (
+        AUXILIARY,
         Dataset,
         Extractor,
         LEARN_FROM,
         Path,
         Prompts,
         Settings,
+        UNLABELLED,
         Workspace,
         distilled,
         enough_held_out,
@@ -84,9 +87,11 @@ def _(Dataset, Prompts, context, missions):
 
 @app.cell
 def the_model(
+    AUXILIARY,
     Extractor,
     LEARN_FROM,
     Path,
+    UNLABELLED,
     Workspace,
     context,
     dataset,
@@ -98,17 +103,18 @@ def the_model(
     save_folds,
 ):
     cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
-    _checkpoints, unlabelled = cache / "checkpoints", dataset.unlabelled()
+    _checkpoints, unlabelled, _auxiliary = cache / "checkpoints", dataset.beside(UNLABELLED), dataset.beside(AUXILIARY)
 
     def _train(documents):
+        documents = [*documents, *_auxiliary]
         _model = Extractor.train(
             documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version, checkpoints=_checkpoints
         )
         _bar.update()
         return distilled(_model, documents, _labels, unlabelled, mission, prompts, _classes, cache)
 
-    _documents, _labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
-    _classes, _folds = dataset.classes(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
+    _documents, _folds = dataset.documents(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
+    _labels, _classes = dataset.labels(*LEARN_FROM, AUXILIARY), dataset.classes(*LEARN_FROM, AUXILIARY)
     _trained = len(_folds) + (len(_folds) > 1)
     with mo.status.progress_bar(total=_trained, title="Training models", remove_on_exit=True) as _bar:
         _models = save_folds(context.product["folds"], _folds, _documents, _train)
