@@ -70,7 +70,8 @@ def test_a_teacher_that_learned_from_what_judges_the_rankers_is_refused(model: E
 
 
 def test_a_tier_of_a_plugin_can_teach(model: Extractor):
-    assert isinstance(teacher_of(model, Distil(teacher="ranker"), MISSION, PROMPTS), RankerTier)
+    mission = MISSION.model_copy(update={"distil": Distil(teacher="ranker")})
+    assert isinstance(teacher_of(model, mission, PROMPTS), RankerTier)
 
 
 def test_without_distil_nothing_changes(model: Extractor):

@@ -18,7 +18,7 @@ from proveout import documents
 from proveout.corpus.audit import blind_sample, corrected, latest, read_audit
 from proveout.corpus.card import card
 from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, gc_paused
-from proveout.corpus.labels import UNJUDGED, Labels, Row, read_labels
+from proveout.corpus.labels import FOLDERS, UNJUDGED, Labels, Row, read_labels
 from proveout.corpus.near_duplicates import ALIKE
 from proveout.documents.batch import Progress
 from proveout.errors import BadLabels, NoDocuments, UnreadableDocument
@@ -51,10 +51,9 @@ def build_dataset(
     labels = read_labels(folder / "labels.csv", mission)
     missing = [name for name in labels.rows if name not in files]
     if missing:
-        hint = f" (omit the extension: {Path(missing[0]).stem!r})" if Path(missing[0]).stem in files else ""
         raise BadLabels(
             f"{folder / 'labels.csv'}: {len(missing)} of {len(labels.rows)} rows have no file, "
-            f"the first is {missing[0]!r}{hint}; remove the rows or add the files"
+            f"the first is {missing[0]!r}; remove the rows or add the files"
         )
     with _replacing_folder(out) as staging:
         copies = _copy(files.values(), staging / "files")
@@ -90,7 +89,7 @@ def build_dataset(
 
 def _files(folder: Path) -> dict[str, Path]:
     """The documents of a folder, or of its subfolder `pdf` or `files`, by file_id."""
-    inside = next((folder / name for name in ("pdf", "files") if (folder / name).is_dir()), folder)
+    inside = next((folder / name for name in FOLDERS if (folder / name).is_dir()), folder)
     if not inside.is_dir():
         raise NoDocuments(f"{folder}: no such folder; expected one with PDFs, images or texts and a labels.csv")
     paths = sorted(
