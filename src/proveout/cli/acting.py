@@ -120,15 +120,15 @@ def show(
 ) -> None:
     """Print a recorded decision with its history, or what would be decided now. Records nothing and takes no action.
 
-    `document`: a file, or the start of a case id. `again`: decide also a case that was decided. Raises BadInput for a document
-    that is neither a file nor exactly one decided case.
+    `document`: a file, the name of one in the inbox, or the start of a case id. `again`: decide also a case that was decided.
+    Raises BadInput for a document that is neither a file nor exactly one decided case.
     """
     from proveout.cases import kind_of
     from proveout.documents import Originals
     from proveout.journal import Journal
     from proveout.journal.prose import history, printed
 
-    path = Path(document)
+    path = next((path for path in (Path(document), space.home / "inbox" / document) if path.is_file()), Path(document))
     with Journal(space.home / "journal.db") as journal:
         wanted = kind_of(space.mission).identify(path)[0] if path.is_file() else document
         turns = list(journal.decisions(case=wanted)) if wanted else []
@@ -138,7 +138,8 @@ def show(
         cases = {turn.case.id for turn in turns}
         if len(cases) > 1 or not (cases or path.is_file()):
             raise BadInput(
-                f"{document}: no such file, and {len(cases) or 'no'} decided cases start with it; give a file or a case id"
+                f"{document}: no such file here or in the inbox, and {len(cases) or 'no'} decided cases start with it; give a "
+                "file or a case id"
             )
         if turns and not again:
             latest = turns[-1].in_order(space.mission.fields)
