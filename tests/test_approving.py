@@ -673,7 +673,8 @@ def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chrom
     case = slip(space, 33 if scheme == "light" else 34)
     older = next(each.id for each in Releases(space.releases).list() if not each.promoted)
     page = opened(chromium, address, "ada", case, color_scheme=scheme, bypass_csp=True)
-    for path in (f"/review/?case={case}", "/", f"/cases/{case}", "/releases", f"/releases/{older}", "/api", "/login"):
+    pages = [f"/review/?case={case}", "/", f"/cases/{case}", f"/cases/{case}/erase", "/releases", f"/releases/{older}"]
+    for path in (*pages, "/api", "/login"):
         page.goto(f"{address}{path}")
         page.wait_for_load_state("networkidle")
         violations = Axe().run(page).response["violations"]

@@ -38,7 +38,7 @@ def curve_controls(mo):
 @app.cell(hide_code=True)
 def learning_curve(curve, evaluation, plt):
     _figure, _axes = plt.subplots(figsize=(8, 3))
-    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20"), strict=False):
+    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5"), strict=False):
         _sizes, _f1 = [size for size, _ in _points], [counts.f1 for _, counts in _points]
         _low, _high = zip(*(evaluation.interval(counts.right, counts.labelled) for _, counts in _points), strict=True)
         _axes.fill_between(_sizes, _low, _high, color=_color, alpha=0.2, linewidth=0, label=f"{_variant}, 95 % of recall")
@@ -80,22 +80,69 @@ def the_held_out_layouts(dataset, random):
 
 @app.cell
 def the_curve(
-    Extractor, Settings, dataset, evaluation, held_out, leaves_picker, learnable, mission, mo, prompts, rounds_picker, sizes
+    Extractor,
+    Settings,
+    cache,
+    dataset,
+    distilled,
+    evaluation,
+    held_out,
+    learnable,
+    leaves_picker,
+    mission,
+    mo,
+    prompts,
+    rounds_picker,
+    sizes,
+    teacher_of,
+    time,
+    unlabelled,
 ):
     _settings = Settings(rounds=rounds_picker.value, leaves=leaves_picker.value)
     _labels = dataset.labels("train")
-    curve, last_extractions = {}, []
+    curve, costs, last_extractions = {}, {}, []
     for _size in mo.status.progress_bar(sizes, title="Training on more documents", remove_on_exit=True):
         _extractor = Extractor.train(learnable[:_size], _labels, mission, prompts, _settings)
         _variants = {"rankers": _extractor.without_encoder()}
         if _extractor.encoder:
             _variants["with the layout encoder"] = _extractor
+        if mission.distil:
+            if mission.distil.teacher != "layout_encoder":
+                _variants[f"teacher, {mission.distil.teacher}"] = teacher_of(_extractor, mission, prompts, cache)
+            _student = distilled(_extractor, learnable[:_size], _labels, unlabelled, mission, prompts, cache=cache)
+            _variants["rankers that it taught"] = _student.without_encoder()
+            _extractor.extract(held_out)  # so that every variant finds the documents in memory
         for _variant, _model in _variants.items():
+            _start = time.perf_counter()
             last_extractions = _model.extract(held_out)
+            _seconds, _dollars = time.perf_counter() - _start, sum(one.dollars for one in last_extractions)
+            costs[_variant] = _seconds / len(held_out), _dollars / len(held_out)
             _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}
             _score = evaluation.score({e.document: _labels[e.document] for e in last_extractions}, _answers, mission.kinds)
             curve.setdefault(_variant, []).append((_size, _score.micro))
-    return curve, last_extractions
+    return costs, curve, last_extractions
+
+
+@app.cell(hide_code=True)
+def distillation(costs, curve, mission, mo, pd, unlabelled):
+    mo.stop(not mission.distil)
+    _rows = [
+        {
+            "reader": variant,
+            "F1 with the most documents": round(curve[variant][-1][1].f1, 3),
+            "milliseconds a document": round(1000 * seconds, 1),
+            "dollars for 1,000 documents": round(1000 * dollars, 2),
+        }
+        for variant, (seconds, dollars) in costs.items()
+    ]
+    _about = mo.md(f"""
+    ## What the teacher is worth
+
+    The rankers also learn from {len(unlabelled):,} documents without labels, as `{mission.distil.teacher}` reads them (`distil`
+    in mission.yaml). What they keep of its F1, and what asking it itself would cost:
+    """)
+    mo.vstack([_about, mo.ui.table(pd.DataFrame(_rows), selection=None)])
+    return
 
 
 @app.cell(hide_code=True)
@@ -106,6 +153,7 @@ def about_the_model(mo):
     If the mission lists the tier `layout_encoder`, a small
     transformer over the texts of a page and their places scores the candidates as well, and the two scores are averaged.
     A flag is answered from the words of the whole document.
+    With `distil` in mission.yaml, the rankers also learn from documents without labels, as an expensive tier reads them.
     Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is
     **held out**. Otherwise the calibration is **cross-fitted**: five models are trained, each without a fifth of the labelled
     documents, and calibrated on that fifth; the released model learns from all of them (`slo: evidence` in mission.yaml).
@@ -122,24 +170,41 @@ def what_it_learns_from(Dataset, Prompts, context, missions):
 
 
 @app.cell
-def the_model(Extractor, LEARN_FROM, Path, Workspace, dataset, context, enough_held_out, mission, mo, prompts, save_folds):
-    _checkpoints = Workspace.find(mission.mission, start=Path(__file__).parent).cache / "checkpoints"
+def the_model(
+    AUXILIARY,
+    Extractor,
+    LEARN_FROM,
+    Path,
+    UNLABELLED,
+    Workspace,
+    context,
+    dataset,
+    distilled,
+    enough_held_out,
+    mission,
+    mo,
+    prompts,
+    save_folds,
+):
+    cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
+    _checkpoints, unlabelled, _auxiliary = cache / "checkpoints", dataset.beside(UNLABELLED), dataset.beside(AUXILIARY)
 
     def _train(documents):
+        documents = [*documents, *_auxiliary]
         _model = Extractor.train(
             documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version, checkpoints=_checkpoints
         )
         _bar.update()
-        return _model
+        return distilled(_model, documents, _labels, unlabelled, mission, prompts, _classes, cache)
 
-    _documents, _labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
-    _classes, _folds = dataset.classes(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
+    _documents, _folds = dataset.documents(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
+    _labels, _classes = dataset.labels(*LEARN_FROM, AUXILIARY), dataset.classes(*LEARN_FROM, AUXILIARY)
     _trained = len(_folds) + (len(_folds) > 1)
     with mo.status.progress_bar(total=_trained, title="Training models", remove_on_exit=True) as _bar:
         _models = save_folds(context.product["folds"], _folds, _documents, _train)
         extractor = _models[0] if len(_models) == 1 else _train(_documents)
     extractor.save(context.product["model"])
-    return (extractor,)
+    return cache, extractor, unlabelled
 
 
 @app.cell(hide_code=True)
@@ -260,17 +325,35 @@ def imports_of_the_step():
     from proveout.calibration.thresholds import enough_held_out
     from proveout.corpus import Dataset
     from proveout.corpus.dataset import LEARN_FROM
+    from proveout.corpus.labels import AUXILIARY, UNLABELLED
     from proveout.models import Extractor, Settings
+    from proveout.models.distillation import distilled, teacher_of
     from proveout.models.tiers import save_folds
     from proveout.prompts import Prompts
     from proveout.workspace import Workspace
 
-    return Dataset, Extractor, LEARN_FROM, Path, Prompts, Settings, Workspace, enough_held_out, missions, save_folds
+    return (
+        AUXILIARY,
+        Dataset,
+        Extractor,
+        LEARN_FROM,
+        Path,
+        Prompts,
+        Settings,
+        UNLABELLED,
+        Workspace,
+        distilled,
+        enough_held_out,
+        missions,
+        save_folds,
+        teacher_of,
+    )
 
 
 @app.cell(hide_code=True)
 def imports_of_the_view():
     import random
+    import time
 
     import marimo as mo
     import matplotlib.pyplot as plt
@@ -279,7 +362,7 @@ def imports_of_the_view():
     from proveout import documents, evaluation
     from proveout.models.ranker import names
 
-    return documents, evaluation, mo, names, pd, plt, random
+    return documents, evaluation, mo, names, pd, plt, random, time
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     """
     from proveout.bridge import build as run_build
     from proveout.journal import Journal
+    from proveout.live import erasure
     from proveout.release import Releases
 
     env: dict[str, Any] = {
@@ -42,6 +43,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     if not env["inbox"].is_dir():
         raise NoDocuments(f"{env['inbox']}: no such folder; put documents there, or name another with --inbox")
     with Journal(space.home / "journal.db") as journal:
+        erasure.complete(space, journal)
         unfinished = bool(journal.pending())  # a stop or a kill left effects undone
     unfinished |= bool(read_object(env["out"] / "summary.json").get("waiting"))  # complete by now, perhaps with the same bytes
     built = run_build(space.spec("run"), env=env, force=unfinished)
@@ -130,6 +132,9 @@ def show(
     with Journal(space.home / "journal.db") as journal:
         wanted = kind_of(space.mission).identify(path)[0] if path.is_file() else document
         turns = list(journal.decisions(case=wanted)) if wanted else []
+        if not turns and (erased := [case for case in journal.erased() if wanted and case.startswith(wanted)]):
+            say(f"case {erased[0][:12]}\n\n{history(journal.events(erased[0]))}")
+            return
         cases = {turn.case.id for turn in turns}
         if len(cases) > 1 or not (cases or path.is_file()):
             raise BadInput(

@@ -26,6 +26,10 @@ FOLDERS = ("pdf", "files", ".")  # beside labels.csv: where its documents may be
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 MIN_DOCUMENTS = 4  # so that no split is empty
 ANSWERED = "answered by "  # begins the source of a live case that a person answered
+# Splits that models also learn from, and by which nothing is judged: labelled documents unlike the live ones, such as older or
+# drawn ones, and documents without labels, as a teacher reads them (`models.distillation`).
+AUXILIARY, UNLABELLED = "auxiliary", "unlabelled"
+UNJUDGED = ("stream", AUXILIARY, UNLABELLED)
 SPLIT_COLOURS = {  # in every plot
     "train": "#2b6cb0",
     "calibration": "#dd6b20",
@@ -33,6 +37,8 @@ SPLIT_COLOURS = {  # in every plot
     "test-seen": "#2f855a",
     "test-unseen": "#805ad5",
     "stream": "#a0aec0",
+    AUXILIARY: "#38b2ac",
+    UNLABELLED: "#718096",
 }
 SPLITS = tuple(SPLIT_COLOURS)
 HINT = "expected a UTF-8 CSV with a column `file_id` (the file's name) and one column per labelled field"
@@ -107,7 +113,7 @@ def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> N
             f"found {_listed(labels.columns)}; expected file_id, {_listed(tuple(mission.fields))}. "
             "Add the column (leave unknown values empty), or set `required: false` for the field in mission.yaml"
         )
-    splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split != "stream")
+    splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split not in UNJUDGED)
     if not any(row.fields for row in labels.rows.values()) and not (answers and answers.exists()):
         raise BadLabels(f"{path}: no row has a value for any of {_listed(tuple(mission.fields))}; label some documents first")
     if set(splits) - {""}:
