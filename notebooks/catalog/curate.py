@@ -14,9 +14,10 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
+    from proveout.search import labelled
     from proveout.search.shop import read_shop
 
-    return (read_shop,)
+    return labelled, read_shop
 
 
 @app.cell(hide_code=True)
@@ -30,9 +31,10 @@ def _():
 
 
 @app.cell(hide_code=True)
-def the_shop(context, read_shop):
+def the_shop(context, labelled, read_shop):
     shop = read_shop(context.params["data"])
     shop.save(context.product["products"], context.product["judgements"])
+    labelled.save(shop, context.product["queries"])
     return (shop,)
 
 

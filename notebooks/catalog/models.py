@@ -44,8 +44,12 @@ def _(ProductIndex, context, examples, shop_of):
 
 @app.cell(hide_code=True)
 def scored_by_what_learned_from_other_queries(Settings, context, cross_fitted, judged, save_scored):
-    scored = cross_fitted(judged, Settings())
+    _rankers = []
+    scored = cross_fitted(judged, Settings(), _rankers)
     save_scored(scored, context.product["scored"])
+    for _fold, _ranker in enumerate(_rankers):
+        context.product["folds"].mkdir(exist_ok=True)
+        _ = (context.product["folds"] / f"{_fold}.txt").write_text(_ranker.as_text(), encoding="utf-8")
     return (scored,)
 
 

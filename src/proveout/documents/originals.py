@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from proveout.documents.files import sha256_of
 from proveout.errors import BadInput, StillWritten
-from proveout.files import has_writer, open_file
+from proveout.files import has_writer, open_file, write_whole
 
 CHUNK = 1 << 20  # bytes
 WRITER_FORGOTTEN = 3600.0  # seconds after its last change from which a file counts as complete, though a program has it open
@@ -83,6 +83,15 @@ class Originals:
             return sha256, part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+    def keep_bytes(self, content: bytes, ending: str) -> tuple[str, Path]:
+        """Keep the content of a case that has no file of its own; returns its SHA-256 and the path."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if (existing := self._find(sha256)) is not None:
+            return sha256, existing
+        target = self.folder / sha256[:2] / f"{sha256}{ending}"
+        write_whole(target, content)
+        return sha256, target
 
     def path(self, case: str) -> Path:
         """The path of a case's file. Raises BadInput if there is none."""

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from proveout import documents, files
 from proveout.errors import BadInput, StillWritten, UnreadableDocument
-from proveout.live.inbox import INBOX_CSV, Arrival, Inbox, documents_in, identity, listed, reason
+from proveout.live.inbox import INBOX_CSV, Arrival, Inbox, cases_in, documents_in, identity, listed, reason
 from proveout.progress import bar
 from proveout.records import Case, Content, Decision, Output, Route
 
@@ -43,7 +43,7 @@ BATCH = 64  # cases per commit: from this size on the journal's cost per case is
 PATIENCE = 10  # seconds of effects per batch; the rest are carried out when every case is decided
 MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns what it can from older ones
 
-__all__ = ["INBOX_CSV", "Live", "alone", "documents_in", "identity", "listed", "run"]
+__all__ = ["INBOX_CSV", "Live", "alone", "cases_in", "documents_in", "identity", "listed", "run"]
 
 
 def alone(home: Path) -> AbstractContextManager[None]:
@@ -172,7 +172,10 @@ class Live:
         for arrival in batch:
             case, name = arrival.case, arrival.case.path
             try:
-                sha256, copy = self.originals.keep(arrival.file.path)
+                if arrival.part is None:
+                    sha256, copy = self.originals.keep(arrival.file.path)
+                else:
+                    sha256, copy = self.originals.keep_bytes(arrival.part, ".txt")
                 if sha256 != case.id and identity(self.kind, copy) != (case.id, case.turn):
                     raise StillWritten("it changed after it was listed")
             except (StillWritten, FileNotFoundError) as error:

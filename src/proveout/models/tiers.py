@@ -51,6 +51,7 @@ class Extraction:
     descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, in addition to those of the kind of case
     dollars: float = 0.0  # what this case cost
     refused: tuple[str, ...] = ()  # answers that were refused, and why
+    tier: str = ""  # the part of the tier that answered, if each part is calibrated by itself; "": the tier
 
 
 @dataclass(frozen=True)

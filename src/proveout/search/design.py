@@ -1,17 +1,12 @@
 """What a build of a product search needs before its notebooks run: a mission file, and a shop with judgements."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
-from proveout.mission import Common, read
+from proveout.mission import load
+from proveout.search.labelled import LabelledQueries
 from proveout.search.shop import read_shop
 from proveout.search.synthetic import draw
-
-
-class SearchMission(Common):
-    """A mission whose cases are queries. `slo.precision` is that of each route, `slo.lowest_confidence` that of any result."""
-
-    case: Literal["query"]
 
 
 class QueryDesign:
@@ -23,5 +18,8 @@ class QueryDesign:
         partial.rename(folder)
 
     def check(self, mission: Path, data: Path, answers: Path) -> None:
-        read(mission, SearchMission)
+        load(mission)
         read_shop(data)
+
+    def labelled(self, curated: Mapping[str, Path]) -> LabelledQueries:
+        return LabelledQueries(curated["queries"])
