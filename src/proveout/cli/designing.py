@@ -76,9 +76,12 @@ def monitored(space: Workspace, until: int | None = None) -> dict[str, Any]:
     from proveout.journal import Journal
     from proveout.release import Releases
 
-    if not (space.logs / "decisions.parquet").exists():
-        raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
+    empty = f"{space.logs}: no log yet; decide some cases first: proveout run"
+    if not (space.home / "journal.db").exists():
+        raise NoDocuments(empty)
     with Journal(space.home / "journal.db") as journal:
+        if next(journal.decisions(), None) is None:
+            raise NoDocuments(empty)
         journal.to_parquet(space.logs, space.mission, until)  # with the answers given since
     reference = Releases(space.releases).promoted().path("evidence/reference")
     return {"reference": reference, "logs": space.logs, "out": space.reports}

@@ -79,6 +79,7 @@ class Tier(Protocol):
 
     One that reads with the help of answered past cases has `past_cases`, how many it wants, and `extract` also takes `past`
     (`PastCases`). One that learned before the build has `learned_from`, ids of documents that it cannot be judged by.
+    One that can prepare for contents that are often asked has `warm(contents)`, which a server calls when it starts.
     One that knows other likely values also has `suggest(content, at_most)`: by field, the likeliest first. The review page
     offers them.
     """

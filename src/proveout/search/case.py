@@ -24,7 +24,7 @@ from proveout.files import open_file
 from proveout.journal.log import utf8
 from proveout.records import Check, Content, Decision, Output, Route
 from proveout.search.terms import words_of
-from proveout.values.rankings import NOTHING, items_of
+from proveout.values.rankings import NOTHING, items_of, titles_of
 
 if TYPE_CHECKING:
     from proveout.calibration import Calibrations
@@ -197,8 +197,8 @@ def _listed(decision: Decision) -> str:
     results = decision.fields.get(RESULTS)
     if results is None or results.text == NOTHING:
         return "<p>no result</p>"
-    titles = (item.partition(" ") for item in results.text.split(" | "))
-    rows = (f"<li>{html.escape(utf8(title))} <small>{html.escape(utf8(id))}</small></li>" for id, _, title in titles)
+    titles = titles_of(results.text)
+    rows = (f"<li>{html.escape(utf8(title))} <small>{html.escape(utf8(id))}</small></li>" for id, title in titles)
     return f"<ol>{''.join(rows)}</ol>"
 
 

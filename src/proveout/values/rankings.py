@@ -47,6 +47,15 @@ def items_of(text: str) -> dict[str, str]:
     return items
 
 
+def titles_of(text: str) -> list[tuple[str, str]]:
+    """The ids of a ranking in order, each with its title.
+
+    >>> titles_of("a%201 Red shoe | b=2")
+    [('a 1', 'Red shoe'), ('b', '')]
+    """
+    return list(zip(items_of(text), (item.partition(" ")[2] for item in text.split(SEPARATOR)), strict=False))
+
+
 def value_of_ranking(text: str) -> str:
     """The items without titles.
 
