@@ -223,7 +223,7 @@ def _(context, mo, search, shop_of):
 @app.cell
 def by_class(Route, classes, mo, ndcg, np, routes):
     _rows = []
-    for _name in sorted(set(classes.values())):
+    for _name in sorted({classes[one.example.query] for one, _ in routes}):
         _part = [(one, route) for one, route in routes if classes[one.example.query] == _name]
         _scores = [ndcg(one.ranking, one.example.judged) for one, _ in _part if max(one.example.judged.values())]
         _shares = {str(route): f"{sum(other == route for _, other in _part) / len(_part):.0%}" for route in Route}

@@ -47,12 +47,14 @@ def new(name: str, template: str) -> None:
 
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Values for the placeholders of the build spec in this workspace. Exports people's answers if the spec asks for them."""
+    from proveout.cases import design_of
     from proveout.live import label_export
 
     answers: dict[str, Any] = {}
     spec = space.spec("build").read_text(encoding="utf-8")
     if "{{answers}}" in spec:
-        for_training, for_testing = label_export.write(space)
+        export = getattr(design_of(space.design / "mission.yaml"), "export", label_export.write)
+        for_training, for_testing = export(space)
         answers = {"answers": space.answers}
         if for_training or for_testing:
             tell(f"  answers    {for_training} join the training set; {for_testing} belong to calibration or test documents")

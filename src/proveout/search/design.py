@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from proveout.mission import load
+from proveout.search.answers import export
 from proveout.search.labelled import LabelledQueries
 from proveout.search.shop import read_shop
 from proveout.search.synthetic import draw
+from proveout.workspace import Workspace
 
 
 class QueryDesign:
@@ -20,6 +22,9 @@ class QueryDesign:
     def check(self, mission: Path, data: Path, answers: Path) -> None:
         load(mission)
         read_shop(data)
+
+    def export(self, space: Workspace) -> tuple[int, int]:
+        return export(space)
 
     def labelled(self, curated: Mapping[str, Path]) -> LabelledQueries:
         return LabelledQueries(curated["queries"])

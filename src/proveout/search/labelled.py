@@ -10,7 +10,7 @@ from proveout.errors import BadInput
 from proveout.files import write_whole
 from proveout.records import Case
 from proveout.search.case import RESULTS, case_file, case_of
-from proveout.search.shop import Shop
+from proveout.search.shop import LIVE, Shop
 from proveout.values.rankings import graded
 
 ABOUT = "queries.json"
@@ -23,9 +23,11 @@ class LabelledQuery:
 
 
 def save(shop: Shop, folder: Path) -> None:
-    """A file for each judged query, and what it was judged; the folder must be new or empty."""
+    """A file for each judged query of the shop, and what it was judged; the folder must be new or empty."""
     rows = []
     for query, judged in shop.judgements.items():
+        if shop.classes[query] == LIVE:
+            continue
         write_whole(folder / f"{case_of(query)}.txt", case_file(query))
         label = graded({id: str(math.ceil(rating)) for id, rating in judged.items()})
         rows.append({"query": query, "class": shop.classes[query], "label": label})

@@ -8,7 +8,7 @@ Not covered: bias in what was judged. Products that nobody judged count as produ
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -124,8 +124,16 @@ def learn(index: ProductIndex, judged: Sequence[Example], slo: SLO, settings: Se
     return ProductSearch(index, train(judged, settings), calibration)
 
 
-def cross_fitted(judged: Sequence[Example], settings: Settings, rankers: list[ProductRanker] | None = None) -> list[Scored]:
-    """Each example, ranked by what was learned from the other folds; in the order of the folds, whose `rankers` are added."""
+def cross_fitted(
+    judged: Sequence[Example],
+    settings: Settings,
+    rankers: list[ProductRanker] | None = None,
+    unscored: Collection[str] = (),
+) -> list[Scored]:
+    """Each example, ranked by what was learned from the other folds; in the order of the folds, whose `rankers` are added.
+
+    `unscored`: queries that are learned from, like the others, but not scored.
+    """
     if not judged:
         raise BadLabels("no query is judged; judge some: a CSV with query, docid and rating")
     by_query = {example.query: example for example in judged}
@@ -133,7 +141,8 @@ def cross_fitted(judged: Sequence[Example], settings: Settings, rankers: list[Pr
     parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)
     if len(parts) < FEWEST_QUERIES:
         raise BadLabels(f"{len(judged)} judged queries that all share words; judge queries for other products, too")
-    return list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings, rankers))
+    ranked = list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings, rankers))
+    return [one for one in ranked if one.example.query not in unscored]
 
 
 def _scored(

@@ -53,7 +53,7 @@ def titles_of(text: str) -> list[tuple[str, str]]:
     >>> titles_of("a%201 Red shoe | b=2")
     [('a 1', 'Red shoe'), ('b', '')]
     """
-    return list(zip(items_of(text), (item.partition(" ")[2] for item in text.split(SEPARATOR)), strict=False))
+    return list(zip(items_of(text), (item.strip().partition(" ")[2] for item in text.split(SEPARATOR)), strict=False))
 
 
 def value_of_ranking(text: str) -> str:
