@@ -159,7 +159,7 @@ def test_a_certified_no_result_is_refused_and_a_certified_cheap_route_acts(shop:
     assert {("keywords", Route.ACT), ("ranked", Route.ACT), ("no_result", Route.REFUSE)} <= routes.keys()
     assert all(decision.document_class == "no_result" for decision in routes["no_result", Route.REFUSE])
     refused = routes["no_result", Route.REFUSE]
-    assert sum(queries.entry(one.case).case.segment == "unanswerable" for one in refused) > 0.6 * len(refused)
+    assert sum(queries.entry(one.case).query_class == "unanswerable" for one in refused) > 0.6 * len(refused)
     assert not any(
         decision.fields["results"].confidence < slo.lowest_confidence
         for (_, route), part in routes.items()

@@ -81,7 +81,9 @@ class Design(Protocol):
     """What a build needs to know of a kind of case before its notebooks run, and where its labelled cases are afterwards.
 
     One whose cases are no documents also has `export(space)`, which writes people's answers on live cases into `space.answers`
-    for the next build, and returns how many are exported, and how many are not because a build tests with those cases.
+    for the next build, and returns how many are exported, and how many are not because a build tests with those cases;
+    `labels(path)`, which reads late labels from a file or folder, as a function from the text of a case to its labels by field;
+    and, for the demo, `hand_in(data, space)`, which puts live cases into the inbox and returns where their labels are.
     """
 
     def draw(self, folder: Path) -> None:

@@ -114,7 +114,8 @@ def demo(
     home: Home = None,
 ) -> None:
     """Run everything once on synthetic invoices. Six steps: documents, build, promote, run on a dated stream of cases, monitor
-    drift and bias, summary. A second run skips everything that is already done.
+    drift and bias, summary. A second run skips everything that is already done. With --mission catalog, the same for a product
+    search, on a shop that is drawn.
     """
     from proveout.cli.demo import demo as run_demo
 

@@ -18,8 +18,9 @@ ABOUT = "queries.json"
 
 @dataclass(frozen=True)
 class LabelledQuery:
-    case: Case  # its segment is the class of the query
+    case: Case
     labels: Mapping[str, str]
+    query_class: str
 
 
 def save(shop: Shop, folder: Path) -> None:
@@ -29,9 +30,17 @@ def save(shop: Shop, folder: Path) -> None:
         if shop.classes[query] == LIVE:
             continue
         write_whole(folder / f"{case_of(query)}.txt", case_file(query))
-        label = graded({id: str(math.ceil(rating)) for id, rating in judged.items()})
-        rows.append({"query": query, "class": shop.classes[query], "label": label})
+        rows.append({"query": query, "class": shop.classes[query], "label": label_of(judged)})
     write_whole(folder / ABOUT, json.dumps(rows, ensure_ascii=False, indent=1))
+
+
+def label_of(judged: Mapping[str, float]) -> str:
+    """Ratings, of which there may be halves, as the grades of a label.
+
+    >>> label_of({"a": 2.5, "b": 0})
+    'a=3 | b=0'
+    """
+    return graded({id: str(math.ceil(rating)) for id, rating in judged.items()})
 
 
 class LabelledQueries:
@@ -43,7 +52,7 @@ class LabelledQueries:
             rows = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             self.entries = {
                 case_of(row["query"]): LabelledQuery(
-                    Case(case_of(row["query"]), row["query"], segment=row["class"]), {RESULTS: row["label"]}
+                    Case(case_of(row["query"]), row["query"]), {RESULTS: row["label"]}, row["class"]
                 )
                 for row in rows
             }
