@@ -27,7 +27,7 @@ SYNTHETIC = "synthetic"  # folder of a workspace with data that were drawn
 
 
 def new(name: str, template: str) -> None:
-    """Create a mission from a template (`questions` or `flags`) and print the next commands."""
+    """Create a mission from a template (`questions`, `flags` or `search`) and print the next commands."""
     from proveout.cli.new import new as create
     from proveout.workspace import project_root
 
@@ -36,13 +36,17 @@ def new(name: str, template: str) -> None:
     options = f"--mission {name}"
     if os.environ.get("PROVEOUT_HOME"):  # another mission's workspace
         options += f" --home {short(root / 'work' / name)}"
-    example = max((folder / "examples").glob("*.txt"))
-    purpose = {"questions": "extracts fields from bills", "flags": "answers yes/no questions about letters"}[template]
-    say(f"Created mission {name} in {short(folder)}. It {purpose}; edit mission.yaml and prompts/ to make it yours.")
+    example = "headset" if template == "search" else short(max((folder / "examples").glob("*.txt")))
+    purpose, yours = {
+        "questions": ("extracts fields from bills", "mission.yaml and prompts/"),
+        "flags": ("answers yes/no questions about letters", "mission.yaml and prompts/"),
+        "search": ("searches a drawn shop", "mission.yaml, and put your products and judgements into examples/,"),
+    }[template]
+    say(f"Created mission {name} in {short(folder)}. It {purpose}; edit {yours} to make it yours.")
     say("It builds as generated, from its own examples. Next:")
     say(f"  proveout build {options}")
     say(f"  proveout release promote {options}")
-    say(f"  proveout show {short(example)} {options}")
+    say(f"  proveout show {example} {options}")
 
 
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
