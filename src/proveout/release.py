@@ -302,6 +302,10 @@ class Releases:
         """The promoted release, open. Raises NoRelease."""
         return self.open(self.current())
 
+    def replaced(self) -> tuple[str, ...]:
+        """The ids of the releases that were promoted before the current one, oldest first."""
+        return self._promoted()[:-1]
+
     def history(self) -> Sequence[Mapping[str, str]]:
         """Promotions and rollbacks, oldest first: `at`, `by`, `what`, `release`, `because`.
 

@@ -23,6 +23,7 @@ QUIET = (  # options of JupyterLab: no network, no news, no line for each of its
     "--LabApp.log_level=ERROR",
     *(f"--ServerApp.jpserver_extensions={name}=False" for name in ("nbclassic", "ploomber", "ploomber_extension")),
 )
+PRODUCTS = "model/products.jsonl"  # in a release of a search
 SYNTHETIC = "synthetic"  # folder of a workspace with data that were drawn
 
 
@@ -89,8 +90,16 @@ def monitored(space: Workspace, until: int | None = None) -> dict[str, Any]:
         if next(journal.decisions(), None) is None:
             raise NoDocuments(empty)
         journal.to_parquet(space.logs, space.mission, until)  # with the answers given since
-    reference = Releases(space.releases).promoted().path("evidence/reference")
-    return {"reference": reference, "logs": space.logs, "out": space.reports}
+    releases = Releases(space.releases)
+    values: dict[str, Any] = {
+        "reference": releases.promoted().path("evidence/reference"),
+        "logs": space.logs,
+        "out": space.reports,
+    }
+    if "{{products}}" in space.spec("monitor").read_text(encoding="utf-8"):
+        earlier = [folder for id in releases.replaced() if (folder := space.releases / id / PRODUCTS).exists()]
+        values |= {"products": releases.promoted().folder / PRODUCTS, "before": str(earlier[-1]) if earlier else ""}
+    return values
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:

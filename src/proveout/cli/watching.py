@@ -39,7 +39,8 @@ def monitor(space: Workspace) -> bool:
 
     with Journal(space.home / "journal.db") as journal:
         position = journal.position
-        page = run_build(space.spec("monitor"), env=monitored(space, position)).products["performance"]["page"]
+        built = run_build(space.spec("monitor"), env=monitored(space, position)).products
+        page = built["performance"]["page"]
         reports, release = Reports(space.reports, journal), Releases(space.releases).current()
         filed = reports.file(page, space.design / "mission.yaml", release, position)
         overdue = reports.overdue(date.today())
@@ -47,6 +48,8 @@ def monitor(space: Workspace) -> bool:
     if report["about_days"]:
         say(report["about_days"])
     say(f"{report['headline']}\nreport {filed.id[:12]} ({filed.state(date.today())}): {short(page)}")
+    for summary in [paths["summary"] for paths in built.values() if "summary" in paths]:
+        say(json.loads(summary.read_text(encoding="utf-8"))["headline"])
     sentences = [report["headline"]] if report["alarm"] else []
     if overdue:
         sentences.append(f"The report of {overdue.day} should have been signed by {overdue.due}.")

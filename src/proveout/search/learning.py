@@ -8,7 +8,7 @@ Not covered: bias in what was judged. Products that nobody judged count as produ
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from proveout.search.product_search import (
     says_nothing_fits,
 )
 from proveout.search.ranker import ProductRanker, Settings
+from proveout.search.terms import terms_of
 
 EQUAL = 0.02  # nDCG; keywords that lose no more suffice
 
@@ -132,28 +133,25 @@ def cross_fitted(
 ) -> list[Scored]:
     """Each example, ranked by what was learned from the other folds; in the order of the folds, whose `rankers` are added.
 
-    `unscored`: queries that are learned from, like the others, but not scored.
+    `unscored`: queries that are learned from, but not scored. A fold learns from those that share no word with its own queries.
     """
     if not judged:
         raise BadLabels("no query is judged; judge some: a CSV with query, docid and rating")
-    by_query = {example.query: example for example in judged}
-    groups = groups_of(dict.fromkeys(example.corrected for example in judged))
+    by_query = {example.query: example for example in judged if example.query not in unscored}
+    groups = groups_of(dict.fromkeys(example.corrected for example in by_query.values()))
     parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)
     if len(parts) < FEWEST_QUERIES:
-        raise BadLabels(f"{len(judged)} judged queries that all share words; judge queries for other products, too")
-    ranked = list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings, rankers))
-    return [one for one in ranked if one.example.query not in unscored]
-
-
-def _scored(
-    by_query: Mapping[str, Example], parts: Sequence[Sequence[str]], settings: Settings, rankers: list[ProductRanker] | None
-) -> Iterator[Scored]:
-    for fold, part in enumerate(parts):
-        ranker = train([example for query, example in by_query.items() if query not in set(part)], settings)
+        raise BadLabels(f"{len(by_query)} judged queries that all share words; judge queries for other products, too")
+    others = [example for example in judged if example.query in unscored]
+    scored: list[Scored] = []
+    for fold, part in enumerate({query for group in part for query in group} for part in parts):
+        words = {term for query in part for term in terms_of(by_query[query].corrected)}
+        learned = [example for query, example in by_query.items() if query not in part]
+        ranker = train([*learned, *(one for one in others if words.isdisjoint(terms_of(one.corrected)))], settings)
         if rankers is not None:
             rankers.append(ranker)
-        for query in part:
-            yield Scored(by_query[query], *by_query[query].ranking(ranker), fold)
+        scored += [Scored(by_query[query], *by_query[query].ranking(ranker), fold) for group in parts[fold] for query in group]
+    return scored
 
 
 def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
