@@ -25,6 +25,7 @@ from proveout.records import Decision, Route
 from proveout.release import Release, Releases
 from proveout.retrieval.chroma import client_of
 from proveout.search.labelled import LabelledQueries
+from proveout.search.product_index import ProductIndex
 from proveout.search.product_search import ProductSearch
 from proveout.search.vector_store import PAUSE, VARIABLE, StoreDown, VectorStore
 from proveout.serving import application
@@ -152,6 +153,27 @@ def test_a_server_prepares_the_answers_that_were_asked_for_most(release: Release
     assert tier.answer("kettle").hits and not tier.answer("violin rosin").hits
     with pytest.raises(AttributeError):
         tier.answer("stroller")
+
+
+def test_a_release_with_another_index_answers_by_it_at_once_and_so_does_the_one_before(
+    space: Workspace, release: Release, client: TestClient, tmp_path: Path
+) -> None:
+    def asked() -> list[str]:
+        answer = client.post(DECISIONS, json={"text": "wireless headset"}).json()
+        return [item["id"] for item in answer["fields"]["results"]["items"]]
+
+    before = asked()
+    search = ProductSearch.load(release.path("model"))
+    fewer = ProductIndex.build([product for product in search.index.products if product.id != before[0]])
+    ProductSearch(fewer, search.ranker, search.calibration).save(tmp_path / "model")
+    same = {part: release.path(part) for part in ("calibration", "mission", "policy")}
+    releases = Releases(space.releases)
+    releases.promote(releases.freeze({"model": tmp_path / "model", **same}), by="tests")
+    try:
+        assert before[0] not in asked() and asked()[0] in before
+    finally:
+        releases.rollback(by="tests")
+    assert asked() == before
 
 
 # The vector store
