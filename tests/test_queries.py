@@ -20,6 +20,7 @@ from proveout.search.case import QueryCase, case_of
 from proveout.search.labelled import LabelledQueries
 from proveout.values import same, value_of
 from proveout.values.rankings import items_of, ranked
+from proveout.workspace import Workspace
 
 ASKED = ("headest", "wireless headset 40 mm drivers", "violin rosin", "laptop 16 GB")
 
@@ -255,3 +256,28 @@ def test_a_ranking_is_right_by_what_fits_in_it() -> None:
     assert same("ranking", "b=0", "(nothing)") and not same("ranking", "b=1", "(nothing)")
     with pytest.raises(ValueError, match="grade of 0, 1, 2, 3"):
         value_of("ranking", "a=7")
+
+
+@pytest.mark.long
+def test_an_erased_query_is_gone_from_the_journal_the_originals_and_the_grades(shop: Path) -> None:
+    space = Workspace.find("catalog", start=shop)
+    (space.home / "inbox").mkdir(exist_ok=True)
+    (space.home / "inbox" / "secret.txt").write_text("garden hose for Nora\nkettle for Tom\n")
+    catalog(shop, "run")
+    case = case_of("garden hose for Nora")
+    (shop / "late").mkdir()
+    product = json.loads((space.build / "curate" / "products.jsonl").read_text().splitlines()[0])["id"]
+    (shop / "late" / "judgements.csv").write_text(
+        f"query,docid,rating\ngarden hose for Nora,{product},0\nkettle for Tom,{product},1\n"
+    )
+    catalog(shop, "label", shop / "late")
+    catalog(shop, "status")  # exports the grades
+    assert "Nora" in (space.answers / "judgements.csv").read_text()
+    erased = catalog(shop, "erase", case, "--reason", "asked for", "--yes")
+    assert "inbox/secret.txt holds it beside other cases; take it out of that file" in erased
+    assert (
+        "Nora" not in (space.answers / "judgements.csv").read_text() and "Tom" in (space.answers / "judgements.csv").read_text()
+    )
+    assert "its case was erased" in catalog(shop, "run")
+    with Journal(space.home / "journal.db") as journal:
+        assert case not in {row.case.id for row in journal.decisions()} and journal.verify().whole

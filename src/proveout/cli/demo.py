@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
 
     began = time.perf_counter()
     own = [*([] if mission == "invoices" else [mission]), *([data.resolve().name] if data else [])]
+    os.umask(0o077)
     space = Workspace.find(mission, home or Path("work") / "-".join(["demo", *own]))
     _ = space.mission  # one that decides no cases is refused before anything is written
     space.claim()
@@ -77,9 +79,9 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
 
 def _last_day(space: Workspace) -> date | None:
     """The last day of the log whose cases have labels by now; None in a log without days."""
-    import pandas as pd  # type: ignore[import-untyped]
+    from proveout.journal.log import read_log
 
-    days = pd.read_parquet(space.logs / "decisions.parquet", columns=["day"])["day"].dropna()
+    days = read_log(space.logs / "decisions.parquet").to_pandas()["day"].dropna()
     return days.max() - UNANSWERED if len(days) and days.nunique() > 1 else None
 
 
@@ -129,9 +131,9 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
 
 def summary(space: Workspace) -> str:
     """The result of a demo as text: automation, precision, drift, segments, open reviews, where to find more."""
-    import pandas as pd
+    from proveout.journal.log import read_log
 
-    log = pd.read_parquet(space.logs / "decisions.parquet")
+    log = read_log(space.logs / "decisions.parquet").to_pandas()
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
     lines = [
         f"Cases                  {len(log)} decided, {(log['route'] == 'refuse').sum()} of them refused"

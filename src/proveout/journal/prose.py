@@ -8,6 +8,8 @@ from proveout.journal import (
     ATTEMPTED,
     CONCLUSION,
     DECISION,
+    ERASED,
+    ERASURE,
     INTENDED,
     REPORT,
     RETRIED,
@@ -121,6 +123,10 @@ def event_line(event: Event) -> str:
         return f"read again, blind, by {payload['by']}: {result}"
     if event.kind == ASSIGNMENT:
         return _assigned(**payload)
+    if event.kind == ERASURE:
+        return f"content erased by {payload['by']}, {payload['role']}: {payload['because']}"
+    if event.kind == ERASED:
+        return "erasure complete"
     if event.kind == REPORT:
         return f"report {event.key[:12]} filed: {payload['headline']}"
     if event.kind == CONCLUSION:
