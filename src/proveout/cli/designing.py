@@ -190,6 +190,8 @@ def audit(space: Workspace, options: Sequence[str] = ()) -> None:
     if not (space.build / "calibrate" / "calibration.json").exists():
         raise BadInput(f"{space.name} was never built, and the models of a build judge the labels; first: proveout build")
     page = next(file.parent for _, file in sources(space.spec("build")) if file) / "audit.py"
+    if not page.exists():
+        raise BadInput(f"the labels of mission {space.name} are not audited: its notebooks have no audit.py")
     exported = os.environ | {"PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
     os.execvpe(sys.executable, [sys.executable, "-m", "marimo", "run", str(page), *options], exported)
 

@@ -39,7 +39,7 @@ UNSOLD = (
     *(
         "gas grill",
         "hair dye",
-        "ironing board",
+        "ironing table",
         "leather conditioner",
         "mosquito net",
         "party hats",

@@ -88,8 +88,9 @@ class CaseSummary:
 
     @property
     def asks(self) -> bool:
-        """Whether it waits for a person's answer or approval."""
-        return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
+        """Whether it waits for a person's answer or approval. A refusal with values, such as no result, is an answer."""
+        unanswered = self.route is Route.REVIEW or (self.route is Route.REFUSE and not self.values)
+        return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and unanswered)
 
     @property
     def holder(self) -> Assignment | None:
