@@ -197,6 +197,14 @@ def label(case: str, text: str = SECRET) -> Event:
     return Event(case, "label", {"labels": {"total": text}, "by": "ada", "right": {}})
 
 
+def erase(journal: Journal, case: str) -> list[int]:
+    """Write an erasure, and empty what stands in the clear; the positions of that."""
+    positions = journal.in_the_clear(case)
+    journal.append([Event(case, ERASURE, {"by": "ada", "emptied": positions}, key=case)])
+    journal.empty(positions)
+    return positions
+
+
 def test_a_journal_of_before_stays_readable_and_what_follows_is_encrypted(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.db") as journal:
         journal.append([label("c1", "in the clear")])
@@ -229,7 +237,7 @@ def test_values_that_another_case_remembers_are_erased_with_their_own_case(tmp_p
         assert [one[2] for one in event.payload["decision"]["similar"]] == [{}, {}, {"customer": "B"}]
         with pytest.raises(BadInput, match="case c1 was erased, so nothing can be added"):
             journal.append([label("c1")])
-        journal.append([Event("c1", ERASURE, {"by": "ada"}, key="c1")])
+        erase(journal, "c1")
         assert journal.verify().because == "3 events, all unchanged; the content of 1 case was erased"
 
 
@@ -238,12 +246,25 @@ def test_events_in_the_clear_are_emptied_and_the_chain_holds(tmp_path: Path) -> 
         for n in range(200):
             journal.append([label(f"c{n % 7}", f"{SECRET} {n % 7}-")])
         before = journal.verify()
-        journal.append([Event("c3", ERASURE, {"by": "ada"}, key="c3")])
-        assert journal.empty("c3") == 29 and journal.empty("c3") == 0
+        assert len(erase(journal, "c3")) == 29 and journal.in_the_clear("c3") == []
         assert journal.verify().whole and before.whole
         assert [case for case, _ in events(journal)].count("c3") == 1, "only the erasure is left"
     stored = everything(tmp_path)
     assert f"{SECRET} 3-".encode() not in stored and f"{SECRET} 4-".encode() in stored
+
+
+def test_an_event_that_is_emptied_and_given_to_an_erased_case_is_found(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.db") as journal:
+        journal.append([label("c1"), label("c2"), label("c1")])
+        erase(journal, "c1")
+        assert journal.verify().whole
+    with sqlite3.connect(tmp_path / "journal.db") as forger:
+        forger.executescript(
+            "DROP TRIGGER events_refuse_UPDATE; UPDATE events SET payload = '', \"case\" = 'c1' WHERE position = 2"
+        )
+    with Journal(tmp_path / "journal.db") as journal:
+        report = journal.verify()
+        assert (report.bad, report.because) == (2, "event 2 was emptied, and no erasure says so")
 
 
 def test_an_older_journal_is_left_as_it_is_until_something_in_it_is_erased(tmp_path: Path, monkeypatch) -> None:
@@ -261,8 +282,7 @@ def test_an_older_journal_is_left_as_it_is_until_something_in_it_is_erased(tmp_p
 
     with Journal(tmp_path / "journal.db") as journal:
         assert journal.verify().whole and version() == "0001", "a release of then can read it"
-        journal.append([Event("c1", ERASURE, {"by": "ada"}, key="c1")])
-        assert journal.empty("c1") == 1 and version() == schema.HEAD
+        assert erase(journal, "c1") == [1] and version() == schema.HEAD
         assert journal.verify().whole
 
 
@@ -287,10 +307,9 @@ def test_a_receipt_is_checked_without_keys_before_and_after_the_case_is_erased(t
         for event in forged["events"]:
             event.update({name: text.replace("4,711", "9,711") for name, text in event.items() if isinstance(text, str)})
         assert checked(json.dumps(forged)).returncode == 1
-        journal.append([Event("c1", ERASURE, {"by": "ada"}, key="c1")])
+        erase(journal, "c1")
         if vault:
             vault.destroy(["c1"])
-        journal.empty("c1")
         assert kept.check(journal, [signer.verifier]).whole
         after = checked(written(receipt(journal, "c1", note, signer.verifier)))
         assert after.returncode == 0 and after.stdout.count("(erased)") == 3 and SECRET not in after.stdout

@@ -3,7 +3,7 @@
 Entry point: `Journal(url)`, on SQLite with a path, on PostgreSQL with a URL. Every append is atomic. However many processes
 write, a case is decided once, and an effect is intended once and settled once, with any number of failed attempts between.
 Beside a SQLite file with a `keys.db`, the content of every event is encrypted with its case's key (`sealing`); an event whose
-key was destroyed, or that was emptied by `redact`, is left out of what is read, and the chain still holds.
+key was destroyed, or that was emptied, is left out of what is read, and the chain still holds.
 Covered: two processes writing to one journal, a kill at any instant, a changed, lost or invented event (`verify` locates it).
 Not covered: who may write. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip;
 signed `checkpoints` do.
@@ -25,6 +25,7 @@ from proveout.journal.codec import (
     canonical,
     decision_from_json,
     decision_to_json,
+    parse,
 )
 from proveout.journal.intentions import UNDO, Intention, Outcome, State, due
 from proveout.records import Action, Answer, Case, Decided, Person, Ruling, Verdict, turn_key
@@ -45,15 +46,8 @@ APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts;
 ERASURE, ERASED = "erasure", "erased"  # of a case's content: by whom and why; that it is complete. Never encrypted
 IN_THE_CLEAR = (ERASURE, ERASED)
 REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
-VISIBLE = (
-    DECISION,
-    LABEL,
-    APPROVAL,
-    UNDOING,
-    INTENDED,
-    SETTLED,
-    ERASURE,
-)  # shown to people: a new one makes their page outdated
+# shown to people: a new one makes their page outdated
+VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED, ERASURE)
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
 CHUNK = 10_000  # rows per read
@@ -286,7 +280,7 @@ class Journal:
 
     def verify(self) -> Verification:
         """Recompute the whole chain and locate the first event that does not match. Needs no key."""
-        emptied: dict[str, int] = {}  # case to the first of its events without content
+        emptied: list[int] = []  # events without content
         with self._reading(snapshot=True) as connection:
             tip = connection.execute(self._tip.select()).one()
             number, previous = 0, GENESIS.encode()
@@ -300,28 +294,25 @@ class Journal:
                 if digest != previous:
                     if not line.endswith(SEPARATOR.encode()):
                         return Verification(False, number, number, f"event {number} was changed after it was written")
-                    emptied.setdefault(line.split(SEPARATOR.encode(), 3)[2].decode(errors="replace"), number)
+                    emptied.append(number)
                     previous = digest
-            erased = self.erased(connection)
-        if lost := min((number for case, number in emptied.items() if case not in erased), default=None):
-            return Verification(False, number, lost, f"event {lost} was emptied, and its case was not erased")
+            query = self._events.select().where(self._events.c.kind == ERASURE)
+            erasures = [parse(row.payload) for row in connection.execute(query).all()]
+        stated = {position for payload in erasures for position in payload.get("emptied", ())}  # by events that were verified
+        if lost := next((position for position in emptied if position not in stated), None):
+            return Verification(False, number, lost, f"event {lost} was emptied, and no erasure says so")
         if tip.position > number:
             return Verification(False, number, number + 1, f"events {number + 1} to {tip.position}, the last ones, are missing")
         if tip.position < number:
             return Verification(False, number, tip.position + 1, f"events after {tip.position} were not written by Proveout")
         if tip.hash.encode() != previous:
             return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
-        gone = f"; the content of {len(erased)} case{'s' * (len(erased) > 1)} was erased" if erased else ""
+        gone = f"; the content of {len(erasures)} case{'s' * (len(erasures) > 1)} was erased" if erasures else ""
         return Verification(True, number, None, f"{number} events, all unchanged{gone}")
 
-    def erased(self, connection: "Connection | None" = None) -> set[str]:
+    def erased(self) -> set[str]:
         """The cases whose content was erased."""
-        from sqlalchemy import select
-
-        if connection is None:
-            with self._reading() as connection:
-                return self.erased(connection)
-        return set(connection.execute(select(self._events.c.case).where(self._events.c.kind == ERASURE)).scalars())
+        return {row.case for row in self._rows(self._events.c.kind == ERASURE)}
 
     def first_erased(self) -> int | None:
         """The position of the first event whose content was erased; None if none was."""
@@ -338,28 +329,26 @@ class Journal:
 
         schema.upgrade(self._engine)
 
-    def empty(self, case: str) -> int:
-        """Remove the content of a case's events that are not encrypted; returns how many there were.
+    def in_the_clear(self, case: str) -> list[int]:
+        """The positions of a case's events that are not encrypted, and say something of it."""
+        rows = self._rows(self._of_case(case))
+        return [row.position for row in rows if sealing.is_plain(row) and row.kind not in IN_THE_CLEAR]
 
-        Their hashes stay. Needs the newest schema, so it brings an older journal there. Not for events of an encrypted
-        journal, whose key is destroyed instead.
+    def empty(self, positions: Sequence[int]) -> None:
+        """Remove the content of events; their hashes stay. An erasure in the journal has to state these positions.
+
+        Needs the newest schema, so it brings an older journal there.
         """
         from proveout.journal import schema
 
-        plain = [
-            row.position for row in self._rows(self._of_case(case)) if sealing.is_plain(row) and row.kind not in IN_THE_CLEAR
-        ]
-        if not plain:
-            return 0
         self.upgrade()
         with self._writing() as connection:
             connection.execute(self._tip.select().with_for_update()).one()
-            for start in range(0, len(plain), NAMES):
-                some = self._events.c.position.in_(plain[start : start + NAMES])
+            for start in range(0, len(positions), NAMES):
+                some = self._events.c.position.in_(positions[start : start + NAMES])
                 connection.execute(self._events.update().where(some).values(payload=""))
         with self._explained():
             schema.rewrite(self._engine)
-        return len(plain)
 
     def hashes(self, until: int, after: int = 0) -> Iterator[bytes]:
         """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right.

@@ -7,10 +7,11 @@ Covered: a kill at any point (the next run, or `erase` again, completes it), sev
 Not covered: what left the workspace, such as exports and the counterparties of effects; `plan` names those that are known.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from proveout.cases import design_of, kind_of
 from proveout.corpus import Dataset
@@ -68,9 +69,15 @@ def erase(space: Workspace, journal: Journal, planned: Plan, person: Person, rea
     """Erase a case. Only while no other process works in the workspace (`alone`). Raises BadInput without a reason."""
     if not reason.strip():
         raise BadInput("say why the case is erased; the journal keeps it, so name nothing there that is to be erased")
-    payload = {"by": person.name, "role": person.role.value, "because": reason.strip(), "files": list(planned.files)}
+    payload: dict[str, Any] = {
+        "by": person.name,
+        "role": person.role.value,
+        "because": reason.strip(),
+        "files": list(planned.files),
+    }
+    payload["emptied"] = journal.in_the_clear(planned.case)
     journal.append([Event(planned.case, ERASURE, payload, key=planned.case)])
-    _remove(space, journal, planned.case, planned.files)
+    _remove(space, journal, planned.case, payload)
 
 
 def complete(space: Workspace, journal: Journal) -> None:
@@ -85,13 +92,15 @@ def complete(space: Workspace, journal: Journal) -> None:
     if todo := [event for event in events if event.case not in done]:
         with alone(space.home):
             for event in todo:
-                _remove(space, journal, event.case, event.payload["files"])
+                _remove(space, journal, event.case, event.payload)
 
 
-def _remove(space: Workspace, journal: Journal, case: str, files: Sequence[str]) -> None:
+def _remove(space: Workspace, journal: Journal, case: str, erasure: Mapping[str, Any]) -> None:
+    files = erasure["files"]
     if vault := Vault.at(space.home):
         vault.destroy({case, *files})
-    journal.empty(case)
+    if erasure["emptied"]:
+        journal.empty(erasure["emptied"])
     originals = Originals(space.originals)
     for path in [*_submitted(space, case), *_effects(space, case), *(space.answers / "files").glob(f"{case}*")]:
         path.unlink(missing_ok=True)
