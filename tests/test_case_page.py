@@ -8,7 +8,6 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from proveout.cli import acting
-from proveout.documents import Originals
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live import replay as replays
@@ -90,7 +89,7 @@ def test_the_first_step_that_differs_is_shown_with_both_values(client, tokens, d
 
 
 def test_what_keeps_a_case_from_being_run_again_is_said(client, space, tokens, decided, tmp_path, monkeypatch):
-    kept, release = Originals(space.originals).path(decided.case.sha256), space.releases / decided.decision.release
+    (kept,), release = space.originals.rglob(f"{decided.case.sha256}*"), space.releases / decided.decision.release
     for path, why in ((kept, "its file is not kept"), (release, "no release in releases; make one: ")):
         path.rename(tmp_path / path.name)
         try:

@@ -9,7 +9,6 @@ import pyarrow.parquet as parquet
 import pytest
 
 from proveout.cli import acting, designing, releasing, replaying, watching
-from proveout.documents import Originals
 from proveout.errors import BadInput
 from proveout.journal import Journal
 from proveout.live import replay as replays
@@ -119,7 +118,7 @@ def test_a_difference_in_one_bit_of_a_confidence_is_found(decided):
 
 def test_what_is_missing_or_damaged_is_named_and_the_others_go_on(space, decided, capsys, tmp_path):
     last, first = decided[-1], decided[0].decision.release
-    kept = Originals(space.originals).path(last.case.sha256)
+    (kept,) = space.originals.rglob(f"{last.case.sha256}*")
     kept.rename(tmp_path / kept.name)
     model = next(path for path in sorted((space.releases / first / "model").rglob("*")) if path.is_file())
     content = model.read_bytes()

@@ -138,7 +138,7 @@ def test_nothing_is_recorded_and_nothing_happens(decided):
     home = decided[0]
 
     def state() -> dict[str, bytes]:
-        return {str(file): file.read_bytes() for file in home.rglob("*") if file.is_file() and "journal.db" not in file.name}
+        return {str(file): file.read_bytes() for file in home.rglob("*") if file.is_file() and ".db" not in file.name}
 
     with Journal(home / "journal.db") as journal:
         before, position = state(), journal.position

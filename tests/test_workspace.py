@@ -37,7 +37,7 @@ def test_a_home_is_whose_it_was_first(root, tmp_path) -> None:
     space = Workspace.find("bills", tmp_path / "home", root)
     space.claim()
     space.claim()
-    assert owner(space.home) == "bills" and [path.name for path in space.home.iterdir()] == [NOTE]
+    assert owner(space.home) == "bills" and {path.name for path in space.home.iterdir()} == {NOTE, "keys.db"}
     assert Workspace.find("bills", space.home, root) == space
     with pytest.raises(BadInput) as refused:
         Workspace.find("invoices", space.home, root)
