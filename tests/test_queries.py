@@ -107,6 +107,22 @@ def test_a_file_without_queries_costs_only_itself_and_is_named(tmp_path: Path, n
     assert message in inbox.refused[name]
 
 
+def test_what_looks_like_json_is_a_query_too(live: Live) -> None:
+    (live.inbox / "q.txt").write_text('{usb}\n{"query": "kettle"}\n')
+    assert live.run()["routes"]["refuse"] == 0
+    contents = live.kind.read([live.originals.path(row.case.sha256) for row in decided(live).values()])
+    assert {content.text for content in contents} == {"{usb}", '{"query": "kettle"}'}
+
+
+def test_every_query_of_a_file_is_extracted(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / "q.txt").write_text("usb 3.0 cable\nwireless headset\n")
+    catalog(shop, "extract", tmp_path / "asked", "-o", tmp_path / "out.json")
+    extracted = json.loads((tmp_path / "out.json").read_text())
+    assert set(extracted) == {"q.txt:1: usb 3.0 cable", "q.txt:2: wireless headset"}
+    assert "headset" in extracted["q.txt:2: wireless headset"]["results"]["value"]
+
+
 def test_a_file_with_one_query_is_that_case(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text('{"query": "usb cable", "id": "7"}')
     (tmp_path / "two.txt").write_text("usb\ncable")

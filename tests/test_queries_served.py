@@ -17,12 +17,14 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from program import PATIENCE, free_port
+from proveout.agent import Parts, assemble
 from proveout.errors import StaleIndex
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.records import Decision, Route
 from proveout.release import Release, Releases
+from proveout.retrieval import NoMemory
 from proveout.retrieval.chroma import client_of
 from proveout.search.labelled import LabelledQueries
 from proveout.search.product_index import ProductIndex
@@ -220,6 +222,13 @@ def test_a_chroma_folder_and_a_chroma_server_and_no_store_answer_alike(
         on_server = decide(release, queries)
     assert without == in_folder == on_server
     assert layers(without)["ranked"] > len(without) / 2
+
+
+def test_a_build_asks_no_store_whatever_the_environment_names(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{free_port()}")
+    parts = Parts(release.path("mission"), None, release.path("model"), release.path("calibration"))
+    assert assemble(parts, NoMemory()).tiers["product_search"].search.index.store is None
+    assert release.agent(NoMemory()).tiers["product_search"].search.index.store is not None
 
 
 def test_an_index_searches_only_its_own_vectors(release: Release, tmp_path: Path) -> None:
