@@ -26,10 +26,13 @@ def every_alarm_is_in_the_harmful_direction(findings, mo):
         {"segment": row.segment, "measure": row.measure, "finding": row.because, "p-value": f"{row.p:.1g}"}
         for row in findings.worse_off
     ]
-    _worse = ", ".join(dict.fromkeys(row.segment for row in findings.worse_off))
-    _table = mo.ui.table(alarms, selection=None, page_size=5, wrapped_columns=["finding"])
-    _verdict = f"**{_worse}: treated worse** than all others." if alarms else "No segment is treated significantly worse."
-    mo.vstack([mo.md(_verdict), *([_table] if alarms else [])])
+    if alarms:
+        _worse = ", ".join(dict.fromkeys(row.segment for row in findings.worse_off))
+        _table = mo.ui.table(alarms, selection=None, page_size=5, wrapped_columns=["finding"])
+        _view = mo.vstack([mo.md(f"**{_worse}: treated worse** than all others."), _table])
+    else:
+        _view = mo.md("No segment is treated significantly worse.")
+    _view
     return
 
 

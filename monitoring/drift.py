@@ -29,12 +29,14 @@ def an_alarm_is_significant_and_large_enough(findings, mo):
         {"finding": drift.sentence, "p-value": f"{drift.p:.1g}", "first alarm": str(drift.alarmed), "cases": drift.cases_after}
         for drift in findings.drifted
     ]
-    _first = "\n".join(["", "", *(f"- {alarm['finding']}" for alarm in alarms[:3])])
-    _verdict = (
-        f"**{len(alarms)} changes that are no chance**, the most certain first:{_first}" if alarms else "No significant drift."
-    )
-    _all = mo.accordion({"All, with their p-values": mo.ui.table(alarms, selection=None, wrapped_columns=["finding"])})
-    mo.vstack([mo.md(_verdict), *([_all] if alarms else [])])
+    if alarms:
+        _first = "\n".join(["", "", *(f"- {alarm['finding']}" for alarm in alarms[:3])])
+        _all = mo.ui.table(alarms, selection=None, wrapped_columns=["finding"])
+        _verdict = mo.md(f"**{len(alarms)} changes that are no chance**, the most certain first:{_first}")
+        _view = mo.vstack([_verdict, mo.accordion({"All, with their p-values": _all})])
+    else:
+        _view = mo.md("No significant drift.")
+    _view
     return
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import subprocess
 from pathlib import Path
@@ -17,10 +18,9 @@ from proveout.cli.what_if import what_if
 from proveout.documents import Originals, sha256_of
 from proveout.documents.batch import cached
 from proveout.errors import BadInput
-from proveout.files import alone
 from proveout.identity import Accounts, Role
 from proveout.journal import ERASED, ERASURE, LABEL, Journal
-from proveout.live import erasure
+from proveout.live import alone, erasure
 from proveout.live.what_if import Change
 from proveout.records import Decided, Person
 from proveout.serving import application
@@ -178,6 +178,16 @@ def test_a_kill_in_between_is_completed_by_the_next_run_and_the_file_is_not_take
     (space.home / "inbox" / "again.pdf").unlink()
 
 
+def test_an_older_copy_of_the_keys_is_erased_again_by_the_next_run(space, cases):
+    case = cases[1].case.id
+    with sqlite3.connect(space.home / "keys.db") as connection:
+        connection.execute("DELETE FROM keys WHERE name = ?", [case])
+    vault = Vault.at(space.home)
+    assert vault and not vault.erased(case)
+    acting.run(space, None)
+    assert vault.erased(case)
+
+
 @pytest.fixture(scope="module")
 def client(space):
     with Accounts(space.accounts, hasher=QUICK) as accounts:
@@ -240,7 +250,7 @@ def test_what_commands_write_is_for_its_user_alone_whatever_the_umask(space, cas
             assert run.returncode == 0, run.stderr
     finally:
         os.umask(before)
-    assert Vault.at(home) is not None
     made = [path for path in home.rglob("*") if path.relative_to(home).parts[0] != "releases"]
     assert len(made) > 8 and not [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077]
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert Vault.at(home) is not None

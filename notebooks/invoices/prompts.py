@@ -30,6 +30,26 @@ def the_draft_and_the_files(draft, mistake, mo, prompts):
 
 
 @app.cell(hide_code=True)
+def saved_to_the_files(Prompts, context, draft, examples_box, fields_box, mission, mo, own_versions, save_button):
+    from proveout.bridge import freshness
+    from proveout.bridge.context import environment
+    from proveout.files import write_whole
+
+    mo.stop(not save_button.value)
+    _now = Prompts.load(context.params["prompts"], mission).version
+    _other = f"**Not saved:** the files are version `{_now}` by now, so somebody else changed them. Open the notebook again."
+    mo.stop(_now not in own_versions, mo.md(_other))
+    own_versions.add(draft.version)
+    write_whole(context.params["prompts"] / "fields.yaml", fields_box.value)
+    write_whole(context.params["prompts"] / "examples.yaml", examples_box.value)
+    _stale = {name: why for name, why in freshness(context.spec, environment()).items() if why} if context.spec else {}
+    _steps = "\n".join(f"- **{name}**: {why}" for name, why in _stale.items())
+    _again = "Open the notebook again to compare with it."
+    mo.md(f"Saved in {context.params['prompts']}. `proveout build` now runs\n\n{_steps}\n\n{_again}")
+    return
+
+
+@app.cell(hide_code=True)
 def scores_by_field(draft_score, mission, plt, saved_score):
     _figure, _axes = plt.subplots(figsize=(8, 2.1))
     for _at, _name in enumerate(mission.fields):
@@ -56,26 +76,6 @@ def the_texts(context, mo):
     fields_box, examples_box = _box("fields.yaml", ""), _box("examples.yaml", "[]\n")
     mo.hstack([fields_box, examples_box], widths="equal")
     return examples_box, fields_box
-
-
-@app.cell(hide_code=True)
-def saved_to_the_files(Prompts, context, draft, examples_box, fields_box, mission, mo, own_versions, save_button):
-    from proveout.bridge import freshness
-    from proveout.bridge.context import environment
-    from proveout.files import write_whole
-
-    mo.stop(not save_button.value)
-    _now = Prompts.load(context.params["prompts"], mission).version
-    _other = f"**Not saved:** the files are version `{_now}` by now, so somebody else changed them. Open the notebook again."
-    mo.stop(_now not in own_versions, mo.md(_other))
-    own_versions.add(draft.version)
-    write_whole(context.params["prompts"] / "fields.yaml", fields_box.value)
-    write_whole(context.params["prompts"] / "examples.yaml", examples_box.value)
-    _stale = {name: why for name, why in freshness(context.spec, environment()).items() if why} if context.spec else {}
-    _steps = "\n".join(f"- **{name}**: {why}" for name, why in _stale.items())
-    _again = "Open the notebook again to compare with it."
-    mo.md(f"Saved in {context.params['prompts']}. `proveout build` now runs\n\n{_steps}\n\n{_again}")
-    return
 
 
 @app.cell(hide_code=True)

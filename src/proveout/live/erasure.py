@@ -28,6 +28,7 @@ from proveout.vault import Vault
 from proveout.workspace import Workspace
 
 NAMED = (".json", ".jsonl", ".csv")  # files of a build that may name the cases they were made of
+SMALL = 1 << 20  # bytes of a file of an effect that is not a document
 SHORT = 12
 
 
@@ -73,9 +74,15 @@ def erase(space: Workspace, journal: Journal, planned: Plan, person: Person, rea
 
 
 def complete(space: Workspace, journal: Journal) -> None:
-    """Complete erasures that a kill interrupted. Raises Busy if another process works in the workspace."""
-    done = {event.case for event in journal.of_kind(ERASED)}
-    if todo := [event for event in journal.of_kind(ERASURE) if event.case not in done]:
+    """Complete erasures that a kill interrupted, or that an older copy of the keys undid.
+
+    Raises Busy if another process works in the workspace.
+    """
+    vault, done = Vault.at(space.home), {event.case for event in journal.of_kind(ERASED)}
+    events = list(journal.of_kind(ERASURE))
+    if vault:
+        done &= {event.case for event in events if all(map(vault.erased, (event.case, *event.payload["files"])))}
+    if todo := [event for event in events if event.case not in done]:
         with alone(space.home):
             for event in todo:
                 _remove(space, journal, event.case, event.payload["files"])
@@ -127,7 +134,7 @@ def _export(space: Workspace) -> Callable[[Workspace], tuple[int, int]]:
 def _effects(space: Workspace, case: str) -> Iterator[Path]:
     """The files that effects wrote about a case in the workspace; each connector names the case in them, or in their name."""
     for path in sorted(space.effects.rglob("*")):
-        if path.is_file() and (case in path.name or case.encode() in path.read_bytes()):
+        if path.is_file() and (case in path.name or (path.stat().st_size < SMALL and case.encode() in path.read_bytes())):
             yield path
 
 
