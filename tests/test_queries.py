@@ -294,6 +294,7 @@ def test_an_erased_query_is_gone_from_the_journal_the_originals_and_the_grades(s
     assert (
         "Nora" not in (space.answers / "judgements.csv").read_text() and "Tom" in (space.answers / "judgements.csv").read_text()
     )
+    (space.home / "inbox" / "more.txt").write_text("kettle for Ann\n")
     assert "its case was erased" in catalog(shop, "run")
     with Journal(space.home / "journal.db") as journal:
         assert case not in {row.case.id for row in journal.decisions()} and journal.verify().whole
