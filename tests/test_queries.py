@@ -14,12 +14,13 @@ from proveout.errors import UnreadableDocument
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.live.inbox import listed
-from proveout.records import Decided, Output, Route
+from proveout.records import Decided, Output, Person, Role, Route
 from proveout.release import Releases
 from proveout.search.case import QueryCase, case_of
 from proveout.search.labelled import LabelledQueries
+from proveout.serving.worker import Worker
 from proveout.values import same, value_of
-from proveout.values.rankings import items_of, ranked
+from proveout.values.rankings import graded, items_of, ranked
 from proveout.workspace import Workspace
 
 ASKED = ("headest", "wireless headset 40 mm drivers", "violin rosin", "laptop 16 GB")
@@ -281,12 +282,10 @@ def test_an_erased_query_is_gone_from_the_journal_the_originals_and_the_grades(s
     (space.home / "inbox" / "secret.txt").write_text("garden hose for Nora\nkettle for Tom\n")
     catalog(shop, "run")
     case = case_of("garden hose for Nora")
-    (shop / "late").mkdir()
     product = json.loads((space.build / "curate" / "products.jsonl").read_text().splitlines()[0])["id"]
-    (shop / "late" / "judgements.csv").write_text(
-        f"query,docid,rating\ngarden hose for Nora,{product},0\nkettle for Tom,{product},1\n"
-    )
-    catalog(shop, "label", shop / "late")
+    approvals = Worker(space).approvals
+    for one in (case, case_of("kettle for Tom")):
+        approvals.approve(one, Person("ada", Role.OPERATOR), approvals.show(one).digest, {"results": graded({product: "1"})})
     catalog(shop, "status")  # exports the grades
     assert "Nora" in (space.answers / "judgements.csv").read_text()
     erased = catalog(shop, "erase", case, "--reason", "asked for", "--yes")
