@@ -14,12 +14,13 @@ from proveout.errors import UnreadableDocument
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.live.inbox import listed
-from proveout.records import Decided, Output, Route
+from proveout.records import Decided, Output, Person, Role, Route
 from proveout.release import Releases
 from proveout.search.case import QueryCase, case_of
 from proveout.search.labelled import LabelledQueries
+from proveout.serving.worker import Worker
 from proveout.values import same, value_of
-from proveout.values.rankings import items_of, ranked
+from proveout.values.rankings import graded, items_of, ranked
 from proveout.workspace import Workspace
 
 ASKED = ("headest", "wireless headset 40 mm drivers", "violin rosin", "laptop 16 GB")
@@ -105,6 +106,22 @@ def test_a_file_without_queries_costs_only_itself_and_is_named(tmp_path: Path, n
     inbox = listed(tmp_path, QueryCase())
     assert [arrival.case.id for arrival in inbox.arrivals] == [case_of("headset")]
     assert message in inbox.refused[name]
+
+
+def test_what_looks_like_json_is_a_query_too(live: Live) -> None:
+    (live.inbox / "q.txt").write_text('{usb}\n{"query": "kettle"}\n')
+    assert live.run()["routes"]["refuse"] == 0
+    contents = live.kind.read([live.originals.path(row.case.sha256) for row in decided(live).values()])
+    assert {content.text for content in contents} == {"{usb}", '{"query": "kettle"}'}
+
+
+def test_every_query_of_a_file_is_extracted(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / "q.txt").write_text("usb 3.0 cable\nwireless headset\n")
+    catalog(shop, "extract", tmp_path / "asked", "-o", tmp_path / "out.json")
+    extracted = json.loads((tmp_path / "out.json").read_text())
+    assert set(extracted) == {"q.txt:1: usb 3.0 cable", "q.txt:2: wireless headset"}
+    assert "headset" in extracted["q.txt:2: wireless headset"]["results"]["value"]
 
 
 def test_a_file_with_one_query_is_that_case(tmp_path: Path) -> None:
@@ -265,12 +282,10 @@ def test_an_erased_query_is_gone_from_the_journal_the_originals_and_the_grades(s
     (space.home / "inbox" / "secret.txt").write_text("garden hose for Nora\nkettle for Tom\n")
     catalog(shop, "run")
     case = case_of("garden hose for Nora")
-    (shop / "late").mkdir()
     product = json.loads((space.build / "curate" / "products.jsonl").read_text().splitlines()[0])["id"]
-    (shop / "late" / "judgements.csv").write_text(
-        f"query,docid,rating\ngarden hose for Nora,{product},0\nkettle for Tom,{product},1\n"
-    )
-    catalog(shop, "label", shop / "late")
+    approvals = Worker(space).approvals
+    for one in (case, case_of("kettle for Tom")):
+        approvals.approve(one, Person("ada", Role.OPERATOR), approvals.show(one).digest, {"results": graded({product: "1"})})
     catalog(shop, "status")  # exports the grades
     assert "Nora" in (space.answers / "judgements.csv").read_text()
     erased = catalog(shop, "erase", case, "--reason", "asked for", "--yes")
@@ -278,6 +293,7 @@ def test_an_erased_query_is_gone_from_the_journal_the_originals_and_the_grades(s
     assert (
         "Nora" not in (space.answers / "judgements.csv").read_text() and "Tom" in (space.answers / "judgements.csv").read_text()
     )
+    (space.home / "inbox" / "more.txt").write_text("kettle for Ann\n")
     assert "its case was erased" in catalog(shop, "run")
     with Journal(space.home / "journal.db") as journal:
         assert case not in {row.case.id for row in journal.decisions()} and journal.verify().whole

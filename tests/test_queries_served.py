@@ -17,12 +17,14 @@ from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from program import PATIENCE, free_port
+from proveout.agent import Parts, assemble
 from proveout.errors import StaleIndex
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.records import Decision, Route
 from proveout.release import Release, Releases
+from proveout.retrieval import NoMemory
 from proveout.retrieval.chroma import client_of
 from proveout.search.labelled import LabelledQueries
 from proveout.search.product_index import ProductIndex
@@ -222,6 +224,13 @@ def test_a_chroma_folder_and_a_chroma_server_and_no_store_answer_alike(
     assert layers(without)["ranked"] > len(without) / 2
 
 
+def test_a_build_asks_no_store_whatever_the_environment_names(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{free_port()}")
+    parts = Parts(release.path("mission"), None, release.path("model"), release.path("calibration"))
+    assert assemble(parts, NoMemory()).tiers["product_search"].search.index.store is None
+    assert release.agent(NoMemory()).tiers["product_search"].search.index.store is not None
+
+
 def test_an_index_searches_only_its_own_vectors(release: Release, tmp_path: Path) -> None:
     index = ProductSearch.load(release.path("model")).index
     place, query = str(tmp_path / "store"), index.encode("wireless headset")
@@ -316,12 +325,13 @@ def test_a_store_that_freezes_costs_a_query_seconds_and_not_its_answer(release: 
     store = VectorStore(f"http://127.0.0.1:{port}", index.vectors, index.encoder_id)
     with chroma(tmp_path / "server", port) as server:
         expected = store.nearest(query, 10)
-        server.send_signal(signal.SIGSTOP)
+        os.killpg(server.pid, signal.SIGSTOP)
+        time.sleep(0.5)  # until all of its threads stand still
         began = time.monotonic()
         with pytest.raises(StoreDown):
             store.nearest(query, 10)
         assert time.monotonic() - began < 10
-        server.send_signal(signal.SIGCONT)
+        os.killpg(server.pid, signal.SIGCONT)
         time.sleep(PAUSE)
         until = time.monotonic() + PATIENCE
         while True:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from proveout.retrieval import Memory
 
 CaseInput: TypeAlias = Path | str | Content
+UNRELEASED = "unreleased"
 SIMILAR = 5  # notebooks/invoices/retrieval.py: recall of layout and advertiser is flat beyond five
 
 
@@ -52,7 +53,7 @@ class Parts:
 def assemble(
     parts: Parts,
     memory: Memory,
-    release: str = "unreleased",
+    release: str = UNRELEASED,
     cache: Path | None = None,
     corrections: Sequence[Correction] = (),
     original: Callable[[str], Path | None] | None = None,
@@ -71,7 +72,7 @@ def assemble(
 
     mission = missions.load(parts.mission)
     prompts = Prompts.load(parts.prompts, mission) if parts.prompts else Prompts({}, {}, "")
-    loaded = tiers.load(tiers.Parts(mission, prompts, parts.model, corrections, cache))
+    loaded = tiers.load(tiers.Parts(mission, prompts, parts.model, corrections, cache, release != UNRELEASED))
     return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original)
 
 
@@ -130,7 +131,7 @@ class Agent(Runnable[CaseInput, Decision]):
         tiers: Mapping[str, Tier],
         calibrations: Calibrations,
         memory: Memory,
-        release: str = "unreleased",
+        release: str = UNRELEASED,
         cache: Path | None = None,
         original: Callable[[str], Path | None] | None = None,
     ) -> None:

@@ -101,8 +101,11 @@ def extract(space: Workspace, folder: Path, out: Path) -> None:
     with bar("Extracting", len(arrivals)) as step:
         for first in range(0, len(arrivals), 64):
             batch = arrivals[first : first + 64]
-            for arrival, decision in zip(batch, agent.batch([arrival.file.path for arrival in batch]), strict=True):
-                predictions[Path(arrival.case.path).stem] = answers(decision)
+            with tempfile.TemporaryDirectory() as parts:
+                decisions = agent.batch([arrival.path(Path(parts)) for arrival in batch])
+            for arrival, decision in zip(batch, decisions, strict=True):
+                name = Path(arrival.case.path).stem if arrival.part is None else arrival.case.path
+                predictions[name] = answers(decision)
                 step()
     write_whole(out, json.dumps(predictions, indent=1) + "\n")
     say(f"wrote {counted(len(predictions), 'document')} to {out}; to score them: proveout score {out} LABELS.csv")

@@ -142,7 +142,8 @@ class Live:
 
     def warm(self, journal: Journal) -> int:
         """Let tiers prepare for what was asked most in the latest cases; returns for how many different texts."""
-        latest = deque((row.case.sha256 for row in journal.decisions()), maxlen=LATEST)
+        recent = journal.decisions(after=max(0, journal.position - 3 * LATEST))  # a case has a few events
+        latest = deque((row.case.sha256 for row in recent), maxlen=LATEST)
         kept = [self.originals.path(sha256) for sha256 in latest if sha256 in self.originals]
         contents = [content for content in self.kind.read(kept, self.cache) if not isinstance(content, UnreadableDocument)]
         often = {text for text, _ in Counter(content.text for content in contents).most_common(HOT)}

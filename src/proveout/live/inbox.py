@@ -50,6 +50,14 @@ class Arrival:
     file: InboxFile
     part: bytes | None = None  # of a file that holds several cases, the content of the one that holds this case alone
 
+    def path(self, folder: Path) -> Path:
+        """A file with this case alone: its own or, of one that holds several, a new one in this folder."""
+        if self.part is None:
+            return self.file.path
+        path = folder / f"{self.case.id}.txt"
+        path.write_bytes(self.part)
+        return path
+
 
 @dataclass
 class Inbox:

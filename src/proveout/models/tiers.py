@@ -72,6 +72,7 @@ class Parts:
     model: Path  # the folder that the build's step `models` wrote
     corrections: Sequence[Correction] = ()  # made since then, for tiers that can learn from them
     cache: Path | None = None  # a folder, for answers that are dear
+    released: bool = False  # whether a release decides, which may use the servers that its environment names; a build may not
 
 
 class Tier(Protocol):

@@ -2,6 +2,7 @@
 
 Whoever answers sees the doubtful results. So the ranker learns from these queries, but no threshold is certified on them: they
 are of the class LIVE, which `learning.cross_fitted` leaves out of what it scores.
+Labels of a table that `proveout label` read are left out: whoever has one puts it into the data.
 Covered: a query that was asked more than once (the later grade counts); one that the shop's own judgements have, whose ratings
 stay; a product that the shop no longer has. Without new answers the file stays the same, byte for byte.
 """
@@ -13,7 +14,8 @@ from pathlib import Path
 from proveout.documents.originals import Originals
 from proveout.errors import UnreadableDocument
 from proveout.files import write_whole
-from proveout.journal import Journal
+from proveout.journal import APPROVAL, Journal
+from proveout.records import turn_key
 from proveout.search.case import RESULTS, QueryCase
 from proveout.search.judgements import read_judgements
 from proveout.search.shop import LIVE, Shop
@@ -55,10 +57,11 @@ def _graded(space: Workspace) -> dict[str, dict[str, str]]:
     judged: dict[str, dict[str, str]] = {}
     with Journal(space.home / "journal.db") as journal:
         contents = {row.case.key: row.case.sha256 for row in journal.decisions()}
+        approved = {turn_key(event.case, event.turn) for event in journal.of_kind(APPROVAL)}
         answers = sorted(journal.answers().items(), key=lambda item: item[1].at)
     for key, answer in answers:
         grades = {id: grade for id, grade in items_of(answer.fields.get(RESULTS, "")).items() if grade}
-        if not grades or contents.get(key, "") not in originals:
+        if key not in approved or not grades or contents.get(key, "") not in originals:
             continue
         (query,) = QueryCase().read([originals.path(contents[key])])
         if not isinstance(query, UnreadableDocument):

@@ -108,7 +108,8 @@ class QueryCase:
             return first, f"That layer is certified at {mission.slo.precision:.0%} precision above this confidence."
         if not doubts:
             floor = calibrations.floor(results.tier, RESULTS)
-            doubts = [f"certified from {floor:.0%} on" if floor is not None else calibrations.because(RESULTS).split(";")[0]]
+            proven = calibrations.by_tier[results.tier].certificates[RESULTS].because.split(";")[0]
+            doubts = [proven if floor is None else f"certified from {floor:.0%} on"]
         return first, f"The shopper got this answer; a person judges it, because it is not certified ({doubts[0]})."
 
 
@@ -125,11 +126,12 @@ class Request:
 def case_file(text: str, request: str = "") -> bytes:
     """The content of the file that holds one query.
 
-    >>> case_file(" usb  cable "), case_file("usb", "r17")
-    (b'usb cable', b'{"query": "usb", "id": "r17"}')
+    >>> case_file(" usb  cable "), case_file("usb", "r17"), case_file("{}")
+    (b'usb cable', b'{"query": "usb", "id": "r17"}', b'{"query": "{}", "id": ""}')
     """
     text = " ".join(text.split())
-    return (json.dumps({"query": text, "id": request}, ensure_ascii=False) if request else text).encode("utf-8", "replace")
+    wrapped = request or text.startswith("{")  # as the JSON of a query does
+    return (json.dumps({"query": text, "id": request}, ensure_ascii=False) if wrapped else text).encode("utf-8", "replace")
 
 
 def case_of(text: str) -> str:

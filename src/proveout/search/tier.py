@@ -47,9 +47,10 @@ class ProductSearchTier:
 
     @classmethod
     def load(cls, parts: Parts) -> Self:
-        """The search of a folder that `ProductSearch.save` wrote, with the vector store that the environment names."""
+        """The search of a folder that `ProductSearch.save` wrote; of a release, with the store that the environment names."""
         search = ProductSearch.load(parts.model)
-        search.index.store = VectorStore.named(search.index.vectors, search.index.encoder_id)
+        if parts.released:
+            search.index.store = VectorStore.named(search.index.vectors, search.index.encoder_id)
         return cls(search)
 
     def extract(self, contents: Sequence[Any], configs: "Sequence[RunnableConfig] | None" = None) -> list[Extraction]:

@@ -80,9 +80,7 @@ class Asked(BaseModel):
     """A text to decide."""
 
     text: str = Field(min_length=1, max_length=2000, examples=["wireless headset"])
-    request: str = Field(
-        default="", max_length=100, description="Id of the request, if it has one: the same id is decided once."
-    )
+    request: str = Field(default="", max_length=100, description="Id of the request: with it, the same text is decided once.")
     day: date | None = Field(default=None, ge=date(1970, 1, 1), le=date(2200, 1, 1), description="By default today.")
     segment: str = Field(default="", max_length=64, pattern=r"^[^\x00-\x1f]*$", description="Group that bias reports compare.")
 

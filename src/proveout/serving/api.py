@@ -133,7 +133,7 @@ def _asking(api: APIRouter, worker: Worker) -> None:
         responses=problems(_400=MALFORMED, _409="No release is promoted.", _507=FULL),
     )
     def decide(asked: answers.Asked) -> answers.DecisionAnswer:
-        """Records the decision. Each call is a case of its own, unless `request` names one that was decided before."""
+        """Records the decision. Each call is a case of its own, unless its text was decided before with the same `request`."""
         if not asked.text.strip():
             raise Refusal(422, "the text is empty; send what was asked")
         decided = worker.decide_now(asked.text, asked.request, asked.day, asked.segment)

@@ -20,6 +20,7 @@ from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import BadInput, Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
+from proveout.files import printable
 from proveout.journal import Event, Journal
 from proveout.live import Live, alone, erasure
 from proveout.live.replay import Replayed, replay
@@ -154,9 +155,9 @@ class Worker:
         case_file = getattr(self.index.kind, "case_file", None)
         if case_file is None:
             raise BadInput(f"the cases of mission {self.space.name} are files; submit one to /api/v1/cases")
-        content = case_file(text, request or uuid.uuid4().hex)
+        content, name = case_file(text, request or uuid.uuid4().hex), printable(" ".join(text.split())[:NAMED])
         with self._one_at_a_time():
-            decided = self._live_release(self.release()).decide_now(content, text[:NAMED], day, segment, self.journal)
+            decided = self._live_release(self.release()).decide_now(content, name, day or date.today(), segment, self.journal)
         if any(ruling.verdict.allowed for ruling in decided.rulings):
             self.wake()
         return decided
@@ -204,7 +205,10 @@ class Worker:
         with suppress(ProveoutError), self._agents:
             live = self._live_release(self.release())
             live.agent()  # loads the models before the first request
-            live.warm(self.journal)
+            try:
+                live.warm(self.journal)
+            except Exception:  # a tier may be a user's own code; what is not prepared is answered when it is asked
+                LOG.exception("the tiers could not be prepared for what is asked often")
         while not self._closing.is_set():
             pause = POLL_EVERY
             try:

@@ -1,0 +1,57 @@
+"""A search without its vector store, on the log of the drawn shop: `python -m tests.benchmarks.search_degraded`, a minute.
+
+Each different text is asked twice, with vectors and with a store that nobody runs. An answer counts as right if one of its
+products fits, no result if the shop has none that does. Writes build/search_degraded.json.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from program import free_port
+from proveout.mission import load
+from proveout.search import Answer, ProductIndex
+from proveout.search.judgements import fits
+from proveout.search.learning import examples, learn
+from proveout.search.synthetic import draw
+from proveout.search.synthetic_log import draw_log
+from proveout.search.vector_store import VectorStore
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    shop, log = draw(), draw_log()
+    index = ProductIndex.build(shop.products)
+    search = learn(index, examples(index, shop.judgements), load(ROOT / "pipelines" / "catalog" / "mission.yaml").slo)
+
+    def right(answer: Answer, text: str) -> bool:
+        judged = log.judgements[text]
+        return fits([hit.product.id for hit in answer.hits], judged) if answer.hits else not max(judged.values())
+
+    whole = {text: search.search(text) for text in log.judgements}
+    index.store = VectorStore(f"http://127.0.0.1:{free_port()}", index.vectors, index.encoder_id)
+    without = {text: search.search(text) for text in log.judgements}
+
+    def row(answers: dict[str, Answer], chosen: Callable[[str], bool]) -> dict[str, float]:
+        part = {text: answer for text, answer in answers.items() if chosen(text)}
+        confidence = float(np.mean([answer.confidence for answer in part.values()]))
+        return {"queries": len(part), "confidence": confidence, "right": float(np.mean([right(a, t) for t, a in part.items()]))}
+
+    rows = {
+        f"{when}: {route}": row(answers, lambda text, answers=answers, route=route: answers[text].route == route)
+        for when, answers in (("with vectors", whole), ("without", without))
+        for route in sorted({answer.route for answer in answers.values()})
+    }
+    ranked = {text for text, answer in whole.items() if answer.route == "ranked"}
+    rows |= {"ranked, without": row(without, lambda text: text in ranked)}
+    for name, values in rows.items():
+        print(f"{name:36} {values['queries']:4} queries, {values['confidence']:.3f} sure, {values['right']:.3f} right")
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "search_degraded.json").write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
