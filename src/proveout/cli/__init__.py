@@ -644,6 +644,28 @@ def stop(
 
 
 @app.command()
+def restrict(
+    because: Annotated[str, typer.Argument(help="The reason; whoever lifts the restriction reads it.")] = "",
+    field: Annotated[str, typer.Option(help="Only cases that depend on this field [every field].")] = "",
+    segment: Annotated[str, typer.Option(help="Only cases of this segment [every case].")] = "",
+    at_least: Annotated[float | None, typer.Option(help="Only values with less confidence, such as 0.995.")] = None,
+    lift: Annotated[str, typer.Option(metavar="ID", help="Lift a restriction.")] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Send cases to a person until that is lifted. From the next run on, the agent does not act on these cases by itself; a
+    reviewer approves what it proposes. Without a reason, lists what is in force. Each step is in the journal.
+
+    \b
+    proveout restrict "paid wrongly" --segment regional             every regional case goes to a person
+    proveout restrict "drift" --field advertiser --at-least 0.995   a stricter threshold
+    """
+    from proveout.cli import acting
+
+    acting.restrict(_workspace(mission, home), because, field, segment, at_least, lift)
+
+
+@app.command()
 def undo(
     case: Annotated[str, typer.Argument(help="A case id, or the start of one.")],
     action: Annotated[str, typer.Option(help="For example pay_invoice [every action of the case].")] = "",

@@ -93,7 +93,7 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
     dataset = Dataset.load(space.build / "curate" / "dataset")
     inbox = space.home / "inbox"
     inbox.mkdir(parents=True, exist_ok=True)
-    rows, stream = [], dataset.chosen("stream")
+    rows, stream = [], dataset.chosen("stream", "test")
     for entry in stream:
         source = dataset.path_of(entry.case.id)
         link(source, inbox / source.name)

@@ -21,6 +21,7 @@ from proveout.files import write_whole
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
+    from proveout.control.restrictions import Restriction
     from proveout.journal import Journal
     from proveout.monitoring.signing import Reports
 
@@ -135,6 +136,9 @@ def status(space: Workspace) -> None:
         others = [home for home in homes if home != space.home and owner(home) == space.name]
         if others:
             say(f"found one in {', '.join(map(short, others))}; to use that: export PROVEOUT_HOME={short(others[0])}")
+    if (space.home / "journal.db").exists():
+        for restriction in _restricted(space):
+            say(f"restricted: {restriction}; to lift it: proveout restrict --lift {restriction.id}")
     for line in scheduling.status(space):
         say(line)
     for task, reason in freshness(space.spec("build"), env=environment(space)).items():
@@ -158,6 +162,14 @@ def status(space: Workspace) -> None:
             say(line)
         for line in service_levels(space, journal):
             say(line)
+
+
+def _restricted(space: Workspace) -> list[Restriction]:
+    from proveout.control.restrictions import Kind, active
+    from proveout.journal import LIFTED, RESTRICTED, Journal
+
+    with Journal(space.home / "journal.db") as journal:
+        return [one for one in active(journal.of_kind(RESTRICTED, LIFTED)) if one.kind is not Kind.STOP]
 
 
 def service_levels(space: Workspace, journal: Journal) -> list[str]:

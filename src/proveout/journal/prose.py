@@ -9,7 +9,9 @@ from proveout.journal import (
     CONCLUSION,
     DECISION,
     INTENDED,
+    LIFTED,
     REPORT,
+    RESTRICTED,
     RETRIED,
     SECOND_READING,
     SETTLED,
@@ -120,6 +122,12 @@ def event_line(event: Event) -> str:
         return f"read again, blind, by {payload['by']}: {result}"
     if event.kind == ASSIGNMENT:
         return _assigned(**payload)
+    if event.kind == RESTRICTED:
+        about = " ".join(payload[part] for part in ("segment", "field") if payload[part]) or "everything"
+        level = f" at {payload['at_least']:g}" if "at_least" in payload else ""
+        return f"{payload['kind']} for {about}{level}, by {payload['by']}: {payload['because']}"
+    if event.kind == LIFTED:
+        return f"restriction {event.key} lifted by {payload['by']}{f': {because}' if (because := payload['because']) else ''}"
     if event.kind == REPORT:
         return f"report {event.key[:12]} filed: {payload['headline']}"
     if event.kind == CONCLUSION:

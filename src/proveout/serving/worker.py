@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
+from proveout.control.restrictions import Restrictions
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
@@ -63,6 +64,7 @@ class Worker:
         self.originals = Originals(space.originals)
         self.reports = Reports(space.reports, self.journal)
         self.switch = StopSwitch(space.home / "STOP")
+        self.restrictions = Restrictions(self.journal, self.switch)
         self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
         opened, assigned = timedelta(minutes=space.mission.review_minutes), timedelta(hours=space.mission.assigned_hours)
         self.assignments = Assignments(self.journal, opened, assigned)
