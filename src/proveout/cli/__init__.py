@@ -780,6 +780,24 @@ def release_promote(
     raise typer.Exit(0 if releasing.promote(_workspace(mission, home), release, yes) else 1)
 
 
+@release_app.command("trial")
+def release_trial(
+    release: Annotated[str, typer.Argument(help="A release id, or the start of one; `latest` for the newest.")] = "latest",
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day [of the newest report's changes].")
+    ] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Try a release on the cases that changed. Compares it with the promoted one on the labelled cases since the change that
+    neither learned from: how many values are right, and right without a person, with intervals. Nothing is decided anew. The
+    trial is recorded; the exit code is 0 only if the release is better beyond chance.
+    """
+    from proveout.cli import releasing
+
+    raise typer.Exit(0 if releasing.trial(_workspace(mission, home), release, since.date() if since else None) else 1)
+
+
 @release_app.command("rollback")
 def release_rollback(mission: Mission = "invoices", home: Home = None) -> None:
     """Return to the previously promoted release."""

@@ -9,17 +9,14 @@ Covered: a run that is started again (its spending is in the journal), a thresho
 Not covered: several processes that spend one run's budget at the same time; give each a run, or a share.
 """
 
-import json
 import math
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
 
 from proveout.calibration import Calibrations
 from proveout.connectors import Connector, Outcome, carry_out
 from proveout.control.restrictions import Restriction, active
+from proveout.control.stop import StopSwitch
 from proveout.errors import BadInput
 from proveout.journal import LIFTED, RESTRICTED, Journal
 from proveout.journal.intentions import Intention
@@ -27,39 +24,7 @@ from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
 from proveout.records import Decision, Person, Role, Route, Ruling, Verdict
 
-
-@dataclass(frozen=True)
-class StopSwitch:
-    """A file: while it exists, no effect happens. Checked before each one; an unreadable file counts as stopped."""
-
-    path: Path
-
-    def stop(self, by: str, because: str) -> None:
-        """Stop all effects. If they are stopped already, this changes nothing."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        note = json.dumps({"by": by, "because": because, "at": datetime.now(UTC).isoformat(timespec="seconds")})
-        try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            return
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def lift(self) -> None:
-        """Allow effects again."""
-        self.path.unlink(missing_ok=True)
-
-    def stopped(self) -> str:
-        """Why effects are stopped; "" if they are not."""
-        try:
-            note = json.loads(self.path.read_text(encoding="utf-8"))
-            return f"stopped by {note['by']} at {note['at']}: {note['because']}"
-        except FileNotFoundError:
-            return ""
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"stopped: {self.path} exists"
+__all__ = ["ControlPlane", "StopSwitch"]
 
 
 class ControlPlane:

@@ -13,15 +13,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from proveout.control.stop import StopSwitch
 from proveout.errors import BadInput
 from proveout.journal import LIFTED, RESTRICTED, Event, Journal
 from proveout.mission import Mission
 from proveout.records import Decision
-
-if TYPE_CHECKING:
-    from proveout.control import StopSwitch
 
 
 class Kind(StrEnum):
@@ -41,6 +38,7 @@ class Restriction:
     segment: str = ""
     at_least: float = 0.0  # confidence that a value needs to be automated, for a stricter threshold
     report: str = ""  # id of the report that led to it; "" for none
+    finding: str = ""  # key of the report's finding
     id: str = ""
     at: str = ""  # ISO 8601, UTC
 
@@ -75,7 +73,7 @@ class Restriction:
 class Restrictions:
     """Those of one journal, with its stop switch. Safe for several threads and processes."""
 
-    def __init__(self, journal: Journal, switch: "StopSwitch") -> None:
+    def __init__(self, journal: Journal, switch: StopSwitch) -> None:
         self._journal, self._switch = journal, switch
 
     def active(self) -> tuple[Restriction, ...]:
@@ -101,6 +99,7 @@ class Restrictions:
             self._switch.stop(restriction.by, restriction.because)
         payload = {"kind": restriction.kind.value, "because": restriction.because.strip()[:500], "by": restriction.by}
         payload |= {"field": restriction.field, "segment": restriction.segment, "report": restriction.report}
+        payload |= {"finding": restriction.finding}
         about = payload | ({"at_least": restriction.at_least} if restriction.kind is Kind.STRICTER else {})
         (event,) = self._journal.append([Event("", RESTRICTED, about, key=uuid.uuid4().hex[:12])])
         return _restriction(event)
@@ -149,6 +148,7 @@ def _restriction(event: Event) -> Restriction:
         payload["segment"],
         payload.get("at_least", 0.0),
         payload["report"],
+        payload["finding"],
         event.key,
         event.at,
     )

@@ -150,8 +150,6 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
     `objectives`: each over the last days (`recent`) and the whole log (`all`), with its error budget; see `evaluation`.
     """
     drifted = [asdict(drift) | {"event": str(drift.condition), "sentence": drift.sentence} for drift in findings.drifted]
-    for row in drifted:
-        del row["condition"]  # the key is `event`
     plain = {
         "mission": findings.mission,
         "releases": findings.releases,
@@ -169,7 +167,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "examples": [asdict(example) for example in findings.examples],
         "disparities": [asdict(disparity) for disparity in findings.disparities],
         "stakes": [asdict(stake) for stake in findings.stakes],
-        "slices": [asdict(one) | {"name": one.name, "sentence": one.sentence} for one in findings.slices],
+        "slices": [asdict(one) | {"key": one.key, "name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],
         "objectives": _objectives(findings),
         "about_days": findings.about_days,

@@ -198,6 +198,22 @@ def welch(a: Floats, b: Floats, confidence: float = 0.95) -> tuple[float, Interv
     return float(2 * stdtr(freedom, -abs(difference) / error)), (difference - half, difference + half)
 
 
+def paired(differences: Floats, confidence: float = 0.95) -> Interval:
+    """Interval of the mean of paired differences (Student 1908). Fewer than two: `nan`, `nan`.
+
+    >>> tuple(round(x, 4) for x in paired(np.array([0.1, 0.2, 0.3, 0.2])))
+    (0.0701, 0.3299)
+    """
+    from scipy.special import stdtrit
+
+    n = len(differences)
+    if n < 2:
+        return math.nan, math.nan
+    mean = float(differences.mean())
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * float(differences.std(ddof=1)) / math.sqrt(n)
+    return mean - half, mean + half
+
+
 def permutation_p(a: Floats, b: Floats, draws: int = 9_999) -> float:
     """Permutation test: probability of a difference of means at least this large if `a` and `b` were assigned at random.
 

@@ -19,6 +19,7 @@ from proveout.files import printable
 from proveout.journal import (
     APPROVAL,
     ATTEMPTED,
+    BATCH,
     DECISION,
     INTENDED,
     LABEL,
@@ -71,6 +72,7 @@ class CaseSummary:
     confidence: float = 0.0  # of its least certain value
     answered_by: str = ""  # who approved or rejected it last
     assignment: Assignment | None = None  # the last one, also if its time is over
+    sought: bool = False  # by a labelling batch
     second: tuple[int, int] | None = None  # of a blind second reading: values that agree, values
 
     def __post_init__(self) -> None:
@@ -84,7 +86,8 @@ class CaseSummary:
     @property
     def asks(self) -> bool:
         """Whether it waits for a person's answer or approval."""
-        return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
+        open_ = self.status is CaseStatus.DECIDED
+        return bool(self.escalated_to) or (open_ and (self.sought or self.route is not Route.ACT))
 
     @property
     def holder(self) -> Assignment | None:
@@ -95,7 +98,7 @@ class CaseSummary:
         """Whether a person with this role may answer it or approve its action."""
         if self.escalated_to:
             return role.includes(Role(self.escalated_to))
-        return self.status is CaseStatus.DECIDED and self.route is Route.REVIEW
+        return self.status is CaseStatus.DECIDED and (self.sought or self.route is Route.REVIEW)
 
     @property
     def answered_with(self) -> Role:
@@ -246,7 +249,10 @@ class CaseIndex:
             return sorted(self._runs.values(), key=lambda run: run.began, reverse=True)[:most]
 
     def waiting_for(self, role: Role, order: Order = Order.WAIT) -> list[CaseSummary]:
-        """The cases that wait for a person with this role; those that are equal in the order come as long as they wait."""
+        """The cases that wait for a person with this role; those that are equal in the order come as long as they wait.
+
+        Those that a labelling batch asks for come first.
+        """
         with self._lock:
             self._follow_journal()
             summaries = [summary for summary in self._decided.values() if summary.waits_for(role)]
@@ -255,6 +261,7 @@ class CaseIndex:
                 summaries.sort(key=lambda summary: -summary.amount)
             case Order.DOUBT:
                 summaries.sort(key=lambda summary: summary.confidence)
+        summaries.sort(key=lambda summary: not summary.sought)
         return summaries
 
     def to_read_again(self, person: str, share: float) -> list[CaseSummary]:
@@ -291,6 +298,10 @@ class CaseIndex:
                 confidence=min((_confidence(value["confidence"]) for value in decision["fields"].values()), default=0.0),
             )
             return
+        if event.kind == BATCH:
+            for key in (*payload["teach"], *payload["judge"]):
+                if sought := self._decided.get(key.partition("#")[0]):
+                    sought.sought = True
         if (summary := self._decided.get(event.case)) is None:
             return
         summary.assignment = after(event, summary.assignment)

@@ -23,6 +23,7 @@ from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutErr
 from proveout.journal import Event, Journal
 from proveout.live import Live
 from proveout.live.replay import Replayed, replay
+from proveout.live.trial import Trial, hold
 from proveout.mission import Budget
 from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Ruling
@@ -155,6 +156,11 @@ class Worker:
                 pins = f"release {release[:12]} pins other code or libraries than this server runs"
                 return Replayed(decided, because=f"{pins}; on the server's machine, run: proveout replay {case.id[:12]}")
         return replayed
+
+    def try_release(self, release: str, by: str) -> Trial:
+        """Try a release on the cases that changed. Raises BadInput, OtherCode, NoRelease and Busy."""
+        with self._one_at_a_time():
+            return hold(self.space.home, self.journal, self.reports, release, by, None, self.space.cache)
 
     def decide(self) -> None:
         """Run the promoted release once, if any case or effect waits. Raises NoRelease, Busy and NoDocuments."""
