@@ -113,6 +113,8 @@ def summary(space: Workspace) -> str:
     """The result of a demo as text: automation, precision, drift, segments, open reviews, where to find more."""
     import pandas as pd  # type: ignore[import-untyped]
 
+    from proveout.live import label_export
+
     log = pd.read_parquet(space.logs / "decisions.parquet")
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
     lines = [
@@ -126,6 +128,10 @@ def summary(space: Workspace) -> str:
     lines += [f"  {_disparity(finding)}" for finding in report["worse_off"][:5]] or ["  none at the stated confidence"]
     lines += [f"  {one['sentence']}" for one in report["slices"]]
     lines += ["", "Waiting for your review", f"  {_waiting(space)}"]
+    joining, _ = label_export.write(space)
+    if joining:
+        then = "proveout build, then proveout release trial, which compares the two releases on the changed cases"
+        lines += ["", "Learn from the answers", f"  {joining} of them teach the next release: {then}"]
     lines += ["", "Read more"]
     lines += [f"  {name:18} {output.short(path)}" for name, path in _places(space)]
     return "\n".join(lines)
