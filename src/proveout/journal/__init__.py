@@ -324,7 +324,9 @@ class Journal:
         last = self.position if until is None else until
         labels = takewhile(lambda event: event.position <= last, self.of_kind(LABEL))
         decided = takewhile(lambda each: each.position <= last, self.decisions())
-        answers = {key: {"labels": answer.fields, "right": answer.right} for key, answer in answered(labels).items()}
+        answers = {
+            key: {"labels": answer.fields, "right": answer.right, "at": answer.at} for key, answer in answered(labels).items()
+        }
         return write_log(decided, Path(folder) / "decisions.parquet", mission, answers)
 
     @contextmanager

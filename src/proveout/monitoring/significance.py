@@ -177,6 +177,23 @@ def newcombe(successes: int, n: int, other_successes: int, m: int, confidence: f
     return p - q - below, p - q + above
 
 
+def walter(successes: int, n: int, other_successes: int, m: int, confidence: float = 0.95) -> Interval:
+    """Interval of the ratio of two rates, on the log scale with half a success added to each (Walter 1975).
+
+    >>> tuple(round(x, 3) for x in walter(56, 70, 48, 80))
+    (1.074, 1.646)
+    >>> walter(0, 20, 5, 20)[0] < 0.1, walter(0, 0, 1, 2)
+    (True, (nan, nan))
+    """
+    if not n or not m:
+        return math.nan, math.nan
+    x, y = successes + 0.5, other_successes + 0.5
+    ratio = math.log(x / (n + 0.5)) - math.log(y / (m + 0.5))
+    error = math.sqrt(max(0.0, 1 / x - 1 / (n + 0.5) + 1 / y - 1 / (m + 0.5)))
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return math.exp(ratio - half), math.exp(ratio + half)
+
+
 def welch(a: Floats, b: Floats, confidence: float = 0.95) -> tuple[float, Interval]:
     """Two-sided p-value and interval of the difference of two means (Welch 1947). Fewer than two values in either: `nan`.
 
