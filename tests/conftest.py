@@ -25,6 +25,7 @@ with lazy_imports():
 
 ROOT = Path(__file__).parent.parent
 os.environ["PROVEOUT_SIGNING_KEY"] = str(Path(tempfile.gettempdir(), "proveout-tests", "none.pem"))  # not the user's own
+os.environ["PROVEOUT_MASTER_KEY"] = "5e" * 32
 # Files that take minutes, the longest first: no worker is left alone with one of them at the end.
 LONG = ("demo", "one_factory", "notebooks", "demo_data", "monitoring", "release", "new", "tours", "serving")
 
@@ -101,7 +102,8 @@ def bills(bills_once, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def catalog_once(once) -> Path:
-    """A project whose mission `catalog` was built from the folder `shop`, a small one; build.txt is what that printed."""
+    """A project whose mission `catalog` was built from the folder `shop`, a small one, and promoted; build.txt is what building
+    printed."""
 
     def fill(folder: Path) -> None:
         from proveout.search.synthetic import draw
@@ -110,6 +112,7 @@ def catalog_once(once) -> Path:
         (folder / "shop").mkdir()
         draw(categories=12).save(folder / "shop" / "products.jsonl", folder / "shop" / "judgements.csv")
         (folder / "build.txt").write_text(proveout(folder, "build", "--mission", "catalog", "--data", folder / "shop"))
+        proveout(folder, "release", "promote", "latest", "--mission", "catalog")
 
     return once("catalog", fill)
 

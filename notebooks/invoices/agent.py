@@ -4,16 +4,16 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="The agent")
 
 
-@app.cell
-def _():
+@app.cell(hide_code=True)
+def the_pipeline():
     from proveout.bridge import open_context
 
     context = open_context(__file__)
     return (context,)
 
 
-@app.cell
-def _():
+@app.cell(hide_code=True)
+def imports_of_the_step():
     from pathlib import Path
 
     from proveout import mission as missions
@@ -26,8 +26,8 @@ def _():
     return Dataset, Memory, Parts, Path, Workspace, assemble, missions, write_labelled_log
 
 
-@app.cell
-def _():
+@app.cell(hide_code=True)
+def imports_of_the_view():
     import marimo as mo
     import matplotlib.pyplot as plt
     import pandas as pd
@@ -39,8 +39,8 @@ def _():
     return Route, documents, mo, pd, plt, scenarios
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # The agent, one case at a time
 
@@ -51,37 +51,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
-    mission = missions.load(context.params["mission"])
-    dataset = Dataset.load(context.upstream["curate"]["dataset"])
-    _parts = Parts(
-        context.params["mission"],
-        context.upstream["prompts"]["prompts"],
-        context.upstream["models"]["folds"],
-        context.upstream["calibrate"]["calibration"],
-    )
-    _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
-    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
-    agent = assemble(_parts, _memory, cache=_home.cache, original=dataset.original)
-    return agent, dataset, mission
-
-
-@app.cell
-def _(agent, dataset):
-    cases = dataset.documents("calibration")
-    decisions = agent.batch(cases)
-    return cases, decisions
-
-
-@app.cell
-def the_reference(dataset, decisions, context, mission, write_labelled_log):
-    verified = write_labelled_log(decisions, dataset, context.product["reference"], mission)
-    return (verified,)
-
-
-@app.cell
-def _(Route, decisions, mission, mo):
+@app.cell(hide_code=True)
+def the_verdict(Route, decisions, mission, mo):
     _routes = {route: sum(decision.route is route for decision in decisions) for route in Route}
     _certified = sum(bool(decision.automated) for decision in decisions)
     mo.hstack(
@@ -95,17 +66,7 @@ def _(Route, decisions, mission, mo):
     return
 
 
-@app.cell
-def _(mo):
-    mo.md("""
-    ## What keeps cases from automation
-
-    Each case counts once, under its first obstacle. The tallest bar is the next thing to work on.
-    """)
-    return
-
-
-@app.cell
+@app.cell(hide_code=True)
 def obstacles(Route, decisions, mission, pd, plt):
     def _obstacle(decision):
         if decision.route is Route.ACT:
@@ -132,8 +93,46 @@ def obstacles(Route, decisions, mission, pd, plt):
     return
 
 
+@app.cell(hide_code=True)
+def about_obstacles(mo):
+    mo.md("""
+    What keeps cases from automation: each case counts once, under its first obstacle. The tallest grey bar is the next thing to
+    work on.
+    """)
+    return
+
+
 @app.cell
-def _(mo):
+def the_agent(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
+    _parts = Parts(
+        context.params["mission"],
+        context.upstream["prompts"]["prompts"],
+        context.upstream["models"]["folds"],
+        context.upstream["calibrate"]["calibration"],
+    )
+    _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
+    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
+    agent = assemble(_parts, _memory, cache=_home.cache, original=dataset.original)
+    return agent, dataset, mission
+
+
+@app.cell
+def the_decisions(agent, dataset):
+    cases = dataset.documents("calibration")
+    decisions = agent.batch(cases)
+    return cases, decisions
+
+
+@app.cell
+def the_reference(dataset, decisions, context, mission, write_labelled_log):
+    verified = write_labelled_log(decisions, dataset, context.product["reference"], mission)
+    return (verified,)
+
+
+@app.cell(hide_code=True)
+def about_one_case(mo):
     mo.md("""
     ## One case, step by step
 
@@ -142,8 +141,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(agent, cases, mo):
+@app.cell(hide_code=True)
+def case_controls(agent, cases, mo):
     case_picker = mo.ui.dropdown({f"case {at}": at for at in range(len(cases))}, value="case 0", label="case")
     step_picker = mo.ui.dropdown([*agent.steps, "decision"], value="decision", label="after the step")
     mo.hstack([case_picker, step_picker], justify="start")
@@ -151,15 +150,15 @@ def _(agent, cases, mo):
 
 
 @app.cell
-def _(agent, case_picker, cases, step_picker):
+def the_steps(agent, case_picker, cases, step_picker):
     chosen = cases[case_picker.value]
     steps = dict(agent.trace(chosen))
     state = steps[step_picker.value]
     return chosen, state, steps
 
 
-@app.cell
-def _(mo, state, steps):
+@app.cell(hide_code=True)
+def after_the_step(mo, state, steps):
     _rows = [
         {
             "field": name,
@@ -184,14 +183,14 @@ def _(mo, state, steps):
     return
 
 
-@app.cell
-def _(chosen, mo):
+@app.cell(hide_code=True)
+def page_control(chosen, mo):
     page_picker = mo.ui.dropdown({str(page.number + 1): page for page in chosen.pages}, value="1", label="page")
     page_picker
     return (page_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def evidence_on_the_page(chosen, dataset, documents, page_picker, plt, state, steps):
     _page = page_picker.value
     _image = documents.page_image(dataset.path_of(chosen.sha256), _page, scale=1.5)
@@ -210,8 +209,8 @@ def evidence_on_the_page(chosen, dataset, documents, page_picker, plt, state, st
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_scenarios(mo):
     mo.md("""
     ## Scenarios: the chosen case, changed on purpose
 
@@ -220,23 +219,38 @@ def _(mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def scenario_table(agent, chosen, mission, mo, scenarios, steps):
     _fields = steps["decision"].fields
-    _scenarios = scenarios([name for name, kind in mission.kinds.items() if kind != "flag"])
-    _answers = agent.batch([scenario.change(chosen, _fields) for scenario in _scenarios])
+    _texts = {value.text for value in _fields.values()}
+    _scenarios = scenarios([name for name, spec in mission.fields.items() if spec.required and mission.kinds[name] != "flag"])
+    _answers = [
+        agent.invoke(scenario.change(chosen, _fields)) for scenario in _scenarios
+    ]  # alone: each is a copy of the others
     _rows = [
         {
             "scenario": scenario.name,
             "route": answer.route.value,
-            "as expected": answer.route in scenario.allowed,
+            "as expected": "yes" if answer.route in scenario.allowed else "NO",
             "because": answer.because[0],
             "proposes": ", ".join(action.name for action in answer.actions) or "nothing",
         }
         for scenario, answer in zip(_scenarios, _answers, strict=True)
     ]
-    assert _rows[-1]["route"] == "refuse", "a page without words is refused"
-    mo.ui.table(_rows, selection=None, page_size=20)
+    _unexpected = [
+        f"- {scenario.name}: {answer.route.value}, with "
+        + ", ".join(f"{name} {each.text!r}" for name, each in answer.fields.items() if each.text not in _texts)
+        for scenario, answer in zip(_scenarios, _answers, strict=True)
+        if answer.route not in scenario.allowed
+    ]
+    mo.vstack(
+        [
+            mo.callout(mo.md("\n".join(["**It acts where it must not**", "", *_unexpected])), kind="danger")
+            if _unexpected
+            else mo.md(f"All {len(_rows)} scenarios go as expected."),
+            mo.ui.table(_rows, selection=None, page_size=20),
+        ]
+    )
     return
 
 

@@ -55,7 +55,15 @@ class ActionSpec(_Strict):
     settings: dict[str, Any] = Field(default_factory=dict)  # of that connector
     arguments: dict[str, str] = Field(default_factory=dict)  # argument to a field of the mission, or `class` or `case`
     for_classes: tuple[str, ...] = ()  # classes for which it is proposed; empty: every class outside `never_act_on`
+    needs: tuple[str, ...] = ()  # fields without whose values it is not proposed
     undone_by: str | None = None  # name of the compensating action in policy and journal
+
+
+class Distil(_Strict):
+    """What the ranker learns from documents without labels, under `distil`: those of the split `unlabelled`."""
+
+    teacher: str  # the tier that reads them
+    least_score: float = Field(default=0.9, ge=0, le=1)  # of a reading that the ranker learns from
 
 
 class Budget(_Strict):
@@ -77,9 +85,11 @@ class Mission(Common):
 
     classes: tuple[str, ...]
     never_act_on: tuple[str, ...]  # classes whose cases always go to a person
+    refuse: tuple[str, ...] = ()  # classes whose cases are refused where all that is required is certain
     fields: dict[str, FieldSpec]
     dates: DateOrder = "inferred"  # of days in numbers, such as 3/4/26; inferred: from each document
     tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
+    distil: Distil | None = None
     actions: dict[str, ActionSpec] = Field(default_factory=dict)
     checks: dict[str, Any] = Field(default_factory=dict)  # that must hold before the agent acts: check to its settings
     budget: Budget = Budget()
@@ -104,7 +114,7 @@ class Mission(Common):
         return self
 
     def _class_problems(self) -> Iterator[str]:
-        named = {"never_act_on": self.never_act_on}
+        named = {"never_act_on": self.never_act_on, "refuse": self.refuse}
         named |= {f"actions.{name}.for_classes": spec.for_classes for name, spec in self.actions.items()}
         for path, classes in named.items():
             yield from (
@@ -127,6 +137,8 @@ class Mission(Common):
             yield f"tiers: expected {expected}; found {list(self.tiers)}"
         for name in set(self.tiers) - {plugins.PERSON, *plugins.names("tiers")}:
             yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.names('tiers'), plugins.PERSON))}"
+        if self.distil and self.distil.teacher not in plugins.names("tiers"):
+            yield f"distil.teacher: unknown tier `{self.distil.teacher}`; {hint(self.distil.teacher, plugins.names('tiers'))}"
         if self.case not in plugins.names("cases"):
             yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.names('cases'))}"
         for name, settings in self.checks.items():
@@ -145,6 +157,11 @@ class Mission(Common):
             except BadInput as error:
                 yield f"actions.{name}: {error}"
                 continue
+            yield from (
+                f"actions.{name}.needs: unknown field `{field}`; {hint(field, self.fields)}"
+                for field in spec.needs
+                if field not in self.fields
+            )
             faults = list(_faults(connector.Settings, spec.settings))
             yield from (f"actions.{name}.settings: {fault}" for fault in faults)
             if spec.undone_by and not faults and not connector.reversible(connector.Settings.model_validate(spec.settings)):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, Protocol
 
-Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
+Kind = Literal["number", "name", "amount", "date", "flag", "ranking"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
 DateOrder = Literal["inferred", "day_first", "month_first"]  # of days in numbers; inferred: from each document
 # a flag as people write it, to its value
@@ -187,6 +187,15 @@ def turn_key(case: str, turn: int) -> str:
     ('c1', 'c1#2')
     """
     return f"{case}#{turn}" if turn else case
+
+
+def case_of(key: str) -> str:
+    """The case that a `turn_key` is of.
+
+    >>> case_of("c1#2"), case_of("c1")
+    ('c1', 'c1')
+    """
+    return key.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)

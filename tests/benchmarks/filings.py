@@ -7,8 +7,9 @@ one published for UDOP on DeepForm (arXiv:2212.02623), similar documents with ot
 
 PROVEOUT_AUDIT names an audit.csv of the labels (`proveout audit`); without one nothing is certified, because some labels are
 wrong. build/filings.json keeps every answer. `python -m tests.benchmarks.filings curve` prints the learning curve of the
-rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training. A seed takes a quarter
-of an hour of one core, the curve and the synthetic documents half an hour, the memory a minute.
+rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training, `… auxiliary` what
+they add to the share automated, `… distil` what unlabelled documents add as the layout encoder reads them. A seed takes a
+quarter of an hour of one core, the memory a minute, the others half an hour each.
 """
 
 import itertools
@@ -17,6 +18,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +39,7 @@ from proveout.corpus.dataset import LEARN_FROM
 from proveout.corpus.folds import by_chance
 from proveout.mission import Mission
 from proveout.models import Extractor, Settings, ranker
+from proveout.models.distillation import readings
 from proveout.models.extractor import RankerTier
 from proveout.models.tiers import Correction, Extraction, OutOfFold, Tier
 from proveout.prompts import Prompts
@@ -52,6 +55,7 @@ SAMPLES = 2000
 PEER = 0.855
 NOTHING_AUTOMATED = Calibrations({})
 ADDED = (0, 100, 300)  # synthetic documents
+LABELLED, LEAST_SCORES = 60, (0.5, 0.9, 0.98)  # documents; scores of a teacher's readings
 SIZES, SUBSETS = (25, 50, 100, 183, 235), 10
 
 Row = dict[str, Any]  # one labelled field of one test document: split, document, field, reader, right, answered, automated
@@ -66,6 +70,8 @@ class EncoderAlone(Extractor):
 
 def readers(model: Extractor) -> dict[str, Tier]:
     """A trained extractor as the three readers that are compared."""
+    if model.encoder is None:
+        return {"ranker": cast(Tier, RankerTier(model))}
     alone = EncoderAlone.__new__(EncoderAlone)
     vars(alone).update(vars(model))
     of_each = {"ranker": model.without_encoder(), "layout encoder": alone, "mean of both": model}
@@ -88,15 +94,21 @@ def data_set(folder: Path, mission: Mission) -> Dataset:
     return build_dataset(source, mission, folder / "dataset", cache=Path("build/filings_cache"))
 
 
-def judged(seed: int, folder: Path) -> list[Row]:
-    """Train with one seed on all documents to learn from and on each fold of them, and read the tests."""
-    mission, prompts = parts()
+def judged(seed: int, folder: Path, tier: str = "layout_encoder", drawn: Path | None = None) -> list[Row]:
+    """Train with one seed on all documents to learn from and on each fold of them, and read the tests.
+
+    `drawn`: a data set whose training documents are learned from, too. Rows of the split `out of fold` are those of the
+    documents to learn from, each read by the model that did not.
+    """
+    mission, prompts = parts(tier)
     dataset = Dataset(folder)
     learn_from, labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
+    more = sorted(Dataset(drawn).documents("train"), key=lambda one: by_chance(one.id))[: ADDED[-1]] if drawn else []
+    labels |= Dataset(drawn).labels("train") if drawn else {}
     folds = dataset.folds(enough_held_out(mission.slo))
 
     def train(documents: Sequence[Document]) -> dict[str, Tier]:
-        return readers(Extractor.train(documents, labels, mission, prompts, Settings(seed=seed)))
+        return readers(Extractor.train([*documents, *more], labels, mission, prompts, Settings(seed=seed)))
 
     left_out = [{id for group in fold for id in group} for fold in folds]
     of_fold = [train([one for one in learn_from if one.id not in ids]) for ids in left_out]
@@ -105,12 +117,11 @@ def judged(seed: int, folder: Path) -> list[Row]:
     for name, tier in train(learn_from).items():
         out_of_fold = cast(Tier, OutOfFold.of(folds, [fold[name] for fold in of_fold]))
         calibrations = calibrate({name: out_of_fold}, evidence, trusted, mission, blind)
-        for split in TESTS:
-            for read in tier.extract(dataset.documents(split)):
-                rows += [
-                    row | {"seed": seed, "reader": name, "split": split}
-                    for row in _rows(read, dataset, mission, name, calibrations)
-                ]
+        results = {"out of fold": out_of_fold.extract(evidence)}
+        results |= {split: tier.extract(dataset.documents(split)) for split in TESTS}
+        for split, reads in results.items():
+            about = {"seed": seed, "reader": name, "split": split}
+            rows += [row | about for read in reads for row in _rows(read, dataset, mission, name, calibrations)]
     return rows
 
 
@@ -160,13 +171,13 @@ def untouched(rows: Sequence[Row]) -> tuple[int, int]:
     return sum(all(row["automated"] for row in rows if row["seed"] == seed) for seed in seeds), len(seeds)
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row], splits: Sequence[str] = TESTS) -> Iterator[str]:
     """One line of Markdown for each reader and split."""
     fields = list(dict.fromkeys(row["field"] for row in rows))
     heads = ["split", "reader", "micro-F1", *fields, "values automated", "right of them", "documents automated"]
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
-    for split in TESTS:
+    for split in splits:
         for reader in dict.fromkeys(row["reader"] for row in rows):
             these = [row for row in rows if (row["split"], row["reader"]) == (split, reader)]
             each = [interval([row for row in these if row["field"] == field], f1)[0] for field in fields]
@@ -259,6 +270,13 @@ def memory() -> None:
     print(f"before {_cell(interval(before, f1))}, after one correction {_cell(interval(after, f1))}, {len(before):,} values")
 
 
+def layout_folds(dataset: Dataset, documents: Sequence[Document]) -> dict[str, int]:
+    """Document id to one of 3 folds, the same for all documents of a layout."""
+    layouts = {document.id: dataset.entry(document.id).layout or document.id for document in documents}
+    fold_of = {layout: at % 3 for at, layout in enumerate(sorted(set(layouts.values()), key=by_chance))}
+    return {id: fold_of[layout] for id, layout in layouts.items()}
+
+
 def synthetic() -> None:
     """Print F1 of the rankers on layouts that were left out, in 3 folds, with so many synthetic documents added to training.
 
@@ -273,12 +291,11 @@ def synthetic() -> None:
         drawn = build_dataset(Path(folder) / "drawn", mission, Path(folder) / "synthetic", cache=Path("build/filings_cache"))
         documents, added = real.documents(*LEARN_FROM), sorted(drawn.documents("train"), key=lambda one: by_chance(one.id))
         labels = {**real.labels(*LEARN_FROM), **drawn.labels("train")}
-        layouts = {document.id: real.entry(document.id).layout or document.id for document in documents}
-        fold_of = {layout: at % 3 for at, layout in enumerate(sorted(set(layouts.values()), key=by_chance))}
+        fold_of = layout_folds(real, documents)
         for size in ADDED:
             rows = []
             for seed, fold in itertools.product(SEEDS, range(3)):
-                held = [one for one in documents if fold_of[layouts[one.id]] == fold]
+                held = [one for one in documents if fold_of[one.id] == fold]
                 learned = [*(one for one in documents if one not in held), *added[:size]]
                 model = Extractor.train(learned, labels, mission, prompts, Settings(seed=seed))
                 rows += [row | {"seed": seed} for read in model.extract(held) for row in _rows(read, real, mission)]
@@ -286,5 +303,60 @@ def synthetic() -> None:
             print(f"| {size} | {_cell(interval(rows, f1))} | {of_seeds} |", flush=True)
 
 
+def auxiliary() -> None:
+    """Print the table of the rankers with and without 300 synthetic documents in training: out of fold, and the tests."""
+    from proveout.corpus.synthetic import generate
+
+    mission, _ = parts("ranker")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        data_set(folder, mission)
+        generate(folder / "drawn")
+        build_dataset(folder / "drawn", mission, folder / "synthetic", cache=Path("build/filings_cache"))
+        rows = []
+        for reader, drawn in (("ranker", None), ("ranker, synthetic documents", folder / "synthetic")):
+            its = at_once(partial(judged, folder=folder / "dataset", tier="ranker", drawn=drawn), SEEDS)
+            rows += [row | {"reader": reader} for of_seed in its for row in of_seed if row["reader"] == "ranker"]
+    print("\n".join(table(rows, ("out of fold", *TESTS))))
+
+
+def distil() -> None:
+    """Print F1 on layouts that were left out, in 3 folds, of the ranker with few labels, its teacher, and what it taught it.
+
+    Of the documents to learn from alone; the tests are not read. Labels of all but LABELLED documents are hidden.
+    """
+    mission, prompts = parts()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = data_set(Path(folder), mission)
+        documents, labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
+        rows, seconds = [], defaultdict(float)
+        fold_of = layout_folds(dataset, documents)
+        for seed, fold in itertools.product(SEEDS, range(3)):
+            held = [one for one in documents if fold_of[one.id] == fold]
+            others = sorted((one for one in documents if fold_of[one.id] != fold), key=lambda one: by_chance(f"{seed}{one.id}"))
+            labelled, unlabelled = others[:LABELLED], others[LABELLED:]
+            teacher = Extractor.train(labelled, labels, mission, prompts, Settings(seed=seed))
+            its = {one.id: labels[one.id] for one in labelled}
+            compared = {"ranker": teacher.without_encoder(), "teacher": teacher}
+            for least in LEAST_SCORES:
+                read = readings(cast(Tier, RankerTier(teacher)), unlabelled, least)
+                student = Extractor.train(
+                    [*labelled, *unlabelled], read | its, parts("ranker")[0], prompts, Settings(seed=seed)
+                )
+                compared[f"distilled, scores from {least}"] = student
+            compared["all labels"] = Extractor.train(others, labels, parts("ranker")[0], prompts, Settings(seed=seed))
+            for name, model in compared.items():
+                start = time.perf_counter()
+                results = model.extract(held)
+                seconds[name] += (time.perf_counter() - start) / len(documents) / len(SEEDS)
+                rows += [row | {"seed": seed, "reader": name} for read in results for row in _rows(read, dataset, mission)]
+        for name in compared:
+            these = [row for row in rows if row["reader"] == name]
+            of_seeds = " ".join(f"{interval([row for row in these if row['seed'] == seed], f1)[0]:.4f}" for seed in SEEDS)
+            print(f"| {name} | {_cell(interval(these, f1))} | {of_seeds} | {seconds[name]:.4f} s |", flush=True)
+
+
 if __name__ == "__main__":
-    {"curve": curve, "memory": memory, "synthetic": synthetic}.get("".join(sys.argv[1:]), run)()
+    {"curve": curve, "memory": memory, "synthetic": synthetic, "auxiliary": auxiliary, "distil": distil}.get(
+        "".join(sys.argv[1:]), run
+    )()

@@ -44,7 +44,7 @@ class Parts:
     """The files of an agent, either of a build or of a frozen release. The memory is separate."""
 
     mission: Path  # mission.yaml
-    prompts: Path  # a folder
+    prompts: Path | None  # a folder; None for a mission whose tiers use none
     model: Path  # the folder that the step `models` wrote
     calibration: Path
 
@@ -70,7 +70,8 @@ def assemble(
     from proveout.prompts import Prompts
 
     mission = missions.load(parts.mission)
-    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts, mission), parts.model, corrections, cache))
+    prompts = Prompts.load(parts.prompts, mission) if parts.prompts else Prompts({}, {}, "")
+    loaded = tiers.load(tiers.Parts(mission, prompts, parts.model, corrections, cache))
     return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original)
 
 
@@ -136,8 +137,9 @@ class Agent(Runnable[CaseInput, Decision]):
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache, self.original = memory, release, cache, original
         self.kind: CaseKind = kind_of(mission)
-        # every mission has these checks; the one for duplicates goes by text if it names no fields
-        checks: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
+        # every mission has these checks, unless its kind of case has none; the one for duplicates goes by text without fields
+        own: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
+        checks = {name: settings for name, settings in own.items() if name in getattr(self.kind, "own_checks", own)}
         if mission.e_invoice_terms:
             checks["agrees_with_e_invoice"] = mission.e_invoice_terms
         checks |= mission.checks
@@ -286,7 +288,8 @@ class Agent(Runnable[CaseInput, Decision]):
             draft.descriptors |= extraction.descriptors
             draft.dollars += extraction.dollars
             for name, value in extraction.fields.items():
-                draft.states[name] = merge(draft.states.get(name), field_state(tier, name, value, self.calibrations))
+                state = field_state(extraction.tier or tier, name, value, self.calibrations)
+                draft.states[name] = merge(draft.states.get(name), state)
 
     def _check(self, drafts: list[Draft]) -> None:
         from proveout.retrieval.duplicates import Duplicates
@@ -319,7 +322,10 @@ class Agent(Runnable[CaseInput, Decision]):
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:
             certain = self.mission.required <= draft.automated and all(check.passed is not False for check in draft.checks)
-            draft.route = Route.ACT if certain and self._is_acted_on(draft.document_class) else Route.REVIEW
+            if certain and draft.document_class in self.mission.refuse:
+                draft.route = Route.REFUSE
+            else:
+                draft.route = Route.ACT if certain and self._is_acted_on(draft.document_class) else Route.REVIEW
 
     def _propose(self, drafts: list[Draft]) -> None:
         for draft in drafts:
@@ -340,7 +346,7 @@ class Agent(Runnable[CaseInput, Decision]):
                 compensation=spec.undone_by,
             )
             for name, spec in self.mission.actions.items()
-            if not spec.for_classes or draft.document_class in spec.for_classes
+            if (not spec.for_classes or draft.document_class in spec.for_classes) and sources.keys() >= {*spec.needs}
         )
 
     def _is_acted_on(self, document_class: str) -> bool:
@@ -372,7 +378,7 @@ class Agent(Runnable[CaseInput, Decision]):
             checks=draft.checks,
             similar=draft.similar,
             route=draft.route,
-            because=wording.sentences(
+            because=getattr(self.kind, "sentences", wording.sentences)(
                 draft.route, draft.document_class, draft.fields, draft.automated, draft.checks, self.mission, self.calibrations
             ),
             actions=draft.actions,

@@ -90,6 +90,7 @@ Data = Annotated[
 def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
     from proveout.workspace import Workspace
 
+    os.umask(0o077)  # what commands write in a workspace is for its user alone
     return Workspace.find(mission, home)
 
 
@@ -114,7 +115,8 @@ def demo(
     home: Home = None,
 ) -> None:
     """Run everything once on synthetic invoices. Six steps: documents, build, promote, run on a dated stream of cases, monitor
-    drift and bias, summary. A second run skips everything that is already done.
+    drift and bias, summary. A second run skips everything that is already done. With --mission catalog, the same for a product
+    search, on a shop that is drawn.
     """
     from proveout.cli.demo import demo as run_demo
 
@@ -171,6 +173,7 @@ def new(
     flags: Annotated[
         bool, typer.Option("--flags", help="Start from yes/no flags on letters, not from the fields of bills.")
     ] = False,
+    search: Annotated[bool, typer.Option("--search", help="Start a product search, on a shop that is drawn.")] = False,
 ) -> None:
     """Create a mission of your own under pipelines/. The new mission comes with example documents, builds successfully as
     generated, and is yours to edit. Fields are values printed on the document: names, amounts, dates, numbers. Flags are yes or
@@ -180,10 +183,13 @@ def new(
     \b
     proveout new bills             reads bills: reference, sender, total, due
     proveout new letters --flags   sorts letters: complaint, urgent, ends_contract
+    proveout new shop --search     answers queries with products, or with no result
     """
     from proveout.cli import designing
 
-    designing.new(name, "flags" if flags else "questions")
+    if flags and search:
+        raise typer.BadParameter("a mission has flags on documents or is a search; give one of --flags and --search")
+    designing.new(name, "search" if search else "flags" if flags else "questions")
 
 
 @app.command()
@@ -380,7 +386,7 @@ def extract(
 
 @app.command()
 def show(
-    document: Annotated[str, typer.Argument(help="A file, or the start of a case id.")],
+    document: Annotated[str, typer.Argument(help="A file, the start of a case id, or a query.")],
     again: Annotated[bool, typer.Option("--again", help="Decide it again with the promoted release.")] = False,
     mission: Mission = "invoices",
     home: Home = None,
@@ -678,6 +684,39 @@ def undo(
     from proveout.cli import acting
 
     raise typer.Exit(0 if acting.undo(_workspace(mission, home), case, action) else 1)
+
+
+@app.command()
+def erase(
+    case: Annotated[str, typer.Argument(help="A case id, or the start of one.")],
+    reason: Annotated[str, typer.Option(help="Why. The journal keeps it, so name nothing there that is to be erased.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Erase the content of a case for ever. Its keys are destroyed and its files removed; the journal stays whole, and says who
+    erased it, when and why. Says first what is removed, what learned from the case and stays, and what cannot be reached.
+    """
+    from proveout.cli import erasing
+
+    raise typer.Exit(0 if erasing.erase(_workspace(mission, home), case, reason, yes) else 1)
+
+
+@app.command()
+def keys(
+    rotate: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Wrap all keys with this master key: a file, hex digits, or a URL.")
+    ] = None,
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="First encrypt a workspace that is not.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Show or rotate the master key of a workspace. It lies outside: in the file ~/.config/proveout/master-key, or where
+    PROVEOUT_MASTER_KEY says (another file, the key in 64 hexadecimal digits, or the URL of a key service).
+    """
+    from proveout.cli import erasing
+
+    erasing.keys(_workspace(mission, home), rotate, encrypt)
 
 
 @app.command()

@@ -101,7 +101,8 @@ def text_changes(before: Release, after: Release) -> dict[str, list[str]]:
 
 
 def _texts(release: Release) -> dict[str, Path]:
-    parts = [release.path("mission"), release.path("policy"), *sorted(release.path("prompts").rglob("*"))]
+    prompts = release.path("prompts").rglob("*") if release.has("prompts") else ()
+    parts = [release.path("mission"), release.path("policy"), *sorted(prompts)]
     return {str(path.relative_to(release.folder)): path for path in parts if path.is_file()}
 
 

@@ -162,6 +162,8 @@ def _shares(decision: Decision, answer: Answer, mission: Mission) -> tuple[float
 
 def _learned(release: Release) -> tuple[set[str], set[tuple[tuple[str, str], ...]]]:
     """The cases that a release learned from, and the values of each."""
+    if not release.has("index"):
+        return set(), set()
     with (release.path("index") / "records.jsonl").open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     return {record["case"] for record in records}, {tuple(sorted(record["fields"].items())) for record in records}

@@ -154,7 +154,7 @@ def disparities(
     for by in settings.by:
         groups, groups_before = names_of(log[by]), names_of(reference[by]) if by in reference.columns else np.array([])
         segments = sorted(set(groups) - {""})
-        measures = [name for name in MEASURES if name not in (OVERRIDE, WAITING) or measured[name].notna().any()]
+        measures = [name for name in MEASURES if name not in (OVERRIDE, WAITING) or name in measured.dropna(axis=1, how="all")]
         for measure in measures if len(set(groups)) > 1 else ():
             compared = []
             for segment in segments:

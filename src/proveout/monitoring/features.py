@@ -72,21 +72,20 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
 
     `F.known` says whether a name occurs in the earlier half of the reference, so the later half and the log are judged alike.
     The earlier half contains all of its own names; there the column is missing.
-    `C.given` says whether the column C has a value, if it may lack one. A column that the log has lost has none in any case.
+    `C.given` says whether the column C has a value, if it may lack one.
     """
     import numpy as np
     import pandas as pd
 
     names = [name for name, kind in mission.kinds.items() if kind == "name"]
-    described = [name for name in (*kind_of(mission).descriptors, "similarity") if name in reference]
+    described = [name for name in (*kind_of(mission).descriptors, "similarity") if name in reference and name in log]
     numbers = (*described, "class_confidence")
     tiers = [f"{name}.tier" for name in mission.fields if f"{name}.tier" in reference and f"{name}.tier" in log]
     earlier = slice(0, len(reference) // 2)  # in time order
     vocabulary = {name: set(_parsed(reference[name].iloc[earlier], plain_name).dropna()) for name in names}
 
     def derived(frame: "DataFrame") -> "DataFrame":
-        nothing = pd.Series(np.nan, index=frame.index)  # of a column that the log no longer has
-        columns: dict[str, Any] = {name: _number(frame.get(name, nothing)) for name in numbers}
+        columns: dict[str, Any] = {name: _number(frame[name]) for name in numbers}
         columns |= {name: _text(frame[name]) for name in (*CATEGORIES, *tiers)}
         for name, kind in mission.kinds.items():
             columns[f"{name}.confidence"] = _number(frame[f"{name}.confidence"])

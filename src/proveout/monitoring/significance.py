@@ -181,7 +181,7 @@ def walter(successes: int, n: int, other_successes: int, m: int, confidence: flo
     """Interval of the ratio of two rates, on the log scale with half a success added to each (Walter 1975).
 
     >>> tuple(round(x, 3) for x in walter(56, 70, 48, 80))
-    (1.074, 1.646)
+    (1.076, 1.644)
     >>> walter(0, 20, 5, 20)[0] < 0.1, walter(0, 0, 1, 2)
     (True, (nan, nan))
     """

@@ -5,7 +5,6 @@ Not covered: signing by a token. A signature is a person's, given on the page th
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated, Any
@@ -183,8 +182,7 @@ def _share(text: str) -> float:
 def _ask_for_labels(worker: Worker, report: FiledReport, findings: Sequence[str], person: Person) -> None:
     """Begin a labelling batch. Raises BadInput if no case of the findings is left to label."""
     data, mission = worker.reports.data(report), worker.space.mission
-    with tempfile.TemporaryDirectory() as scratch:
-        log = read(worker.journal.to_parquet(scratch, mission))
+    log = read(worker.journal.to_parquet(worker.space.logs, mission))
     reference = read(worker.space.releases / report.release / "evidence" / "reference.parquet")
     chosen = choose(data, findings, reference, log, mission, Alerts.model_validate(data["alerts"]).labelling)
     ask(worker.journal, report.id, findings, chosen.teach, chosen.judge, person)
