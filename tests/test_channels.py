@@ -120,7 +120,7 @@ def test_email_and_webhook_that_fail_twice_get_the_alarm_once(tmp_path: Path, li
     (message,), (posted,) = Mailbox.taken, Hook.taken
     assert message["To"] == "a@example.com" and message["Subject"] == "Proveout, invoices: New suppliers since 1 September."
     assert message.get_content().splitlines() == posted["text"].splitlines() == [
-        "invoices: New suppliers since 1 September.", "• Answer the cases below.", "report.html",
+        "invoices (warning): New suppliers since 1 September.", "• Answer the cases below.", "report.html",
     ]  # fmt: skip
 
 

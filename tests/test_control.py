@@ -12,10 +12,13 @@ from proveout import connectors, mission
 from proveout.calibration import Calibration, Calibrations
 from proveout.connectors import State
 from proveout.control import ControlPlane, StopSwitch
+from proveout.control.restrictions import Kind, Restriction, Restrictions
+from proveout.errors import BadInput
 from proveout.journal import Journal
+from proveout.journal.prose import event_line
 from proveout.mission import Budget
 from proveout.policy import Policy
-from proveout.records import Action, Box, Case, Check, Decided, Decision, Output, Place, Route
+from proveout.records import Action, Box, Case, Check, Decided, Decision, Output, Person, Place, Role, Route
 
 DESIGN = Path(__file__).parent.parent / "pipelines" / "invoices"
 INVOICES = mission.load(DESIGN / "mission.yaml")
@@ -181,3 +184,73 @@ def test_a_switch_that_cannot_be_read_counts_as_thrown(tmp_path: Path) -> None:
     switch.stop("ada", "audit")
     switch.stop("bob", "me too")
     assert "stopped by ada" in switch.stopped() and "audit" in switch.stopped()
+
+
+REVIEW, STRICTER = Kind.REVIEW, Kind.STRICTER
+
+
+@pytest.fixture
+def restrictions(plane) -> Restrictions:
+    control = plane()
+    return Restrictions(control.journal, control.stop)
+
+
+@pytest.mark.parametrize(
+    ("restriction", "segment", "given", "because"),
+    [
+        (Restriction(REVIEW, "audit", "ada"), "", {}, "all cases go to a person: audit (ada"),
+        (Restriction(REVIEW, "audit", "ada", segment="east"), "east", {}, "east cases go to a person"),
+        (Restriction(REVIEW, "audit", "ada", segment="east"), "west", {}, ""),
+        (Restriction(REVIEW, "audit", "ada", field="advertiser"), "", {}, "cases with an automated advertiser go to"),
+        (Restriction(REVIEW, "audit", "ada", "advertiser", "east"), "west", {}, ""),
+        (Restriction(STRICTER, "drift", "ada", "advertiser", at_least=0.9995), "", {}, "advertiser under 99.95 % confidence"),
+        (Restriction(STRICTER, "drift", "ada", "advertiser", at_least=0.9995), "", {"confidence": 0.9995}, ""),
+        (Restriction(STRICTER, "drift", "ada", at_least=0.9995), "", {}, "any required value under 99.95 % confidence"),
+    ],
+)
+def test_a_restriction_hands_what_it_covers_to_a_reviewer(plane, restrictions, restriction, segment, given, because) -> None:
+    imposed = restrictions.impose(restriction, INVOICES)
+    (rulings,) = plane().judge([decision(**given)], [segment])
+    for ruling in rulings:
+        assert ruling.verdict.allowed == (not because) and (not because or because in ruling.verdict.because)
+        assert ruling.verdict.escalate_to == ("reviewer" if because else "")
+    (by_rita, _) = plane().judge_person(decision(**given), Person("rita", Role.REVIEWER))
+    assert by_rita.verdict.allowed, "a person checks what is restricted"
+    restrictions.lift(imposed.id[:6], "ada", "repaired")
+    (again,) = plane().judge([decision(**given)], [segment])
+    assert all(ruling.verdict.allowed for ruling in again)
+
+
+def test_what_is_restricted_spends_no_budget(plane, restrictions) -> None:
+    restrictions.impose(Restriction(REVIEW, "audit", "ada", segment="east"), INVOICES)
+    rulings = plane(effects_per_run=2).judge([decision("c1"), decision("c2")], ["east", "west"])
+    assert [ruling.verdict.allowed for rulings_of_case in rulings for ruling in rulings_of_case] == [False, False, True, True]
+
+
+def test_every_step_of_a_restriction_is_in_the_journal_and_a_stop_is_one(plane, restrictions) -> None:
+    control = plane()
+    first = restrictions.impose(Restriction(REVIEW, "audit", "ada"), INVOICES)
+    assert restrictions.impose(Restriction(REVIEW, "again", "bob"), INVOICES) == first, "once"
+    restrictions.stop("ada", "paid twice", INVOICES)
+    assert "paid twice" in control.stop.stopped() and [one.kind for one in restrictions.active()] == [REVIEW, Kind.STOP]
+    restrictions.lift_stop("bob")
+    restrictions.lift(first.id, "bob", "read them all")
+    assert not control.stop.stopped() and restrictions.active() == ()
+    lines = [event_line(event) for event in control.journal.events()]
+    assert lines[0] == "review only for everything, by ada: audit" and lines[1] == "stop for everything, by ada: paid twice"
+    assert lines[3] == f"restriction {first.id} lifted by bob: read them all"
+
+
+@pytest.mark.parametrize(
+    ("restriction", "message"),
+    [
+        (Restriction(REVIEW, " ", "ada"), "needs a reason"),
+        (Restriction(REVIEW, "audit", "ada", field="advertisor"), "no field 'advertisor' in invoices; expected one of"),
+        (Restriction(STRICTER, "audit", "ada", at_least=99.5), "expected a confidence between 0.5 and 1"),
+    ],
+)
+def test_a_restriction_that_cannot_be_is_refused(restrictions, restriction, message) -> None:
+    with pytest.raises(BadInput, match=message):
+        restrictions.impose(restriction, INVOICES)
+    with pytest.raises(BadInput, match="in force: none"):
+        restrictions.lift("ab", "ada")

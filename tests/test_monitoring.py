@@ -790,11 +790,13 @@ def test_the_monitor_pipeline_runs_and_then_has_nothing_to_do(tmp_path, world):
 def test_a_log_from_the_journal_is_read(mission, tmp_path):
     reference, log = pair(2, World(drift_from=CHANGE, worse_segment="east"))
     typed = log.assign(day=pd.to_datetime(log["day"]).dt.date, decided_at=pd.Timestamp("2024-06-01", tz="UTC"))
-    typed = typed.assign(**{f"{name}.label": None for name in FIELDS}, dollars=None, turn=0)
+    typed = typed.assign(**{f"{name}.{part}": None for name in FIELDS for part in ("label", "tier")}, dollars=None, turn=0)
+    typed = typed.assign(similarity=None, answered_at=None)
     typed = typed.assign(**{f"{name}.value": valued(log[name], kind) for name, kind in mission.kinds.items()})
     schema = log_schema(FIELDS, DocumentCase.descriptors)
     pq.write_table(
-        pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False), tmp_path / "decisions.parquet"
+        pa.Table.from_pandas(typed[schema.names], schema=schema, preserve_index=False),
+        tmp_path / "decisions.parquet",
     )
     assert compare(reference, monitoring.read(tmp_path), mission) == compare(reference, log, mission)
 
@@ -827,3 +829,70 @@ def test_a_case_that_was_decided_again_counts_once(tmp_path):
     log[:20].to_parquet(tmp_path / "b.parquet")
     log.assign(decided_at="2024-07-01T00:00:00", release="r2").to_parquet(tmp_path / "a.parquet")
     assert list(monitoring.read(tmp_path)["release"].unique()) == ["r2"] and len(monitoring.read(tmp_path)) == 40
+
+
+def test_a_column_that_goes_missing_is_drift_and_an_odd_one_ends_no_report(mission):
+    reference, log = pair(4, World())
+    late = log["day"] >= CHANGE.isoformat()
+    lost = log.assign(words=log["words"].astype(float).where(~late))
+    (drift,) = compare(reference, lost, mission).drifted
+    assert drift.what == "words.given" and abs((drift.since - CHANGE).days) <= 3
+    assert str(drift.condition) == "cases without a value of words" and (drift.before, drift.after) == (0, 1)
+    for name in ("words", "ocr_share", "class_confidence", "segment", "advertiser", "gross_amount", "flight_to.confidence"):
+        for odd in (None, "§", float("inf"), [[1, 2]], {"a": 1}, True):
+            findings = compare(reference, log.assign(**{name: pd.Series([odd] * len(log), dtype=object)}), mission)
+            assert headline(findings)
+
+
+def test_confidence_that_is_too_high_is_said_by_field_and_tier_and_what_people_changed(mission):
+    reference, log = pair(5, World(), cases=1_500)
+    log = log.assign(**{"advertiser.tier": np.where(np.arange(len(log)) % 2, "ranker", "language_model")})
+    worse = log["advertiser.tier"] == "language_model"
+    rng = np.random.default_rng(1)
+    log.loc[worse, "advertiser.right"] = log.loc[worse, "advertiser.right"].map(
+        lambda right: None if right is None else bool(right and rng.random() < 0.93)
+    )
+    rows = {(row.field, row.tier): row for row in compare(reference, log, mission).reliability}
+    assert rows["advertiser", "language_model"].fits == "too high" and rows["advertiser", "ranker"].fits == "fits"
+    assert [row.fits for (field, _), row in rows.items() if field != "advertiser"] == ["fits"] * 4
+    row = rows["gross_amount", ""]
+    seen = log[~log["gross_amount.automated"] & log["gross_amount"].notna() & log["gross_amount.right"].notna()]
+    assert (row.seen, row.changed) == (len(seen), int((seen["gross_amount.right"] == False).sum()))  # noqa: E712
+
+
+def test_overrides_and_long_waits_are_compared_by_segment_and_ratios_have_intervals(mission):
+    rng = np.random.default_rng(6)
+    reference, log = pair(6, World(), cases=900)
+    decided = pd.Timestamp("2024-06-01", tz="UTC")
+    hours = np.where((log["segment"] == "east") & (rng.random(len(log)) < 0.6), 40, 2)
+    answered = pd.Series(decided + pd.to_timedelta(hours, unit="h"), index=log.index).where(log["route"] == "review")
+    findings = compare(reference, log.assign(decided_at=decided, answered_at=answered), mission)
+    rows = {(row.segment, row.measure): row for row in findings.disparities}
+    late = rows["east", "waiting rate"]
+    assert late.worse and late.other == 0 and 0.45 < late.value < 0.75 and late.cases < (log["segment"] == "east").sum()
+    assert [row.measure for row in findings.worse_off] == ["waiting rate"]
+    assert late.examples[0].because == ("waited over a day for an answer",)
+    override = rows["north", "override rate"]
+    reviewed = log[(log["route"] == "review") & (log["segment"] == "north")]
+    changed = pd.DataFrame({name: (reviewed[f"{name}.right"] == False) & ~reviewed[f"{name}.automated"] for name in FIELDS})  # noqa: E712
+    assert (
+        0 < override.value <= 1
+        and round(override.value * override.cases) == (changed & reviewed[list(FIELDS)].notna().to_numpy()).any(axis=1).sum()
+    )
+    for row in findings.disparities:
+        if row.ratio == row.ratio:
+            assert row.ratio_interval[0] < max(row.ratio, 0.01) and row.ratio <= row.ratio_interval[1]
+    assert "ratio to all other cases" in monitoring.page.bias_plot(findings.disparities)
+
+
+def test_a_change_that_begins_with_a_release_names_it_and_windows_tell_two_releases_apart(mission):
+    reference, log = pair(3, World(drift_from=CHANGE))
+    late = log["day"] >= CHANGE.isoformat()
+    findings = compare(reference, log.assign(release=np.where(late, "r2" * 32, "r1" * 32)), mission)
+    assert {drift.release for drift in findings.drifted if drift.since == CHANGE} == {"r2" * 32}
+    assert "First compare release r2r2r2r2r2r2 with the one before it" in " ".join(findings.advice)
+    releases = [window.releases for window in findings.windows]
+    assert releases[0] == ("r1" * 32,) and releases[-1] == ("r2" * 32,)
+    far = compare(reference, log.assign(release=np.where(log["day"] < "2024-03-11", "r1" * 32, "r2" * 32)), mission)
+    assert not any(drift.release for drift in far.drifted)
+    assert far.windows[0].releases == ("r1" * 32,) and not any("First compare release" in one for one in far.advice)

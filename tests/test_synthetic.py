@@ -170,8 +170,8 @@ def test_splits_follow_the_days_and_leave_enough_to_certify():
     splits = [synthetic._plan(number, 900, 7, start, synthetic.DAYS, since).split for number in range(900)]
     assert splits[:297] == ["train"] * 297
     assert splits[297:657] == ["calibration"] * 360
-    assert set(splits[657:]) == {"test-seen", "test-unseen"}
-    assert min(splits.count(name) for name in ("test-seen", "test-unseen")) >= 50
+    assert set(splits[657:]) == {"stream", "test-seen", "test-unseen"}
+    assert min(splits.count(name) for name in ("test-seen", "test-unseen")) >= 25 and splits.count("stream") >= 110
 
 
 def test_every_class_and_both_segments_are_there(stream):

@@ -44,6 +44,7 @@ class Proposal:
     action: Action
     cents: int = 0  # what it would spend
     person: Person | None = None  # who proposes it; None: the release
+    segment: str = ""  # of the case; for restrictions, no policy sees it
 
 
 class Policy:

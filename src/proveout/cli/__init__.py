@@ -650,6 +650,28 @@ def stop(
 
 
 @app.command()
+def restrict(
+    because: Annotated[str, typer.Argument(help="The reason; whoever lifts the restriction reads it.")] = "",
+    field: Annotated[str, typer.Option(help="Only cases that depend on this field [every field].")] = "",
+    segment: Annotated[str, typer.Option(help="Only cases of this segment [every case].")] = "",
+    at_least: Annotated[float | None, typer.Option(help="Only values with less confidence, such as 0.995.")] = None,
+    lift: Annotated[str, typer.Option(metavar="ID", help="Lift a restriction.")] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Send cases to a person until that is lifted. From the next run on, the agent does not act on these cases by itself; a
+    reviewer approves what it proposes. Without a reason, lists what is in force. Each step is in the journal.
+
+    \b
+    proveout restrict "paid wrongly" --segment regional             every regional case goes to a person
+    proveout restrict "drift" --field advertiser --at-least 0.995   a stricter threshold
+    """
+    from proveout.cli import acting
+
+    acting.restrict(_workspace(mission, home), because, field, segment, at_least, lift)
+
+
+@app.command()
 def undo(
     case: Annotated[str, typer.Argument(help="A case id, or the start of one.")],
     action: Annotated[str, typer.Option(help="For example pay_invoice [every action of the case].")] = "",
@@ -795,6 +817,24 @@ def release_promote(
     from proveout.cli import releasing
 
     raise typer.Exit(0 if releasing.promote(_workspace(mission, home), release, yes) else 1)
+
+
+@release_app.command("trial")
+def release_trial(
+    release: Annotated[str, typer.Argument(help="A release id, or the start of one; `latest` for the newest.")] = "latest",
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day [of the newest report's changes].")
+    ] = None,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Try a release on the cases that changed. Compares it with the promoted one on the labelled cases since the change that
+    neither learned from: how many values are right, and right without a person, with intervals. Nothing is decided anew. The
+    trial is recorded; the exit code is 0 only if the release is better beyond chance.
+    """
+    from proveout.cli import releasing
+
+    raise typer.Exit(0 if releasing.trial(_workspace(mission, home), release, since.date() if since else None) else 1)
 
 
 @release_app.command("rollback")

@@ -6,7 +6,8 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.control.restrictions import Restrictions
     from proveout.records import Decision
     from proveout.release import Release
 
@@ -208,16 +210,47 @@ def serve(
 
 def stop(space: Workspace, because: str, lift: bool) -> None:
     """Stop every side effect, or `lift` the stop."""
+    space.claim()
+    with _restrictions(space) as restrictions:
+        if lift:
+            restrictions.lift_stop(person())
+            say("effects are allowed again; to carry out those that waited: proveout run")
+        else:
+            restrictions.stop(person(), because, space.mission)
+            say("all effects are stopped; to allow them again: proveout stop --lift")
+
+
+@contextmanager
+def _restrictions(space: Workspace) -> Iterator[Restrictions]:
     from proveout.control import StopSwitch
+    from proveout.control.restrictions import Restrictions
+    from proveout.journal import Journal
+
+    with Journal(space.home / "journal.db") as journal:
+        yield Restrictions(journal, StopSwitch(space.home / "STOP"))
+
+
+def restrict(space: Workspace, because: str, field: str, segment: str, at_least: float | None, lift: str) -> None:
+    """Impose a restriction, `lift` one by the start of its id, or, without a reason, list those in force."""
+    from proveout.control.restrictions import Kind, Restriction
 
     space.claim()
-    switch = StopSwitch(space.home / "STOP")
-    if lift:
-        switch.lift()
-        say("effects are allowed again; to carry out those that waited: proveout run")
-    else:
-        switch.stop(person(), because)
-        say("all effects are stopped; to allow them again: proveout stop --lift")
+    with _restrictions(space) as restrictions:
+        if lift:
+            say(f"lifted: {restrictions.lift(lift, person(), because)}")
+        elif because:
+            kind = Kind.REVIEW if at_least is None else Kind.STRICTER
+            wanted = Restriction(kind, because, person(), field, segment, at_least or 0.0)
+            one = restrictions.impose(wanted, space.mission)
+            say(f"from the next run on, {one}; to lift it: proveout restrict --lift {one.id}")
+        elif field or segment or at_least is not None:
+            raise BadInput('say why: proveout restrict "the reason" --field FIELD')
+        else:
+            in_force = restrictions.active()
+            for one in in_force:
+                say(f"{one.id}  {one}")
+            if not in_force:
+                say("the agent is not restricted; see: proveout restrict --help")
 
 
 def undo(space: Workspace, case: str, action: str) -> bool:

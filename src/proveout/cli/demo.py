@@ -113,7 +113,7 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
     dataset = Dataset.load(space.build / "curate" / "dataset")
     inbox = space.home / "inbox"
     inbox.mkdir(parents=True, exist_ok=True)
-    rows, stream = [], dataset.chosen("stream")
+    rows, stream = [], dataset.chosen("stream", "test")
     for entry in stream:
         source = dataset.path_of(entry.case.id)
         link(source, inbox / source.name)
@@ -132,6 +132,7 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
 def summary(space: Workspace) -> str:
     """The result of a demo as text: automation, precision, drift, segments, open reviews, where to find more."""
     from proveout.journal.log import read_log
+    from proveout.live import label_export
 
     log = read_log(space.logs / "decisions.parquet").to_pandas()
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
@@ -147,6 +148,10 @@ def summary(space: Workspace) -> str:
     lines += [f"  {_disparity(finding)}" for finding in report["worse_off"][:5]] or ["  none at the stated confidence"]
     lines += [f"  {one['sentence']}" for one in report["slices"]]
     lines += ["", "Waiting for your review", f"  {_waiting(space)}"]
+    joining, _ = label_export.write(space)
+    if joining:
+        then = "proveout build, then proveout release trial, which compares the two releases on the changed cases"
+        lines += ["", "Learn from the answers", f"  {joining} of them teach the next release: {then}"]
     lines += ["", "Read more"]
     lines += [f"  {name:18} {output.short(path)}" for name, path in _places(space)]
     return "\n".join(lines)

@@ -62,7 +62,8 @@ def environment(space: Workspace, data: Path | None = None, tell: Callable[[str]
         for_training, for_testing = export(space)
         answers = {"answers": space.answers}
         if for_training or for_testing:
-            tell(f"  answers    {for_training} join the training set; {for_testing} belong to calibration or test documents")
+            others = "belong to calibration or test documents, or are kept to judge the release"
+            tell(f"  answers    {for_training} join the training set; {for_testing} {others}")
     examples = space.design / "examples"
     data = data or _last_data(space) or (examples if examples.is_dir() else space.home / SYNTHETIC)
     releases = {"releases": space.releases} if "{{releases}}" in spec else {}

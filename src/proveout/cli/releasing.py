@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING
 
 from proveout.cli.output import minute, person, say, short
@@ -11,6 +14,7 @@ from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
     from proveout.evaluation.comparison import Change
+    from proveout.journal import Journal
     from proveout.release import Releases
 
 
@@ -67,18 +71,24 @@ def warn_of_differences(store: Releases) -> None:
 def promote(space: Workspace, release: str, yes: bool = False) -> bool:
     """Promote a release, and return whether it decides from now on.
 
-    If it is worse than the promoted one, show the difference and ask, unless `yes`. Raises BadInput for a release of another
+    If it is worse than the promoted one, or a report asks for one that is better on the cases that changed and no trial says
+    that of it, show that and ask, unless `yes`. Raises BadInput for a release of another
     mission, or if there is no terminal to ask on.
     """
     from proveout.evaluation.comparison import compare, require_mission
+    from proveout.live.trial import promote as promote_and_note
+    from proveout.live.trial import refusal
     from proveout.release import Releases
 
     store = Releases(space.releases)
     candidate = store.open(release)
     require_mission(candidate, space.mission.mission)
     changes: list[Change] | None = []
+    reason = ""
     try:
         changes = compare(store.promoted(), candidate)
+        with _journal(space) as journal:
+            reason = refusal(journal, candidate.id, store.current()) if journal else ""
     except NoRelease:
         pass  # it is the first
     except BadModel as error:
@@ -90,13 +100,49 @@ def promote(space: Workspace, release: str, yes: bool = False) -> bool:
         say(f"{'':46}{'promoted':>10}{'this':>9}")
         for change in changes:
             say(str(change))
-        if not yes and not _agreed("promote it anyway?"):
-            say("nothing was promoted")
-            return False
-    store.promote(candidate.id, by=person())
+    if reason:
+        say(f"{reason[:1].upper()}{reason[1:]}.")
+    worse = reason or any(change.is_loss for change in changes or ())
+    if worse and not yes and not _agreed("promote it anyway?"):
+        say("nothing was promoted")
+        return False
+    with _journal(space) as journal:
+        promote_and_note(store, journal, candidate.id, person())
     say(f"release {candidate.id[:12]} is promoted; to go back: proveout release rollback")
     warn_of_differences(store)
     return True
+
+
+@contextmanager
+def _journal(space: Workspace) -> Iterator[Journal | None]:
+    """The journal, if the workspace has one: the first release is promoted before anything happened."""
+    from proveout.journal import Journal
+
+    if not (space.home / "journal.db").exists():
+        yield None
+        return
+    with Journal(space.home / "journal.db") as journal:
+        yield journal
+
+
+def trial(space: Workspace, release: str, since: date | None) -> bool:
+    """Try a release on the cases that changed, and return whether it is better on them than the promoted one."""
+    from proveout.cli.proving import decided_journal
+    from proveout.live.trial import BETTER, hold
+    from proveout.monitoring.signing import Reports
+
+    with decided_journal(space) as journal:
+        reports = Reports(space.reports, journal)
+        held = hold(space.home, journal, reports, release, person(), since, space.cache)
+    say(f"{'':30} {'promoted':>8} {'this':>8}  difference (intervals that hold together at 95 %)")
+    for measure in held.measures:
+        say(str(measure))
+    say(held.sentence)
+    if held.left_out:
+        say(f"{held.left_out} labelled cases left out: a release learned from them or from a copy, or their file is not kept")
+    if held.verdict == BETTER:
+        say(f"to let it decide: proveout release promote {held.release[:12]}")
+    return held.verdict == BETTER
 
 
 def _agreed(question: str) -> bool:
@@ -111,8 +157,10 @@ def _agreed(question: str) -> bool:
 
 def rollback(space: Workspace) -> None:
     """Promote the previously promoted release again. Raises NoRelease if there is none."""
+    from proveout.live.trial import roll_back
     from proveout.release import Releases
 
     store = Releases(space.releases)
-    say(f"back to release {store.rollback(by=person())[:12]}")
+    with _journal(space) as journal:
+        say(f"back to release {roll_back(store, journal, person())[:12]}")
     warn_of_differences(store)

@@ -48,7 +48,7 @@ def read_waiting(space: Workspace) -> None:
     prompts = replace(Prompts.load(space.design / "prompts"), model=settings)
     tier = LanguageModelTier.load(Parts(space.mission, prompts, space.build / "models" / "model", cache=space.cache))
     dataset = Dataset.load(space.build / "curate" / "dataset")
-    labels = dataset.labels("stream")
+    labels = dataset.labels("stream", "test")
     with Journal(space.home / "journal.db") as journal:
         first = {decided.case.key: decided for decided in (*waiting(journal), *journal.decisions())}
     cases = [decided for decided in first.values() if labels.get(decided.case.id)][:CASES]

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from proveout.files import write_whole
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
+    from proveout.control.restrictions import Restriction
     from proveout.journal import Journal
     from proveout.monitoring.signing import Reports
     from proveout.records import Case
@@ -33,7 +34,10 @@ def monitor(space: Workspace) -> bool:
     Returns whether there is an alarm: a finding, or an earlier report whose signature is overdue.
     """
     from proveout.bridge import build as run_build
+    from proveout.control import StopSwitch
+    from proveout.control.restrictions import Restrictions
     from proveout.journal import Journal
+    from proveout.monitoring import Alerts, rules
     from proveout.monitoring.channels import Alarm, notify
     from proveout.monitoring.signing import Reports
     from proveout.release import Releases
@@ -45,7 +49,10 @@ def monitor(space: Workspace) -> bool:
         reports, release = Reports(space.reports, journal), Releases(space.releases).current()
         filed = reports.file(page, space.design / "mission.yaml", release, position)
         overdue, erased = reports.overdue(date.today()), erased_too(journal)
-    report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+        report = dict(reports.data(filed))
+        switch = StopSwitch(space.home / "STOP")
+        newest = sorted(reports.list(), key=lambda each: each.id != filed.id)  # the filed one first, also if filed before
+        done = [str(one) for one in rules.act(newest, report, journal, Restrictions(journal, switch), space.mission)]
     if report["about_days"]:
         say(report["about_days"])
     say(f"{report['headline']}\nreport {filed.id[:12]} ({filed.state(date.today())}): {short(page)}")
@@ -57,8 +64,15 @@ def monitor(space: Workspace) -> bool:
     if overdue:
         sentences.append(f"The report of {overdue.day} should have been signed by {overdue.due}.")
         say(f"{sentences[-1]} To read and sign it: proveout review")
+    for sentence in done:
+        say(f"by the rules of the alerts, {sentence}")
     if sentences:
-        alarm = Alarm(space.name, " ".join(sentences), report["advice"], str(page))
+        alerts = Alerts.model_validate(report["alerts"])
+        severity, owners = rules.urgency([*filed.findings, *([rules.OVERDUE] if overdue else [])], alerts)
+        alarm = Alarm(space.name, " ".join(sentences), report["advice"], str(page), severity, owners, done)
+        if severity != "critical" and rules.is_quiet(alerts.quiet, datetime.now(UTC)):
+            say("quiet hours: the alarm is sent with the first report after them")
+            return True
         for failure in notify(alarm, report["alerts"]["channels"], space.home):
             print(f"proveout: {failure}", file=sys.stderr)
     return bool(sentences)
@@ -92,6 +106,8 @@ def show_report(space: Workspace, report: str) -> None:
         say(f"report {filed.id[:12]} of {filed.at[:16].replace('T', ' ')} UTC: {filed.state(date.today())}\n")
         for key, sentence in filed.findings.items():
             say(f"  {sentence}\n    {filed.conclusions.get(key, 'no conclusion yet')}")
+        for sentence in filed.followed:
+            say(f"  before: {sentence}")
         say("" if filed.findings else f"  {filed.headline}\n")
         for signature in filed.signatures:
             say(
@@ -144,6 +160,9 @@ def status(space: Workspace) -> None:
         others = [home for home in homes if home != space.home and owner(home) == space.name]
         if others:
             say(f"found one in {', '.join(map(short, others))}; to use that: export PROVEOUT_HOME={short(others[0])}")
+    if (space.home / "journal.db").exists():
+        for restriction in _restricted(space):
+            say(f"restricted: {restriction}; to lift it: proveout restrict --lift {restriction.id}")
     for line in scheduling.status(space):
         say(line)
     for task, reason in freshness(space.spec("build"), env=environment(space)).items():
@@ -167,6 +186,14 @@ def status(space: Workspace) -> None:
             say(line)
         for line in service_levels(space, journal):
             say(line)
+
+
+def _restricted(space: Workspace) -> list[Restriction]:
+    from proveout.control.restrictions import Kind, active
+    from proveout.journal import LIFTED, RESTRICTED, Journal
+
+    with Journal(space.home / "journal.db") as journal:
+        return [one for one in active(journal.of_kind(RESTRICTED, LIFTED)) if one.kind is not Kind.STOP]
 
 
 def service_levels(space: Workspace, journal: Journal) -> list[str]:

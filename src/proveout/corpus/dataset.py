@@ -84,13 +84,11 @@ class Dataset:
     def chosen(self, *splits: str) -> tuple[LabelledDocument, ...]:
         """One entry per case of the splits, in the order of the files; without splits, of all of them.
 
-        `test` includes every `test-…` split. `stream`, the live cases, falls back to `test` if no case has that split.
+        `test` includes every `test-…` split.
         """
         cases = tuple(entry for entry in self.entries if not entry.duplicate_of)
         if not splits:
             return cases
-        if "stream" in splits and all(entry.split != "stream" for entry in cases):
-            splits = (*splits, "test")
         return tuple(e for e in cases if e.split in splits or ("test" in splits and e.split.startswith("test-")))
 
     def documents(self, *splits: str) -> list[Document]:

@@ -46,6 +46,9 @@ APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts;
 ERASURE, ERASED = "erasure", "erased"  # of a case's content: by whom and why; that it is complete. Never encrypted
 IN_THE_CLEAR = (ERASURE, ERASED)
 REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
+RESTRICTED, LIFTED = "restriction", "restriction lifted"  # of what the agent may do alone; without a case
+BATCH = "labelling batch"  # cases that people are asked to label because of a finding; without a case
+TRIAL, PROMOTION = "trial", "promotion"  # of a release, on the cases of a drift; without a case
 # shown to people: a new one makes their page outdated
 VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED, ERASURE)
 GENESIS = "0" * 64
@@ -393,7 +396,9 @@ class Journal:
         last = self.position if until is None else until
         labels = takewhile(lambda event: event.position <= last, self.of_kind(LABEL))
         decided = takewhile(lambda each: each.position <= last, self.decisions())
-        answers = {key: {"labels": answer.fields, "right": answer.right} for key, answer in answered(labels).items()}
+        answers = {
+            key: {"labels": answer.fields, "right": answer.right, "at": answer.at} for key, answer in answered(labels).items()
+        }
         return write_log(decided, Path(folder) / "decisions.parquet", mission, answers)
 
     @contextmanager

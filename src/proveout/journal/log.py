@@ -2,9 +2,10 @@
 
 Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
 marked as such in the schema (for documents pages, words, ocr_share, familiar); seconds (the case's waiting time), dollars (for
-language models), spent (in dollars, by the actions that were allowed), memory_position, decided_at, turn; then for each field
-F: F (as printed, or null), F.value (its value as `values.written` writes it), F.confidence (null: not calibrated),
-F.automated, F.tier (the tier or layer that read it), F.label (a person's answer, or null) and F.right (null: not labelled).
+language models), spent (in dollars, by the actions that were allowed), similarity (of the most similar past case; null: none),
+memory_position, decided_at, answered_at, turn; then for each field F: F (as printed, or null), F.value (its value as
+`values.written` writes it), F.confidence (null: not calibrated), F.automated, F.tier (the tier or layer that read it), F.label
+(a person's answer, or null) and F.right (null: not labelled).
 """
 
 import csv
@@ -44,8 +45,10 @@ def log_schema(fields: Sequence[str], descriptors: Mapping[str, type[int] | type
     columns += [("class_confidence", number), ("route", text)]
     for name, kind in descriptors.items():
         columns.append(pa.field(name, pa.int32() if kind is int else number, metadata={DESCRIPTOR: b"1"}))
-    columns += [("seconds", number), ("dollars", number), ("spent", number), ("memory_position", pa.int64())]
-    columns += [("decided_at", pa.timestamp("us", tz="UTC")), ("turn", pa.int32())]
+    columns += [("seconds", number), ("dollars", number), ("spent", number), ("similarity", number)]
+    columns += [("memory_position", pa.int64())]
+    moment = pa.timestamp("us", tz="UTC")
+    columns += [("decided_at", moment), ("answered_at", moment), ("turn", pa.int32())]
     for name in fields:
         columns += [(name, text), (f"{name}.value", text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
         columns += [(f"{name}.tier", text)]
@@ -72,8 +75,10 @@ def log_row(
         "seconds": decided.seconds,
         "dollars": decision.dollars,
         "spent": sum(ruling.cents for ruling in decided.rulings if ruling.verdict.allowed) / 100,
+        "similarity": max((similar.similarity for similar in decision.similar), default=None),
         "memory_position": decision.memory_position,
         "decided_at": datetime.fromisoformat(decided.at) if decided.at else None,
+        "answered_at": datetime.fromisoformat(answer["at"]) if answer and answer.get("at") else None,
         "turn": decided.case.turn,
     }
     for name, kind in descriptors.items():
@@ -95,7 +100,10 @@ def log_row(
 def write_log(
     decided: Iterable["Decided"], path: Path, mission: "Mission", answers: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Path:
-    """Write the log atomically, replacing one with other content. `answers`: by `Case.key`, `labels` and `right`, by field."""
+    """Write the log atomically, replacing one with other content.
+
+    `answers`: by `Case.key`, `labels` and `right`, each by field, and `at`, when it was given.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
     import pyarrow.parquet.encryption as pe  # type: ignore[import-untyped]

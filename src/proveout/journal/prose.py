@@ -6,16 +6,21 @@ from proveout.journal import (
     APPROVAL,
     ASSIGNMENT,
     ATTEMPTED,
+    BATCH,
     CONCLUSION,
     DECISION,
     ERASED,
     ERASURE,
     INTENDED,
+    LIFTED,
+    PROMOTION,
     REPORT,
+    RESTRICTED,
     RETRIED,
     SECOND_READING,
     SETTLED,
     SIGNATURE,
+    TRIAL,
     UNDOING,
     Event,
     rulings_of,
@@ -123,6 +128,22 @@ def event_line(event: Event) -> str:
         return f"read again, blind, by {payload['by']}: {result}"
     if event.kind == ASSIGNMENT:
         return _assigned(**payload)
+    if event.kind == RESTRICTED:
+        about = " ".join(payload[part] for part in ("segment", "field") if payload[part]) or "everything"
+        level = f" at {payload['at_least']:g}" if "at_least" in payload else ""
+        return f"{payload['kind']} for {about}{level}, by {payload['by']}: {payload['because']}"
+    if event.kind == BATCH:
+        teach, judge = len(payload["teach"]), len(payload["judge"])
+        return (
+            f"{teach + judge} labels asked for by {payload['by']}, {judge} of them to judge: {', '.join(payload['findings'])}"
+        )
+    if event.kind == TRIAL:
+        return f"trial of release {payload['release'][:12]} by {payload['by']}: {payload['sentence']}"
+    if event.kind == PROMOTION:
+        why = f": {because}" if (because := payload["because"]) else ""
+        return f"{payload['what']} release {payload['release'][:12]} by {payload['by']}{why}"
+    if event.kind == LIFTED:
+        return f"restriction {event.key} lifted by {payload['by']}{f': {because}' if (because := payload['because']) else ''}"
     if event.kind == ERASURE:
         return f"content erased by {payload['by']}, {payload['role']}: {payload['because']}"
     if event.kind == ERASED:

@@ -234,7 +234,7 @@ class Live:
 
         began = time.perf_counter()
         decisions = agent.batch([path for _, path in copies])
-        rulings = control.judge(decisions)
+        rulings = control.judge(decisions, [case.segment for case, _ in copies])
         seconds = time.perf_counter() - began  # of the whole batch: each of its cases waits for the last one
         return [
             Decided(case, decision, ruling, seconds)

@@ -4,7 +4,8 @@
     files/<id>.<ending> links to the originals
 
 Answers join only the training split: people answer the cases that the agent was unsure of, and a threshold certified on
-those would hold for them alone. Answers about cases that the last build calibrates or tests with are left out.
+those would hold for them alone. Answers about cases that the last build calibrates or tests with are left out, and those that a
+labelling batch keeps to judge the next release by.
 Covered: without new answers the folder stays the same, byte for byte; a kill leaves the old labels.csv intact.
 Not covered: a labels.csv cannot say "the document has no such value"; such an answer counts only in the reports.
 """
@@ -20,6 +21,7 @@ from proveout.files import replacing
 from proveout.journal import Journal
 from proveout.mission import Mission
 from proveout.records import Answer, Decided
+from proveout.review.batches import kept_for_judging
 from proveout.workspace import Workspace
 
 
@@ -32,7 +34,7 @@ def write(space: Workspace) -> tuple[int, int]:
     mission = space.mission
     with Journal(space.home / "journal.db") as journal:
         answers = journal.answers()
-        held = _held_back(space.build / "curate" / "dataset") if answers else frozenset()
+        held = _held_back(space.build / "curate" / "dataset") | kept_for_judging(journal) if answers else frozenset()
         exported = {case: answer for case, answer in answers.items() if case not in held and case in originals}
         rows = [_row(answer, next(journal.decisions(case=case)), mission) for case, answer in sorted(exported.items())]
     if rows:

@@ -4,7 +4,8 @@ The cases are decided again as `replay` does, in the batches and with the memory
 run's budget. Nothing is recorded and nothing happens. A changed promise keeps the evidence of the release and tests it for
 other thresholds; a changed policy alone judges the recorded decisions again.
 Covered: errors gained and lost, where people have labelled the case.
-Not covered: what people did with the cases that came to them, and what the memory would have learned from other decisions.
+Not covered: restrictions, what people did with the cases that came to them, and what the memory would have learned from other
+decisions.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -195,6 +196,7 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
             if run not in controls:
                 controls[run] = live.release.control(home, journal, live.originals.path, run)
                 controls[run].calibrations = calibrations
+                controls[run].restrictions = ()  # today's
                 if change.policy:
                     controls[run].policy = Policy.load(change.policy, live.release.mission)
             for rulings in others.pop(batch[0].run, ()):

@@ -7,6 +7,7 @@ Not covered: acting on an alarm. The report advises; a person decides.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
 
     Raises BadInput if a column is missing or either frame has no cases.
     """
-    from proveout.monitoring import bias, drift, features, performance, slices, stakes
+    from proveout.monitoring import bias, drift, features, performance, reliability, slices, stakes
     from proveout.monitoring.advice import advice
 
     alerts = alerts or Alerts()
@@ -85,10 +86,13 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         current, days, settings = decided, list(range(1, len(log) + 1)), settings.model_copy(update={"by": "count"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
-    windows, stretches = tuple(window for window, _ in cut), [rows for window, rows in cut if window.tested]
+    deciders = [str(release or "") for release in current.get("release", [""] * len(current))]
+    windows = tuple(replace(window, releases=tuple(dict.fromkeys(deciders[rows]))) for window, rows in cut)
+    stretches = [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
     tests = drift.run_tests(before, after, stretches, alerts.drift)
     drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
+    drifted = drift.with_releases(drifted, deciders, days)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
     disparities = bias.disparities(log, measured, reference, measured_before, alerts.bias)
     worst = slices.worst_slices(
@@ -121,6 +125,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         slices=worst,
         performance=performances,
         stakes=stakes.stakes(log, mission, alerts.bias),
+        reliability=reliability.reliability(log, mission),
         service=performance.service(decided, mission),
         significance_level=performance.significance_level(mission, alerts),
         examples=drift.best_examples(drifted),

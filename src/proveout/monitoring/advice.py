@@ -6,7 +6,7 @@ from dataclasses import replace
 from proveout.cases import kind_of
 from proveout.mission import Mission
 from proveout.monitoring.findings import Drift, FieldPerformance, Findings
-from proveout.monitoring.wording import day_text, listed, percent, percent_beside
+from proveout.monitoring.wording import column_text, day_text, listed, percent, percent_beside
 
 
 def advice(findings: Findings, mission: Mission) -> Findings:
@@ -29,6 +29,12 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
         yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
     for one in findings.slices:
         yield f"Read the cases below and find out why they fare worse: {one.name}."
+    for release in dict.fromkeys(drift.release for drift in findings.drifted if drift.release):
+        columns = listed([column_text(drift.what) for drift in findings.drifted if drift.release == release])
+        yield (
+            f"First compare release {release[:12]} with the one before it (proveout what-if --release): it began to decide "
+            f"when this changed: {columns}."
+        )
     if not findings.before_the_log:
         yield (
             "First check whether the reference is comparable: it overlaps the log in time, so a difference may come from which "

@@ -6,13 +6,17 @@ Not covered: sending alarms. `channels` does that.
 
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from proveout import plugins
 from proveout.errors import BadInput, hint
 from proveout.records import Role
+
+SEVERITIES = ("info", "warning", "critical")
+CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"  # a time of the day, such as 20:00
 
 
 class _Strict(BaseModel):
@@ -56,6 +60,41 @@ class SigningAlerts(_Strict):
     within_days: int = Field(default=7, ge=0)  # after that, an unsigned report with findings is an alarm
 
 
+class Rule(_Strict):
+    """What a finding leads to at once; see `rules`."""
+
+    finding: str  # pattern of the finding's key, such as "precision of *", "segment regional" or "drift of *"
+    severity: Literal["info", "warning", "critical"] = "warning"
+    owner: str = ""  # whom the alarm names
+    then: Literal["nothing", "stricter threshold", "review only", "stop"] = "nothing"
+    at_least: float | None = Field(default=None, gt=0.5, lt=1)  # confidence, for a stricter threshold
+
+    @model_validator(mode="after")
+    def _a_threshold_says_how_strict(self) -> "Rule":
+        if (self.then == "stricter threshold") != (self.at_least is not None):
+            raise ValueError("`at_least`, such as 0.995, belongs to `then: stricter threshold`, and to nothing else")
+        return self
+
+
+class QuietAlerts(_Strict):
+    start: str = Field(default="00:00", pattern=CLOCK)  # equal start and end: no quiet hours
+    end: str = Field(default="00:00", pattern=CLOCK)
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()  # quiet all day
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"no time zone {zone!r}; {hint(zone, available_timezones())}")
+        return zone
+
+
+class LabellingAlerts(_Strict):
+    cases: int = Field(default=40, ge=1, le=1000)  # to ask people for, because of a finding
+    judging: float = Field(default=0.5, ge=0, le=1)  # share of them, drawn by chance, that only judges the next release
+
+
 class Alerts(_Strict):
     window: WindowAlerts = WindowAlerts()
     drift: DriftAlerts = DriftAlerts()
@@ -63,6 +102,9 @@ class Alerts(_Strict):
     slices: SliceAlerts = SliceAlerts()
     performance: PerformanceAlerts = PerformanceAlerts()
     signing: SigningAlerts = SigningAlerts()
+    labelling: LabellingAlerts = LabellingAlerts()
+    rules: tuple[Rule, ...] = ()  # the first that fits a finding counts
+    quiet: QuietAlerts = QuietAlerts()  # when only critical alarms are sent
     channels: dict[str, dict[str, Any]] = Field(
         default={"file": {"path": "alarms.jsonl"}}
     )  # where alarms go: channel to settings
@@ -108,7 +150,10 @@ def _explain(fault: Any) -> str:
     *parents, key = fault["loc"]
     model: type[BaseModel] = Alerts
     for parent in parents:
+        if isinstance(parent, int):  # of a list
+            continue
         inner = model.model_fields[str(parent)].annotation
+        inner = Rule if inner == tuple[Rule, ...] else inner
         assert isinstance(inner, type) and issubclass(inner, BaseModel)
         model = inner
     return f"unknown key `{place}`; {hint(str(key), model.model_fields)}"

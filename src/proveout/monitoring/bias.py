@@ -2,11 +2,12 @@
 
 Entry points: `disparities` and `with_examples`; `group_rates` and `between_groups` are the group rates of fairness audits, as
 fairlearn defines them. With two segments, report only the worse one. Groups that nobody declared: `slices`.
-Measures of the agent: automation rate, error rate, error rate of automated values, calibration gap. They count cases, not
-values: the five fields of one document are not independent. Each is tested on the whole log, its last half, the last quarter
-and so on, so that earlier cases do not dilute a recent change. Fisher's exact test for rates, a permutation test for the gap;
-One p-value for all looks of a pair (`_of_any`), Holm's correction over all segments and measures; Newcombe's intervals at
-Bonferroni's level, so that they hold simultaneously.
+Measures: automation rate, error rate, error rate of automated values, override rate (of the cases that came to a person, those
+where a value was wrong), waiting rate (of those, the ones that waited over a day for an answer), calibration gap. They count
+cases, not values: the five fields of one document are not independent. Each is tested on the whole log, its last half, the last
+quarter and so on, so that earlier cases do not dilute a recent change. Fisher's exact test for rates, a permutation test for
+the gap. One p-value for all looks of a pair (`_of_any`), Holm's correction over all segments and measures; the intervals of
+Newcombe and of Walter at Bonferroni's level, so that they hold simultaneously.
 Not covered: causes. A segment may fare worse because its documents are harder; the report shows the reference's difference.
 """
 
@@ -15,7 +16,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity, Example, Slice
-from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, welch
+from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, walter, welch
 from proveout.monitoring.wording import RATES, Moment, day_text, listed, percent
 from proveout.records import Route
 from proveout.values import same
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 AUTOMATION, ERROR, AUTOMATED_ERROR, GAP = "automation rate", "error rate", "error rate of automated values", "calibration gap"
 REVIEW = "review rate"  # of a slice: 1 - automation rate
-MEASURES = (AUTOMATION, ERROR, AUTOMATED_ERROR, GAP)
+OVERRIDE, WAITING = "override rate", "waiting rate"  # of cases that came to a person
+MEASURES = (AUTOMATION, ERROR, AUTOMATED_ERROR, OVERRIDE, WAITING, GAP)
+LONG_WAIT = timedelta(days=1)
 DRAWS = 19_999  # of a segment's cases at random
 
 
@@ -97,8 +100,23 @@ def outcomes(frame: "DataFrame", mission: Mission) -> "DataFrame":
     wrong = (1 - right).max(axis=1)
     wrong_automated = (1 - right).where(automated).max(axis=1)
     acted = (frame["route"].astype("string") == Route.ACT.value).fillna(False).astype(float)
-    measured = {AUTOMATION: acted, ERROR: wrong, AUTOMATED_ERROR: wrong_automated, GAP: (confidence - right).mean(axis=1)}
+    reviewed = frame["route"].astype("string").fillna("") == Route.REVIEW.value
+    measured = {AUTOMATION: acted, ERROR: wrong, AUTOMATED_ERROR: wrong_automated}
+    measured[OVERRIDE] = (1 - right).where(~automated).max(axis=1).where(reviewed)
+    measured[WAITING] = _waited_long(frame).where(reviewed)
+    measured[GAP] = (confidence - right).mean(axis=1)
     return pd.DataFrame({name: values.astype(float) for name, values in measured.items()}, index=frame.index)
+
+
+def _waited_long(frame: "DataFrame") -> "Series":
+    """1.0 where an answer took over a day, or is not there after one; `nan` where it is too early to tell, or not known."""
+    import pandas as pd
+
+    if "answered_at" not in frame or "decided_at" not in frame:
+        return pd.Series(math.nan, index=frame.index)
+    decided, answered = (pd.to_datetime(frame[name], errors="coerce", utc=True) for name in ("decided_at", "answered_at"))
+    waited = answered.fillna(max(decided.max(), answered.max())) - decided
+    return (waited > LONG_WAIT).astype(float).where(answered.notna() | (waited > LONG_WAIT))
 
 
 def rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
@@ -136,7 +154,8 @@ def disparities(
     for by in settings.by:
         groups, groups_before = names_of(log[by]), names_of(reference[by]) if by in reference.columns else np.array([])
         segments = sorted(set(groups) - {""})
-        for measure in MEASURES if len(set(groups)) > 1 else ():
+        measures = [name for name in MEASURES if name not in (OVERRIDE, WAITING) or name in measured.dropna(axis=1, how="all")]
+        for measure in measures if len(set(groups)) > 1 else ():
             compared = []
             for segment in segments:
                 before = _difference(measured_before[measure].to_numpy(), groups_before == segment, smallest)
@@ -192,6 +211,9 @@ class Examples:
             if case["route"] == Route.REVIEW.value:
                 unsure = [name for name in self._mission.fields if not case[f"{name}.automated"]]
                 yield f"needs review: {listed(unsure)}" if unsure else "a check failed"
+            return
+        if measure == WAITING:
+            yield "waited over a day for an answer"
             return
         for name in self._mission.fields:
             if self._right[name][row] == 0 and (measure != AUTOMATED_ERROR or case[f"{name}.automated"]):
@@ -281,11 +303,13 @@ def _judged(
         inside, outside = pair.sides(look)
         if pair.measure == GAP:
             interval = welch(inside, outside, confidence)[1]
+            ratio = (math.nan, math.nan)
         else:
-            interval = newcombe(int(inside.sum()), len(inside), int(outside.sum()), len(outside), confidence)
+            counts = (int(inside.sum()), len(inside), int(outside.sum()), len(outside))
+            interval, ratio = newcombe(*counts, confidence), walter(*counts, confidence)
         measured = pair.member & ~np.isnan(pair.values)
         since = _since(pair.values, measured, days) if worse and pair.measure != GAP else None
-        yield replace(disparity, p=p, interval=interval, worse=worse, since=since)
+        yield replace(disparity, p=p, interval=interval, ratio_interval=ratio, worse=worse, since=since)
 
 
 def _of_any(pair: _Pair, looks: Sequence[_Look], tests: Sequence[Disparity]) -> float:

@@ -39,6 +39,9 @@ class Alarm:
     headline: str  # the report in a sentence or two
     advice: Sequence[str]  # what to do, a sentence each
     report: str  # path of the page
+    severity: str = "warning"  # info, warning or critical
+    owners: Sequence[str] = ()
+    done: Sequence[str] = ()  # what followed at once, by the rules of the alerts, a sentence each
 
     @property
     def key(self) -> str:
@@ -48,7 +51,10 @@ class Alarm:
     @property
     def text(self) -> str:
         """For people: the headline, what to do, and where the report is."""
-        return "\n".join([f"{self.mission}: {self.headline}", *(f"• {sentence}" for sentence in self.advice), self.report])
+        whom = f", for {' and '.join(self.owners)}" if self.owners else ""
+        points = [*(f"done: {sentence}" for sentence in self.done), *self.advice]
+        first = f"{self.mission} ({self.severity}{whom}): {self.headline}"
+        return "\n".join([first, *(f"• {point}" for point in points), self.report])
 
 
 class Channel(Protocol):

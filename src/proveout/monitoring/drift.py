@@ -186,6 +186,23 @@ def _example(row: int, drift: Drift, rising: Sequence[Drift], met: Any, cases: A
     return Example(cases[row], days[row], tuple(because))
 
 
+def with_releases(drifted: Sequence[Drift], deciders: Sequence[str], days: Sequence[Moment]) -> tuple[Drift, ...]:
+    """Each drift with the release that began to decide when it likely began. `deciders`: the release of each case, in order.
+
+    Two releases may read the same input otherwise, so such a change may be the release's. The first one is not named.
+    """
+    began: dict[str, Moment] = {}
+    for release, day in zip(deciders, days, strict=True):
+        began.setdefault(release, day)
+    later = list(began.items())[1:]
+
+    def decider(drift: Drift) -> str:
+        low, high = drift.since_between
+        return next((release for release, day in later if low <= day <= high), "")  # type: ignore[operator]
+
+    return tuple(replace(drift, release=decider(drift)) for drift in drifted)
+
+
 def best_examples(drifted: Sequence[Drift]) -> tuple[Example, ...]:
     """Up to three cases that show the most changes, each case once."""
     chosen: dict[str, Example] = {}

@@ -7,8 +7,9 @@ similar training document has too.
 """
 
 import itertools
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,16 @@ def check(frame: "DataFrame", mission: Mission, what: str) -> None:
 
 
 def dated(frame: "DataFrame", ordered: bool = True) -> "DataFrame":
-    """The frame in time order (unless not `ordered`), its day a date or None. Cases of the same day keep their order."""
+    """The frame in time order (unless not `ordered`), its day a date or None. Cases of the same day keep their order.
+
+    A list, or whatever else is no single value, is missing, and so is a confidence outside 0..1.
+    """
     import pandas as pd
 
+    mixed = [name for name in frame if pd.api.types.infer_dtype(frame[name], skipna=True) == "mixed"]
+    frame = frame.assign(**{name: frame[name].map(lambda one: one if isinstance(one, Hashable) else None) for name in mixed})
+    confidences = {name: _number(frame[name]) for name in map(str, frame) if name.endswith("confidence")}
+    frame = frame.assign(**{name: values.where(values.between(0, 1)) for name, values in confidences.items()})
     frame = frame.assign(day=pd.to_datetime(frame["day"], errors="coerce"))
     if ordered:
         frame = frame.sort_values("day", kind="stable", na_position="last", ignore_index=True)
@@ -64,20 +72,23 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
 
     `F.known` says whether a name occurs in the earlier half of the reference, so the later half and the log are judged alike.
     The earlier half contains all of its own names; there the column is missing.
+    `C.given` says whether the column C has a value, if it may lack one.
     """
+    import numpy as np
     import pandas as pd
 
     names = [name for name, kind in mission.kinds.items() if kind == "name"]
-    described = (name for name in kind_of(mission).descriptors if name in reference and name in log)
+    described = [name for name in (*kind_of(mission).descriptors, "similarity") if name in reference and name in log]
     numbers = (*described, "class_confidence")
+    tiers = [f"{name}.tier" for name in mission.fields if f"{name}.tier" in reference and f"{name}.tier" in log]
     earlier = slice(0, len(reference) // 2)  # in time order
     vocabulary = {name: set(_parsed(reference[name].iloc[earlier], plain_name).dropna()) for name in names}
 
     def derived(frame: "DataFrame") -> "DataFrame":
-        columns: dict[str, Any] = {name: pd.to_numeric(frame[name], errors="coerce").astype(float) for name in numbers}
-        columns |= {name: _text(frame[name]) for name in CATEGORIES}
+        columns: dict[str, Any] = {name: _number(frame[name]) for name in numbers}
+        columns |= {name: _text(frame[name]) for name in (*CATEGORIES, *tiers)}
         for name, kind in mission.kinds.items():
-            columns[f"{name}.confidence"] = pd.to_numeric(frame[f"{name}.confidence"], errors="coerce").astype(float)
+            columns[f"{name}.confidence"] = _number(frame[f"{name}.confidence"])
             columns[f"{name}.answer"] = _answer(frame, name)
             if kind == "amount":
                 columns[name] = _values(frame, name, kind).astype(float)
@@ -93,6 +104,10 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
         return pd.DataFrame(columns, index=frame.index)
 
     before, after = derived(reference), derived(log)
+    for name in (*numbers, *CATEGORIES):  # where a value may be missing, that is a column, too
+        if before[name].isna().any() or after[name].isna().any():
+            for frame in (before, after):
+                frame[f"{name}.given"] = np.where(frame[name].notna(), "given", "missing").astype(object)
     for name in names:
         before.iloc[earlier, before.columns.get_loc(f"{name}.known")] = None
     return before, after
@@ -105,6 +120,14 @@ def pattern(text: str) -> str:
     ('AA-999/9', '9999999')
     """
     return re.sub(r"[^\W\d_]", "A", re.sub(r"\d", "9", "".join(text.split())))[:16].replace("<", "‹")
+
+
+def _number(values: "Series") -> "Series":
+    """As numbers; whatever is none is missing."""
+    import pandas as pd
+
+    numbers: Series = pd.to_numeric(values, errors="coerce").astype(float)
+    return numbers.where(numbers.abs() < math.inf)
 
 
 def _text(values: "Series") -> "Series":

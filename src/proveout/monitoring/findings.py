@@ -26,6 +26,7 @@ class Window:
     end: Moment
     cases: int
     tested: bool  # False: too few cases so far
+    releases: tuple[str, ...] = ()  # ids of those that decided its cases, the first one first
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Drift:
     after: float
     cases_after: int
     alarmed: Moment  # end of the first window that alarmed
+    release: str = ""  # id of one that began to decide when this likely began; "" for none
     from_start: bool = False  # the change dates from the start of the log: no part of the log matched the reference
     examples: tuple[Example, ...] = ()
 
@@ -119,6 +121,7 @@ class Disparity:
     other_cases: int = 0
     difference: float = math.nan  # value - other
     ratio: float = math.nan  # value / other
+    ratio_interval: Interval = (math.nan, math.nan)  # simultaneous, as `interval`
     interval: Interval = (math.nan, math.nan)  # of the difference; simultaneous over all intervals of a report
     p: float = math.nan  # corrected for all looks, segments and measures
     worse: bool = False  # treated worse: significant, and at least `smallest_difference`
@@ -221,6 +224,21 @@ class Stake:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """The calibration of one field's values from one tier, and what people changed of those that came to them."""
+
+    field: str
+    tier: str  # "" if the log does not say
+    labelled: int  # values with a calibrated confidence and a label
+    confidence: float  # their mean; `nan` without any
+    right: int
+    interval: Interval  # of the share that is right, at a level shared by all rows
+    fits: str  # "fits", "too high", "too low" or "too few labels", of the confidence
+    seen: int  # labelled values that were not automated
+    changed: int  # of those, the wrong ones
+
+
+@dataclass(frozen=True)
 class Findings:
     mission: str
     releases: tuple[str, ...]  # ids of the releases that decided the log
@@ -240,6 +258,7 @@ class Findings:
     slices: tuple[Slice, ...]  # that fare worse: of each measure the worst
     performance: tuple[FieldPerformance, ...]
     stakes: tuple[Stake, ...]  # all cases, then each segment
+    reliability: tuple[Reliability, ...]
     service: tuple[Service, Service]  # the objectives over the last days, and over the whole log
     significance_level: float  # of a missed objective
     examples: tuple[Example, ...]  # the three cases that illustrate the drift best

@@ -35,6 +35,7 @@ from proveout.monitoring.wording import (
 )
 
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#8a8f98"
+_RATIOS = (0.1, 10)  # shown on the plot of bias
 _TOGETHER = 3  # days, or cases; changes that began within this of each other form one group
 
 
@@ -150,8 +151,6 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
     `objectives`: each over the last days (`recent`) and the whole log (`all`), with its error budget; see `evaluation`.
     """
     drifted = [asdict(drift) | {"event": str(drift.condition), "sentence": drift.sentence} for drift in findings.drifted]
-    for row in drifted:
-        del row["condition"]  # the key is `event`
     plain = {
         "mission": findings.mission,
         "releases": findings.releases,
@@ -169,8 +168,9 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "examples": [asdict(example) for example in findings.examples],
         "disparities": [asdict(disparity) for disparity in findings.disparities],
         "stakes": [asdict(stake) for stake in findings.stakes],
-        "slices": [asdict(one) | {"name": one.name, "sentence": one.sentence} for one in findings.slices],
+        "slices": [asdict(one) | {"key": one.key, "name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],
+        "reliability": [asdict(row) for row in findings.reliability],
         "objectives": _objectives(findings),
         "about_days": findings.about_days,
         "windows": [asdict(window) for window in findings.windows],
@@ -273,7 +273,7 @@ def share_plot(findings: Findings, condition: Condition, since: Moment | None = 
     """SVG: the share that meets the condition in every window with its 95 % interval; the reference as a band."""
     from matplotlib.dates import AutoDateLocator, DateFormatter
 
-    axes, figure = _axes(5.6, 2.3)
+    (axes,), figure = _axes(5.6, 2.3)
     reference = condition.holds(findings.reference_features).dropna()
     low, high = wilson(int(reference.sum()), len(reference))
     axes.axhspan(low, high, color=_GREY, alpha=0.25, lw=0, label="reference")
@@ -298,21 +298,35 @@ def share_plot(findings: Findings, condition: Condition, since: Moment | None = 
 
 
 def bias_plot(disparities: Sequence[Disparity]) -> str:
-    """SVG: every difference with its interval; "" if no segment is large enough."""
+    """SVG: every difference and, of rates, every ratio with its interval; "" if no segment is large enough."""
     rows = [disparity for disparity in disparities if not math.isnan(disparity.value)][::-1]
     if not rows:
         return ""
-    axes, figure = _axes(7.2, 0.7 + 0.26 * len(rows))
+    (left, right), figure = _axes(9.2, 0.9 + 0.26 * len(rows), columns=2)
     for y, row in enumerate(rows):
         colour = _RED if row.worse else _BLUE
-        axes.hlines(y, *row.interval, color=colour, lw=1.5)
-        axes.plot(row.difference, y, "o", color=colour, ms=4)
-    axes.axvline(0, color=_GREY, lw=1)
-    axes.set_yticks(range(len(rows)), [f"{segment_text(row.segment, row.lately)}: {row.measure}" for row in rows], fontsize=8)
-    axes.set_xlabel("difference from all other cases, in points", fontsize=8)
-    axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.0f}" if x else "0")
+        left.hlines(y, *row.interval, color=colour, lw=1.5)
+        left.plot(row.difference, y, "o", color=colour, ms=4)
+        low, high = (max(_RATIOS[0], min(_RATIOS[1], bound)) for bound in row.ratio_interval)
+        if not math.isnan(row.ratio_interval[0]):
+            right.hlines(y, low, high, color=colour, lw=1.5)
+            if _RATIOS[0] <= row.ratio <= _RATIOS[1]:
+                right.plot(row.ratio, y, "o", color=colour, ms=4)
+    for axes, even in ((left, 0), (right, 1)):
+        axes.axvline(even, color=_GREY, lw=1)
+    left.set_yticks(range(len(rows)), [f"{segment_text(row.segment, row.lately)}: {row.measure}" for row in rows], fontsize=8)
+    left.set_xlabel("difference from all other cases, in points", fontsize=8)
+    left.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.0f}" if x else "0")
+    right.set_yticks([])
+    right.set_xscale("log")
+    right.set_xlim(*_RATIOS)
+    ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+    right.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    right.set_xticks([], minor=True)
+    right.set_xlabel("ratio to all other cases (1: alike)", fontsize=8)
     return _svg(
-        figure, "difference of each segment from all other cases, by measure, with its interval; the table has the numbers"
+        figure,
+        "each segment's difference from all other cases and ratio to them, by measure, with intervals, as in the table",
     )
 
 
@@ -324,7 +338,7 @@ def performance_plot(findings: Findings) -> str:
             fields.setdefault(row.field, []).append(row)
     if not fields:
         return ""
-    axes, figure = _axes(7.2, 2.4)
+    (axes,), figure = _axes(7.2, 2.4)
     missed = {row.field for row in (*findings.broken, *findings.doubtful)}
     for shift, (name, rows) in enumerate(fields.items()):
         x = [row.window + 0.09 * (shift - len(fields) / 2) for row in rows]  # type: ignore[operator]
@@ -339,13 +353,15 @@ def performance_plot(findings: Findings) -> str:
     return _svg(figure, f"precision of automated values of {listed(list(fields))} in each window, beside the target")
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
+def _axes(width: float, height: float, columns: int = 1) -> tuple[Sequence[Any], Any]:
+    """Axes side by side, and their figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=7)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.tick_params(labelsize=7)
     return axes, figure
 
 

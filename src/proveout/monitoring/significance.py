@@ -177,6 +177,23 @@ def newcombe(successes: int, n: int, other_successes: int, m: int, confidence: f
     return p - q - below, p - q + above
 
 
+def walter(successes: int, n: int, other_successes: int, m: int, confidence: float = 0.95) -> Interval:
+    """Interval of the ratio of two rates, on the log scale with half a success added to each (Walter 1975).
+
+    >>> tuple(round(x, 3) for x in walter(56, 70, 48, 80))
+    (1.076, 1.644)
+    >>> walter(0, 20, 5, 20)[0] < 0.1, walter(0, 0, 1, 2)
+    (True, (nan, nan))
+    """
+    if not n or not m:
+        return math.nan, math.nan
+    x, y = successes + 0.5, other_successes + 0.5
+    ratio = math.log(x / (n + 0.5)) - math.log(y / (m + 0.5))
+    error = math.sqrt(max(0.0, 1 / x - 1 / (n + 0.5) + 1 / y - 1 / (m + 0.5)))
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return math.exp(ratio - half), math.exp(ratio + half)
+
+
 def welch(a: Floats, b: Floats, confidence: float = 0.95) -> tuple[float, Interval]:
     """Two-sided p-value and interval of the difference of two means (Welch 1947). Fewer than two values in either: `nan`.
 
@@ -196,6 +213,22 @@ def welch(a: Floats, b: Floats, confidence: float = 0.95) -> tuple[float, Interv
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
     return float(2 * stdtr(freedom, -abs(difference) / error)), (difference - half, difference + half)
+
+
+def paired(differences: Floats, confidence: float = 0.95) -> Interval:
+    """Interval of the mean of paired differences (Student 1908). Fewer than two: `nan`, `nan`.
+
+    >>> tuple(round(x, 4) for x in paired(np.array([0.1, 0.2, 0.3, 0.2])))
+    (0.0701, 0.3299)
+    """
+    from scipy.special import stdtrit
+
+    n = len(differences)
+    if n < 2:
+        return math.nan, math.nan
+    mean = float(differences.mean())
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * float(differences.std(ddof=1)) / math.sqrt(n)
+    return mean - half, mean + half
 
 
 def permutation_p(a: Floats, b: Floats, draws: int = 9_999) -> float:

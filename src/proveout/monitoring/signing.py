@@ -24,9 +24,21 @@ from typing import Any
 from proveout import mission as missions
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy, Changed
-from proveout.journal import CONCLUSION, REPORT, SIGNATURE, Event, Journal
+from proveout.journal import (
+    BATCH,
+    CONCLUSION,
+    LIFTED,
+    PROMOTION,
+    REPORT,
+    RESTRICTED,
+    SIGNATURE,
+    TRIAL,
+    Event,
+    Journal,
+)
 from proveout.journal.codec import canonical
 from proveout.monitoring.alerts import Alerts, SigningAlerts
+from proveout.monitoring.wording import capital
 from proveout.records import Person
 
 PAGE, FINDINGS, MISSION = "report.html", "report.json", "mission.yaml"  # the files of a report
@@ -45,6 +57,8 @@ class Conclusion(StrEnum):
     ASSIGNED = "assigned"
     TO_LABEL = "more labels needed"
     TO_REBUILD = "rebuild needed"
+    TIGHTENED = "threshold tightened"
+    REVIEW_ONLY = "review only"
     STOPPED = "effects stopped"
     ROLLED_BACK = "release rolled back"
 
@@ -87,13 +101,16 @@ class FiledReport:
     rules: SigningAlerts
     conclusions: Mapping[str, Concluded]  # by key of the finding, the last one
     signatures: tuple[Signature, ...]
+    followed: tuple[str, ...] = ()  # what became of the findings of the report before it, a sentence each
     covered_by: str = ""  # id of the signed report after it that settles it
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the files and the conclusions; a signature names it."""
+        """SHA-256 over the files, the conclusions and what became of earlier findings; a signature names it."""
         conclusions = {key: [each.what.value, each.note, each.by, each.at] for key, each in self.conclusions.items()}
-        return hashlib.sha256(canonical({"files": dict(self.files), "conclusions": conclusions}).encode()).hexdigest()
+        content = {"files": dict(self.files), "conclusions": conclusions}
+        content |= {"followed": [*self.followed]} if self.followed else {}
+        return hashlib.sha256(canonical(content).encode()).hexdigest()
 
     @property
     def day(self) -> date:
@@ -198,6 +215,8 @@ class Reports:
             "position": position,
             "release": release,
         }
+        before = next((report for report in self.list() if report.id != id and report.conclusions), None)
+        payload["followed"] = followed(self.journal, before, payload["findings"]) if before else []
         self.journal.append([Event("", REPORT, payload, key=id)])
         return self.find(id)
 
@@ -239,6 +258,11 @@ class Reports:
                 f"{what} an id that starts with {report[:64]!r}; list them: proveout report list, write one: proveout monitor"
             )
         return matching[0]
+
+    def data(self, report: FiledReport) -> Mapping[str, Any]:
+        """The findings of a report as data; see `page.as_json`."""
+        data: Mapping[str, Any] = json.loads((self.filed / report.id / FINDINGS).read_text(encoding="utf-8"))
+        return data
 
     def changed(self, report: FiledReport) -> tuple[str, ...]:
         """The files of a report that are not what was filed, each with what is wrong."""
@@ -328,8 +352,59 @@ def _filed(event: Event) -> FiledReport:
     plain = {name: payload[name] for name in ("position", "release", "headline", "cases", "files")}
     objectives = {row["name"]: row for row in payload["objectives"]}
     return FiledReport(
-        event.key, event.at, **plain, objectives=objectives, findings=findings, rules=rules, conclusions={}, signatures=()
+        event.key,
+        event.at,
+        **plain,
+        objectives=objectives,
+        findings=findings,
+        rules=rules,
+        conclusions={},
+        signatures=(),
+        followed=tuple(payload.get("followed", ())),
     )
+
+
+def followed(journal: Journal, before: FiledReport, findings: Sequence[Mapping[str, str]]) -> list[str]:
+    """What became of the findings of a report that people concluded on, a sentence each, by the journal as it is.
+
+    `findings`: of the report that follows.
+    """
+    restrictions, batches, lifted, answers = [], [], {}, journal.answers()
+    trial: Event | None = None
+    promotion: Event | None = None
+    for event in journal.of_kind(RESTRICTED, LIFTED, BATCH, TRIAL, PROMOTION, after=before.position):
+        if event.kind == RESTRICTED and event.payload["report"] == before.id:
+            restrictions.append(event)
+        elif event.kind == BATCH and event.payload["report"] == before.id:
+            batches.append(event)
+        elif event.kind == LIFTED:
+            lifted[event.key] = event
+        elif event.kind == TRIAL:
+            trial = event
+        elif event.kind == PROMOTION:
+            promotion = event
+    now, sentences = {finding["key"] for finding in findings}, []
+    for key, concluded in before.conclusions.items():
+        became = []
+        for event in batches:
+            if key in event.payload["findings"]:
+                cases = [*event.payload["teach"], *event.payload["judge"]]
+                became.append(f"{sum(case in answers for case in cases)} of {len(cases)} cases of its batch are labelled")
+        for event in restrictions:
+            if key == event.payload["finding"]:
+                end = lifted.get(event.key)
+                became.append(f"lifted by {end.payload['by']} on {end.at[:10]}" if end else "still in force")
+        if concluded.what in (Conclusion.TO_LABEL, Conclusion.TO_REBUILD):
+            if promotion:
+                became.append(f"release {promotion.payload['release'][:12]} was promoted on {promotion.at[:10]}")
+            if trial:
+                became.append(f"trial of release {trial.payload['release'][:12]}: {trial.payload['sentence'].rstrip('.')}")
+            if not (promotion or trial):
+                became.append("no other release was tried or promoted since")
+        again = "It holds in this report, too." if key in now else "This report no longer finds it."
+        sentences.append(f"{capital(key)}: {'; '.join([str(concluded), *became])}. {again}")
+    sentences += [f"{capital(key)}: nobody concluded on it." for key in before.open_findings]
+    return sentences
 
 
 def _by(person: Person) -> dict[str, str]:

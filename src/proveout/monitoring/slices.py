@@ -105,7 +105,7 @@ def worst_slices(
 
 
 def _of_the_input(column: str) -> bool:
-    return column not in ("route", "class_confidence") and not column.endswith((".confidence", ".answer"))
+    return column not in ("route", "class_confidence") and not column.endswith((".confidence", ".answer", ".tier"))
 
 
 def _conditions(column: str, values: "Series") -> Iterator[Condition]:

@@ -13,6 +13,8 @@ RATES = {  # of a group, and of all others
     "review rate": "{:.0%} need a person, others {:.0%}",
     "error rate": "{:.0%} of cases have a wrong value, others {:.0%}",
     "error rate of automated values": "{:.1%} of automated cases have a wrong automated value, others {:.1%}",
+    "override rate": "people changed {:.0%} of the cases that came to them, others {:.0%}",
+    "waiting rate": "{:.0%} waited over a day for an answer, others {:.0%}",
     "calibration gap": "confidence minus share of right values {:+.3f}, others {:+.3f}",
 }
 
@@ -38,6 +40,7 @@ def condition_text(column: str, relation: str, value: float | str) -> str:
             "ocr_share": f"documents with {how} {share} of their words read by OCR",
             "anomalies": f"documents with {how} {text} {'place' if value == 1 else 'places'} read otherwise than seen",
             "familiar": f"documents that share {how} {_whole(value)} of their wording with any training document",
+            "similarity": f"cases whose most similar past case is alike by {relation} {share}",
             "class_confidence": f"documents where confidence in the class is {relation} {share}",
             "document_class": f"documents of class {text}",
             "segment": f"cases of segment {text}",
@@ -53,6 +56,8 @@ def condition_text(column: str, relation: str, value: float | str) -> str:
         "none": f"cases without an answer for {name}",
     }
     return {
+        "given": f"cases {'with' if value == 'given' else 'without'} a value of {column_text(name)}",
+        "tier": f"cases where {name} is read by {value}",
         "known": f"cases with {_article(name)} {'seen before' if value == 'seen' else 'never seen before'}",
         "answer": answers.get(str(value), f"cases with {_article(name)} {text}"),
         "confidence": f"cases where confidence in {name} is {relation} {share}",
@@ -74,12 +79,15 @@ def column_text(column: str) -> str:
             "ocr_share": "share of words read by OCR",
             "anomalies": "places read otherwise than seen",
             "familiar": "wording shared with the most similar training document",
+            "similarity": "similarity to the most similar past case",
             "class_confidence": "confidence in the class",
             "document_class": "class of the document",
             "route": "route of the case",
         }
         return alone.get(column, column)
     return {
+        "given": f"{column_text(name)}: given or missing",
+        "tier": f"{name}: read by which tier",
         "known": f"{name}: seen before or new",
         "answer": f"{name}: automated, to review or none",
         "confidence": f"confidence in {name}",
@@ -104,6 +112,7 @@ def value_text(column: str, value: float | str) -> str:
             "ocr_share": f"{_whole(value)} of its words read by OCR",
             "anomalies": f"{text} {'place' if value == 1 else 'places'} read otherwise than seen",
             "familiar": f"shares {_whole(value)} of its wording with the most similar training document",
+            "similarity": f"most similar past case alike by {_whole(value)}",
             "class_confidence": f"{_whole(value)} confidence in its class",
             "document_class": f"class {text}",
             "segment": f"segment {text}",
@@ -112,6 +121,8 @@ def value_text(column: str, value: float | str) -> str:
             ),
         }.get(column, f"{column} {text}")
     return {
+        "given": f"{column_text(name)} {value}",
+        "tier": f"{name} read by {value}",
         "known": f"{name} {'seen before' if value == 'seen' else 'never seen before'}",
         "answer": f"{name}: {'no answer' if value == 'none' else text}",
         "confidence": f"{_whole(value)} confidence in {name}",

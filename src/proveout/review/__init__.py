@@ -11,9 +11,10 @@ from itertools import islice
 
 from proveout.errors import BadInput
 from proveout.evaluation import verdicts
-from proveout.journal import APPROVAL, Event, Journal, rulings_of
+from proveout.journal import APPROVAL, BATCH, Event, Journal, rulings_of
 from proveout.mission import Mission
 from proveout.records import Answer, Decided, Role, Route, Ruling, turn_key
+from proveout.review.batches import batches
 from proveout.values import NONE, doubt, value_of
 
 ENOUGH = 500  # waiting cases to list; a person answers about a hundred per hour
@@ -22,16 +23,18 @@ ENOUGH = 500  # waiting cases to list; a person answers about a hundred per hour
 def waiting(journal: Journal, role: Role = Role.OPERATOR) -> list[Decided]:
     """Cases that wait for a person with this role, longest wait first, at most 500.
 
-    Either the case is routed to review and has no answer, or one of its actions was escalated to this role, whether the agent
-    proposed it or a person with a lower role approved it.
+    Either the case is routed to review or sought by a labelling batch, and has no answer, or one of its actions was escalated
+    to this role, whether the agent proposed it or a person with a lower role approved it.
     """
+    sought = {case for batch in batches(journal.of_kind(BATCH)) for case in batch.cases}
     answered = journal.answers()
     approved = {turn_key(event.case, event.turn): event for event in journal.of_kind(APPROVAL)}
 
     def waits(decided: Decided) -> bool:
         rulings = escalations(approved.get(decided.case.key), decided)
         escalated = any(role.includes(Role(ruling.verdict.escalate_to)) for ruling in rulings)
-        return escalated or (decided.decision.route is Route.REVIEW and decided.case.key not in answered)
+        asked = decided.decision.route is Route.REVIEW or decided.case.key in sought
+        return escalated or (asked and decided.case.key not in answered)
 
     return list(islice(filter(waits, journal.decisions()), ENOUGH))
 

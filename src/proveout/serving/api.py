@@ -276,12 +276,12 @@ def _stopping(api: APIRouter, worker: Worker) -> None:
     @api.post("/stop", summary="Stop all side effects", responses=problems(_400=MALFORMED))
     def stop(request: Request, reason: answers.Because) -> answers.Stopped:
         """Cases are still decided; allowed actions wait until the stop is lifted. A second stop changes nothing."""
-        worker.switch.stop(request.user.name, reason.because)
+        worker.restrictions.stop(request.user.name, reason.because, worker.space.mission)
         return answers.Stopped(stopped=worker.switch.stopped())
 
     @api.post("/lift", summary="Allow side effects again", responses=problems())
-    def lift() -> answers.Stopped:
-        worker.switch.lift()
+    def lift(request: Request) -> answers.Stopped:
+        worker.restrictions.lift_stop(request.user.name)
         worker.wake()
         return answers.Stopped(stopped=worker.switch.stopped())
 

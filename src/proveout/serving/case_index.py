@@ -19,6 +19,7 @@ from proveout.files import printable
 from proveout.journal import (
     APPROVAL,
     ATTEMPTED,
+    BATCH,
     DECISION,
     ERASURE,
     INTENDED,
@@ -76,6 +77,7 @@ class CaseSummary:
     confidence: float = 0.0  # of its least certain value
     answered_by: str = ""  # who approved or rejected it last
     assignment: Assignment | None = None  # the last one, also if its time is over
+    sought: bool = False  # by a labelling batch
     second: tuple[int, int] | None = None  # of a blind second reading: values that agree, values
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class CaseSummary:
     @property
     def asks(self) -> bool:
         """Whether it waits for a person's answer or approval. A refusal with values, such as no result, is an answer."""
-        unanswered = self.route is Route.REVIEW or (self.route is Route.REFUSE and not self.values)
+        unanswered = self.sought or self.route is Route.REVIEW or (self.route is Route.REFUSE and not self.values)
         return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and unanswered)
 
     @property
@@ -101,7 +103,7 @@ class CaseSummary:
         """Whether a person with this role may answer it or approve its action."""
         if self.escalated_to:
             return role.includes(Role(self.escalated_to))
-        return self.status is CaseStatus.DECIDED and self.route is Route.REVIEW
+        return self.status is CaseStatus.DECIDED and (self.sought or self.route is Route.REVIEW)
 
     @property
     def answered_with(self) -> Role:
@@ -254,7 +256,10 @@ class CaseIndex:
             return sorted(self._runs.values(), key=lambda run: run.began, reverse=True)[:most]
 
     def waiting_for(self, role: Role, order: Order = Order.WAIT) -> list[CaseSummary]:
-        """The cases that wait for a person with this role; those that are equal in the order come as long as they wait."""
+        """The cases that wait for a person with this role; those that are equal in the order come as long as they wait.
+
+        Those that a labelling batch asks for come first.
+        """
         with self._lock:
             self._follow_journal()
             summaries = [summary for summary in self._decided.values() if summary.waits_for(role)]
@@ -263,6 +268,7 @@ class CaseIndex:
                 summaries.sort(key=lambda summary: -summary.amount)
             case Order.DOUBT:
                 summaries.sort(key=lambda summary: summary.confidence)
+        summaries.sort(key=lambda summary: not summary.sought)
         return summaries
 
     def to_read_again(self, person: str, share: float) -> list[CaseSummary]:
@@ -303,6 +309,10 @@ class CaseIndex:
             self._waiting.pop(event.case, None)
             self._decided[event.case] = CaseSummary(event.case, f"erased {event.case[:12]}", event.at, CaseStatus.ERASED)
             return
+        if event.kind == BATCH:
+            for key in (*payload["teach"], *payload["judge"]):
+                if sought := self._decided.get(key.partition("#")[0]):
+                    sought.sought = True
         if (summary := self._decided.get(event.case)) is None or summary.status is CaseStatus.ERASED:
             return
         summary.assignment = after(event, summary.assignment)

@@ -11,6 +11,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
 from proveout.evaluation.comparison import compare, flips, require_mission, text_changes
+from proveout.live.trial import promote as promoted
+from proveout.live.trial import refusal, roll_back, trials
 from proveout.records import Role
 from proveout.release import Release
 from proveout.serving.pages import root_of
@@ -47,7 +49,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
     def rollback(request: Request, because: Annotated[str, Form()] = "") -> Response:
         if not because.strip():
             raise Refusal(422, "say why the release has to go back; the history keeps it")
-        worker.releases.rollback(request.user.name, because.strip())
+        roll_back(worker.releases, worker.journal, request.user.name, because.strip())
         worker.wake()
         return RedirectResponse(f"{root_of(request)}/releases", 303)
 
@@ -72,6 +74,8 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             other=chosen,
             others=others,
             changes=compare(before, candidate) if before else None,
+            trials=[*trials(worker.journal, candidate.id)],
+            not_offered=refusal(worker.journal, candidate.id, promoted.id) if promoted else "",
             texts=text_changes(before, candidate) if before else {},
             flips=changed[:FLIPS],
             more=max(0, len(changed) - FLIPS),
@@ -81,6 +85,15 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             message=message,
             because=because,
         )
+
+    @pages.post("/{release}/trial")
+    def trial(request: Request, release: str) -> Response:
+        candidate = opened(release)
+        try:
+            worker.try_release(candidate.id, request.user.name)
+        except (BadInput, OtherCode) as error:
+            return answer(request, candidate.id, message=f"Not tried: {error}.")
+        return RedirectResponse(f"{root_of(request)}/releases/{candidate.id}#trial", 303)
 
     @pages.post("/{release}/promote")
     def promote(
@@ -94,7 +107,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             _may_replace(worker, candidate, bool(worse), because.strip())
         except BadInput as error:
             return answer(request, candidate.id, message=f"Not promoted: {error}.", because=because)
-        worker.releases.promote(candidate.id, request.user.name, because.strip())
+        promoted(worker.releases, worker.journal, candidate.id, request.user.name, because.strip())
         worker.wake()
         return RedirectResponse(f"{root_of(request)}/releases", 303)
 
@@ -108,7 +121,10 @@ def _may_replace(worker: Worker, candidate: Release, although_worse: bool, becau
         raise BadInput("say why it should decide from now on; the history keeps it")
     try:
         changes = compare(worker.releases.promoted(), candidate)
+        reason = refusal(worker.journal, candidate.id, worker.releases.current())
     except (NoRelease, BadModel):
         return  # nothing to be worse than
+    if reason and not although_worse:
+        raise BadInput(f"{reason}; try it below, or tick that you accept this")
     if not although_worse and (losses := [change for change in changes or () if change.is_loss]):
         raise BadInput(f"it is worse in {len(losses)} of its measures; tick that you accept this")

@@ -12,16 +12,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from proveout.control.restrictions import Kind, Restriction
 from proveout.errors import BadInput, Changed, ProveoutError
 from proveout.files import read_object
+from proveout.journal import BATCH
+from proveout.live.trial import roll_back
+from proveout.monitoring import Alerts, read
+from proveout.monitoring.labelling import choose, scope
 from proveout.monitoring.page import parts
 from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport
 from proveout.records import Person, Role
+from proveout.review.batches import ask, batches
 from proveout.serving.pages import root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.worker import Worker
 
 LISTED, TREND = 100, 52  # reports of the list, and of a trend
+AT_ONCE = (Conclusion.TIGHTENED, Conclusion.REVIEW_ONLY, Conclusion.STOPPED, Conclusion.ROLLED_BACK)
 CASE = re.compile(r'<code title="([0-9a-f]{64})">[^<]*</code>')  # as a report names a case
 
 Respond = Callable[..., Response]  # (request, template, status=200, **values)
@@ -72,8 +79,11 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             other=other,
             others=[each for each in filed if each.id != report.id][:TREND],
             last={key: other.conclusions[key] for key in report.findings if other and key in other.conclusions},
+            batches=[batch for batch in batches(worker.journal.of_kind(BATCH)) if batch.report == report.id],
+            answers=worker.journal.answers(),
             refusal=report.refusal(request.user.person),
             conclusions=list(Conclusion),
+            wanted=0 if changed else Alerts.model_validate(reports.data(report)["alerts"]).labelling.cases,
             message=message,
             typed=typed or {},
             today=date.today(),
@@ -96,16 +106,17 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
         what: Annotated[str, Form()] = "",
         note: Annotated[str, Form()] = "",
         finding: Annotated[Sequence[str], Form()] = (),
+        confidence: Annotated[str, Form()] = "",
     ) -> Response:
         filed, person = named(report), request.user.person
         try:
             conclusion = Conclusion(what)
             if fault := filed.refusal(person) or filed.fault(finding, conclusion, note):
                 raise BadInput(fault)
-            _act(worker, conclusion, note.strip(), person)
+            _act(worker, filed, [*finding], conclusion, note.strip(), person, confidence)
             reports.conclude(filed.id, [*finding], conclusion, note, person)
         except (ProveoutError, ValueError) as error:
-            typed = {"what": what, "note": note, "finding": [*finding]}
+            typed = {"what": what, "note": note, "finding": [*finding], "confidence": confidence}
             return answer(request, filed, message=f"Nothing was recorded: {error}.", typed=typed)
         return _to(request, f"/{filed.id}#findings")
 
@@ -127,16 +138,54 @@ def _to(request: Request, path: str) -> Response:
     return RedirectResponse(f"{root_of(request)}/reports{path}", 303)
 
 
-def _act(worker: Worker, conclusion: Conclusion, because: str, person: Person) -> None:
+def _act(
+    worker: Worker,
+    report: FiledReport,
+    findings: Sequence[str],
+    conclusion: Conclusion,
+    because: str,
+    person: Person,
+    confidence: str,
+) -> None:
     """What a conclusion leads to at once. Raises BadInput for a person who may not, NoRelease if none was promoted before."""
-    if conclusion not in (Conclusion.STOPPED, Conclusion.ROLLED_BACK):
+    if conclusion is Conclusion.TO_LABEL:
+        _ask_for_labels(worker, report, findings, person)
+    if conclusion not in AT_ONCE:
         return
     if not person.role.includes(Role.OPERATOR):
         raise BadInput(f"“{conclusion}” needs the role {Role.OPERATOR}; assign the finding to a person who has it")
+    mission = worker.space.mission
     if conclusion is Conclusion.STOPPED:
-        worker.switch.stop(person.name, because)
+        worker.restrictions.impose(Restriction(Kind.STOP, because, person.name, report=report.id, finding=findings[0]), mission)
+    elif conclusion is Conclusion.ROLLED_BACK:
+        roll_back(worker.releases, worker.journal, person.name, because)
     else:
-        worker.releases.rollback(person.name, because)
+        kind, level = Kind.REVIEW, 0.0
+        if conclusion is Conclusion.TIGHTENED:
+            kind, level = Kind.STRICTER, _share(confidence)
+        data = worker.reports.data(report)
+        for key in findings:
+            field, segment = scope(data, key, mission)
+            wanted = Restriction(kind, because, person.name, field, segment, level, report.id, key)
+            worker.restrictions.impose(wanted, mission)
+
+
+def _share(text: str) -> float:
+    """A typed confidence, 0..1; "99.5" and "99.5 %" are in percent. Raises BadInput for anything else."""
+    try:
+        share = float(text.strip().removesuffix("%").strip())
+    except ValueError:
+        raise BadInput(f"{text!r} is no confidence; type the least that a value needs, such as 99.5 %") from None
+    return share / 100 if share > 1 else share
+
+
+def _ask_for_labels(worker: Worker, report: FiledReport, findings: Sequence[str], person: Person) -> None:
+    """Begin a labelling batch. Raises BadInput if no case of the findings is left to label."""
+    data, mission = worker.reports.data(report), worker.space.mission
+    log = read(worker.journal.to_parquet(worker.space.logs, mission))
+    reference = read(worker.space.releases / report.release / "evidence" / "reference.parquet")
+    chosen = choose(data, findings, reference, log, mission, Alerts.model_validate(data["alerts"]).labelling)
+    ask(worker.journal, report.id, findings, chosen.teach, chosen.judge, person)
 
 
 def trends(oldest_first: Sequence[FiledReport]) -> list[dict[str, Any]]:

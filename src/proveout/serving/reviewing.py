@@ -27,7 +27,7 @@ from proveout.review.approvals import CaseView
 from proveout.review.assignments import Assignment
 from proveout.serving.answers import Approval, Box, Check, box, check, without_home
 from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
-from proveout.serving.case_index import Order
+from proveout.serving.case_index import CaseStatus, Order
 from proveout.serving.problems import Refusal
 from proveout.serving.worker import Worker
 from proveout.values.rankings import items_of, titles_of
@@ -182,7 +182,9 @@ def reviewing(worker: Worker) -> APIRouter:
         view, person = worker.approvals.show(case), request.user.person
         summary = worker.index.find(case)
         blind = summary is not None and summary.may_be_read_again(person.name, worker.space.mission.second_readings)
-        return _blinded(to_answer(worker, view, None)) if blind else to_answer(worker, view, person)
+        answer = _blinded(to_answer(worker, view, None)) if blind else to_answer(worker, view, person)
+        asked = summary is not None and summary.sought and summary.status is not CaseStatus.LABELLED
+        return answer.model_copy(update={"because": f"Asked for by a labelling batch. {answer.because}"}) if asked else answer
 
     @api.post("/cases/{case}/take", summary="Take a case that waits for you", responses=problems(**undecided))
     def take(request: Request, case: CaseId) -> Holder:

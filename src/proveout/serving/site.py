@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
+from proveout.control.restrictions import Kind
 from proveout.errors import NoEntry
 from proveout.identity import Accounts
 from proveout.journal.log import csv_of
@@ -107,6 +108,7 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
             mission=worker.space.mission,
             release=next((release for release in worker.releases.list() if release.promoted), None),
             stopped=worker.switch.stopped(),
+            restrictions=[one for one in worker.restrictions.active() if one.kind is not Kind.STOP],
             may_stop=request.user.role.includes(Role.OPERATOR),
             trouble=worker.trouble,
             runs=worker.index.last_runs(RUNS),
@@ -126,12 +128,15 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     def stop(request: Request, because: Annotated[str, Form()] = "") -> Response:
         if not because.strip():
             raise Refusal(422, "say why all effects have to stop; whoever allows them again reads it")
-        worker.switch.stop(request.user.name, because.strip())
+        worker.restrictions.stop(request.user.name, because, worker.space.mission)
         return RedirectResponse(f"{root_of(request)}/", 303)
 
     @pages.post("/lift")
-    def lift(request: Request) -> Response:
-        worker.switch.lift()
+    def lift(request: Request, restriction: Annotated[str, Form()] = "", because: Annotated[str, Form()] = "") -> Response:
+        if restriction:
+            worker.restrictions.lift(restriction, request.user.name, because)
+        else:
+            worker.restrictions.lift_stop(request.user.name)
         worker.wake()
         return RedirectResponse(f"{root_of(request)}/", 303)
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
+from proveout.control.restrictions import Restrictions
 from proveout.documents import Originals
 from proveout.errors import BadInput, Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.files import printable
 from proveout.journal import Event, Journal
 from proveout.live import Live, alone, erasure
 from proveout.live.replay import Replayed, replay
+from proveout.live.trial import Trial, hold
 from proveout.mission import Budget
 from proveout.monitoring.signing import Reports
 from proveout.records import Content, Decided, Decision, Output, Person, Ruling
@@ -66,6 +68,7 @@ class Worker:
         self.originals = Originals(space.originals)
         self.reports = Reports(space.reports, self.journal)
         self.switch = StopSwitch(space.home / "STOP")
+        self.restrictions = Restrictions(self.journal, self.switch)
         self.approvals = Approvals(self.journal, space.mission, self._checked, self._control)
         opened, assigned = timedelta(minutes=space.mission.review_minutes), timedelta(hours=space.mission.assigned_hours)
         self.assignments = Assignments(self.journal, opened, assigned)
@@ -172,6 +175,11 @@ class Worker:
                 pins = f"release {release[:12]} pins other code or libraries than this server runs"
                 return Replayed(decided, because=f"{pins}; on the server's machine, run: proveout replay {case.id[:12]}")
         return replayed
+
+    def try_release(self, release: str, by: str) -> Trial:
+        """Try a release on the cases that changed. Raises BadInput, OtherCode, NoRelease and Busy."""
+        with self._one_at_a_time():
+            return hold(self.space.home, self.journal, self.reports, release, by, None, self.space.cache)
 
     def erase(self, case: str, person: Person, reason: str) -> None:
         """Erase the content of a case. Raises BadInput as `erasure.plan`, and Busy."""

@@ -216,7 +216,7 @@ def _plan(number: int, documents: int, seed: int, start: date, days: int, since:
     day = start + timedelta(number * days // documents)
     if number and rng.random() < COPIES:
         original = _plan(number - rng.randint(1, min(number, 25)), documents, seed, start, days, since)
-        return replace(original, day=day, split=_split(position, original.layout), copy=True)
+        return replace(original, day=day, split=_split(position, original.layout, original.number), copy=True)
 
     def on(name: str) -> bool:
         first = since[name]
@@ -232,7 +232,7 @@ def _plan(number: int, documents: int, seed: int, start: date, days: int, since:
         number,
         day,
         day,
-        _split(position, layout),
+        _split(position, layout, number),
         segment,
         layout,
         new_supplier=on("new_suppliers") and new_supplier,
@@ -243,10 +243,15 @@ def _plan(number: int, documents: int, seed: int, start: date, days: int, since:
     )
 
 
-def _split(position: float, layout: int) -> str:
-    """The split of a document at a position, 0..1, of the stream."""
+def _split(position: float, layout: int, number: int) -> str:
+    """The split of a document at a position, 0..1, of the stream; of a copy by the number of its original.
+
+    Of the live papers every other one is a test. Answers about the rest may teach the next build, which others then test.
+    """
     if position < TRAIN + CALIBRATION:
         return "train" if position < TRAIN else "calibration"
+    if number % 2:
+        return "stream"
     return "test-seen" if layout < LATE.start else "test-unseen"
 
 

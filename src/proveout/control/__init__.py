@@ -2,62 +2,29 @@
 
 Budget, policy and SLO threshold are checked in that order; the first denial is the verdict. An action that no policy permits is
 denied. The stop switch is checked before each effect: while it is on, allowed actions are recorded and wait.
-A person's proposals pass the same checks except the threshold, which is for values that no person has checked.
+A person's proposals pass the same checks except the threshold and the restrictions that people have imposed (`restrictions`),
+which are for values that no person has checked.
 The budget is reserved before the later checks and released if one of them denies.
 Covered: a run that is started again (its spending is in the journal), a threshold that was never certified.
 Not covered: several processes that spend one run's budget at the same time; give each a run, or a share.
 """
 
-import json
 import math
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
 
 from proveout.calibration import Calibrations
 from proveout.connectors import Connector, Outcome, carry_out
+from proveout.control.restrictions import Restriction, active
+from proveout.control.stop import StopSwitch
 from proveout.errors import BadInput
-from proveout.journal import Journal
+from proveout.journal import LIFTED, RESTRICTED, Journal
 from proveout.journal.intentions import Intention
 from proveout.mission import Mission
 from proveout.policy import Policy, Proposal
-from proveout.records import Decision, Person, Route, Ruling, Verdict
+from proveout.records import Decision, Person, Role, Route, Ruling, Verdict
 
-
-@dataclass(frozen=True)
-class StopSwitch:
-    """A file: while it exists, no effect happens. Checked before each one; an unreadable file counts as stopped."""
-
-    path: Path
-
-    def stop(self, by: str, because: str) -> None:
-        """Stop all effects. If they are stopped already, this changes nothing."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        note = json.dumps({"by": by, "because": because, "at": datetime.now(UTC).isoformat(timespec="seconds")})
-        try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def lift(self) -> None:
-        """Allow effects again."""
-        self.path.unlink(missing_ok=True)
-
-    def stopped(self) -> str:
-        """Why effects are stopped; "" if they are not."""
-        try:
-            note = json.loads(self.path.read_text(encoding="utf-8"))
-            return f"stopped by {note['by']} at {note['at']}: {note['because']}"
-        except FileNotFoundError:
-            return ""
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"stopped: {self.path} exists"
+__all__ = ["ControlPlane", "StopSwitch"]
 
 
 class ControlPlane:
@@ -75,12 +42,18 @@ class ControlPlane:
     ) -> None:
         self.mission, self.policy, self.calibrations = mission, policy, calibrations
         self.connectors, self.journal, self.stop, self.run = connectors, journal, stop, run
+        self.restrictions: Sequence[Restriction] = active(journal.of_kind(RESTRICTED, LIFTED))
         self._effects, self._cents = journal.spent(run)
         self._reserved: set[str] = set()  # keys, so that an action that is judged twice is counted once
 
-    def judge(self, decisions: Sequence[Decision]) -> list[tuple[Ruling, ...]]:
-        """A ruling for every action that each decision proposes. Nothing happens yet: record the rulings, then `carry_out`."""
-        rulings = iter(self._rule([Proposal(decision, action) for decision in decisions for action in decision.actions]))
+    def judge(self, decisions: Sequence[Decision], segments: Sequence[str] = ()) -> list[tuple[Ruling, ...]]:
+        """A ruling for every action that each decision proposes. Nothing happens yet: record the rulings, then `carry_out`.
+
+        `segments`: of the decisions' cases, where they are known.
+        """
+        pairs = zip(decisions, segments or [""] * len(decisions), strict=True)
+        proposals = [Proposal(decision, action, segment=segment) for decision, segment in pairs for action in decision.actions]
+        rulings = iter(self._rule(proposals))
         return [tuple(next(rulings) for _ in decision.actions) for decision in decisions]
 
     def count(self, rulings: Sequence[Ruling]) -> None:
@@ -105,7 +78,8 @@ class ControlPlane:
 
     def _rule(self, proposals: Sequence[Proposal]) -> list[Ruling]:
         priced = [self._price(proposal) for proposal in proposals]
-        refusals = [reason or self._reserve(proposal) for proposal, reason in priced]
+        held = [None if proposal.person else self._restricted(proposal) for proposal in proposals]
+        refusals = [reason or ("" if held[at] else self._reserve(proposal)) for at, (proposal, reason) in enumerate(priced)]
         reserved = [index for index, reason in enumerate(refusals) if not reason]
         verdicts = dict(zip(reserved, self.policy.judge([priced[index][0] for index in reserved]), strict=True))
         rulings = []
@@ -113,6 +87,8 @@ class ControlPlane:
             verdict = verdicts.get(index, Verdict(False, refusals[index]))
             if verdict.allowed and not proposal.person and (reason := self._uncertain(proposal.decision)):
                 verdict = Verdict(False, reason)
+            if verdict.allowed and (restriction := held[index]):
+                verdict = Verdict(False, str(restriction), Role.REVIEWER.value)
             if index in verdicts and not verdict.allowed:
                 self._release(proposal)
             rulings.append(Ruling(proposal.action, verdict, proposal.cents))
@@ -146,6 +122,12 @@ class ControlPlane:
         if proposal.action.key in self._reserved:
             self._reserved.remove(proposal.action.key)
             self._effects, self._cents = self._effects - 1, self._cents - proposal.cents
+
+    def _restricted(self, proposal: Proposal) -> Restriction | None:
+        """The restriction that covers the case, if one does."""
+        required = [name for name, spec in self.mission.fields.items() if spec.required]
+        decision, segment = proposal.decision, proposal.segment
+        return next((one for one in self.restrictions if one.covers(decision, segment, required)), None)
 
     def _uncertain(self, decision: Decision) -> str:
         """Why the SLO threshold is not met, or "". Checked again here, even for a field that the decision calls automated."""
