@@ -60,6 +60,7 @@ def _(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
         context.upstream["prompts"]["prompts"],
         context.upstream["models"]["folds"],
         context.upstream["calibrate"]["calibration"],
+        context.upstream["decide"]["steps"],
     )
     _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)

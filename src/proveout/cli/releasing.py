@@ -67,10 +67,10 @@ def warn_of_differences(store: Releases) -> None:
 def promote(space: Workspace, release: str, yes: bool = False) -> bool:
     """Promote a release, and return whether it decides from now on.
 
-    If it is worse than the promoted one, show the difference and ask, unless `yes`. Raises BadInput for a release of another
-    mission, or if there is no terminal to ask on.
+    If it is worse than the promoted one, or fails a regression case, show that and ask, unless `yes`.
+    Raises BadInput for a release of another mission, or if there is no terminal to ask on.
     """
-    from proveout.evaluation.comparison import compare, require_mission
+    from proveout.evaluation.comparison import compare, failed_regressions, require_mission
     from proveout.release import Releases
 
     store = Releases(space.releases)
@@ -90,9 +90,13 @@ def promote(space: Workspace, release: str, yes: bool = False) -> bool:
         say(f"{'':46}{'promoted':>10}{'this':>9}")
         for change in changes:
             say(str(change))
-        if not yes and not _agreed("promote it anyway?"):
-            say("nothing was promoted")
-            return False
+    failed = failed_regressions(candidate)
+    for line in failed:
+        say(f"release {candidate.id[:12]} fails {line}")
+    is_worse = failed or any(change.is_loss for change in changes or ())
+    if is_worse and not yes and not _agreed("promote it anyway?"):
+        say("nothing was promoted")
+        return False
     store.promote(candidate.id, by=person())
     say(f"release {candidate.id[:12]} is promoted; to go back: proveout release rollback")
     warn_of_differences(store)

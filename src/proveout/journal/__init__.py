@@ -37,6 +37,7 @@ DECISION, LABEL = "decision", "label"
 INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
 SECOND_READING = "second reading"  # by a person who did not see the first answer
 ASSIGNMENT = "assignment"  # of a case to the person who opened it or whom somebody named; "" puts it back in the queue
+REGRESSION = "regression case"  # the right answer to a case, which later releases have to give
 APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
 REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
 VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # shown to people: a new one makes their page outdated

@@ -1,6 +1,7 @@
 """A decision and its consequences as text for people: in the terminal, from the server, on the review page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from proveout.journal import (
     APPROVAL,
@@ -9,6 +10,7 @@ from proveout.journal import (
     CONCLUSION,
     DECISION,
     INTENDED,
+    REGRESSION,
     REPORT,
     RETRIED,
     SECOND_READING,
@@ -120,6 +122,9 @@ def event_line(event: Event) -> str:
         return f"read again, blind, by {payload['by']}: {result}"
     if event.kind == ASSIGNMENT:
         return _assigned(**payload)
+    if event.kind == REGRESSION:
+        removed = payload.get("removed")
+        return f"{'no longer a' if removed else 'made a'} regression case by {payload['by']}{_why(payload)}"
     if event.kind == REPORT:
         return f"report {event.key[:12]} filed: {payload['headline']}"
     if event.kind == CONCLUSION:
@@ -135,6 +140,10 @@ def _rulings(event: Event) -> str:
     rulings = rulings_of(event.payload)
     lines = [ruling_line(ruling) + ("" if ruling.verdict.allowed else f" ({ruling.verdict.because})") for ruling in rulings]
     return f": {'; '.join(lines)}" if lines else ""
+
+
+def _why(payload: Mapping[str, Any]) -> str:
+    return f": {payload['because']}" if payload.get("because") else ""
 
 
 def _assigned(to: str, by: str, until: str) -> str:
