@@ -21,16 +21,31 @@ def _():
     from proveout.corpus import Dataset
     from proveout.corpus.dataset import LEARN_FROM
     from proveout.models import Extractor, Settings
+    from proveout.models.distillation import distilled, teacher_of
     from proveout.models.tiers import save_folds
     from proveout.prompts import Prompts
     from proveout.workspace import Workspace
 
-    return Dataset, Extractor, LEARN_FROM, Path, Prompts, Settings, Workspace, enough_held_out, missions, save_folds
+    return (
+        Dataset,
+        Extractor,
+        LEARN_FROM,
+        Path,
+        Prompts,
+        Settings,
+        Workspace,
+        distilled,
+        enough_held_out,
+        missions,
+        save_folds,
+        teacher_of,
+    )
 
 
 @app.cell
 def _():
     import random
+    import time
 
     import marimo as mo
     import matplotlib.pyplot as plt
@@ -39,7 +54,7 @@ def _():
     from proveout import documents, evaluation
     from proveout.models.ranker import names
 
-    return documents, evaluation, mo, names, pd, plt, random
+    return documents, evaluation, mo, names, pd, plt, random, time
 
 
 @app.cell
@@ -50,7 +65,8 @@ def _(mo):
     Everything on a page that could be a value is a candidate. The text around it, the labels in the prompts and other
     documents with the same layout make it more or less likely. If the mission lists the tier `layout_encoder`, a small
     transformer over the texts of a page and their places scores the candidates as well, and the two scores are averaged.
-    A flag is answered from the words of the whole document.
+    A flag is answered from the words of the whole document. With `distil` in mission.yaml, the rankers also learn from
+    documents without labels, as an expensive tier reads them.
     Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is
     **held out**. Otherwise the calibration is **cross-fitted**: five models are trained, each without a fifth of the labelled
     documents, and calibrated on that fifth; the released model learns from all of them (`slo: evidence` in mission.yaml).
@@ -67,15 +83,29 @@ def _(Dataset, Prompts, context, missions):
 
 
 @app.cell
-def the_model(Extractor, LEARN_FROM, Path, Workspace, dataset, context, enough_held_out, mission, mo, prompts, save_folds):
-    _checkpoints = Workspace.find(mission.mission, start=Path(__file__).parent).cache / "checkpoints"
+def the_model(
+    Extractor,
+    LEARN_FROM,
+    Path,
+    Workspace,
+    context,
+    dataset,
+    distilled,
+    enough_held_out,
+    mission,
+    mo,
+    prompts,
+    save_folds,
+):
+    cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
+    _checkpoints, unlabelled = cache / "checkpoints", dataset.unlabelled()
 
     def _train(documents):
         _model = Extractor.train(
             documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version, checkpoints=_checkpoints
         )
         _bar.update()
-        return _model
+        return distilled(_model, documents, _labels, unlabelled, mission, prompts, _classes, cache)
 
     _documents, _labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
     _classes, _folds = dataset.classes(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
@@ -84,7 +114,7 @@ def the_model(Extractor, LEARN_FROM, Path, Workspace, dataset, context, enough_h
         _models = save_folds(context.product["folds"], _folds, _documents, _train)
         extractor = _models[0] if len(_models) == 1 else _train(_documents)
     extractor.save(context.product["model"])
-    return (extractor,)
+    return cache, extractor, unlabelled
 
 
 @app.cell
@@ -124,27 +154,85 @@ def _(dataset, random):
 
 
 @app.cell
-def _(Extractor, Settings, dataset, evaluation, held_out, leaves_picker, learnable, mission, mo, prompts, rounds_picker, sizes):
+def _(
+    Extractor,
+    Settings,
+    cache,
+    dataset,
+    distilled,
+    evaluation,
+    held_out,
+    leaves_picker,
+    learnable,
+    mission,
+    mo,
+    prompts,
+    rounds_picker,
+    sizes,
+    teacher_of,
+    time,
+    unlabelled,
+):
     _settings = Settings(rounds=rounds_picker.value, leaves=leaves_picker.value)
     _labels = dataset.labels("train")
-    curve, last_extractions = {}, []
+    curve, costs, last_extractions = {}, {}, []
     for _size in mo.status.progress_bar(sizes, title="Training on more documents", remove_on_exit=True):
         _extractor = Extractor.train(learnable[:_size], _labels, mission, prompts, _settings)
         _variants = {"rankers": _extractor.without_encoder()}
         if _extractor.encoder:
             _variants["with the layout encoder"] = _extractor
+        if mission.distil:
+            if mission.distil.teacher != "layout_encoder":
+                _variants[f"teacher, {mission.distil.teacher}"] = teacher_of(
+                    _extractor, mission.distil, mission, prompts, cache
+                )
+            _student = distilled(
+                _extractor, learnable[:_size], dataset.labels("train"), unlabelled, mission, prompts, cache=cache
+            )
+            _variants["rankers that it taught"] = _student.without_encoder()
+        _extractor.extract(held_out)  # every variant finds what the documents hold in memory
         for _variant, _model in _variants.items():
+            _start = time.perf_counter()
             last_extractions = _model.extract(held_out)
+            costs[_variant] = (
+                (time.perf_counter() - _start) / len(held_out),
+                sum(one.dollars for one in last_extractions) / len(held_out),
+            )
             _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}
             _score = evaluation.score({e.document: _labels[e.document] for e in last_extractions}, _answers, mission.kinds)
             curve.setdefault(_variant, []).append((_size, _score.micro))
-    return curve, last_extractions
+    return costs, curve, last_extractions
+
+
+@app.cell
+def distillation(costs, curve, mission, mo, pd, unlabelled):
+    mo.stop(not mission.distil)
+    _rows = [
+        {
+            "reader": variant,
+            "F1 with the most documents": round(curve[variant][-1][1].f1, 3),
+            "milliseconds a document": round(1000 * seconds, 1),
+            "dollars for 1,000 documents": round(1000 * dollars, 2),
+        }
+        for variant, (seconds, dollars) in costs.items()
+    ]
+    mo.vstack(
+        [
+            mo.md(
+                f"## What the teacher is worth\n\nThe rankers also learn from {len(unlabelled):,} documents without labels, as "
+                f"`{mission.distil.teacher}` reads them (`distil` in mission.yaml). What they keep of its F1, and what "
+                "asking it itself would cost:"
+            ),
+            mo.ui.table(pd.DataFrame(_rows), selection=None),
+        ]
+    )
+    return
 
 
 @app.cell
 def learning_curve(curve, evaluation, plt):
     _figure, _axes = plt.subplots(figsize=(7, 3.2))
-    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20"), strict=False):
+    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20", "#2f855a", "#6b46c1"), strict=False):
         _sizes, _f1 = [size for size, _ in _points], [counts.f1 for _, counts in _points]
         _low, _high = zip(*(evaluation.interval(counts.right, counts.labelled) for _, counts in _points), strict=True)
         _axes.fill_between(_sizes, _low, _high, color=_color, alpha=0.2, linewidth=0, label=f"{_variant}, 95 % of recall")

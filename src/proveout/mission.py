@@ -59,6 +59,13 @@ class ActionSpec(_Strict):
     undone_by: str | None = None  # name of the compensating action in policy and journal
 
 
+class Distil(_Strict):
+    """What the ranker learns from documents without labels, under `distil`: those of the split `unlabelled`."""
+
+    teacher: str  # the tier that reads them
+    least_score: float = Field(default=0.9, ge=0, le=1)  # of a reading that the ranker learns from
+
+
 class Budget(_Strict):
     effects_per_run: int = Field(default=10_000, ge=0)
     amount_per_run: int = Field(default=1_000_000, ge=0)  # dollars
@@ -81,6 +88,7 @@ class Mission(Common):
     fields: dict[str, FieldSpec]
     dates: DateOrder = "inferred"  # of days in numbers, such as 3/4/26; inferred: from each document
     tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
+    distil: Distil | None = None
     actions: dict[str, ActionSpec] = Field(default_factory=dict)
     checks: dict[str, Any] = Field(default_factory=dict)  # that must hold before the agent acts: check to its settings
     budget: Budget = Budget()
@@ -128,6 +136,8 @@ class Mission(Common):
             yield f"tiers: expected {expected}; found {list(self.tiers)}"
         for name in set(self.tiers) - {plugins.PERSON, *plugins.names("tiers")}:
             yield f"tiers: unknown tier `{name}`; {hint(name, (*plugins.names('tiers'), plugins.PERSON))}"
+        if self.distil and self.distil.teacher not in plugins.names("tiers"):
+            yield f"distil.teacher: unknown tier `{self.distil.teacher}`; {hint(self.distil.teacher, plugins.names('tiers'))}"
         if self.case not in plugins.names("cases"):
             yield f"case: unknown kind of case `{self.case}`; {hint(self.case, plugins.names('cases'))}"
         for name, settings in self.checks.items():

@@ -7,8 +7,9 @@ one published for UDOP on DeepForm (arXiv:2212.02623), similar documents with ot
 
 PROVEOUT_AUDIT names an audit.csv of the labels (`proveout audit`); without one nothing is certified, because some labels are
 wrong. build/filings.json keeps every answer. `python -m tests.benchmarks.filings curve` prints the learning curve of the
-rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training. A seed takes a quarter
-of an hour of one core, the curve and the synthetic documents half an hour, the memory a minute.
+rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training, `… distil` what
+unlabelled documents add as the layout encoder reads them. A seed takes a quarter of an hour of one core, the curve, the
+synthetic and the unlabelled documents half an hour each, the memory a minute.
 """
 
 import itertools
@@ -17,6 +18,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +39,7 @@ from proveout.corpus.dataset import LEARN_FROM
 from proveout.corpus.folds import by_chance
 from proveout.mission import Mission
 from proveout.models import Extractor, Settings, ranker
+from proveout.models.distillation import readings
 from proveout.models.extractor import RankerTier
 from proveout.models.tiers import Correction, Extraction, OutOfFold, Tier
 from proveout.prompts import Prompts
@@ -52,6 +55,7 @@ SAMPLES = 2000
 PEER = 0.855
 NOTHING_AUTOMATED = Calibrations({})
 ADDED = (0, 100, 300)  # synthetic documents
+LABELLED, LEAST_SCORES = 60, (0.5, 0.9, 0.98)  # documents; scores of a teacher's readings
 SIZES, SUBSETS = (25, 50, 100, 183, 235), 10
 
 Row = dict[str, Any]  # one labelled field of one test document: split, document, field, reader, right, answered, automated
@@ -259,6 +263,13 @@ def memory() -> None:
     print(f"before {_cell(interval(before, f1))}, after one correction {_cell(interval(after, f1))}, {len(before):,} values")
 
 
+def layout_folds(dataset: Dataset, documents: Sequence[Document]) -> dict[str, int]:
+    """Document id to one of 3 folds, the same for all documents of a layout."""
+    layouts = {document.id: dataset.entry(document.id).layout or document.id for document in documents}
+    fold_of = {layout: at % 3 for at, layout in enumerate(sorted(set(layouts.values()), key=by_chance))}
+    return {id: fold_of[layout] for id, layout in layouts.items()}
+
+
 def synthetic() -> None:
     """Print F1 of the rankers on layouts that were left out, in 3 folds, with so many synthetic documents added to training.
 
@@ -273,12 +284,11 @@ def synthetic() -> None:
         drawn = build_dataset(Path(folder) / "drawn", mission, Path(folder) / "synthetic", cache=Path("build/filings_cache"))
         documents, added = real.documents(*LEARN_FROM), sorted(drawn.documents("train"), key=lambda one: by_chance(one.id))
         labels = {**real.labels(*LEARN_FROM), **drawn.labels("train")}
-        layouts = {document.id: real.entry(document.id).layout or document.id for document in documents}
-        fold_of = {layout: at % 3 for at, layout in enumerate(sorted(set(layouts.values()), key=by_chance))}
+        fold_of = layout_folds(real, documents)
         for size in ADDED:
             rows = []
             for seed, fold in itertools.product(SEEDS, range(3)):
-                held = [one for one in documents if fold_of[layouts[one.id]] == fold]
+                held = [one for one in documents if fold_of[one.id] == fold]
                 learned = [*(one for one in documents if one not in held), *added[:size]]
                 model = Extractor.train(learned, labels, mission, prompts, Settings(seed=seed))
                 rows += [row | {"seed": seed} for read in model.extract(held) for row in _rows(read, real, mission)]
@@ -286,5 +296,41 @@ def synthetic() -> None:
             print(f"| {size} | {_cell(interval(rows, f1))} | {of_seeds} |", flush=True)
 
 
+def distil() -> None:
+    """Print F1 on layouts that were left out, in 3 folds, of the ranker with few labels, its teacher, and what it taught it.
+
+    Of the documents to learn from alone; the tests are not read. Labels of all but LABELLED documents are hidden.
+    """
+    mission, prompts = parts()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = data_set(Path(folder), mission)
+        documents, labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
+        rows, seconds = [], defaultdict(float)
+        fold_of = layout_folds(dataset, documents)
+        for seed, fold in itertools.product(SEEDS, range(3)):
+            held = [one for one in documents if fold_of[one.id] == fold]
+            others = sorted((one for one in documents if fold_of[one.id] != fold), key=lambda one: by_chance(f"{seed}{one.id}"))
+            labelled, unlabelled = others[:LABELLED], others[LABELLED:]
+            teacher = Extractor.train(labelled, labels, mission, prompts, Settings(seed=seed))
+            its = {one.id: labels[one.id] for one in labelled}
+            compared = {"ranker": teacher.without_encoder(), "teacher": teacher}
+            for least in LEAST_SCORES:
+                read = readings(cast(Tier, RankerTier(teacher)), unlabelled, least)
+                student = Extractor.train(
+                    [*labelled, *unlabelled], read | its, parts("ranker")[0], prompts, Settings(seed=seed)
+                )
+                compared[f"distilled, scores from {least}"] = student
+            compared["all labels"] = Extractor.train(others, labels, parts("ranker")[0], prompts, Settings(seed=seed))
+            for name, model in compared.items():
+                start = time.perf_counter()
+                results = model.extract(held)
+                seconds[name] += (time.perf_counter() - start) / len(documents) / len(SEEDS)
+                rows += [row | {"seed": seed, "reader": name} for read in results for row in _rows(read, dataset, mission)]
+        for name in compared:
+            these = [row for row in rows if row["reader"] == name]
+            of_seeds = " ".join(f"{interval([row for row in these if row['seed'] == seed], f1)[0]:.4f}" for seed in SEEDS)
+            print(f"| {name} | {_cell(interval(these, f1))} | {of_seeds} | {seconds[name]:.4f} s |", flush=True)
+
+
 if __name__ == "__main__":
-    {"curve": curve, "memory": memory, "synthetic": synthetic}.get("".join(sys.argv[1:]), run)()
+    {"curve": curve, "memory": memory, "synthetic": synthetic, "distil": distil}.get("".join(sys.argv[1:]), run)()

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from proveout.corpus.folds import Fold, folds
-from proveout.corpus.labels import ANSWERED
+from proveout.corpus.labels import ANSWERED, UNLABELLED
 from proveout.corpus.near_duplicates import ALIKE, near_duplicates
 from proveout.documents.columns import PageColumns, anomaly, document, e_invoice
 from proveout.errors import BadInput
@@ -106,6 +106,12 @@ class Dataset:
             self._documents[case] = document(case, pages, entry.anomalies, entry.e_invoice)
         return self._documents[case]
 
+    def unlabelled(self) -> list[Document]:
+        """The readable documents of the split `unlabelled` that are near-duplicates of none in another split."""
+        others = {self._first(entry).case.id for entry in self.chosen() if entry.split != UNLABELLED}
+        chosen = [one for one in self.chosen(UNLABELLED) if not one.refused and self._first(one).case.id not in others]
+        return [self.document(entry.case.id) for entry in chosen]
+
     def labels(self, *splits: str) -> dict[str, dict[str, str]]:
         """Case id to its labels by field. Includes refused cases, which may be labelled too."""
         return {entry.case.id: dict(entry.labels) for entry in self.chosen(*splits) if entry.labels}
@@ -131,10 +137,13 @@ class Dataset:
 
     def _group(self, entry: LabelledDocument) -> tuple[str, ...]:
         """The same for near-duplicates with the same labels; a form with other values on it is another document."""
-        first = entry
-        while first.near_duplicate_of:  # an earlier document by day and id, so this ends
-            first = self._by_case[first.near_duplicate_of]
-        return first.case.id, *map(str, sorted(entry.labels.items()))
+        return self._first(entry).case.id, *map(str, sorted(entry.labels.items()))
+
+    def _first(self, entry: LabelledDocument) -> LabelledDocument:
+        """The earliest of the near-duplicates of an entry."""
+        while entry.near_duplicate_of:  # an earlier document by day and id, so this ends
+            entry = self._by_case[entry.near_duplicate_of]
+        return entry
 
     def path_of(self, case: str) -> Path:
         """Path of the data set's copy of a case's file. Files over MAX_BYTES are not copied."""

@@ -25,7 +25,8 @@ OPTIONAL = ("split", "day", "received", "layout", "class", "title", "source", "l
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 MIN_DOCUMENTS = 4  # so that no split is empty
 ANSWERED = "answered by "  # begins the source of a live case that a person answered
-SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream")
+UNLABELLED = "unlabelled"  # the split of documents that models learn from as a teacher reads them (`models.distillation`)
+SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream", UNLABELLED)
 HINT = "expected a UTF-8 CSV with a column `file_id` (the file's name without its extension) and one column per labelled field"
 
 

@@ -92,8 +92,8 @@ class Extractor:
         """Learn from documents and their labels (SHA-256 to field to text; a field may be missing).
 
         `classes` maps SHA-256 to the class if it is known; `dataset` is the version recorded in the manifest.
-        A layout encoder is trained as well if the mission has the tier `layout_encoder`; that takes minutes without a GPU. With
-        a folder of `checkpoints`, a training that was killed goes on after its last epoch.
+        A layout encoder is trained as well if the mission has the tier `layout_encoder`, or distils from it; that takes
+        minutes without a GPU. With a folder of `checkpoints`, a training that was killed goes on after its last epoch.
         Raises NoDocuments if no document has a label.
         """
         settings = settings or Settings()
@@ -120,7 +120,7 @@ class Extractor:
             _train_flags(features, rows, kinds, plain),
             printing,
             _train_encoder(features, rows, statistics, reader, rankers, prompts, settings.seed, checkpoints)
-            if LAYOUT_ENCODER in mission.tiers
+            if LAYOUT_ENCODER in (*mission.tiers, mission.distil and mission.distil.teacher)
             else None,
         )
 
@@ -220,6 +220,10 @@ class Extractor:
         features = [self.reader.read(cast(Document, correction.content)) for correction in ordered]
         more = _statistics(features, [correction.labels for correction in ordered], _printed_kinds(self.kinds))
         return self._copy(statistics=self.statistics.with_more(more, [correction.wrong for correction in ordered]))
+
+    def with_parts_of(self, other: "Extractor", trained_on: Mapping[str, Any]) -> "Extractor":
+        """The same rankers, with the class and the layout encoder of another extractor."""
+        return self._copy(encoder=other.encoder, classes=other.classes, trained_on=trained_on)
 
     def without_encoder(self) -> "Extractor":
         """The same extractor, whose scores are those of the rankers alone."""

@@ -4,8 +4,8 @@ Entry points: `examples_of`, `tune`, `merge`. The model learns to write the answ
 the tier sends; only the answer counts in the loss. `tune` writes a folder with the adapter, a few MB. `merge` adds it to the
 base model's weights and writes a folder that `local:` in model.yaml takes. Both hold `fine_tuning.json`: what was learned from
 what.
-Covered: the same documents, labels, prompts, settings and number of threads give the same adapter on one CPU; a GPU, in bf16,
-where torch finds one; a GPU without enough memory gets fewer examples at once.
+Covered: the same documents, labels, prompts, settings and number of threads give the same adapter on one CPU; a GPU where torch
+finds one; bf16 where the processor computes in it; a GPU without enough memory gets fewer examples at once.
 Not covered: whether it helps, which `calibrate` tells, on documents that were not learned from; examples from past cases.
 """
 
@@ -264,12 +264,15 @@ def _mean_loss(network: Any, examples: Sequence[Encoded], batches: _Batches) -> 
 
 
 def _loss(network: Any, ids: Any, targets: Any, is_text: Any) -> Any:
-    """Mean negative log probability of the answers' tokens."""
+    """Mean negative log probability of the answers' tokens. Only for those are the chances of all tokens computed."""
     import torch
 
     device = next(network.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return network(ids.to(device), attention_mask=is_text.to(device), labels=targets.to(device)).loss
+    answers = ids.shape[1] - int((targets != IGNORED).int().argmax(dim=1).min())  # columns of answers
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()):
+        logits = network(ids.to(device), attention_mask=is_text.to(device), logits_to_keep=answers + 1).logits
+    each = targets[:, -answers:].to(device)
+    return torch.nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), each.flatten(), ignore_index=IGNORED)
 
 
 def _peft() -> Any:

@@ -8,11 +8,13 @@ Not covered: several prompts at once. Calls wait for each other.
 """
 
 import copy
+import ctypes
 import hashlib
 import importlib.util
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
@@ -60,6 +62,7 @@ class LocalChatModel(BaseChatModel):
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
+        _keep_freed_memory()
         path = located(source)
         weights = weights_of(path)
         if sha256 not in ("", weights):
@@ -342,6 +345,16 @@ def _until(text: str, stops: Sequence[str]) -> str:
     'one'
     """
     return text[: min([text.find(stop) for stop in stops if stop in text], default=len(text))]
+
+
+def _keep_freed_memory() -> None:
+    """Let this process reuse large blocks instead of returning each to the kernel, which clears the pages it gives out again.
+
+    That took half of the time of a training step and a fifth of an answer's on two cores. It needs glibc.
+    """
+    if sys.platform == "linux" and (set_option := getattr(ctypes.CDLL(None), "mallopt", None)):
+        set_option(-4, 0)  # M_MMAP_MAX: no block with pages of its own
+        set_option(-1, -1)  # M_TRIM_THRESHOLD: never
 
 
 def _first_line(error: Exception) -> str:
