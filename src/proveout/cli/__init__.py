@@ -539,8 +539,11 @@ def monitor(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="What to write: .parquet or .csv; a receipt: .json.", dir_okay=False)],
+    file: Annotated[
+        Path | None, typer.Argument(help="What to write: .parquet or .csv; a receipt: .json.", dir_okay=False)
+    ] = None,
     receipt: Annotated[str | None, typer.Option(metavar="CASE", help="Write the receipt of one case instead.")] = None,
+    mlflow: Annotated[str | None, typer.Option(metavar="URL", help="Write to an MLflow server instead.")] = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
@@ -549,11 +552,17 @@ def export(
 
     With --receipt, write everything that happened to one case, with a signed proof that it stands in the journal. Anybody can
     check it without Proveout: docs/check_receipt.py.
+
+    With --mlflow, releases become runs with their metrics, models and prompts, and decisions become traces, each once.
     """
     from proveout.cli import proving, watching
 
     space = _workspace(mission, home)
-    if receipt is None:
+    if mlflow:
+        watching.to_mlflow(space, mlflow)
+    elif file is None:
+        raise typer.BadParameter("name the file to write, or an MLflow server: --mlflow http://127.0.0.1:5000")
+    elif receipt is None:
         watching.export(space, file)
     else:
         proving.receipt(space, receipt, file)

@@ -181,7 +181,7 @@ class Traces(BaseCallbackHandler):
     def on_chain_end(self, outputs: Any, *, run_id: Any, **_: Any) -> None:
         span = self._spans.pop(run_id, None)
         if span and isinstance(outputs, Decision):
-            span.set_attributes(_of_decision(outputs))
+            span.set_attributes(attributes_of(outputs))
             self._cases[outputs.key] = span
         elif span and isinstance(outputs, Mapping):
             fields: Mapping[str, Any] = outputs.get("fields") or {}
@@ -251,7 +251,8 @@ class _ToSpool:
         return True
 
 
-def _of_decision(decision: Decision) -> dict[str, Any]:
+def attributes_of(decision: Decision) -> dict[str, Any]:
+    """What a span says of a decision."""
     confidences = [output.confidence for output in decision.fields.values() if output.calibrated]
     lowest = {"proveout.lowest_confidence": min(confidences)} if confidences else {}
     return {
