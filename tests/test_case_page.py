@@ -110,8 +110,9 @@ def test_a_case_is_explained_with_the_events_and_documents_behind_it(client, spa
     text = client.get(page, headers=tokens["ron"]).text
     with Journal(space.home / "journal.db") as journal:
         assert all(event.hash in text for event in journal.events(decided.case.id))
-    assert "passed it to a person" in text and "It would have been decided without a person" in text
+    assert "passed it to a person" in text and "For the person concerned" in text
     assert "learned from" in text and decided.decision.fields["total"].text in text and str(space.home) not in text
+    assert "recalled by" not in text and "recalled by" in client.get(f"{page}?forward=true", headers=tokens["ron"]).text
     assert client.get(f"/cases/{'0' * 64}/explained", headers=tokens["ron"]).status_code == 404
     release = space.releases / decided.decision.release
     release.rename(tmp_path / release.name)

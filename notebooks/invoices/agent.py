@@ -32,19 +32,18 @@ def _():
     import matplotlib.pyplot as plt
     import pandas as pd
 
-    from proveout import documents
     from proveout.agent.scenarios import scenarios
     from proveout.records import Route
 
-    return Route, documents, mo, pd, plt, scenarios
+    return Route, mo, pd, plt, scenarios
 
 
 @app.cell
 def _(mo):
     mo.md("""
-    # The agent, one case at a time
+    # The agent
 
-    The agent reads, recalls, extracts, checks, weighs, routes and proposes. Here it decides every case of the calibration
+    The agent reads, recalls, scores, checks, routes and proposes. Here it decides every case of the calibration
     split, each with a model that did not learn from that case. Those decisions become the **reference** that monitoring
     compares live logs with.
     """)
@@ -136,96 +135,26 @@ def obstacles(Route, decisions, mission, pd, plt):
 @app.cell
 def _(mo):
     mo.md("""
-    ## One case, step by step
+    ## Scenarios: a case, changed on purpose
 
-    Choose a case and a step. Values in green boxes are automated; those in orange boxes go to review.
+    How the agent reacts to difficult input. The table decides the chosen case again with one change at a time. The steps of one
+    case are the cells of the notebook `decide`.
     """)
     return
 
 
 @app.cell
-def _(agent, cases, mo):
+def _(cases, mo):
     case_picker = mo.ui.dropdown({f"case {at}": at for at in range(len(cases))}, value="case 0", label="case")
-    step_picker = mo.ui.dropdown([*agent.steps, "decision"], value="decision", label="after the step")
-    mo.hstack([case_picker, step_picker], justify="start")
-    return case_picker, step_picker
+    case_picker
+    return (case_picker,)
 
 
 @app.cell
-def _(agent, case_picker, cases, step_picker):
-    chosen = cases[case_picker.value]
-    steps = dict(agent.trace(chosen))
-    state = steps[step_picker.value]
-    return chosen, state, steps
-
-
-@app.cell
-def _(mo, state, steps):
-    _rows = [
-        {
-            "field": name,
-            "value": value.text,
-            "tier": value.tier,
-            "confidence": f"{value.confidence:.1%}" if value.calibrated else "not calibrated",
-            "automated": name in steps["decision"].automated,
-            "speaks for": "; ".join(value.speaks_for[:2]),
-            "speaks against": "; ".join(value.speaks_against[:2]),
-        }
-        for name, value in state.fields.items()
-    ]
-    _results = {True: "passed", False: "failed", None: "nothing to compare"}
-    _checks = [{"check": check.name, "result": _results[check.passed], "because": check.because} for check in state.checks]
-    mo.vstack(
-        [
-            mo.md(f"**{steps['decision'].because[0]}** {steps['decision'].because[1]}"),
-            mo.ui.table(_rows, selection=None, label="fields") if _rows else mo.md("*no field yet at this step*"),
-            mo.ui.table(_checks, selection=None, label="checks") if _checks else mo.md("*no check yet at this step*"),
-        ]
-    )
-    return
-
-
-@app.cell
-def _(chosen, mo):
-    page_picker = mo.ui.dropdown({str(page.number + 1): page for page in chosen.pages}, value="1", label="page")
-    page_picker
-    return (page_picker,)
-
-
-@app.cell
-def evidence_on_the_page(chosen, dataset, documents, page_picker, plt, state, steps):
-    _page = page_picker.value
-    _image = documents.page_image(dataset.path_of(chosen.sha256), _page, scale=1.5)
-    _figure, _axes = plt.subplots(figsize=(8, 8 * _page.height / _page.width))
-    _axes.imshow(_image, extent=(0, _page.width, _page.height, 0))
-    for _name, _value in state.fields.items():
-        if _value.place and _value.place.page == _page.number:
-            _box, _color = _value.place.box, "#2f855a" if _name in steps["decision"].automated else "#dd6b20"
-            _axes.add_patch(
-                plt.Rectangle((_box.x0, _box.y0), _box.x1 - _box.x0, _box.y1 - _box.y0, fill=False, ec=_color, lw=2)
-            )
-            _axes.text(_box.x0, _box.y0 - 2, f"{_name} {_value.confidence:.0%}", color=_color, fontsize=8, va="bottom")
-    _axes.axis("off")
-    _figure.tight_layout(pad=0)
-    _figure
-    return
-
-
-@app.cell
-def _(mo):
-    mo.md("""
-    ## Scenarios: the chosen case, changed on purpose
-
-    How the agent reacts to difficult input. The table decides the chosen case again with one change at a time.
-    """)
-    return
-
-
-@app.cell
-def scenario_table(agent, chosen, mission, mo, scenarios, steps):
-    _fields = steps["decision"].fields
+def scenario_table(agent, case_picker, cases, decisions, mission, mo, scenarios):
+    _chosen, _fields = cases[case_picker.value], decisions[case_picker.value].fields
     _scenarios = scenarios([name for name, kind in mission.kinds.items() if kind != "flag"])
-    _answers = agent.batch([scenario.change(chosen, _fields) for scenario in _scenarios])
+    _answers = agent.batch([scenario.change(_chosen, _fields) for scenario in _scenarios])
     _rows = [
         {
             "scenario": scenario.name,

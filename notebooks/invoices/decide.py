@@ -107,14 +107,14 @@ def _(mo):
 def what_was_asked(LanguageModelTier, Prompts, case, messages_about, mo, recalled):
     _prompts, _last = Prompts.load(case.prompts, case.agent.mission), recalled[-1]
     _asked = [f"**{name}**: {', '.join(prompt.labels) or '–'}" for name, prompt in _prompts.fields.items()]
-    _shown = {"Phrases of each field": mo.md("\n\n".join(_asked))}
+    _about = {"Phrases of each field": mo.md("\n\n".join(_asked))}
     for _name, _tier in case.agent.tiers.items():
         if isinstance(_tier, LanguageModelTier):
             (_past,) = case.agent.memory.answered([_last.content], _tier.past_cases, _last.memory_position)
             _messages = messages_about(_last.content, _tier.prompts, _tier.mission, _past, _tier.settings)
             _text = "\n\n".join(f"{role}:\n{content}" for role, content in _messages)
-            _shown[f"What the {_name.replace('_', ' ')} is asked"] = mo.plain_text(_text)
-    mo.accordion(_shown)
+            _about[f"What the {_name.replace('_', ' ')} is asked"] = mo.plain_text(_text)
+    mo.accordion(_about)
     return
 
 

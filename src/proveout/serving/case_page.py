@@ -83,8 +83,11 @@ def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRoute
         return respond(request, "case.html.j2", case=summary, **{"again": None, **_parts(worker, view), **values})
 
     @pages.get("/explained")
-    def explained(request: Request, case: CaseId) -> Response:
-        """For the person concerned and for an auditor, and where the decision comes from and went."""
+    def explained(request: Request, case: CaseId, forward: bool = False) -> Response:
+        """For the person concerned and for an auditor, and where the decision comes from.
+
+        `forward`: also where it went, for which all decisions are read.
+        """
         if (history := worker.history(case)) is None:
             raise Refusal(404, "no decided case has this id")
         lineage = Lineage(worker.space, worker.journal)
@@ -100,7 +103,9 @@ def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRoute
             person=explanations.for_person(history.decided, history.events, back.release),
             auditor=explanations.for_auditor(history.decided, history.events, back.release),
             backward=list(back.lines()),
-            forward=[answers.without_home(line, worker.space.home) for line in lineage.forward(case).lines()],
+            forward=[answers.without_home(line, worker.space.home) for line in lineage.forward(case).lines()]
+            if forward
+            else [],
         )
 
     @pages.get("/shown")
