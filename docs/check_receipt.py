@@ -66,6 +66,20 @@ def root_of(node, at, size, beside):
     return node if not beside else None
 
 
+def read(event):
+    """Position, case, hash and text of an event; no text if its content is not what was committed to."""
+    if "line" not in event:  # emptied: only its hash is left
+        return event["position"], None, bytes.fromhex(event["hash"]), "(erased)"
+    _, position, case, kind, _, when, payload = event["line"].split("\x1f", 6)
+    commitment = json.loads(payload).get("commitment")
+    if commitment:  # encrypted: salt and content open it, unless they were erased
+        opened = bytes.fromhex(event.get("salt", "")) + event.get("payload", "").encode()
+        payload = event.get("payload") if hashlib.sha256(opened).hexdigest() == commitment else None
+        payload = "(erased)" if "salt" not in event else payload
+    text = f"{when}  {kind}  {payload}" if payload is not None else None
+    return int(position), case, hashlib.sha256(event["line"].encode()).digest(), text
+
+
 def main(file, key):
     receipt = json.loads(Path(file).read_text(encoding="utf-8"))
     name, _, public = key.strip().split("+", 2)
@@ -81,12 +95,12 @@ def main(file, key):
         sys.exit("The receipt has no event, or one more than once.")
     print(f"{origin}, {size} events on {at}, signed by {name}. Case {receipt['case']}:")
     for event in receipt["events"]:
-        _, position, case, kind, _, when, payload = event["line"].split("\x1f", 6)
-        leaf = hashlib.sha256(b"\x00" + hashlib.sha256(event["line"].encode()).digest()).digest()
-        proven = case == receipt["case"] and int(position) == event["position"] <= size
-        if not proven or root_of(leaf, int(position) - 1, size, event["proof"]) != root:
+        position, case, digest, text = read(event)
+        leaf = hashlib.sha256(b"\x00" + digest).digest()
+        proven = case in (None, receipt["case"]) and position == event["position"] <= size
+        if not proven or text is None or root_of(leaf, position - 1, size, event["proof"]) != root:
             sys.exit(f"Event {event['position']} is not the one that was signed for.")
-        print(f"  {position}  {when}  {kind}  {payload}")
+        print(f"  {position}  {text}")
 
 
 if __name__ == "__main__":

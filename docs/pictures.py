@@ -95,11 +95,8 @@ def a_notebook(page: Page, home: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
     editor = opened(page, home, "edit", "calibrate", "--headless", "--no-token")
     try:
-        page.locator("h2", has_text="Try a threshold").wait_for(timeout=180_000)
-        page.locator(".output-area img").nth(1).wait_for(timeout=120_000)
-        page.locator("h2", has_text="Is confidence calibrated?").scroll_into_view_if_needed()
-        page.mouse.move(640, 600)
-        page.mouse.wheel(0, 560)
+        page.locator("h1", has_text="Calibration").wait_for(timeout=180_000)
+        page.locator(".output-area img").first.wait_for(timeout=120_000)
         page.wait_for_timeout(4_000)
         page.screenshot(path=PICTURES / "notebook.png")
     finally:

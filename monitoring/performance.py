@@ -4,25 +4,8 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Performance, and the report page")
 
 
-@app.cell
-def _():
-    from proveout import mission as missions
-    from proveout import monitoring
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return context, missions, monitoring
-
-
-@app.cell
-def _():
-    import marimo as mo
-
-    return (mo,)
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # Are the objectives met?
 
@@ -32,29 +15,7 @@ def _(mo):
     return
 
 
-@app.cell
-def _(context, missions, monitoring):
-    mission = missions.load(context.params["mission"])
-    alerts = monitoring.load(context.params["alerts"])
-    reference = monitoring.read(context.params["reference"])
-    log = monitoring.read(context.params["logs"])
-    return alerts, log, mission, reference
-
-
-@app.cell
-def _(alerts, log, mission, monitoring, reference):
-    findings = monitoring.compare(reference, log, mission, alerts)
-    return (findings,)
-
-
-@app.cell
-def _(findings, context, monitoring):
-    links = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
-    monitoring.write_page(findings, context.product["page"], context.product["json"], links)
-    return
-
-
-@app.cell
+@app.cell(hide_code=True)
 def the_objectives(findings, mo):
     recent = findings.service[0]
     for _row in recent.objectives:
@@ -71,7 +32,79 @@ def the_objectives(findings, mo):
         }
         for row in recent.objectives
     ]
-    mo.ui.table(_table, selection=None, label=f"the last {recent.days} days, {recent.cases} cases")
+    _missed = [row.name for row in recent.objectives if row.missed]
+    _verdict = (
+        f"**{len(_missed)} of {len(recent.objectives)} objectives missed** in the last {recent.days} days, {recent.cases} cases"
+    )
+    _which = f": {', '.join(_missed)}." if _missed else "."
+    mo.vstack([mo.md(_verdict + _which), mo.ui.table(_table, selection=None, wrapped_columns=["verdict"])])
+    return
+
+
+@app.cell(hide_code=True)
+def field_control(findings, mo):
+    field_choice = mo.ui.dropdown(
+        ["all", *dict.fromkeys(row.field for row in findings.performance)], value="all", label="field"
+    )
+    field_choice
+    return (field_choice,)
+
+
+@app.cell(hide_code=True)
+def precision_by_window(field_choice, findings, mo):
+    from dataclasses import replace
+
+    from proveout.monitoring.page import performance_plot
+
+    chosen = [row for row in findings.performance if field_choice.value in ("all", row.field)]
+    plot = performance_plot(replace(findings, performance=tuple(chosen)))
+    mo.Html(plot) if plot else mo.md("No automated value has a label yet.")
+    return (chosen,)
+
+
+@app.cell(hide_code=True)
+def every_field(chosen, mo):
+    table = [
+        {
+            "field": row.field,
+            "automated": row.automated,
+            "labelled": row.labelled,
+            "right": row.right,
+            "precision": "" if row.precision != row.precision else f"{row.precision:.1%}",
+            "target": "missed, beyond chance" if row.broken else "",
+        }
+        for row in chosen
+        if row.window is None
+    ]
+    mo.ui.table(table, selection=None)
+    return
+
+
+@app.cell(hide_code=True)
+def what_to_do(findings, mo):
+    mo.md("## What to do\n\n" + "\n".join(f"- {sentence}" for sentence in findings.advice))
+    return
+
+
+@app.cell
+def the_logs(context, missions, monitoring):
+    mission = missions.load(context.params["mission"])
+    alerts = monitoring.load(context.params["alerts"])
+    reference = monitoring.read(context.params["reference"])
+    log = monitoring.read(context.params["logs"])
+    return alerts, log, mission, reference
+
+
+@app.cell
+def the_findings(alerts, log, mission, monitoring, reference):
+    findings = monitoring.compare(reference, log, mission, alerts)
+    return (findings,)
+
+
+@app.cell
+def the_page(findings, context, monitoring):
+    links = {"Every column, by Evidently": "drift/drift.html", "Every segment, by Evidently": "bias/bias.html"}
+    monitoring.write_page(findings, context.product["page"], context.product["json"], links)
     return
 
 
@@ -92,49 +125,21 @@ def the_windows_add_up_to_the_log(findings):
     return
 
 
-@app.cell
-def _(findings, mo):
-    field_choice = mo.ui.dropdown(
-        ["all", *dict.fromkeys(row.field for row in findings.performance)], value="all", label="field"
-    )
-    field_choice
-    return (field_choice,)
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout import mission as missions
+    from proveout import monitoring
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return context, missions, monitoring
 
 
-@app.cell
-def precision_by_window(field_choice, findings, mo):
-    from dataclasses import replace
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
 
-    from proveout.monitoring.page import performance_plot
-
-    chosen = [row for row in findings.performance if field_choice.value in ("all", row.field)]
-    plot = performance_plot(replace(findings, performance=tuple(chosen)))
-    mo.Html(plot) if plot else mo.md("No automated value has a label yet.")
-    return (chosen,)
-
-
-@app.cell
-def _(chosen, mo):
-    table = [
-        {
-            "field": row.field,
-            "automated": row.automated,
-            "labelled": row.labelled,
-            "right": row.right,
-            "precision": "" if row.precision != row.precision else f"{row.precision:.1%}",
-            "target": "missed, beyond chance" if row.broken else "",
-        }
-        for row in chosen
-        if row.window is None
-    ]
-    mo.ui.table(table, selection=None)
-    return
-
-
-@app.cell
-def what_to_do(findings, mo):
-    mo.md("## What to do\n\n" + "\n".join(f"- {sentence}" for sentence in findings.advice))
-    return
+    return (mo,)
 
 
 if __name__ == "__main__":

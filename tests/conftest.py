@@ -25,6 +25,7 @@ with lazy_imports():
 
 ROOT = Path(__file__).parent.parent
 os.environ["PROVEOUT_SIGNING_KEY"] = str(Path(tempfile.gettempdir(), "proveout-tests", "none.pem"))  # not the user's own
+os.environ["PROVEOUT_MASTER_KEY"] = "5e" * 32
 # Files that take minutes, the longest first: no worker is left alone with one of them at the end.
 LONG = ("demo", "one_factory", "notebooks", "demo_data", "monitoring", "release", "new", "tours", "serving")
 

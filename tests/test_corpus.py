@@ -205,7 +205,8 @@ NEARLY_RIGHT = {
     "id,split": "id -> file_id",
     "filename,Contract Number,advertiser": "filename -> file_id, Contract Number -> contract_num",
     "file_id,contract_number,advertiser_name": "contract_number -> contract_num, advertiser_name -> advertiser",
-    "file_id,contractnum,Gross Amt": "contractnum -> contract_num, Gross Amt -> gross_amount",
+    "file_id,contractnum,Gross Amt": "contractnum -> contract_num, Gross Amt -> gross_amount (or remove a column that means "
+    "something else). Also, no column looks like `advertiser`, `flight_from`, `flight_to`; found file_id, contractnum, Gross",
     "file_id,Contract #,GROSS AMOUNT": "Contract # -> contract_num, GROSS AMOUNT -> gross_amount",
     "file_id,flight from,FlightTo": "flight from -> flight_from, FlightTo -> flight_to",
     "file_id,gros_amount,Day,spilt": "gros_amount -> gross_amount, Day -> day, spilt -> split",
@@ -264,11 +265,18 @@ def test_a_column_may_be_empty_or_come_from_what_people_answered(tmp_path: Path,
     check_labels(labels, invoices, answers)
 
 
-def test_a_file_id_with_an_extension_is_refused(tmp_path: Path, invoices: Mission) -> None:
-    folder_of(tmp_path / "f", ["a"], "file_id")
-    (tmp_path / "f" / "labels.csv").write_text("file_id\na.txt\n", encoding="utf-8")
-    with pytest.raises(BadLabels, match=r"the first is 'a.txt' \(omit the extension: 'a'\)"):
-        build_dataset(tmp_path / "f", invoices, tmp_path / "out")
+@pytest.mark.parametrize("place", ["f", "f/pdf"])
+def test_a_file_id_may_have_its_extension(tmp_path: Path, invoices: Mission, place: str) -> None:
+    folder_of(tmp_path / "f", ["a", "b.2"], "file_id")
+    (tmp_path / place).mkdir(exist_ok=True)
+    for name in ("a.txt", "b.2.txt"):
+        (tmp_path / "f" / name).rename(tmp_path / place / name)
+    labels = tmp_path / "f" / "labels.csv"
+    labels.write_text("file_id\na.txt\nb.2\n", encoding="utf-8")
+    assert set(read_labels(labels, invoices).rows) == {"a", "b.2"}
+    labels.write_text("file_id\na.txt\na\n", encoding="utf-8")
+    with pytest.raises(BadLabels, match="file_id 'a' is already in line 2"):
+        read_labels(labels, invoices)
 
 
 def test_the_card_says_how_cases_without_a_day_were_split(tmp_path: Path, invoices: Mission) -> None:

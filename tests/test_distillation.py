@@ -1,11 +1,12 @@
 """The rankers learn from documents without labels, as an expensive tier reads them; they are judged by people's labels."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from proveout import mission as missions
-from proveout.corpus import build_dataset
+from proveout.corpus import Dataset, build_dataset
 from proveout.errors import BadMission
 from proveout.mission import Distil
 from proveout.models import Extractor, distillation
@@ -69,7 +70,8 @@ def test_a_teacher_that_learned_from_what_judges_the_rankers_is_refused(model: E
 
 
 def test_a_tier_of_a_plugin_can_teach(model: Extractor):
-    assert isinstance(teacher_of(model, Distil(teacher="ranker"), MISSION, PROMPTS), RankerTier)
+    mission = MISSION.model_copy(update={"distil": Distil(teacher="ranker")})
+    assert isinstance(teacher_of(model, mission, PROMPTS), RankerTier)
 
 
 def test_without_distil_nothing_changes(model: Extractor):
@@ -82,15 +84,27 @@ def test_an_unknown_teacher_is_named():
         missions.Mission.model_validate(raw)
 
 
-def test_copies_of_judged_documents_are_not_learned_from(tmp_path: Path):
-    splits = {"a": "train", "b": "train", "c": "calibration", "d": "test", "e": "unlabelled", "copy": "unlabelled"}
-    texts = {name: " ".join(f"{name}{n}" for n in range(200)) for name in splits} | {
-        "copy": " ".join(f"c{n}" for n in range(201))
-    }
-    for name, text in texts.items():
-        (tmp_path / f"{name}.txt").write_text(f"Invoice # 1234\n{text}\n")
-    rows = [f"{name},{split},1234" for name, split in splits.items()]
-    (tmp_path / "labels.csv").write_text("\n".join(["file_id,split,contract_num", *rows]) + "\n")
-    dataset = build_dataset(tmp_path, MISSION, tmp_path / "out")
-    assert [dataset.entry(document.id).case.path for document in dataset.unlabelled()] == ["e.txt"]
+@pytest.mark.parametrize("beside", ["unlabelled", "auxiliary"])
+def test_copies_of_judged_documents_are_not_learned_from(beside: str, tmp_path: Path):
+    splits = {"a": "train", "b": "train", "c": "calibration", "d": "test", "e": beside, "copy": beside}
+    dataset = data_set(tmp_path, splits, {"copy": "c"})
+    assert [dataset.entry(document.id).case.path for document in dataset.beside(beside)] == ["e.txt"]
     assert len(dataset.labels("train", "calibration", "test")) == 4
+    assert {dataset.entry(group[0]).split for fold in dataset.folds(math.inf) for group in fold} == {"train", "calibration"}
+
+
+def test_other_documents_are_still_split_where_only_these_are_named(tmp_path: Path):
+    dataset = data_set(tmp_path, dict.fromkeys("abcdefgh", "") | {"x": "auxiliary", "y": "unlabelled"})
+    splits = {entry.case.path: entry.split for entry in dataset.entries}
+    assert {splits.pop("x.txt"), splits.pop("y.txt")} == {"auxiliary", "unlabelled"}
+    assert set(splits.values()) == {"train", "calibration", "test"}
+
+
+def data_set(folder: Path, splits: dict[str, str], copies: dict[str, str] | None = None) -> Dataset:
+    texts = {name: " ".join(f"{name}{n}" for n in range(200)) for name in splits}
+    texts |= {name: f"{texts[of]} once more" for name, of in (copies or {}).items()}
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(f"Invoice # 1234\n{text}\n")
+    rows = [f"{name},{split},1234" for name, split in splits.items()]
+    (folder / "labels.csv").write_text("\n".join(["file_id,split,contract_num", *rows]) + "\n")
+    return build_dataset(folder, MISSION, folder / "out")

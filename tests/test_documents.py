@@ -309,7 +309,7 @@ def test_an_abandoned_batch_leaves_no_process(tmp_path: Path) -> None:
 
 
 def _entries(cache: Path) -> list[Path]:
-    return sorted(cache.rglob("*.json"))
+    return sorted(cache.rglob("*.sealed"))
 
 
 def test_the_same_bytes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,10 +327,10 @@ def test_a_damaged_cache_entry_is_read_again(tmp_path: Path, damage: str) -> Non
     path, cache = pdf(tmp_path / "a.pdf"), tmp_path / "cache"
     (first,) = documents.read_many([path], cache)
     (entry,) = _entries(cache)
-    whole = entry.read_text()
-    entry.write_text(whole.replace("4711-2", "9999-9") if damage == "changed" else damage)
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage == "changed" else damage.encode())
     assert list(documents.read_many([path], cache)) == [first]
-    assert entry.read_text() == whole
+    assert len(entry.read_bytes()) == len(whole) and b"4711-2" not in entry.read_bytes(), "only who has the file can read it"
 
 
 def test_an_entry_of_another_reader_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,9 +55,9 @@ def noticed(path: Path, cache: Path, *anomalies: Anomaly) -> Path:
     data = path.read_bytes()
     id = hashlib.sha256(data).hexdigest()
     payload = columns.to_json(id, list(files.pages(data)), anomalies)
-    entry = cache / batch._reader_version() / f"{id}.json"
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    entry.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    entry = batch.cache_entry(cache, path)
+    assert entry is not None
+    batch.keep(entry, payload)
     return path
 
 

@@ -403,10 +403,10 @@ def test_the_digest_of_an_inbox_ends_whatever_lies_in_it(inbox: Path, tmp_path: 
 
 def test_words_are_cached_only_under_the_bytes_that_were_read(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "a.txt").write_text(bill(1))
-    monkeypatch.setattr(batch, "sha256_of", lambda path: "0" * 64)  # of the bytes before they changed
+    monkeypatch.setattr(batch, "content", lambda path: b"as it was before it changed")
     (document,) = documents.read_many([tmp_path / "a.txt"], cache=tmp_path / "cache", processes=1)
     assert document.sha256 == documents.sha256_of(tmp_path / "a.txt")
-    assert not list((tmp_path / "cache").rglob("*.json"))
+    assert not list((tmp_path / "cache").rglob("*.sealed"))
 
 
 @pytest.mark.parametrize("read", [documents.sha256_of, documents.read])

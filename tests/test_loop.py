@@ -129,7 +129,7 @@ def test_an_answer_is_a_label_with_its_author_and_with_what_was_right(space, ans
         (answer,) = journal.answers().values()
     assert answer.by == "ada" and answer.fields == labels(1)
     assert [name for name, right in answer.right.items() if not right] == ["total"]
-    acting.show(space, str(space.home / "inbox" / answered), again=False)
+    acting.show(space, answered, again=False)  # the name of a file in the inbox
     assert "labelled by ada: 3 of 4 values correct" in capsys.readouterr().out
 
 

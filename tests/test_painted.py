@@ -92,7 +92,7 @@ def test_the_same_places_of_the_same_bytes_are_looked_at_once(tmp_path: Path, mo
     document, path, outputs = bill(tmp_path, lying_font(tmp_path, "9", "1", "DejaVuSans"), "998.19")
     first = confirmed((document, path, outputs), tmp_path / "cache")
     assert isinstance(first, Document) and len(first.anomalies) == 1
-    (entry,) = (tmp_path / "cache").rglob("*.json")
+    (entry,) = (tmp_path / "cache").rglob("*.sealed")
     assert entry.stat().st_mode & 0o077 == 0, "the text of a document is as private as it"
     copy = shutil.copy(path, tmp_path / "b.pdf")
     with monkeypatch.context() as patch:
@@ -116,7 +116,7 @@ def test_an_answer_is_kept_only_under_the_bytes_that_were_looked_at(tmp_path: Pa
 
     monkeypatch.setattr(pictures.WorkerProcess, "ask", changed_meanwhile)
     confirmed(case, tmp_path / "cache")
-    assert not list((tmp_path / "cache").rglob("*.json"))
+    assert not list((tmp_path / "cache").rglob("*.sealed"))
 
 
 class Totals:

@@ -20,11 +20,13 @@ import pytest
 from proveout.errors import BadInput, BadModel, StaleIndex
 from proveout.records import Box, Document, Page, Source, Word
 from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages, minilm
+from proveout.retrieval import memory as memory_module
 from proveout.retrieval.encoder import SHA256, _package_folder, on_grid
 from proveout.retrieval.index import QUICK_ABOVE, Index, IndexedText
 from proveout.retrieval.minilm import PARITY_TEXTS
 from proveout.retrieval.ranking import Keywords
 from proveout.retrieval.retrievers import PastCases, PolicyPassages
+from proveout.vault import Vault
 
 ROOT = Path(__file__).parent.parent
 
@@ -332,6 +334,70 @@ def test_records_that_the_store_missed_are_caught_up(memory: Memory, encoder: En
     again = Memory.open(memory.folder, encoder, store)
     assert again.position == len(CASES) + 1
     assert again.search("lighthouses", k=1)[0].case == "late"
+
+
+# An encrypted memory
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path, encoder: Encoder) -> Memory:
+    Vault.create(tmp_path / "home")
+    memory = Memory.open(tmp_path / "home" / "memory", encoder)
+    memory.add(CASES)
+    return memory
+
+
+def in_files(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_an_encrypted_memory_gives_the_same_answers_without_encoding_anew(
+    encrypted: Memory, plain: Memory, encoder, monkeypatch
+):
+    assert b"Whitlock" not in in_files(encrypted.folder) and not (encrypted.folder / "chroma").exists()
+    vectors = plain._index.vectors.tobytes()
+    assert vectors[:64] not in in_files(encrypted.folder)
+    assert (encrypted.id(), encrypted.records()) == (plain.id(), plain.records())
+    expected = plain.search_many(TEXTS, k=6)
+    encoded = []
+    monkeypatch.setattr(Index, "encode", lambda self, entries: encoded.extend(entries) or np.empty((0, 384), np.float32))
+    again = Memory.open(encrypted.folder, encoder)
+    assert not encoded and again._index.vectors.tobytes() == vectors
+    assert again.search_many(TEXTS, k=6) == expected
+    assert again.add(CASES) == len(CASES)
+
+
+@pytest.mark.parametrize("how", ["encrypted", "plain"])
+def test_an_erased_case_is_never_recalled_and_the_others_keep_their_positions(request, how: str, plain: Memory, encoder):
+    memory = request.getfixturevalue(how)
+    id, before = memory.id(), plain.search_many(TEXTS, k=6)
+    if how == "encrypted":
+        vault = Vault.at(memory.folder.parent)
+        assert vault
+        vault.destroy(["case-0"])
+        assert "case-0" not in str(Memory.open(memory.folder, encoder).search_many(TEXTS, k=6)), "without its key"
+    assert memory_module.erase(memory.folder, "case-0") == 1
+    assert b"880412" not in in_files(memory.folder)
+    again = Memory.open(memory.folder, encoder, store=None if how == "encrypted" else "")
+    assert (again.position, again.id()) == (len(CASES), id)
+    assert again.answer("case-0") is None and again.answer("case-1") == CASES[1]
+    assert again.agreeing({"gross_amount": Decimal("3200.00")}) == () and again.duplicate(TEXTS[0], {}, []) == ""
+    for found, earlier in zip(again.search_many(TEXTS, k=6), before, strict=True):
+        assert {one.case for one in found} == {one.case for one in earlier} - {"case-0"}
+    again.add([replace(CASES[1], text="another text")])
+    assert Memory.open(memory.folder, encoder, store=None if how == "encrypted" else "").position == len(CASES) + 1
+    if how == "encrypted":
+        assert again.add([replace(CASES[0], text="taken again")]) == len(CASES) + 1, "what was erased does not come back"
+
+
+def test_a_memory_of_before_is_encrypted_as_it_is(tmp_path: Path, encoder: Encoder, plain: Memory):
+    Memory.open(tmp_path / "home" / "memory", encoder).add(CASES)
+    assert b"Whitlock" in in_files(tmp_path / "home")
+    Vault.create(tmp_path / "home")
+    Memory.open(tmp_path / "home" / "memory", encoder).encrypt()
+    assert b"Whitlock" not in in_files(tmp_path / "home")
+    again = Memory.open(tmp_path / "home" / "memory", encoder)
+    assert again.id() == plain.id() and again.search_many(TEXTS, k=6) == plain.search_many(TEXTS, k=6)
 
 
 # The memory itself

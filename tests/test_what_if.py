@@ -2,12 +2,12 @@
 
 import csv
 import html
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
@@ -215,22 +215,23 @@ def test_a_word_that_changes_nothing_is_refused(word, message):
         with_words(Change(), [word])
 
 
-def test_other_prompts_change_only_what_they_reach(decided, tmp_path):
+def test_other_prompts_are_refused_where_no_tier_reads_them(decided):
+    with pytest.raises(BadInput, match=r"no tier of ranker reads prompts when it decides .* add a language model"):
+        changed(decided, with_words(Change(), [f"prompt={release_of(decided).path('prompts')}"]))
+
+
+def test_other_prompts_reach_a_language_model(decided, tmp_path):
     import shutil
 
-    release = release_of(decided)
-    drafts = shutil.copytree(release.path("prompts"), tmp_path / "prompts", copy_function=shutil.copyfile)
-    same = changed(decided, with_words(Change(), [f"prompt={drafts}"]))
-    assert all(one.after.decision == one.decided.decision for one in same)
-    fields = yaml.safe_load((drafts / "fields.yaml").read_text())
-    fields["gross_amount"]["labels"], fields["gross_amount"]["not_labels"] = (
-        ["Nothing at all"],
-        fields["gross_amount"]["labels"],
-    )
-    (drafts / "fields.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
-    other = changed(decided, with_words(Change(), [f"prompt={drafts}"]))
-    names = {line.partition(":")[0] for one in other for line in one.changes}
-    assert "gross_amount" in names and "contract_num" not in names
+    from proveout.models.scripted_endpoint import ScriptedEndpoint
+
+    drafts = shutil.copytree(release_of(decided).path("prompts"), tmp_path / "prompts", copy_function=shutil.copyfile)
+    with ScriptedEndpoint(rules=lambda text: json.dumps({"document_class": "other", "fields": {}})) as endpoint:
+        (drafts / "model.yaml").write_text(f"endpoint: {endpoint.url}\nmodel: scripted\n")
+        words = [f"prompt={drafts}", "tier=ranker,language_model"]
+        compared = changed(decided, with_words(Change(), words))
+        assert len(endpoint.requests) >= len(compared) > 0
+    assert all(one.after.decision.automated == one.decided.decision.automated for one in compared), "nothing calibrated it"
 
 
 def test_a_tier_that_nothing_calibrated_is_a_witness_and_automates_nothing(decided):

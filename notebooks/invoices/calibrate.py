@@ -4,61 +4,105 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Calibration")
 
 
-@app.cell
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell
-def _():
-    from pathlib import Path
-
-    from proveout import mission as missions
-    from proveout.agent import label_audit
-    from proveout.agent.cascade import calibrate
-    from proveout.corpus import Dataset
-    from proveout.evaluation import commonest
-    from proveout.models import tiers
-    from proveout.prompts import Prompts
-    from proveout.retrieval import Memory
-    from proveout.workspace import Workspace
-
-    return Dataset, Memory, Path, Prompts, Workspace, calibrate, commonest, label_audit, missions, tiers
-
-
-@app.cell
-def _():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-
-    from proveout.calibration.plan import outlook
-    from proveout.calibration.thresholds import risk_coverage
-
-    return mo, outlook, plt, risk_coverage
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # Calibration: from scores to probabilities and thresholds
 
-    Each tier of the mission gives every value a raw score. The labelled documents outside of the tests yield two things: a
-    probability of being right, and a threshold above which a value is automated. Each document is scored by a model that did
-    not learn from it or a near-duplicate of it (see the notebook `models`). A later tier is calibrated on the cases that
-    earlier tiers leave open, because those are the cases it will decide.
+    Labelled documents outside of the tests turn raw scores into probabilities, and yield a threshold for each field above which
+    a value needs no person. Move the threshold to see what it automates, and at which precision.
+    """)
+    return
 
-    A threshold carries a guarantee: *at least the target precision, at the required confidence, for each field by itself*.
-    Where the data cannot give it, there is no threshold. The guarantee holds for live cases from the same distribution as
-    these. After drift it may no longer hold; monitoring detects that.
+
+@app.cell(hide_code=True)
+def the_verdict(calibration, mission, mo):
+    _certified = [name for name, each in calibration.certificates.items() if each.threshold is not None]
+    _open = [name for name in calibration.certificates if name not in _certified]
+    mo.callout(
+        mo.md(
+            f"**{len(_certified)} of {len(calibration.certificates)} fields are certified** at {mission.slo.precision:.0%} "
+            f"precision and {mission.slo.confidence:.0%} confidence" + (f"; not {', '.join(_open)}." if _open else ".")
+        ),
+        kind="success" if not _open else "warn",
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def field_control(calibration, mo):
+    field_picker = mo.ui.dropdown(list(calibration.certificates), value=next(iter(calibration.certificates)), label="field")
+    field_picker
+    return (field_picker,)
+
+
+@app.cell(hide_code=True)
+def threshold_control(calibration, field_picker, mo):
+    _best = calibration.best_statement(field_picker.value)
+    _start = calibration.threshold(field_picker.value) or (_best.threshold if _best else 0.5)
+    threshold_slider = mo.ui.slider(
+        0, 1, step=0.005, value=round(_start / 0.005) * 0.005, label="threshold", show_value=True, full_width=True
+    )
+    threshold_slider
+    return (threshold_slider,)
+
+
+@app.cell(hide_code=True)
+def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_coverage, threshold_slider):
+    _level = calibration.certificates[field_picker.value].confidence
+    _points = risk_coverage(pairs[field_picker.value], _level)
+    _chosen = calibration.at(field_picker.value, threshold_slider.value)
+    _figure, _ax = plt.subplots(figsize=(8, 3))
+    _coverage = [point.coverage for point in _points]
+    _ax.fill_between(_coverage, [p.lower for p in _points], [p.upper for p in _points], color="#bee3f8", alpha=0.6, step="pre")
+    _ax.step(_coverage, [point.precision for point in _points], where="pre", color="#2b6cb0", label="precision, observed")
+    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"target {mission.slo.precision:.0%}")
+    _certified = calibration.threshold(field_picker.value)
+    if _certified is not None:
+        _at = calibration.at(field_picker.value, _certified)
+        _ax.plot(_at.coverage, _at.precision, "o", color="#2f855a", ms=9, label="certified")
+    if _chosen.n:
+        _ax.plot(_chosen.coverage, _chosen.precision, "D", color="#dd6b20", label="your threshold")
+    _ax.set(xlim=(0, 1.01), ylim=(max(0, min((p.precision for p in _points), default=0.1) - 0.1), 1.01))
+    _ax.set_xlabel("share of cases automated")
+    _ax.set_ylabel("precision")
+    _ax.legend(loc="lower left", frameon=False, fontsize=8)
+    _ax.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell(hide_code=True)
+def what_the_threshold_would_promise(calibration, field_picker, mission, mo, threshold_slider):
+    _statement = calibration.at(field_picker.value, threshold_slider.value)
+    _confidence = calibration.confidence(field_picker.value, _statement.threshold)
+    _level = calibration.certificates[field_picker.value].confidence
+    _meets = "meets" if _statement.lower >= mission.slo.precision else "is under"
+    mo.callout(
+        mo.md(
+            f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_statement.n} values "
+            f"({_statement.coverage:.0%} of cases), {_statement.errors} wrong. Had this threshold been fixed in advance, "
+            f"these data would certify **{_statement.lower:.1%}** at {100 * _level:.4g} % confidence, which {_meets} "
+            f"the target of {mission.slo.precision:.0%}. A value exactly at the threshold has {_confidence:.0%} confidence."
+        ),
+        kind="success" if _statement.lower >= mission.slo.precision else "neutral",
+    )
+    return
+
+
+@app.cell(hide_code=True)
+def about_the_threshold(mo):
+    mo.md("""
+    The curve shows the share of cases that a threshold automates and their precision; the band is the confidence interval at
+    each point. A threshold chosen by looking at this plot has no guarantee: the certified one (green) comes from
+    tests in an order that was fixed before the labels were seen.
     """)
     return
 
 
 @app.cell
-def _(Dataset, Path, Prompts, Workspace, context, missions, tiers):
+def the_cascade(Dataset, Path, Prompts, Workspace, context, missions, tiers):
     mission = missions.load(context.params["mission"])
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _prompts = Prompts.load(context.upstream["prompts"]["prompts"])
@@ -68,7 +112,7 @@ def _(Dataset, Path, Prompts, Workspace, context, missions, tiers):
 
 
 @app.cell
-def _(Memory, calibrate, cascade, dataset, context, label_audit, mission, tiers):
+def the_calibration(Memory, calibrate, cascade, dataset, context, label_audit, mission, tiers):
     def _past(contents, k):  # no case is read with the help of its own copies
         return Memory.open(context.upstream["retrieval"]["index"], store="").answered(contents, k, without=_copies)
 
@@ -80,24 +124,29 @@ def _(Memory, calibrate, cascade, dataset, context, label_audit, mission, tiers)
     return calibrations, labels
 
 
-@app.cell
-def _(calibrations, mo):
+@app.cell(hide_code=True)
+def tier_control(calibrations, mo):
     tier_picker = mo.ui.dropdown(list(calibrations.by_tier), value=next(iter(calibrations.by_tier)), label="tier")
     tier_picker
     return (tier_picker,)
 
 
 @app.cell
-def _(calibrations, tier_picker):
+def the_tier(calibrations, tier_picker):
     calibration = calibrations.by_tier[tier_picker.value]
     pairs = calibration.evidence
     return calibration, pairs
 
 
-@app.cell
-def _(mission, mo):
+@app.cell(hide_code=True)
+def about_certificates(mission, mo):
     mo.md(f"""
     ## What these labels prove
+
+    A threshold carries a guarantee: *at least the target precision, at the required confidence, for each field by itself*, for
+    live cases from the same distribution as these. After drift it may no longer hold; monitoring detects that. Each document is
+    scored by a model that did not learn from it or a near-duplicate of it (see the notebook `models`), and a later tier is
+    calibrated on the cases that earlier tiers leave open.
 
     The target is **{mission.slo.precision:.0%} precision** of automated values at **{mission.slo.confidence:.0%} confidence**.
     *Not certifiable* is a valid result: those values go to review. Several tiers share the risk of a broken promise, so each of
@@ -106,7 +155,7 @@ def _(mission, mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def certificates(calibration, mission, mo, pairs):
     _rows = []
     for _name, _certificate in calibration.certificates.items():
@@ -129,7 +178,7 @@ def certificates(calibration, mission, mo, pairs):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def whole_documents(calibration, mission, mo):
     _whole = calibration.whole_documents()
     _share = f"could be promised for **{_whole.coverage:.0%}** of them" if _whole and _whole.coverage else "cannot be promised"
@@ -142,8 +191,8 @@ def whole_documents(calibration, mission, mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_labels(mo):
     mo.md("""
     ## How many labels until it may act?
 
@@ -154,8 +203,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mission, mo):
+@app.cell(hide_code=True)
+def precision_control(mission, mo):
     precision_slider = mo.ui.slider(
         steps=sorted({0.9, 0.95, 0.98, 0.99, 0.995, 0.999, mission.slo.precision}),
         value=mission.slo.precision,
@@ -166,7 +215,7 @@ def _(mission, mo):
     return (precision_slider,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def labels_until_it_may_act(calibration, mission, mo, outlook, pairs, precision_slider):
     _slo = mission.slo.model_copy(update={"precision": precision_slider.value})
     _rows = []
@@ -181,7 +230,7 @@ def labels_until_it_may_act(calibration, mission, mo, outlook, pairs, precision_
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def is_the_target_of_a_flag_demanding(commonest, labels, mission, mo):
     _sentences = []
     for _name in (name for name, kind in mission.kinds.items() if kind == "flag"):
@@ -201,8 +250,8 @@ def is_the_target_of_a_flag_demanding(commonest, labels, mission, mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_reliability(mo):
     mo.md("""
     ## Is confidence calibrated?
 
@@ -212,7 +261,7 @@ def _(mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def reliability(calibration, plt):
     _names = list(calibration.certificates)
     _figure, _axes = plt.subplots(1, len(_names), figsize=(3 * len(_names), 3.4), sharey=True, squeeze=False)
@@ -234,76 +283,40 @@ def reliability(calibration, plt):
     return
 
 
-@app.cell
-def _(mo):
-    mo.md("""
-    ## Try a threshold
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
 
-    Move the threshold. The curve shows the share of cases that it automates and their precision; the band is the confidence
-    interval at each point. A threshold chosen by looking at this plot has no guarantee: the certified one (green) comes from
-    tests in an order that was fixed before the labels were seen.
-    """)
-    return
+    context = open_context(__file__)
+    return (context,)
 
 
-@app.cell
-def _(calibration, mo):
-    field_picker = mo.ui.dropdown(list(calibration.certificates), value=next(iter(calibration.certificates)), label="field")
-    field_picker
-    return (field_picker,)
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from pathlib import Path
+
+    from proveout import mission as missions
+    from proveout.agent import label_audit
+    from proveout.agent.cascade import calibrate
+    from proveout.corpus import Dataset
+    from proveout.evaluation import commonest
+    from proveout.models import tiers
+    from proveout.prompts import Prompts
+    from proveout.retrieval import Memory
+    from proveout.workspace import Workspace
+
+    return Dataset, Memory, Path, Prompts, Workspace, calibrate, commonest, label_audit, missions, tiers
 
 
-@app.cell
-def _(calibration, field_picker, mo):
-    _best = calibration.best_statement(field_picker.value)
-    _start = calibration.threshold(field_picker.value) or (_best.threshold if _best else 0.5)
-    threshold_slider = mo.ui.slider(0, 1, step=0.005, value=round(_start / 0.005) * 0.005, label="threshold", show_value=True)
-    threshold_slider
-    return (threshold_slider,)
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
 
+    from proveout.calibration.plan import outlook
+    from proveout.calibration.thresholds import risk_coverage
 
-@app.cell
-def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_coverage, threshold_slider):
-    _level = calibration.certificates[field_picker.value].confidence
-    _points = risk_coverage(pairs[field_picker.value], _level)
-    _chosen = calibration.at(field_picker.value, threshold_slider.value)
-    _figure, _ax = plt.subplots(figsize=(8, 3.6))
-    _coverage = [point.coverage for point in _points]
-    _ax.fill_between(_coverage, [p.lower for p in _points], [p.upper for p in _points], color="#bee3f8", alpha=0.6, step="pre")
-    _ax.step(_coverage, [point.precision for point in _points], where="pre", color="#2b6cb0", label="precision, observed")
-    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"target {mission.slo.precision:.0%}")
-    _certified = calibration.threshold(field_picker.value)
-    if _certified is not None:
-        _at = calibration.at(field_picker.value, _certified)
-        _ax.plot(_at.coverage, _at.precision, "o", color="#2f855a", ms=9, label="certified")
-    if _chosen.n:
-        _ax.plot(_chosen.coverage, _chosen.precision, "D", color="#dd6b20", label="your threshold")
-    _ax.set(xlim=(0, 1.01), ylim=(max(0, min((p.precision for p in _points), default=0.1) - 0.1), 1.01))
-    _ax.set_xlabel("share of cases automated")
-    _ax.set_ylabel("precision")
-    _ax.legend(loc="lower left", frameon=False, fontsize=8)
-    _ax.spines[["top", "right"]].set_visible(False)
-    _figure.tight_layout()
-    _figure
-    return
-
-
-@app.cell
-def _(calibration, field_picker, mission, mo, threshold_slider):
-    _statement = calibration.at(field_picker.value, threshold_slider.value)
-    _confidence = calibration.confidence(field_picker.value, _statement.threshold)
-    _level = calibration.certificates[field_picker.value].confidence
-    _meets = "meets" if _statement.lower >= mission.slo.precision else "is under"
-    mo.callout(
-        mo.md(
-            f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_statement.n} values "
-            f"({_statement.coverage:.0%} of cases), {_statement.errors} wrong. Had this threshold been fixed in advance, "
-            f"these data would certify **{_statement.lower:.1%}** at {100 * _level:.4g} % confidence, which {_meets} "
-            f"the target of {mission.slo.precision:.0%}. A value exactly at the threshold has {_confidence:.0%} confidence."
-        ),
-        kind="success" if _statement.lower >= mission.slo.precision else "neutral",
-    )
-    return
+    return mo, outlook, plt, risk_coverage
 
 
 if __name__ == "__main__":

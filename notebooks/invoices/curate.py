@@ -4,40 +4,8 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="The corpus")
 
 
-@app.cell
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell
-def _():
-    from pathlib import Path
-
-    from proveout import mission as missions
-    from proveout.corpus import build_dataset
-    from proveout.workspace import Workspace
-
-    return build_dataset, Path, Workspace, missions
-
-
-@app.cell
-def _():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
-    from proveout import documents
-    from proveout.corpus.card import crossing
-    from proveout.records import Box
-
-    return Box, crossing, documents, mo, pd, plt
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # The corpus
 
@@ -48,18 +16,8 @@ def _(mo):
     return
 
 
-@app.cell
-def the_data_set(build_dataset, Path, Workspace, context, missions):
-    mission = missions.load(context.params["mission"])
-    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
-    dataset = build_dataset(  # the cache avoids reading a file twice
-        context.params["data"], mission, context.product["dataset"], cache=_home.cache, answers=context.params["answers"]
-    )
-    return dataset, mission
-
-
-@app.cell
-def _(dataset, mo):
+@app.cell(hide_code=True)
+def what_the_data_set_holds(dataset, mo):
     cases = dataset.chosen()
     _days = [entry.case.day for entry in cases if entry.case.day]
     mo.md(
@@ -76,6 +34,56 @@ def _(dataset, mo):
     return (cases,)
 
 
+@app.cell(hide_code=True)
+def stream_controls(mo):
+    by_picker = mo.ui.dropdown(["split", "class", "segment", "layout"], value="split", label="colour by")
+    width_picker = mo.ui.slider(7, 60, value=14, step=1, label="days a bar", show_value=True)
+    mo.hstack([by_picker, width_picker], justify="start")
+    return by_picker, width_picker
+
+
+@app.cell(hide_code=True)
+def the_stream(SPLIT_COLOURS, by_picker, mo, pd, plt, table, width_picker):
+    _dated = table.dropna(subset="day")
+    mo.stop(_dated.empty, mo.md("*No case has a day, so there is no stream to show.*"))
+    _top = _dated[by_picker.value].value_counts().index[:9]  # more colours are hard to tell apart
+    _group = _dated[by_picker.value].where(_dated[by_picker.value].isin(_top), "others")
+    _first = _dated["day"].min()
+    _bin = _first + pd.to_timedelta((_dated["day"] - _first).dt.days // width_picker.value * width_picker.value, unit="D")
+    _counts = _dated.assign(group=_group, bin=_bin).groupby(["bin", "group"]).size().unstack(fill_value=0)
+    assert int(_counts.to_numpy().sum()) == len(_dated), "every dated case stands in one bar"
+    _figure, _axes = plt.subplots(figsize=(9, 3.2))
+    _bottom = 0
+    for _number, _name in enumerate([name for name in [*_top, "others"] if name in _counts]):
+        _color = SPLIT_COLOURS.get(_name, plt.get_cmap("tab10")(_number))
+        _axes.bar(_counts.index, _counts[_name], width_picker.value * 0.9, _bottom, label=_name, color=_color)
+        _bottom = _bottom + _counts[_name].to_numpy()
+    _axes.set(xlabel=f"the case's day; a bar is {width_picker.value} days", ylabel="cases")
+    _axes.spines[["top", "right"]].set_visible(False)
+    _axes.legend(frameon=False, fontsize=8, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell(hide_code=True)
+def about_the_stream(mo):
+    mo.md("""
+    A test split should come after the training data, or hold layouts that training lacks. Colour the stream by any column.
+    """)
+    return
+
+
+@app.cell
+def the_data_set(build_dataset, Path, Workspace, context, missions):
+    mission = missions.load(context.params["mission"])
+    _home = Workspace.find(mission.mission, start=Path(__file__).parent)
+    dataset = build_dataset(  # the cache avoids reading a file twice
+        context.params["data"], mission, context.product["dataset"], cache=_home.cache, answers=context.params["answers"]
+    )
+    return dataset, mission
+
+
 @app.cell
 def every_case_counts_once(cases, dataset, mission, mo):
     assert len({entry.case.id for entry in cases}) == len(cases), "identical files are one case"
@@ -87,25 +95,7 @@ def every_case_counts_once(cases, dataset, mission, mo):
 
 
 @app.cell
-def _(mo):
-    mo.md("""
-    ## Splits over time
-
-    A test split should come after the training data, or hold layouts that training lacks. Colour the stream by any column.
-    """)
-    return
-
-
-@app.cell
-def _(mo):
-    by_picker = mo.ui.dropdown(["split", "class", "segment", "layout"], value="split", label="colour by")
-    width_picker = mo.ui.slider(7, 60, value=14, step=1, label="days a bar", show_value=True)
-    mo.hstack([by_picker, width_picker], justify="start")
-    return by_picker, width_picker
-
-
-@app.cell
-def _(cases, pd):
+def the_table(cases, pd):
     table = pd.DataFrame(
         {
             "day": [entry.case.day for entry in cases],
@@ -120,33 +110,8 @@ def _(cases, pd):
     return (table,)
 
 
-@app.cell
-def the_stream(by_picker, mo, pd, plt, table, width_picker):
-    _dated = table.dropna(subset="day")
-    mo.stop(_dated.empty, mo.md("*No case has a day, so there is no stream to show.*"))
-    _top = _dated[by_picker.value].value_counts().index[:9]  # more colours are hard to tell apart
-    _group = _dated[by_picker.value].where(_dated[by_picker.value].isin(_top), "others")
-    _first = _dated["day"].min()
-    _bin = _first + pd.to_timedelta((_dated["day"] - _first).dt.days // width_picker.value * width_picker.value, unit="D")
-    _counts = _dated.assign(group=_group, bin=_bin).groupby(["bin", "group"]).size().unstack(fill_value=0)
-    assert int(_counts.to_numpy().sum()) == len(_dated), "every dated case stands in one bar"
-    _figure, _axes = plt.subplots(figsize=(9, 3.2))
-    _bottom = 0
-    for _number, _name in enumerate([name for name in [*_top, "others"] if name in _counts]):
-        _axes.bar(
-            _counts.index, _counts[_name], width_picker.value * 0.9, _bottom, label=_name, color=plt.get_cmap("tab10")(_number)
-        )
-        _bottom = _bottom + _counts[_name].to_numpy()
-    _axes.set_ylabel("cases")
-    _axes.spines[["top", "right"]].set_visible(False)
-    _axes.legend(frameon=False, fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.12))
-    _figure.tight_layout()
-    _figure
-    return
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_layouts(mo):
     mo.md("""
     ## Layouts
 
@@ -155,7 +120,7 @@ def _(mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def what_training_never_saw(mo, table):
     _trained = set(table.loc[table["split"] == "train", "layout"])
     _tests = table[~table["split"].isin(["train", "calibration"])]
@@ -169,17 +134,17 @@ def what_training_never_saw(mo, table):
     return
 
 
-@app.cell
-def layouts_by_split(plt, table):
+@app.cell(hide_code=True)
+def layouts_by_split(SPLIT_COLOURS, plt, table):
     _counts = table.groupby(["layout", "split"]).size().unstack(fill_value=0)
     _counts = _counts.loc[_counts.sum(axis=1).sort_values(ascending=False).index]
     _top = _counts.head(40)
     _figure, _axes = plt.subplots(figsize=(9, 3.2))
     _bottom = 0
-    for _number, _name in enumerate(_top):
-        _axes.bar(_top.index, _top[_name], bottom=_bottom, label=_name, color=plt.get_cmap("tab10")(_number))
+    for _name in _top:
+        _axes.bar(_top.index, _top[_name], bottom=_bottom, label=_name, color=SPLIT_COLOURS[_name])
         _bottom = _bottom + _top[_name].to_numpy()
-    _axes.set_ylabel("cases")
+    _axes.set(xlabel=f"layout, the {len(_top)} most frequent", ylabel="cases")
     _axes.tick_params(axis="x", rotation=90, labelsize=7)
     _axes.spines[["top", "right"]].set_visible(False)
     _axes.legend(frameon=False, fontsize=8)
@@ -188,8 +153,8 @@ def layouts_by_split(plt, table):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_labels(mo):
     mo.md("""
     ## Labels
 
@@ -198,7 +163,7 @@ def _(mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def labels_by_split(cases, mission, mo):
     _splits = sorted({entry.split for entry in cases})
     _rows = []
@@ -210,7 +175,7 @@ def labels_by_split(cases, mission, mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def what_the_audit_of_the_labels_says(cases, dataset, mo):
     _verdicts, _blind = dataset.notes["audit"], dataset.notes["blind"]
     _replaced = sum(len(entry.before_audit) for entry in cases)
@@ -224,8 +189,8 @@ def what_the_audit_of_the_labels_says(cases, dataset, mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_near_duplicates(mo):
     mo.md("""
     ## Near-duplicates
 
@@ -235,8 +200,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def similarity_control(mo):
     alike_picker = mo.ui.slider(
         0.5, 0.95, value=0.85, step=0.05, label="similarity at least (Jaccard of word n-grams)", show_value=True
     )
@@ -244,7 +209,7 @@ def _(mo):
     return (alike_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def near_duplicates(alike_picker, crossing, dataset, mo):
     _pairs = dataset.near_duplicates(alike_picker.value)
     _across = [(one, other) for one, other in _pairs if one.split != other.split]
@@ -267,8 +232,8 @@ def near_duplicates(alike_picker, crossing, dataset, mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_a_page(mo):
     mo.md("""
     ## A page as the models see it
 
@@ -277,8 +242,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(dataset, mo):
+@app.cell(hide_code=True)
+def page_controls(dataset, mo):
     _readable = [entry for entry in dataset.chosen() if not entry.refused]
     case_picker = mo.ui.dropdown(
         {entry.case.path: entry.case.id for entry in _readable}, value=_readable[0].case.path, label="case", searchable=True
@@ -289,15 +254,15 @@ def _(dataset, mo):
     return case_picker, drawn_picker, find_box
 
 
-@app.cell
-def _(case_picker, dataset, mo):
+@app.cell(hide_code=True)
+def page_control(case_picker, dataset, mo):
     _pages = dataset.document(case_picker.value).pages
     page_picker = mo.ui.dropdown({str(page.number + 1): page for page in _pages}, value="1", label="page")
     page_picker
     return (page_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def about_the_page(case_picker, dataset, find_box, mo, page_picker):
     _document, _entry = dataset.document(case_picker.value), dataset.entry(case_picker.value)
     _page = page_picker.value
@@ -313,7 +278,7 @@ def about_the_page(case_picker, dataset, find_box, mo, page_picker):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def words_on_the_page(Box, case_picker, dataset, documents, drawn_picker, find_box, page_picker, plt):
     _document = dataset.document(case_picker.value)
     _page = page_picker.value
@@ -346,15 +311,15 @@ def words_on_the_page(Box, case_picker, dataset, documents, drawn_picker, find_b
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_refused_files(mo):
     mo.md("""
     ## Refused files
     """)
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def refused_files(dataset, mo):
     _refused = [{"file": entry.case.path, "because": entry.refused} for entry in dataset.entries if entry.refused]
     assert all(row["because"] for row in _refused), "every refusal has a reason"
@@ -362,10 +327,43 @@ def refused_files(dataset, mo):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def the_card(dataset, mo):
     mo.accordion({"The data card": mo.md(dataset.card)})
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from pathlib import Path
+
+    from proveout import mission as missions
+    from proveout.corpus import build_dataset
+    from proveout.workspace import Workspace
+
+    return build_dataset, Path, Workspace, missions
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from proveout import documents
+    from proveout.corpus.card import crossing
+    from proveout.corpus.labels import SPLIT_COLOURS
+    from proveout.records import Box
+
+    return SPLIT_COLOURS, Box, crossing, documents, mo, pd, plt
 
 
 if __name__ == "__main__":

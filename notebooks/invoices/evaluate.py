@@ -4,16 +4,16 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Evaluation")
 
 
-@app.cell
-def _():
+@app.cell(hide_code=True)
+def the_pipeline():
     from proveout.bridge import open_context
 
     context = open_context(__file__)
     return (context,)
 
 
-@app.cell
-def _():
+@app.cell(hide_code=True)
+def imports_of_the_step():
     import json
     from pathlib import Path
 
@@ -29,17 +29,19 @@ def _():
     return Dataset, Memory, Parts, Path, Workspace, assemble, evaluation, json, missions, regression, write_labelled_log
 
 
-@app.cell
-def _():
+@app.cell(hide_code=True)
+def imports_of_the_view():
     import marimo as mo
     import matplotlib.pyplot as plt
     import pandas as pd
 
-    return mo, pd, plt
+    from proveout.corpus.labels import SPLIT_COLOURS
+
+    return SPLIT_COLOURS, mo, pd, plt
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # Evaluation: the release on held-out documents
 
@@ -49,8 +51,60 @@ def _(mo):
     return
 
 
+@app.cell(hide_code=True)
+def the_verdict(metrics, mission, mo, splits):
+    def _callout(split):
+        _all, _automated = (metrics[split][which]["fields"]["micro"] for which in ("all", "automated"))
+        if not _automated["coverage"]:
+            return mo.callout(mo.md(f"**{split}**: nothing is automated"), kind="neutral")
+        _precision, _target = _automated["precision"], mission.slo.precision
+        _text = f"**{split}**: {_automated['coverage']:.0%} of the values are automated, **{_precision:.1%}** of them right "
+        _text += f"(target {_target:.0%}); F1 of all answers {_all['f1']:.3f}."
+        return mo.callout(mo.md(_text), kind="success" if _precision >= _target else "danger")
+
+    mo.vstack([_callout(split) for split in splits])
+    return
+
+
+@app.cell(hide_code=True)
+def group_controls(mo, splits):
+    split_picker = mo.ui.dropdown(splits, value=splits[0], label="split")
+    group_picker = mo.ui.dropdown(["layout", "segment", "document class", "field"], value="field", label="by")
+    mo.hstack([split_picker, group_picker], justify="start")
+    return group_picker, split_picker
+
+
+@app.cell(hide_code=True)
+def right_by_group(SPLIT_COLOURS, answers, evaluation, group_picker, plt, split_picker):
+    _part = answers[answers["split"] == split_picker.value]
+    _groups = _part.groupby(group_picker.value)["right"].agg(["sum", "count"]).sort_values("count").tail(25)
+    _figure, _axes = plt.subplots(figsize=(8, 0.32 * len(_groups) + 1))
+    _lowest = 1.0
+    for _at, (_name, _row) in enumerate(_groups.iterrows()):
+        _low, _high = evaluation.interval(int(_row["sum"]), int(_row["count"]))
+        _lowest = min(_lowest, _low)
+        _axes.plot([_low, _high], [_at, _at], color="#a0aec0", lw=3, solid_capstyle="round")
+        _axes.plot(_row["sum"] / _row["count"], _at, "o", color=SPLIT_COLOURS[split_picker.value])
+    _axes.set_yticks(range(len(_groups)), [f"{name} ({int(count)})" for name, count in _groups["count"].items()])
+    _axes.set_xlim(_lowest - 0.05 * (1 - _lowest), 1 + 0.05 * (1 - _lowest))
+    _axes.set_xlabel(f"share of right values, {split_picker.value}")
+    _axes.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell(hide_code=True)
+def about_where_it_is_wrong(mo):
+    mo.md("""
+    The dots show the share of right answers, the bars 95 % intervals. Work next on a group whose bar is entirely left of the
+    others.
+    """)
+    return
+
+
 @app.cell
-def _(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
+def the_release(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
     mission = missions.load(context.params["mission"])
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     _parts = Parts(
@@ -67,7 +121,7 @@ def _(Dataset, Memory, Parts, Path, Workspace, assemble, context, missions):
 
 
 @app.cell
-def _(agent, dataset):
+def the_predictions(agent, dataset):
     splits = sorted({entry.split for entry in dataset.chosen("test")})
     decisions = {split: agent.batch(dataset.documents(split)) for split in splits}
     predictions = {
@@ -132,8 +186,8 @@ def the_metrics(dataset, decisions, evaluation, context, json, mission, predicti
     return (metrics,)
 
 
-@app.cell
-def _(metrics, mo, pd, splits):
+@app.cell(hide_code=True)
+def the_scores(metrics, mo, pd, splits):
     _tables = []
     for _split in splits:
         for _which in ("all", "automated"):
@@ -146,7 +200,7 @@ def _(metrics, mo, pd, splits):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def held_or_failed(mo, regressions):
     _failed = [f"- {each}" for each in regressions if each.wrong]
     mo.md(
@@ -156,7 +210,7 @@ def held_or_failed(mo, regressions):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def flags_by_their_yes(metrics, mo, splits):
     _rows = [
         {"split": split, "flag": name, "precision of yes": yes["precision"], "recall of yes": yes["recall"]}
@@ -166,25 +220,6 @@ def flags_by_their_yes(metrics, mo, splits):
     _why = "A flag that is rarely yes is mostly right even if it always answers no. So look at the quality of its **yes**:"
     mo.vstack([mo.md(_why), mo.ui.table(_rows, selection=None)]) if _rows else None
     return
-
-
-@app.cell
-def _(mo):
-    mo.md("""
-    ## Where it is wrong
-
-    The dots show the share of right answers, the bars 95 % intervals. Work next on a group whose bar is entirely left of the
-    others.
-    """)
-    return
-
-
-@app.cell
-def _(mo, splits):
-    split_picker = mo.ui.dropdown(splits, value=splits[0], label="split")
-    group_picker = mo.ui.dropdown(["layout", "segment", "document class", "field"], value="field", label="by")
-    mo.hstack([split_picker, group_picker], justify="start")
-    return group_picker, split_picker
 
 
 @app.cell
@@ -215,26 +250,8 @@ def answers_one_by_one(dataset, decisions, evaluation, mission, pd, splits):
     return (answers,)
 
 
-@app.cell
-def right_by_group(answers, evaluation, group_picker, plt, split_picker):
-    _part = answers[answers["split"] == split_picker.value]
-    _groups = _part.groupby(group_picker.value)["right"].agg(["sum", "count"]).sort_values("count").tail(25)
-    _figure, _axes = plt.subplots(figsize=(8, 0.32 * len(_groups) + 1))
-    for _at, (_name, _row) in enumerate(_groups.iterrows()):
-        _low, _high = evaluation.interval(int(_row["sum"]), int(_row["count"]))
-        _axes.plot([_low, _high], [_at, _at], color="#a0aec0", lw=3, solid_capstyle="round")
-        _axes.plot(_row["sum"] / _row["count"], _at, "o", color="#2b6cb0")
-    _axes.set_yticks(range(len(_groups)), [f"{name} ({int(count)})" for name, count in _groups["count"].items()])
-    _axes.set_xlim(0, 1.01)
-    _axes.set_xlabel(f"share of right values, {split_picker.value}")
-    _axes.spines[["top", "right"]].set_visible(False)
-    _figure.tight_layout()
-    _figure
-    return
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_mistakes(mo):
     mo.md("""
     ## The most confident mistakes
 
@@ -243,8 +260,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(answers, mo, split_picker):
+@app.cell(hide_code=True)
+def the_most_confident_mistakes(answers, mo, split_picker):
     _wrong = answers[(answers["split"] == split_picker.value) & ~answers["right"]].sort_values("confidence", ascending=False)
     mo.ui.table(_wrong[["case", "field", "answer", "label", "confidence", "layout"]].head(30).round(3), selection=None)
     return

@@ -4,141 +4,66 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Models")
 
 
-@app.cell
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell
-def _():
-    from pathlib import Path
-
-    from proveout import mission as missions
-    from proveout.calibration.thresholds import enough_held_out
-    from proveout.corpus import Dataset
-    from proveout.corpus.dataset import LEARN_FROM
-    from proveout.models import Extractor, Settings
-    from proveout.models.distillation import distilled, teacher_of
-    from proveout.models.tiers import save_folds
-    from proveout.prompts import Prompts
-    from proveout.workspace import Workspace
-
-    return (
-        Dataset,
-        Extractor,
-        LEARN_FROM,
-        Path,
-        Prompts,
-        Settings,
-        Workspace,
-        distilled,
-        enough_held_out,
-        missions,
-        save_folds,
-        teacher_of,
-    )
-
-
-@app.cell
-def _():
-    import random
-    import time
-
-    import marimo as mo
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
-    from proveout import documents, evaluation
-    from proveout.models.ranker import names
-
-    return documents, evaluation, mo, names, pd, plt, random, time
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # The extractor
 
-    Everything on a page that could be a value is a candidate. The text around it, the labels in the prompts and other
-    documents with the same layout make it more or less likely. If the mission lists the tier `layout_encoder`, a small
-    transformer over the texts of a page and their places scores the candidates as well, and the two scores are averaged.
-    A flag is answered from the words of the whole document. With `distil` in mission.yaml, the rankers also learn from
-    documents without labels, as an expensive tier reads them.
-    Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is
-    **held out**. Otherwise the calibration is **cross-fitted**: five models are trained, each without a fifth of the labelled
-    documents, and calibrated on that fifth; the released model learns from all of them (`slo: evidence` in mission.yaml).
+    Everything on a page that could be a value is a candidate; the text around it, the labels in the prompts and other documents
+    with the same layout make it more or less likely. Would more documents help, or better settings? If the curve still climbs
+    at its right end, label more; if it is flat, look at the mistakes below.
     """)
     return
 
 
-@app.cell
-def _(Dataset, Prompts, context, missions):
-    mission = missions.load(context.params["mission"])
-    dataset = Dataset.load(context.upstream["curate"]["dataset"])
-    prompts = Prompts.load(context.upstream["prompts"]["prompts"])
-    return dataset, mission, prompts
-
-
-@app.cell
-def the_model(
-    Extractor,
-    LEARN_FROM,
-    Path,
-    Workspace,
-    context,
-    dataset,
-    distilled,
-    enough_held_out,
-    mission,
-    mo,
-    prompts,
-    save_folds,
-):
-    cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
-    _checkpoints, unlabelled = cache / "checkpoints", dataset.unlabelled()
-
-    def _train(documents):
-        _model = Extractor.train(
-            documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version, checkpoints=_checkpoints
-        )
-        _bar.update()
-        return distilled(_model, documents, _labels, unlabelled, mission, prompts, _classes, cache)
-
-    _documents, _labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
-    _classes, _folds = dataset.classes(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
-    _trained = len(_folds) + (len(_folds) > 1)
-    with mo.status.progress_bar(total=_trained, title="Training models", remove_on_exit=True) as _bar:
-        _models = save_folds(context.product["folds"], _folds, _documents, _train)
-        extractor = _models[0] if len(_models) == 1 else _train(_documents)
-    extractor.save(context.product["model"])
-    return cache, extractor, unlabelled
-
-
-@app.cell
-def _(mo):
-    mo.md("""
-    ## Would more documents help, or better settings?
-
-    A third of the training layouts is held out (of the documents, if there is only one layout); the curve shows F1 on
-    those by the number of training documents, with and without the layout encoder if the mission has that tier. If it still
-    climbs at the right end, label more; if it is flat, look at the mistakes below.
-    """)
+@app.cell(hide_code=True)
+def the_verdict(curve, mo):
+    _points = next(iter(curve.values()))
+    (_fewer, _before), (_more, _after) = _points[0], _points[-1]
+    mo.md(
+        f"**F1 {_after.f1:.3f} on layouts that were held out**, from {_more} documents; {_before.f1:.3f} from {_fewer}. "
+        "The released model learns from all of them."
+    )
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def curve_controls(mo):
     rounds_picker = mo.ui.dropdown({"20 trees": 20, "60 trees": 60, "200 trees": 200}, value="200 trees", label="boosting")
     leaves_picker = mo.ui.dropdown({"7 leaves": 7, "15 leaves": 15}, value="15 leaves", label="tree size")
     mo.hstack([rounds_picker, leaves_picker], justify="start")
     return leaves_picker, rounds_picker
 
 
+@app.cell(hide_code=True)
+def learning_curve(curve, evaluation, plt):
+    _figure, _axes = plt.subplots(figsize=(8, 3))
+    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5"), strict=False):
+        _sizes, _f1 = [size for size, _ in _points], [counts.f1 for _, counts in _points]
+        _low, _high = zip(*(evaluation.interval(counts.right, counts.labelled) for _, counts in _points), strict=True)
+        _axes.fill_between(_sizes, _low, _high, color=_color, alpha=0.2, linewidth=0, label=f"{_variant}, 95 % of recall")
+        _axes.plot(_sizes, _f1, "o-", color=_color, label=f"{_variant}, micro-F1")
+        assert _f1[-1] > 0, "the extractor learns something"
+    _axes.set_xlabel("training documents")
+    _axes.set_ylabel("F1 on unseen layouts")
+    _axes.legend(frameon=False, loc="lower right")
+    _axes.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell(hide_code=True)
+def about_the_curve(mo):
+    mo.md("""
+    A third of the training layouts is held out (of the documents, if there is only one layout); the curve shows F1 on
+    those by the number of training documents, with and without the layout encoder if the mission has that tier.
+    """)
+    return
+
+
 @app.cell
-def _(dataset, random):
+def the_held_out_layouts(dataset, random):
     _all = [document for document in dataset.documents("train") if dataset.labels("train").get(document.sha256)]
     _layouts = sorted({dataset.entry(document.sha256).layout for document in _all})
     random.Random(7).shuffle(_layouts)
@@ -154,7 +79,7 @@ def _(dataset, random):
 
 
 @app.cell
-def _(
+def the_curve(
     Extractor,
     Settings,
     cache,
@@ -162,8 +87,8 @@ def _(
     distilled,
     evaluation,
     held_out,
-    leaves_picker,
     learnable,
+    leaves_picker,
     mission,
     mo,
     prompts,
@@ -183,28 +108,22 @@ def _(
             _variants["with the layout encoder"] = _extractor
         if mission.distil:
             if mission.distil.teacher != "layout_encoder":
-                _variants[f"teacher, {mission.distil.teacher}"] = teacher_of(
-                    _extractor, mission.distil, mission, prompts, cache
-                )
-            _student = distilled(
-                _extractor, learnable[:_size], dataset.labels("train"), unlabelled, mission, prompts, cache=cache
-            )
+                _variants[f"teacher, {mission.distil.teacher}"] = teacher_of(_extractor, mission, prompts, cache)
+            _student = distilled(_extractor, learnable[:_size], _labels, unlabelled, mission, prompts, cache=cache)
             _variants["rankers that it taught"] = _student.without_encoder()
-        _extractor.extract(held_out)  # every variant finds what the documents hold in memory
+            _extractor.extract(held_out)  # so that every variant finds the documents in memory
         for _variant, _model in _variants.items():
             _start = time.perf_counter()
             last_extractions = _model.extract(held_out)
-            costs[_variant] = (
-                (time.perf_counter() - _start) / len(held_out),
-                sum(one.dollars for one in last_extractions) / len(held_out),
-            )
+            _seconds, _dollars = time.perf_counter() - _start, sum(one.dollars for one in last_extractions)
+            costs[_variant] = _seconds / len(held_out), _dollars / len(held_out)
             _answers = {e.document: {name: value.text for name, value in e.fields.items()} for e in last_extractions}
             _score = evaluation.score({e.document: _labels[e.document] for e in last_extractions}, _answers, mission.kinds)
             curve.setdefault(_variant, []).append((_size, _score.micro))
     return costs, curve, last_extractions
 
 
-@app.cell
+@app.cell(hide_code=True)
 def distillation(costs, curve, mission, mo, pd, unlabelled):
     mo.stop(not mission.distil)
     _rows = [
@@ -216,53 +135,102 @@ def distillation(costs, curve, mission, mo, pd, unlabelled):
         }
         for variant, (seconds, dollars) in costs.items()
     ]
-    mo.vstack(
-        [
-            mo.md(
-                f"## What the teacher is worth\n\nThe rankers also learn from {len(unlabelled):,} documents without labels, as "
-                f"`{mission.distil.teacher}` reads them (`distil` in mission.yaml). What they keep of its F1, and what "
-                "asking it itself would cost:"
-            ),
-            mo.ui.table(pd.DataFrame(_rows), selection=None),
-        ]
+    _about = mo.md(f"""
+    ## What the teacher is worth
+
+    The rankers also learn from {len(unlabelled):,} documents without labels, as `{mission.distil.teacher}` reads them (`distil`
+    in mission.yaml). What they keep of its F1, and what asking it itself would cost:
+    """)
+    mo.vstack([_about, mo.ui.table(pd.DataFrame(_rows), selection=None)])
+    return
+
+
+@app.cell(hide_code=True)
+def about_the_model(mo):
+    mo.md("""
+    ## What is released
+
+    If the mission lists the tier `layout_encoder`, a small
+    transformer over the texts of a page and their places scores the candidates as well, and the two scores are averaged.
+    A flag is answered from the words of the whole document.
+    With `distil` in mission.yaml, the rankers also learn from documents without labels, as an expensive tier reads them.
+    Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is
+    **held out**. Otherwise the calibration is **cross-fitted**: five models are trained, each without a fifth of the labelled
+    documents, and calibrated on that fifth; the released model learns from all of them (`slo: evidence` in mission.yaml).
+    """)
+    return
+
+
+@app.cell
+def what_it_learns_from(Dataset, Prompts, context, missions):
+    mission = missions.load(context.params["mission"])
+    dataset = Dataset.load(context.upstream["curate"]["dataset"])
+    prompts = Prompts.load(context.upstream["prompts"]["prompts"])
+    return dataset, mission, prompts
+
+
+@app.cell
+def the_model(
+    AUXILIARY,
+    Extractor,
+    LEARN_FROM,
+    Path,
+    UNLABELLED,
+    Workspace,
+    context,
+    dataset,
+    distilled,
+    enough_held_out,
+    mission,
+    mo,
+    prompts,
+    save_folds,
+):
+    cache = Workspace.find(mission.mission, start=Path(__file__).parent).cache
+    _checkpoints, unlabelled, _auxiliary = cache / "checkpoints", dataset.beside(UNLABELLED), dataset.beside(AUXILIARY)
+
+    def _train(documents):
+        documents = [*documents, *_auxiliary]
+        _model = Extractor.train(
+            documents, _labels, mission, prompts, classes=_classes, dataset=dataset.version, checkpoints=_checkpoints
+        )
+        _bar.update()
+        return distilled(_model, documents, _labels, unlabelled, mission, prompts, _classes, cache)
+
+    _documents, _folds = dataset.documents(*LEARN_FROM), dataset.folds(enough_held_out(mission.slo))
+    _labels, _classes = dataset.labels(*LEARN_FROM, AUXILIARY), dataset.classes(*LEARN_FROM, AUXILIARY)
+    _trained = len(_folds) + (len(_folds) > 1)
+    with mo.status.progress_bar(total=_trained, title="Training models", remove_on_exit=True) as _bar:
+        _models = save_folds(context.product["folds"], _folds, _documents, _train)
+        extractor = _models[0] if len(_models) == 1 else _train(_documents)
+    extractor.save(context.product["model"])
+    return cache, extractor, unlabelled
+
+
+@app.cell(hide_code=True)
+def the_settings(extractor, mo, pd):
+    mo.ui.table(
+        pd.DataFrame([{"setting": name, "value": value} for name, value in vars(extractor.settings).items()]), selection=None
     )
     return
 
 
-@app.cell
-def learning_curve(curve, evaluation, plt):
-    _figure, _axes = plt.subplots(figsize=(7, 3.2))
-    for (_variant, _points), _color in zip(curve.items(), ("#2b6cb0", "#dd6b20", "#2f855a", "#6b46c1"), strict=False):
-        _sizes, _f1 = [size for size, _ in _points], [counts.f1 for _, counts in _points]
-        _low, _high = zip(*(evaluation.interval(counts.right, counts.labelled) for _, counts in _points), strict=True)
-        _axes.fill_between(_sizes, _low, _high, color=_color, alpha=0.2, linewidth=0, label=f"{_variant}, 95 % of recall")
-        _axes.plot(_sizes, _f1, "o-", color=_color, label=f"{_variant}, micro-F1")
-        assert _f1[-1] > 0, "the extractor learns something"
-    _axes.set_xlabel("training documents")
-    _axes.set_ylabel("F1 on unseen layouts")
-    _axes.legend(frameon=False, loc="lower right")
-    _axes.spines[["top", "right"]].set_visible(False)
-    _figure.tight_layout()
-    _figure
-    return
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_importance(mo):
     mo.md("""
     ## Feature importance
     """)
     return
 
 
-@app.cell
-def _(mission, mo):
+@app.cell(hide_code=True)
+def field_control(mission, mo):
     field_picker = mo.ui.dropdown(list(mission.fields), value=next(iter(mission.fields)), label="field")
     field_picker
     return (field_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def importance(dataset, extractor, field_picker, mission, mo, names, plt):
     mo.stop(
         field_picker.value not in {**extractor.rankers, **extractor.flags},
@@ -287,8 +255,8 @@ def importance(dataset, extractor, field_picker, mission, mo, names, plt):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_mistakes(mo):
     mo.md("""
     ## Mistakes on unseen layouts
 
@@ -298,7 +266,7 @@ def _(mo):
 
 
 @app.cell
-def _(dataset, evaluation, last_extractions, mission):
+def the_mistakes(dataset, evaluation, last_extractions, mission):
     mistakes = [
         (extraction, name)
         for extraction in last_extractions
@@ -312,14 +280,16 @@ def _(dataset, evaluation, last_extractions, mission):
     return (mistakes,)
 
 
-@app.cell
-def _(mistakes, mo):
-    mistake_picker = mo.ui.slider(0, max(len(mistakes) - 1, 1), value=0, label=f"mistake, of {len(mistakes)}", show_value=True)
+@app.cell(hide_code=True)
+def mistake_control(mistakes, mo):
+    mistake_picker = mo.ui.slider(
+        0, max(len(mistakes) - 1, 1), value=0, label=f"mistake, of {len(mistakes)}", show_value=True, full_width=True
+    )
     mistake_picker
     return (mistake_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def one_mistake(dataset, documents, mistake_picker, mistakes, mo, plt):
     def _drawn(extraction, name):
         value, document = extraction.fields[name], extraction.document
@@ -339,12 +309,60 @@ def one_mistake(dataset, documents, mistake_picker, mistakes, mo, plt):
     return
 
 
-@app.cell
-def _(extractor, mo, pd):
-    mo.ui.table(
-        pd.DataFrame([{"setting": name, "value": value} for name, value in vars(extractor.settings).items()]), selection=None
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from pathlib import Path
+
+    from proveout import mission as missions
+    from proveout.calibration.thresholds import enough_held_out
+    from proveout.corpus import Dataset
+    from proveout.corpus.dataset import LEARN_FROM
+    from proveout.corpus.labels import AUXILIARY, UNLABELLED
+    from proveout.models import Extractor, Settings
+    from proveout.models.distillation import distilled, teacher_of
+    from proveout.models.tiers import save_folds
+    from proveout.prompts import Prompts
+    from proveout.workspace import Workspace
+
+    return (
+        AUXILIARY,
+        Dataset,
+        Extractor,
+        LEARN_FROM,
+        Path,
+        Prompts,
+        Settings,
+        UNLABELLED,
+        Workspace,
+        distilled,
+        enough_held_out,
+        missions,
+        save_folds,
+        teacher_of,
     )
-    return
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import random
+    import time
+
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from proveout import documents, evaluation
+    from proveout.models.ranker import names
+
+    return documents, evaluation, mo, names, pd, plt, random, time
 
 
 if __name__ == "__main__":

@@ -4,79 +4,10 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Prompts")
 
 
-@app.cell
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell
-def _():
-    from proveout import mission as missions
-    from proveout.models.language_model import pinned
-    from proveout.prompts import Prompts
-
-    return Prompts, missions, pinned
-
-
-@app.cell
-def the_prompts(Prompts, context, missions, pinned):
-    mission = missions.load(context.params["mission"])
-    prompts = Prompts.load(context.params["prompts"], mission)
-    pinned(prompts).save(context.product["prompts"])
-    return mission, prompts
-
-
-@app.cell
-def _():
-    import shutil
-    import tempfile
-    from pathlib import Path
-
-    import marimo as mo
-    import matplotlib.pyplot as plt
-    import numpy as np
-
-    from proveout.corpus import Dataset
-    from proveout.errors import BadPrompts
-    from proveout.evaluation import score
-    from proveout.models import Extractor, flags
-    from proveout.models.features import SLOTS, Printing, document_features
-    from proveout.models.label_phrases import LabelPhrases
-    from proveout.values import same
-    from proveout.workspace import Workspace
-
-    return (
-        BadPrompts,
-        Dataset,
-        Extractor,
-        LabelPhrases,
-        Path,
-        Workspace,
-        Printing,
-        SLOTS,
-        flags,
-        mo,
-        np,
-        plt,
-        document_features,
-        same,
-        score,
-        shutil,
-        tempfile,
-    )
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def introduction(mo):
     mo.md("""
     # Prompts
-
-    A field's **labels** are the phrases printed beside its value; its **not_labels** are printed beside wrong answers. They
-    segment the page, find candidates and are features of the ranker. Descriptions and examples go to a language model, if the
-    mission has one. A flag's labels are evidence for yes, anywhere in the text, and its not_labels for no.
 
     Edit the texts below and the scores update. Your edits are a draft until you save them; the step's product comes from the
     files.
@@ -84,33 +15,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(context, mo):
-    def _box(_name, _without):
-        _file = context.params["prompts"] / _name
-        _text = _file.read_text() if _file.exists() else _without
-        return mo.ui.text_area(_text, rows=18, label=_name, full_width=True)
-
-    fields_box, examples_box = _box("fields.yaml", ""), _box("examples.yaml", "[]\n")
-    mo.hstack([fields_box, examples_box], widths="equal")
-    return examples_box, fields_box
-
-
-@app.cell
-def _(BadPrompts, Path, Prompts, examples_box, fields_box, context, mission, prompts, shutil, tempfile):
-    with tempfile.TemporaryDirectory() as _folder:
-        shutil.copytree(context.params["prompts"], _folder, dirs_exist_ok=True)
-        Path(_folder, "fields.yaml").write_text(fields_box.value)
-        Path(_folder, "examples.yaml").write_text(examples_box.value)
-        try:
-            draft, mistake = Prompts.load(_folder, mission), ""
-        except BadPrompts as error:
-            draft, mistake = prompts, str(error).replace(f"{_folder}/", "")
-    return draft, mistake
-
-
-@app.cell
-def _(draft, mistake, mo, prompts):
+@app.cell(hide_code=True)
+def the_draft_and_the_files(draft, mistake, mo, prompts):
     if mistake:
         _status = f"**The draft is invalid**; the scores below are those of the files. {mistake}"
     elif draft.version == prompts.version:
@@ -123,13 +29,7 @@ def _(draft, mistake, mo, prompts):
     return (save_button,)
 
 
-@app.cell
-def _(prompts):
-    own_versions = {prompts.version}  # of the files, as this notebook has read or written them
-    return (own_versions,)
-
-
-@app.cell
+@app.cell(hide_code=True)
 def saved_to_the_files(Prompts, context, draft, examples_box, fields_box, mission, mo, own_versions, save_button):
     from proveout.bridge import freshness
     from proveout.bridge.context import environment
@@ -149,8 +49,102 @@ def saved_to_the_files(Prompts, context, draft, examples_box, fields_box, missio
     return
 
 
+@app.cell(hide_code=True)
+def scores_by_field(draft_score, mission, plt, saved_score):
+    _figure, _axes = plt.subplots(figsize=(8, 2.1))
+    for _at, _name in enumerate(mission.fields):
+        for _offset, _score, _color in ((-0.19, saved_score, "#a0aec0"), (0.19, draft_score, "#2b6cb0")):
+            _f1 = _score.fields[_name].f1 if _name in _score.fields else float("nan")
+            _axes.bar(_at + _offset, 0 if _f1 != _f1 else _f1, 0.36, color=_color)
+            _axes.text(_at + _offset, (0 if _f1 != _f1 else _f1) + 0.02, f"{_f1:.2f}", ha="center", fontsize=8)
+    _axes.set_xticks(range(len(mission.fields)), mission.fields)
+    _axes.set(ylim=(0, 1.1), ylabel="F1 of the phrases alone")
+    _axes.set_title(f"files {saved_score.micro.f1:.3f} (grey), draft {draft_score.micro.f1:.3f} (blue), all fields", fontsize=9)
+    _axes.spines[["top", "right"]].set_visible(False)
+    _figure.tight_layout()
+    _figure
+    return
+
+
+@app.cell(hide_code=True)
+def the_texts(context, mo):
+    def _box(_name, _without):
+        _file = context.params["prompts"] / _name
+        _text = _file.read_text() if _file.exists() else _without
+        return mo.ui.text_area(_text, rows=14, label=_name, full_width=True)
+
+    fields_box, examples_box = _box("fields.yaml", ""), _box("examples.yaml", "[]\n")
+    mo.hstack([fields_box, examples_box], widths="equal")
+    return examples_box, fields_box
+
+
+@app.cell(hide_code=True)
+def about_the_scores(mo):
+    mo.md("""
+    ## Scores of the phrases alone
+
+    A field's **labels** are the phrases printed beside its value; its **not_labels** are printed beside wrong answers. They
+    segment the page, find candidates and are features of the ranker. Descriptions and examples go to a language model, if the
+    mission has one. A flag's labels are evidence for yes, anywhere in the text, and its not_labels for no.
+
+    The scores are those of a rule that only picks the value with the most similar label, the baseline for training. A field
+    with a low score here lacks a label or a `not_label`.
+    """)
+    return
+
+
+@app.cell(hide_code=True)
+def descriptions_and_scores(draft, draft_score, mo, saved_score):
+    _rows = []
+    for _name, _prompt in draft.fields.items():
+        _counts = draft_score.fields.get(_name)
+        if _counts is None:
+            continue
+        _rows.append(
+            {
+                "field": _name,
+                "description": _prompt.description.strip(),
+                "labels": len(_prompt.labels),
+                "right": _counts.right,
+                "wrong": _counts.answered - _counts.right,
+                "no answer": _counts.labelled - _counts.answered,
+                "F1": f"{_counts.f1:.3f}",
+                "change from the files": f"{_counts.f1 - saved_score.fields[_name].f1:+.3f}",
+            }
+        )
+    mo.ui.table(_rows, selection=None)
+    return
+
+
 @app.cell
-def _(Dataset, context):
+def the_prompts(Prompts, context, missions, pinned):
+    mission = missions.load(context.params["mission"])
+    prompts = Prompts.load(context.params["prompts"], mission)
+    pinned(prompts).save(context.product["prompts"])
+    return mission, prompts
+
+
+@app.cell
+def the_draft(BadPrompts, Path, Prompts, examples_box, fields_box, context, mission, prompts, shutil, tempfile):
+    with tempfile.TemporaryDirectory() as _folder:
+        shutil.copytree(context.params["prompts"], _folder, dirs_exist_ok=True)
+        Path(_folder, "fields.yaml").write_text(fields_box.value)
+        Path(_folder, "examples.yaml").write_text(examples_box.value)
+        try:
+            draft, mistake = Prompts.load(_folder, mission), ""
+        except BadPrompts as error:
+            draft, mistake = prompts, str(error).replace(f"{_folder}/", "")
+    return draft, mistake
+
+
+@app.cell
+def versions_of_this_notebook(prompts):
+    own_versions = {prompts.version}  # of the files, as this notebook has read or written them
+    return (own_versions,)
+
+
+@app.cell
+def the_sample(Dataset, context):
     SAMPLE = 40  # documents of the train split: enough to see an effect, few enough to respond at once
     dataset = Dataset.load(context.upstream["curate"]["dataset"])
     gold = dataset.labels("train")
@@ -161,7 +155,7 @@ def _(Dataset, context):
 
 
 @app.cell
-def _(LabelPhrases, Printing, SLOTS, flags, gold, mission, np, document_features, sample, score):
+def a_rule_without_training(LabelPhrases, Printing, SLOTS, flags, gold, mission, np, document_features, sample, score):
     valued = {name: kind for name, kind in mission.kinds.items() if kind != "flag"}
     BESIDE = [at for at, slot in enumerate(SLOTS) if slot not in ("right", "below")]
 
@@ -199,65 +193,14 @@ def _(LabelPhrases, Printing, SLOTS, flags, gold, mission, np, document_features
 
 
 @app.cell
-def _(by_labels_alone, draft, prompts):
+def the_scores(by_labels_alone, draft, prompts):
     saved_score, _ = by_labels_alone(prompts)
     draft_score, features = (saved_score, _) if draft.version == prompts.version else by_labels_alone(draft)
     return draft_score, features, saved_score
 
 
-@app.cell
-def _(mo):
-    mo.md("""
-    ## Scores of the phrases alone
-
-    A rule that only picks the value with the most similar label. It is the baseline for training: a field with a low score
-    here lacks a label or a `not_label`.
-    """)
-    return
-
-
-@app.cell
-def scores_by_field(draft_score, mission, plt, saved_score):
-    _figure, _axes = plt.subplots(figsize=(8, 3))
-    for _at, _name in enumerate(mission.fields):
-        for _offset, _score, _color in ((-0.19, saved_score, "#a0aec0"), (0.19, draft_score, "#2b6cb0")):
-            _f1 = _score.fields[_name].f1 if _name in _score.fields else float("nan")
-            _axes.bar(_at + _offset, 0 if _f1 != _f1 else _f1, 0.36, color=_color)
-            _axes.text(_at + _offset, (0 if _f1 != _f1 else _f1) + 0.02, f"{_f1:.2f}", ha="center", fontsize=8)
-    _axes.set_xticks(range(len(mission.fields)), mission.fields)
-    _axes.set(ylim=(0, 1.1), ylabel="F1 of the phrases alone")
-    _axes.set_title(f"files {saved_score.micro.f1:.3f} (grey), draft {draft_score.micro.f1:.3f} (blue), all fields", fontsize=9)
-    _axes.spines[["top", "right"]].set_visible(False)
-    _figure.tight_layout()
-    _figure
-    return
-
-
-@app.cell
-def descriptions_and_scores(draft, draft_score, mo, saved_score):
-    _rows = []
-    for _name, _prompt in draft.fields.items():
-        _counts = draft_score.fields.get(_name)
-        if _counts is None:
-            continue
-        _rows.append(
-            {
-                "field": _name,
-                "description": _prompt.description.strip(),
-                "labels": len(_prompt.labels),
-                "right": _counts.right,
-                "wrong": _counts.answered - _counts.right,
-                "no answer": _counts.labelled - _counts.answered,
-                "F1": f"{_counts.f1:.3f}",
-                "change from the files": f"{_counts.f1 - saved_score.fields[_name].f1:+.3f}",
-            }
-        )
-    mo.ui.table(_rows, selection=None)
-    return
-
-
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_the_phrases(mo):
     mo.md("""
     ## Which phrases help?
 
@@ -267,14 +210,14 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mission, mo):
+@app.cell(hide_code=True)
+def field_control(mission, mo):
     field_picker = mo.ui.dropdown(list(mission.fields), value=next(iter(mission.fields)), label="field")
     field_picker
     return (field_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def phrases_beside_values(BESIDE, LabelPhrases, draft, field_picker, features, flags, gold, mission, mo, same):
     _name = field_picker.value
     _kind, _prompt = mission.kinds[_name], draft.fields[_name]
@@ -309,8 +252,8 @@ def phrases_beside_values(BESIDE, LabelPhrases, draft, field_picker, features, f
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_training(mo):
     mo.md("""
     ## Does it help after training?
 
@@ -319,14 +262,14 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def training_control(mo):
     train_button = mo.ui.run_button(label="train on a fold")
     train_button
     return (train_button,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def trained_on_a_fold(Extractor, draft, gold, mission, mo, prompts, sample, score, train_button):
     def _trained(prompts):
         train, test = sample[: 2 * len(sample) // 3], sample[2 * len(sample) // 3 :]
@@ -345,8 +288,8 @@ def trained_on_a_fold(Extractor, draft, gold, mission, mo, prompts, sample, scor
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_the_search(mo):
     mo.md("""
     ## Search better phrases
 
@@ -360,8 +303,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def table_of_trials(mo):
     def trials_table(trials):
         """What was tried, and what it was worth."""
         mean = lambda shares: f"{sum(shares.values()) / max(1, len(shares)):.1%}"  # noqa: E731
@@ -383,15 +326,15 @@ def _(mo):
     return (trials_table,)
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def search_controls(mo):
     trials_slider = mo.ui.slider(2, 40, value=5, label="trials", show_value=True)
     search_button = mo.ui.run_button(label="search")
     mo.hstack([trials_slider, search_button], justify="start")
     return search_button, trials_slider
 
 
-@app.cell
+@app.cell(hide_code=True)
 def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, search_button, trials_slider, trials_table):
     from proveout.agent.prompt_search import search
 
@@ -407,8 +350,8 @@ def phrases_that_were_tried(Path, Workspace, dataset, draft, gold, mission, mo, 
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_the_language_model(mo):
     mo.md("""
     ## What a language model reads and answers
 
@@ -420,15 +363,15 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mo, sample):
+@app.cell(hide_code=True)
+def document_control(mo, sample):
     document_slider = mo.ui.slider(0, max(0, len(sample) - 1), label="document", show_value=True)
     document_slider
     return (document_slider,)
 
 
 @app.cell
-def _(context, prompts):
+def the_memory(context, prompts):
     wanted_cases = prompts.model.past_cases if prompts.model else 0
     memory = None
     if wanted_cases:
@@ -439,13 +382,13 @@ def _(context, prompts):
 
 
 @app.cell
-def _(document_slider, memory, sample, wanted_cases):
+def the_past_cases(document_slider, memory, sample, wanted_cases):
     # the answered cases that the prompt shows
     past = memory.answered([sample[document_slider.value]], wanted_cases)[0] if memory and sample else ()
     return (past,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def the_filled_template(document_slider, draft, mission, mo, past, sample):
     from proveout.models.language_model import messages_about
 
@@ -459,8 +402,8 @@ def the_filled_template(document_slider, draft, mission, mo, past, sample):
     return
 
 
-@app.cell
-def _(context, mo, prompts):
+@app.cell(hide_code=True)
+def asking_control(context, mo, prompts):
     ask_switch = mo.ui.switch(bool(prompts.model and context.spec), label="ask while you type")  # off in a build
     cancel_button = mo.ui.run_button(label="cancel")
     _without = mo.md("*The prompts have no `model.yaml`, so no language model is asked.*")
@@ -469,7 +412,7 @@ def _(context, mo, prompts):
 
 
 @app.cell
-def _(Path, Workspace, mission, mo, prompts):
+def the_model(Path, Workspace, mission, mo, prompts):
     from functools import cache
 
     from proveout.models.language_model import Cancel, LanguageModelTier, chat_model
@@ -483,8 +426,8 @@ def _(Path, Workspace, mission, mo, prompts):
     return Cancel, LanguageModelTier, language_model
 
 
-@app.cell
-def _(gold, mission, mo, same):
+@app.cell(hide_code=True)
+def table_of_answers(gold, mission, mo, same):
     def answers_table(reply, document):
         """A language model's values of one document beside the labels, and what they cost."""
         rows = ["| field | answer | raw score | label | right |", "|:---|:---|---:|:---|:---|"]
@@ -501,7 +444,7 @@ def _(gold, mission, mo, same):
     return (answers_table,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def what_the_model_answers(
     Cancel,
     LanguageModelTier,
@@ -531,8 +474,8 @@ def what_the_model_answers(
     return
 
 
-@app.cell
-def _(mo):
+@app.cell(hide_code=True)
+def about_descriptions(mo):
     mo.md("""
     ## Search better descriptions
 
@@ -544,8 +487,8 @@ def _(mo):
     return
 
 
-@app.cell
-def _(mo, prompts, sample):
+@app.cell(hide_code=True)
+def description_controls(mo, prompts, sample):
     described_slider = mo.ui.slider(2, 20, value=5, label="trials", show_value=True)
     asked_slider = mo.ui.slider(2, max(3, len(sample)), value=max(2, min(12, len(sample))), label="documents", show_value=True)
     tokens_slider = mo.ui.slider(50, 2000, 50, value=200, label="thousand tokens at most", show_value=True)
@@ -555,7 +498,7 @@ def _(mo, prompts, sample):
     return asked_slider, describe_button, described_slider, tokens_slider
 
 
-@app.cell
+@app.cell(hide_code=True)
 def descriptions_that_were_tried(
     LanguageModelTier,
     Path,
@@ -600,6 +543,63 @@ def descriptions_that_were_tried(
         )
     trials_table(_trials)
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from proveout import mission as missions
+    from proveout.models.language_model import pinned
+    from proveout.prompts import Prompts
+
+    return Prompts, missions, pinned
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    from proveout.corpus import Dataset
+    from proveout.errors import BadPrompts
+    from proveout.evaluation import score
+    from proveout.models import Extractor, flags
+    from proveout.models.features import SLOTS, Printing, document_features
+    from proveout.models.label_phrases import LabelPhrases
+    from proveout.values import same
+    from proveout.workspace import Workspace
+
+    return (
+        BadPrompts,
+        Dataset,
+        Extractor,
+        LabelPhrases,
+        Path,
+        Workspace,
+        Printing,
+        SLOTS,
+        flags,
+        mo,
+        np,
+        plt,
+        document_features,
+        same,
+        score,
+        shutil,
+        tempfile,
+    )
 
 
 if __name__ == "__main__":

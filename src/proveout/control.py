@@ -37,7 +37,7 @@ class StopSwitch:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         note = json.dumps({"by": by, "because": because, "at": datetime.now(UTC).isoformat(timespec="seconds")})
         try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
             return
         with os.fdopen(handle, "w", encoding="utf-8") as file:

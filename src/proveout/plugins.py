@@ -1,4 +1,4 @@
-"""What a mission may name: kinds of case and their designs, tiers, checks, connectors, alert channels. Entry point: `find`.
+"""What may be named: kinds of case and their designs, tiers, checks, connectors, alert channels, key services. Entry: `find`.
 
 Each is a name and a class. The table below lists the built-in ones; a package adds its own by an entry point of the
 group `proveout.<group>`, and a mission then names it like any other:
@@ -8,7 +8,7 @@ group `proveout.<group>`, and a mission then names it like any other:
 
 Covered: an unknown name (the error suggests the nearest one); a class that cannot be imported or lacks a member.
 Not covered: whether the class behaves as its contract requires. The contracts are `cases.CaseKind`, `cases.Design`,
-`models.tiers.Tier`, `checks.Rule`, `connectors.Connector` and `monitoring.channels.Channel`.
+`models.tiers.Tier`, `checks.Rule`, `connectors.Connector`, `monitoring.channels.Channel` and `vault.master.MasterKey`.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from proveout.errors import BadInput, hint
 
-Group = Literal["cases", "designs", "tiers", "checks", "connectors", "channels"]
+Group = Literal["cases", "designs", "tiers", "checks", "connectors", "channels", "keys"]
 PERSON = "person"  # the last tier of every cascade; it has no class
 
 BUILT_IN: dict[Group, dict[str, str]] = {
@@ -53,6 +53,10 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "file": "proveout.monitoring.channels:FileChannel",
         "webhook": "proveout.monitoring.channels:WebhookChannel",
         "email": "proveout.monitoring.channels:EmailChannel",
+    },
+    "keys": {
+        "http": "proveout.vault.master:KeyService",
+        "https": "proveout.vault.master:KeyService",
     },
 }
 
@@ -98,6 +102,7 @@ _SINGULAR: dict[Group, str] = {
     "checks": "check",
     "connectors": "connector",
     "channels": "alert channel",
+    "keys": "key service",
 }
 _CONTRACT: dict[Group, str] = {
     "cases": "proveout.cases.CaseKind",
@@ -106,6 +111,7 @@ _CONTRACT: dict[Group, str] = {
     "checks": "proveout.checks.Rule",
     "connectors": "proveout.connectors.Connector",
     "channels": "proveout.monitoring.channels.Channel",
+    "keys": "proveout.vault.master.MasterKey",
 }
 _MEMBERS: dict[Group, tuple[str, ...]] = {
     "cases": ("descriptors", "identify", "read", "describe", "check", "confirm", "show"),
@@ -114,4 +120,5 @@ _MEMBERS: dict[Group, tuple[str, ...]] = {
     "checks": (),  # every class can be called
     "connectors": ("Settings", "takes", "may_take", "defaults", "reversible", "cents", "done", "perform"),
     "channels": ("Settings", "send"),
+    "keys": ("wrap", "unwrap"),
 }

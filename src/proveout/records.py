@@ -189,6 +189,15 @@ def turn_key(case: str, turn: int) -> str:
     return f"{case}#{turn}" if turn else case
 
 
+def case_of(key: str) -> str:
+    """The case that a `turn_key` is of.
+
+    >>> case_of("c1#2"), case_of("c1")
+    ('c1', 'c1')
+    """
+    return key.partition("#")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One turn of one unit of live work. Most kinds of case have a single turn, 0."""

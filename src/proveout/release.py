@@ -221,7 +221,7 @@ class Releases:
             for place, path in files.items():
                 (aside / place).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, aside / place)
-                (aside / place).chmod(0o444)
+                (aside / place).chmod(0o400)
             hashes = {place: _sha256(aside / place) for place in files}  # of the copies: what is frozen is what was read back
             frozen = datetime.now(UTC).isoformat(timespec="seconds")
             manifest = {"format": FORMAT, "id": id, "content": content, "files": hashes, "frozen": frozen, "headline": headline}

@@ -4,6 +4,7 @@ pipelines/<mission>/   mission.yaml  policy.cedar  prompts/  pipeline.*.yaml    
 work/<mission>/        build/  releases/  journal.db  originals/  memory/  logs/  effects/  reports/   (written by commands)
 
 A home belongs to one mission: the first command that writes there notes it in `workspace.json`, and `find` refuses any other.
+That command also makes the home's keys, so that what follows is encrypted (`vault`).
 Covered: a home without that note belongs to the mission of its oldest release.
 Not covered: a home without note or release; the first mission that writes there gets it.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from proveout.errors import BadInput, hint
 from proveout.files import read_object, write_whole
 from proveout.mission import Mission, load
+from proveout.vault import Vault
 
 NOTE = "workspace.json"
 
@@ -65,8 +67,15 @@ class Workspace:
         return cls.find(os.environ.get("PROVEOUT_MISSION", "invoices"), Path(home) if home else None)
 
     def claim(self) -> None:
-        """Note which mission this home belongs to, before anything else is written there."""
+        """Note which mission this home belongs to, before anything else is written there.
+
+        A new home is encrypted, unless PROVEOUT_MASTER_KEY is `none`. Raises BadInput without a master key.
+        """
         if not (self.home / NOTE).exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            self.home.chmod(0o700)
+            if not (self.home / "journal.db").exists():
+                Vault.create(self.home)
             write_whole(self.home / NOTE, json.dumps({"mission": self.name}) + "\n")
 
     @property

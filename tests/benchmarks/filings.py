@@ -7,9 +7,9 @@ one published for UDOP on DeepForm (arXiv:2212.02623), similar documents with ot
 
 PROVEOUT_AUDIT names an audit.csv of the labels (`proveout audit`); without one nothing is certified, because some labels are
 wrong. build/filings.json keeps every answer. `python -m tests.benchmarks.filings curve` prints the learning curve of the
-rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training, `… distil` what
-unlabelled documents add as the layout encoder reads them. A seed takes a quarter of an hour of one core, the curve, the
-synthetic and the unlabelled documents half an hour each, the memory a minute.
+rankers, `… memory` what one correction is worth, `… synthetic` what synthetic documents add to training, `… auxiliary` what
+they add to the share automated, `… distil` what unlabelled documents add as the layout encoder reads them. A seed takes a
+quarter of an hour of one core, the memory a minute, the others half an hour each.
 """
 
 import itertools
@@ -70,6 +70,8 @@ class EncoderAlone(Extractor):
 
 def readers(model: Extractor) -> dict[str, Tier]:
     """A trained extractor as the three readers that are compared."""
+    if model.encoder is None:
+        return {"ranker": cast(Tier, RankerTier(model))}
     alone = EncoderAlone.__new__(EncoderAlone)
     vars(alone).update(vars(model))
     of_each = {"ranker": model.without_encoder(), "layout encoder": alone, "mean of both": model}
@@ -92,15 +94,21 @@ def data_set(folder: Path, mission: Mission) -> Dataset:
     return build_dataset(source, mission, folder / "dataset", cache=Path("build/filings_cache"))
 
 
-def judged(seed: int, folder: Path) -> list[Row]:
-    """Train with one seed on all documents to learn from and on each fold of them, and read the tests."""
-    mission, prompts = parts()
+def judged(seed: int, folder: Path, tier: str = "layout_encoder", drawn: Path | None = None) -> list[Row]:
+    """Train with one seed on all documents to learn from and on each fold of them, and read the tests.
+
+    `drawn`: a data set whose training documents are learned from, too. Rows of the split `out of fold` are those of the
+    documents to learn from, each read by the model that did not.
+    """
+    mission, prompts = parts(tier)
     dataset = Dataset(folder)
     learn_from, labels = dataset.documents(*LEARN_FROM), dataset.labels(*LEARN_FROM)
+    more = sorted(Dataset(drawn).documents("train"), key=lambda one: by_chance(one.id))[: ADDED[-1]] if drawn else []
+    labels |= Dataset(drawn).labels("train") if drawn else {}
     folds = dataset.folds(enough_held_out(mission.slo))
 
     def train(documents: Sequence[Document]) -> dict[str, Tier]:
-        return readers(Extractor.train(documents, labels, mission, prompts, Settings(seed=seed)))
+        return readers(Extractor.train([*documents, *more], labels, mission, prompts, Settings(seed=seed)))
 
     left_out = [{id for group in fold for id in group} for fold in folds]
     of_fold = [train([one for one in learn_from if one.id not in ids]) for ids in left_out]
@@ -109,12 +117,11 @@ def judged(seed: int, folder: Path) -> list[Row]:
     for name, tier in train(learn_from).items():
         out_of_fold = cast(Tier, OutOfFold.of(folds, [fold[name] for fold in of_fold]))
         calibrations = calibrate({name: out_of_fold}, evidence, trusted, mission, blind)
-        for split in TESTS:
-            for read in tier.extract(dataset.documents(split)):
-                rows += [
-                    row | {"seed": seed, "reader": name, "split": split}
-                    for row in _rows(read, dataset, mission, name, calibrations)
-                ]
+        results = {"out of fold": out_of_fold.extract(evidence)}
+        results |= {split: tier.extract(dataset.documents(split)) for split in TESTS}
+        for split, reads in results.items():
+            about = {"seed": seed, "reader": name, "split": split}
+            rows += [row | about for read in reads for row in _rows(read, dataset, mission, name, calibrations)]
     return rows
 
 
@@ -164,13 +171,13 @@ def untouched(rows: Sequence[Row]) -> tuple[int, int]:
     return sum(all(row["automated"] for row in rows if row["seed"] == seed) for seed in seeds), len(seeds)
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row], splits: Sequence[str] = TESTS) -> Iterator[str]:
     """One line of Markdown for each reader and split."""
     fields = list(dict.fromkeys(row["field"] for row in rows))
     heads = ["split", "reader", "micro-F1", *fields, "values automated", "right of them", "documents automated"]
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
-    for split in TESTS:
+    for split in splits:
         for reader in dict.fromkeys(row["reader"] for row in rows):
             these = [row for row in rows if (row["split"], row["reader"]) == (split, reader)]
             each = [interval([row for row in these if row["field"] == field], f1)[0] for field in fields]
@@ -296,6 +303,23 @@ def synthetic() -> None:
             print(f"| {size} | {_cell(interval(rows, f1))} | {of_seeds} |", flush=True)
 
 
+def auxiliary() -> None:
+    """Print the table of the rankers with and without 300 synthetic documents in training: out of fold, and the tests."""
+    from proveout.corpus.synthetic import generate
+
+    mission, _ = parts("ranker")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        data_set(folder, mission)
+        generate(folder / "drawn")
+        build_dataset(folder / "drawn", mission, folder / "synthetic", cache=Path("build/filings_cache"))
+        rows = []
+        for reader, drawn in (("ranker", None), ("ranker, synthetic documents", folder / "synthetic")):
+            its = at_once(partial(judged, folder=folder / "dataset", tier="ranker", drawn=drawn), SEEDS)
+            rows += [row | {"reader": reader} for of_seed in its for row in of_seed if row["reader"] == "ranker"]
+    print("\n".join(table(rows, ("out of fold", *TESTS))))
+
+
 def distil() -> None:
     """Print F1 on layouts that were left out, in 3 folds, of the ranker with few labels, its teacher, and what it taught it.
 
@@ -333,4 +357,6 @@ def distil() -> None:
 
 
 if __name__ == "__main__":
-    {"curve": curve, "memory": memory, "synthetic": synthetic, "distil": distil}.get("".join(sys.argv[1:]), run)()
+    {"curve": curve, "memory": memory, "synthetic": synthetic, "auxiliary": auxiliary, "distil": distil}.get(
+        "".join(sys.argv[1:]), run
+    )()

@@ -66,7 +66,7 @@ class RunRecord:
         notebook = ipynb_of(page)
         notebook.unlink(missing_ok=True)
         notebook.write_text(self.ipynb(), encoding="utf-8")
-        notebook.chmod(0o444)
+        notebook.chmod(0o400)
 
     def ipynb(self) -> str:
         """The notebook as JSON, nbformat 4.5. Its cells cannot be edited; their output is HTML without scripts."""

@@ -90,6 +90,7 @@ Data = Annotated[
 def _workspace(mission: str, home: Path | None):  # type: ignore[no-untyped-def]
     from proveout.workspace import Workspace
 
+    os.umask(0o077)  # what commands write in a workspace is for its user alone
     return Workspace.find(mission, home)
 
 
@@ -507,7 +508,7 @@ def what_if(
     \b
     proveout what-if --all --precision 0.99           a stricter promise
     proveout what-if --all --policy draft.cedar       another policy
-    proveout what-if --all --with prompt=FOLDER       other prompts, read by the same model
+    proveout what-if --all --with prompt=FOLDER       other prompts, where a language model reads them
     proveout what-if --all --with tier=ranker,language_model
     proveout what-if --all --with steps=notebooks/invoices/decide.py
     proveout what-if --since 2026-11-01 --release latest --csv changes.csv
@@ -733,6 +734,39 @@ def undo(
     from proveout.cli import acting
 
     raise typer.Exit(0 if acting.undo(_workspace(mission, home), case, action) else 1)
+
+
+@app.command()
+def erase(
+    case: Annotated[str, typer.Argument(help="A case id, or the start of one.")],
+    reason: Annotated[str, typer.Option(help="Why. The journal keeps it, so name nothing there that is to be erased.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Erase the content of a case for ever. Its keys are destroyed and its files removed; the journal stays whole, and says who
+    erased it, when and why. Says first what is removed, what learned from the case and stays, and what cannot be reached.
+    """
+    from proveout.cli import erasing
+
+    raise typer.Exit(0 if erasing.erase(_workspace(mission, home), case, reason, yes) else 1)
+
+
+@app.command()
+def keys(
+    rotate: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Wrap all keys with this master key: a file, hex digits, or a URL.")
+    ] = None,
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="First encrypt a workspace that is not.")] = False,
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Show or rotate the master key of a workspace. It lies outside: in the file ~/.config/proveout/master-key, or where
+    PROVEOUT_MASTER_KEY says (another file, the key in 64 hexadecimal digits, or the URL of a key service).
+    """
+    from proveout.cli import erasing
+
+    erasing.keys(_workspace(mission, home), rotate, encrypt)
 
 
 @app.command()

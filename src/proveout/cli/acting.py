@@ -29,6 +29,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     """
     from proveout.bridge import build as run_build
     from proveout.journal import Journal
+    from proveout.live import erasure
     from proveout.release import Releases
 
     env: dict[str, Any] = {
@@ -42,6 +43,7 @@ def run(space: Workspace, inbox: Path | None) -> dict[str, Any]:
     if not env["inbox"].is_dir():
         raise NoDocuments(f"{env['inbox']}: no such folder; put documents there, or name another with --inbox")
     with Journal(space.home / "journal.db") as journal:
+        erasure.complete(space, journal)
         unfinished = bool(journal.pending())  # a stop or a kill left effects undone
     unfinished |= bool(read_object(env["out"] / "summary.json").get("waiting"))  # complete by now, perhaps with the same bytes
     built = run_build(space.spec("run"), env=env, force=unfinished)
@@ -118,22 +120,26 @@ def show(
 ) -> None:
     """Print a recorded decision with its history, or what would be decided now. Records nothing and takes no action.
 
-    `document`: a file, or the start of a case id. `again`: decide also a case that was decided. Raises BadInput for a document
-    that is neither a file nor exactly one decided case.
+    `document`: a file, the name of one in the inbox, or the start of a case id. `again`: decide also a case that was decided.
+    Raises BadInput for a document that is neither a file nor exactly one decided case.
     """
     from proveout.cases import kind_of
     from proveout.documents import Originals
     from proveout.journal import Journal
     from proveout.journal.prose import history, printed
 
-    path = Path(document)
+    path = next((path for path in (Path(document), space.home / "inbox" / document) if path.is_file()), Path(document))
     with Journal(space.home / "journal.db") as journal:
         wanted = kind_of(space.mission).identify(path)[0] if path.is_file() else document
         turns = list(journal.decisions(case=wanted)) if wanted else []
+        if not turns and (erased := [case for case in journal.erased() if wanted and case.startswith(wanted)]):
+            say(f"case {erased[0][:12]}\n\n{history(journal.events(erased[0]))}")
+            return
         cases = {turn.case.id for turn in turns}
         if len(cases) > 1 or not (cases or path.is_file()):
             raise BadInput(
-                f"{document}: no such file, and {len(cases) or 'no'} decided cases start with it; give a file or a case id"
+                f"{document}: no such file here or in the inbox, and {len(cases) or 'no'} decided cases start with it; give a "
+                "file or a case id"
             )
         if turns and not again:
             latest = turns[-1].in_order(space.mission.fields)

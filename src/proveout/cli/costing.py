@@ -20,18 +20,13 @@ def cost(space: Workspace, prices: Prices, minutes: float, by: str, volume: int 
     """Print what the decided cases cost, by group, and a forecast. Raises BadInput for an unknown group, or without cases."""
     from proveout.documents import Originals
     from proveout.evaluation.costs import KINDS, costs, forecast, grouped
-    from proveout.records import Decided
 
     if by not in GROUPS:
         raise BadInput(f"--by {by}: {hint(by, GROUPS)}")
     originals = Originals(space.originals)
 
-    def size(decided: Decided) -> int:
-        sha256 = decided.case.sha256
-        return originals.path(sha256).stat().st_size if sha256 in originals else 0
-
     with decided_journal(space) as journal:
-        cases = costs(journal, size, prices, minutes)
+        cases = costs(journal, lambda decided: originals.size(decided.case.sha256), prices, minutes)
     if not cases:
         raise BadInput(f"{space.home}: no case is decided yet; decide some first: proveout run")
     say(f"{'':24} {'cases':>7} {'mean':>10} {'95 % below':>10}   of the mean: {', '.join(KINDS)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
 
     began = time.perf_counter()
     folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
+    os.umask(0o077)
     space = Workspace.find(mission, folder)
     _ = space.mission  # one that decides no cases is refused before anything is written
     space.claim()
@@ -111,9 +113,9 @@ def _hand_in(space: Workspace) -> tuple[Path, frozenset[str]]:
 
 def summary(space: Workspace) -> str:
     """The result of a demo as text: automation, precision, drift, segments, open reviews, where to find more."""
-    import pandas as pd  # type: ignore[import-untyped]
+    from proveout.journal.log import read_log
 
-    log = pd.read_parquet(space.logs / "decisions.parquet")
+    log = read_log(space.logs / "decisions.parquet").to_pandas()
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
     lines = [
         f"Cases                  {len(log)} decided, {(log['route'] == 'refuse').sum()} of them refused as unreadable",

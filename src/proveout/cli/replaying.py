@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING
 
+from proveout.cli.erasing import erased_too
 from proveout.cli.output import counted, say
 from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
 from proveout.workspace import Workspace
@@ -31,6 +32,10 @@ def replay(space: Workspace, case: str, since: date | None, everything: bool, re
         raise BadInput("name a case, or choose more: --since 2026-11-01, or --all")
     with Journal(space.home / "journal.db") as journal:
         chosen = list(journal.decisions(case=case, since=since))
+        if not chosen and any(id.startswith(case) for id in journal.erased() if case):
+            raise BadInput(f"case {case[:12]} was erased, so it cannot be run again; `proveout show {case[:12]}` says by whom")
+        if erased := erased_too(journal):
+            say(erased.removeprefix("; "))
     if case and len({decided.case.id for decided in chosen}) != 1:
         raise BadInput(f"{'no decided case has' if not chosen else 'several cases have'} an id that starts with {case[:64]!r}")
     by_release = Counter(decided.decision.release for decided in chosen if release in ("", decided.decision.release))

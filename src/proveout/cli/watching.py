@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.cli.designing import environment, monitored
+from proveout.cli.erasing import erased_too
 from proveout.cli.output import counted, person, say, short
 from proveout.cli.proving import checked
 from proveout.cli.releasing import warn_of_differences
@@ -41,11 +42,13 @@ def monitor(space: Workspace) -> bool:
         page = run_build(space.spec("monitor"), env=monitored(space, position)).products["performance"]["page"]
         reports, release = Reports(space.reports, journal), Releases(space.releases).current()
         filed = reports.file(page, space.design / "mission.yaml", release, position)
-        overdue = reports.overdue(date.today())
+        overdue, erased = reports.overdue(date.today()), erased_too(journal)
     report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
     if report["about_days"]:
         say(report["about_days"])
     say(f"{report['headline']}\nreport {filed.id[:12]} ({filed.state(date.today())}): {short(page)}")
+    if erased:
+        say(f"{erased.removeprefix('; ')}, and is not in it")
     sentences = [report["headline"]] if report["alarm"] else []
     if overdue:
         sentences.append(f"The report of {overdue.day} should have been signed by {overdue.due}.")
@@ -103,7 +106,9 @@ def verify_reports(space: Workspace, report: str | None, render: bool) -> bool:
                 reference = space.releases / filed.release / "evidence" / "reference.parquet"
                 try:
                     again = reports.render_again(filed, reference)
-                    faults = tuple(f"{name} is another when it is rendered again" for name in again)
+                    faults = tuple(
+                        f"{name} is another when it is rendered again{erased_too(reports.journal)}" for name in again
+                    )
                 except ProveoutError as error:
                     faults = (f"it cannot be rendered again: {error}",)
             whole &= not faults
@@ -250,14 +255,14 @@ def export(space: Workspace, file: Path) -> None:
     if file.suffix not in (".parquet", ".csv"):
         raise BadInput(f"{file}: expected a name that ends with .parquet or .csv")
     with tempfile.TemporaryDirectory() as folder, Journal(space.home / "journal.db") as journal:
-        written = journal.to_parquet(folder, space.mission)
+        written, erased = journal.to_parquet(folder, space.mission), erased_too(journal)
         table = pq.read_table(written)
         if file.suffix == ".parquet":
             write_whole(file, written.read_bytes())
         else:
             cells = ([("" if cell is None else cell) for cell in row.values()] for row in table.to_pylist())
             write_whole(file, csv_of([table.column_names, *cells]))
-    say(f"wrote {counted(table.num_rows, 'decision')} to {file}; the columns: docs/log.md")
+    say(f"wrote {counted(table.num_rows, 'decision')} to {file}{erased}; the columns: docs/log.md")
 
 
 def score(space: Workspace, predictions: Path, labels: Path, split: str | None) -> None:

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proveout.cli.erasing import erased_too
 from proveout.cli.output import counted, say
 from proveout.cli.proving import decided_journal
 from proveout.errors import BadInput, hint
@@ -96,6 +97,9 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
         raise BadInput(f"{file}: expected a name that ends with .csv")
     with decided_journal(space) as journal:
         keys = {decided.case.key for decided in journal.decisions(case=case, since=since)}
+        if not keys and any(id.startswith(case) for id in journal.erased() if case):
+            raise BadInput(f"case {case[:12]} was erased, so it cannot be decided again")
+        erased = erased_too(journal)
     if not keys:
         raise BadInput(f"no decided case has an id that starts with {case[:64]!r}" if case else "no case was decided then")
     began, compared = time.perf_counter(), list[Compared]()
@@ -112,7 +116,7 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
         say(line)
     if because := next((one.because for one in compared if one.because), ""):
         say(f"the first that could not be decided again: {because}")
-    say(f"nothing was recorded, nothing happened; {time.perf_counter() - began:.0f} s")
+    say(f"nothing was recorded, nothing happened{erased}; {time.perf_counter() - began:.0f} s")
     if file:
         write_whole(file, csv_of([[*COLUMNS, *WRONG], *map(_row, changed)]))
         say(f"wrote {counted(len(changed), 'case')} to {file}")

@@ -18,7 +18,7 @@ from proveout import documents
 from proveout.corpus.audit import blind_sample, corrected, latest, read_audit
 from proveout.corpus.card import card
 from proveout.corpus.dataset import SCHEMA, Dataset, LabelledDocument, earliest_near_duplicates, gc_paused
-from proveout.corpus.labels import Labels, Row, read_labels
+from proveout.corpus.labels import FOLDERS, UNJUDGED, Labels, Row, read_labels
 from proveout.corpus.near_duplicates import ALIKE
 from proveout.documents.batch import Progress
 from proveout.errors import BadLabels, NoDocuments, UnreadableDocument
@@ -51,10 +51,9 @@ def build_dataset(
     labels = read_labels(folder / "labels.csv", mission)
     missing = [name for name in labels.rows if name not in files]
     if missing:
-        hint = f" (omit the extension: {Path(missing[0]).stem!r})" if Path(missing[0]).stem in files else ""
         raise BadLabels(
             f"{folder / 'labels.csv'}: {len(missing)} of {len(labels.rows)} rows have no file, "
-            f"the first is {missing[0]!r}{hint}; remove the rows or add the files"
+            f"the first is {missing[0]!r}; remove the rows or add the files"
         )
     with _replacing_folder(out) as staging:
         copies = _copy(files.values(), staging / "files")
@@ -90,7 +89,7 @@ def build_dataset(
 
 def _files(folder: Path) -> dict[str, Path]:
     """The documents of a folder, or of its subfolder `pdf` or `files`, by file_id."""
-    inside = next((folder / name for name in ("pdf", "files") if (folder / name).is_dir()), folder)
+    inside = next((folder / name for name in FOLDERS if (folder / name).is_dir()), folder)
     if not inside.is_dir():
         raise NoDocuments(f"{folder}: no such folder; expected one with PDFs, images or texts and a labels.csv")
     paths = sorted(
@@ -172,7 +171,7 @@ def _add_answers(
             entry = LabelledDocument(case, "train", "", row.fields, row.document_class, row.source)
             entries.append(replace(entry, anomalies=document.anomalies, e_invoice=document.e_invoice))
             readable.append(document)
-        elif (entry := entries[at]).split in ("train", "stream"):
+        elif (entry := entries[at]).split in ("train", *UNJUDGED):
             fields, document_class = {**entry.labels, **row.fields}, row.document_class or entry.document_class
             entries[at] = replace(entry, split="train", labels=fields, document_class=document_class, source=row.source)
         else:
@@ -190,7 +189,7 @@ def _id_of_unreadable(path: Path) -> str:
 
 def _with_splits(entries: list[LabelledDocument]) -> list[LabelledDocument]:
     """If labels.csv has no splits at all, split by day, oldest first; cases without a day come first, ordered by their hash."""
-    if any(entry.split not in ("", "stream") for entry in entries):
+    if any(entry.split not in ("", *UNJUDGED) for entry in entries):
         return [entry if entry.split else replace(entry, split="stream") for entry in entries]
     open_ids = {entry.case.id: entry.case.day or date.min for entry in entries if not entry.split and not entry.duplicate_of}
     order = sorted(open_ids, key=lambda case: (open_ids[case], case))
@@ -206,7 +205,7 @@ def _with_splits(entries: list[LabelledDocument]) -> list[LabelledDocument]:
 
 def _how_split(labels: Labels) -> str:
     """How the cases were split, for the data card."""
-    if any(row.split not in ("", "stream") for row in labels.rows.values()):
+    if any(row.split not in ("", *UNJUDGED) for row in labels.rows.values()):
         return "labels.csv"
     days = [row.day is not None for row in labels.rows.values() if not row.split]
     if not any(days):

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from proveout.corpus.folds import Fold, folds
-from proveout.corpus.labels import ANSWERED, UNLABELLED
+from proveout.corpus.labels import ANSWERED, AUXILIARY, UNLABELLED
 from proveout.corpus.near_duplicates import ALIKE, near_duplicates
 from proveout.documents.columns import PageColumns, anomaly, document, e_invoice
 from proveout.errors import BadInput
@@ -106,11 +106,14 @@ class Dataset:
             self._documents[case] = document(case, pages, entry.anomalies, entry.e_invoice)
         return self._documents[case]
 
-    def unlabelled(self) -> list[Document]:
-        """The readable documents of the split `unlabelled` that are near-duplicates of none in another split."""
-        others = {self._first(entry).case.id for entry in self.chosen() if entry.split != UNLABELLED}
-        chosen = [one for one in self.chosen(UNLABELLED) if not one.refused and self._first(one).case.id not in others]
-        return [self.document(entry.case.id) for entry in chosen]
+    def beside(self, split: str) -> list[Document]:
+        """The readable documents of the split `auxiliary` or `unlabelled`, without near-duplicates of those in other splits."""
+        others = {self._first(entry).case.id for entry in self.chosen() if entry.split not in (AUXILIARY, UNLABELLED)}
+        return [
+            self.document(entry.case.id)
+            for entry in self.chosen(split)
+            if not entry.refused and self._first(entry).case.id not in others
+        ]
 
     def labels(self, *splits: str) -> dict[str, dict[str, str]]:
         """Case id to its labels by field. Includes refused cases, which may be labelled too."""

@@ -2,7 +2,7 @@
 
     file_id, <the mission's fields>, split, day (or received), layout, segment, class (or title), source, licence
 
-Only `file_id`, the file's name without its extension, is required. Every error names the line.
+Only `file_id`, the file's name, is required; its extension may be left out. Every error names the line.
 Covered: a missing or malformed file, contradictory rows, headers that nearly match (refused, with the correct names), unknown
 columns (listed and ignored).
 Not covered: whether a value is correct or of its field's kind: people write `02/235/20`. Only flags are checked.
@@ -22,12 +22,26 @@ from proveout.mission import Mission
 from proveout.records import FLAGS
 
 OPTIONAL = ("split", "day", "received", "layout", "class", "title", "source", "licence")  # columns
+FOLDERS = ("pdf", "files", ".")  # beside labels.csv: where its documents may be
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 MIN_DOCUMENTS = 4  # so that no split is empty
 ANSWERED = "answered by "  # begins the source of a live case that a person answered
-UNLABELLED = "unlabelled"  # the split of documents that models learn from as a teacher reads them (`models.distillation`)
-SPLITS = ("train", "calibration", "test", "test-seen", "test-unseen", "stream", UNLABELLED)
-HINT = "expected a UTF-8 CSV with a column `file_id` (the file's name without its extension) and one column per labelled field"
+# Splits that models also learn from, and by which nothing is judged: labelled documents unlike the live ones, such as older or
+# drawn ones, and documents without labels, as a teacher reads them (`models.distillation`).
+AUXILIARY, UNLABELLED = "auxiliary", "unlabelled"
+UNJUDGED = ("stream", AUXILIARY, UNLABELLED)
+SPLIT_COLOURS = {  # in every plot
+    "train": "#2b6cb0",
+    "calibration": "#dd6b20",
+    "test": "#2f855a",
+    "test-seen": "#2f855a",
+    "test-unseen": "#805ad5",
+    "stream": "#a0aec0",
+    AUXILIARY: "#38b2ac",
+    UNLABELLED: "#718096",
+}
+SPLITS = tuple(SPLIT_COLOURS)
+HINT = "expected a UTF-8 CSV with a column `file_id` (the file's name) and one column per labelled field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,7 @@ def read_labels(path: Path, mission: Mission) -> Labels:
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     columns: tuple[str, ...] = ()
+    files = {file.name for folder in FOLDERS for file in (path.parent / folder).glob("*")}
     for number, values in table(path):
         if not columns:
             columns = _columns(path, values, mission)
@@ -70,9 +85,9 @@ def read_labels(path: Path, mission: Mission) -> Labels:
                 f"{path}, line {number}: {len(values)} values, the header has {len(columns)}; quote values that contain commas"
             )
         row = dict(zip(columns, (value.strip() for value in values), strict=True))
-        name = row["file_id"]
+        name = Path(row["file_id"]).stem if row["file_id"] in files else row["file_id"]
         if not name:
-            raise BadLabels(f"{path}, line {number}: no file_id; expected the file's name without its extension")
+            raise BadLabels(f"{path}, line {number}: no file_id; expected the file's name")
         if name in lines:
             raise BadLabels(f"{path}, line {number}: file_id {name!r} is already in line {lines[name]}; keep one of them")
         lines[name] = number
@@ -98,7 +113,7 @@ def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> N
             f"found {_listed(labels.columns)}; expected file_id, {_listed(tuple(mission.fields))}. "
             "Add the column (leave unknown values empty), or set `required: false` for the field in mission.yaml"
         )
-    splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split != "stream")
+    splits = Counter(row.split.partition("-")[0] for row in labels.rows.values() if row.split not in UNJUDGED)
     if not any(row.fields for row in labels.rows.values()) and not (answers and answers.exists()):
         raise BadLabels(f"{path}: no row has a value for any of {_listed(tuple(mission.fields))}; label some documents first")
     if set(splits) - {""}:
@@ -156,6 +171,9 @@ def _columns(path: Path, header: Sequence[str], mission: Mission) -> tuple[str, 
             f"{'a header is' if len(mapping) == 1 else 'headers are'} nearly right; rename {renamed} "
             "(or remove a column that means something else)"
         )
+        given = {*columns, *mapping.values()}
+        if missing := [f"`{name}`" for name, spec in mission.fields.items() if spec.required and name not in given]:
+            faults.append(f"no column looks like {', '.join(missing)}; found {_listed(columns)}")
     if "file_id" not in (*columns, *mapping.values()):
         faults.append(f"no column `file_id`; found {_listed(columns)}; {HINT}")
     if repeated := sorted({column for column in columns if columns.count(column) > 1}):

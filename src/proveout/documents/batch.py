@@ -2,7 +2,8 @@
 
 Covered: a file that crashes or hangs its worker is refused and the batch goes on; results come in the order of the paths; a
 cache entry that is damaged or written by another reader version is read again; entries are written whole or not at all, and
-only under the hash of the bytes that were read.
+only under the hash of the bytes that were read. Each is encrypted with a key made of those bytes, so only who has the file can
+read it: one cache serves all workspaces, and when the file is erased, so is the key.
 Not covered: the size of the cache. Its folder can be deleted at any time.
 """
 
@@ -16,18 +17,23 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache as once
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from proveout.documents import columns, limits, ocr
-from proveout.documents.files import sha256_of
+from proveout.documents.files import content
 from proveout.documents.worker import FRAME
-from proveout.errors import UnreadableDocument
+from proveout.errors import BadInput, UnreadableDocument
 from proveout.files import replacing
 from proveout.records import Document
+from proveout.vault import cipher_of, open_sealed, seal
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 READER = "5"  # increase it when the same bytes would be read differently
 PAGE_TIMEOUT = 60.0  # seconds without a page and almost without computing before a file is refused
@@ -89,19 +95,34 @@ def _read_file(path: Path, cache: Path | None, idle: "SimpleQueue[WorkerProcess]
     if isinstance(result, UnreadableDocument):
         return result
     document = columns.from_json(result)
-    if entry is not None and entry.stem == document.sha256:  # otherwise the file changed before it was read
+    if entry is not None and entry.path.stem == document.sha256:  # otherwise the file changed before it was read
         keep(entry, result)
     return document
 
 
-def cache_entry(cache: Path | None, path: Path, question: object = None) -> Path | None:
+@dataclass(frozen=True)
+class CacheEntry:
+    """One file of a cache, and what encrypts it."""
+
+    path: Path
+    cipher: "AESGCM" = field(compare=False)
+
+
+def cache_entry(cache: Path | None, path: Path, question: object = None) -> CacheEntry | None:
     """Where a cache keeps the document that a file is, or the answer to a question about it; None if it cannot."""
     if cache is None:
         return None
     asked = f"-{hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]}" if question else ""
     with contextlib.suppress(OSError, UnreadableDocument):  # the worker reports why a file cannot be opened
-        return cache / _reader_version() / f"{sha256_of(path)}{asked}.json"
+        data = content(path)
+        name = f"{hashlib.sha256(data).hexdigest()}{asked}.sealed"
+        return CacheEntry(cache / _reader_version() / name, cipher_of(data))
     return None
+
+
+def cached(cache: Path, sha256: str) -> list[Path]:
+    """What a cache keeps of a file, for every version of the reader."""
+    return sorted(cache.glob(f"*/{sha256}*"))
 
 
 @once
@@ -110,20 +131,19 @@ def _reader_version() -> str:
     return f"{READER}-pypdfium2-{version('pypdfium2')}-rapidocr-{version('rapidocr')}"
 
 
-def keep(entry: Path, payload: bytes) -> None:
+def keep(entry: CacheEntry, payload: bytes) -> None:
     """Write a cache entry."""
-    with replacing(entry, sync=False) as part:  # an entry that a power cut tears fails its digest and is read again
-        part.touch(0o600)  # the text of a document is as private as the document
-        part.write_bytes(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    with replacing(entry.path, sync=False) as part:  # an entry that a power cut tears cannot be decrypted and is read again
+        part.touch(0o600)
+        part.write_bytes(seal(entry.cipher, payload, entry.path.name))
 
 
-def load(entry: Path) -> bytes | None:
+def load(entry: CacheEntry) -> bytes | None:
     """The payload of a cache entry; None if the entry is missing or damaged."""
     try:
-        digest, _, payload = entry.read_bytes().partition(b"\n")
-    except OSError:
+        return open_sealed(entry.cipher, entry.path.read_bytes(), entry.path.name)
+    except (OSError, BadInput):
         return None
-    return payload if digest == hashlib.sha256(payload).hexdigest().encode() else None
 
 
 class WorkerProcess:

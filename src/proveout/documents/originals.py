@@ -1,26 +1,39 @@
 """Keep the file of every case under the case's id, so that decisions can be reviewed and replayed after the inbox is emptied.
 
 A file is copied once, hashed while it is copied, and named by the hash of the copy. Only the copy is read afterwards.
+In an encrypted workspace each file is encrypted with a key of its own, and `path` gives a decrypted copy of it: in memory where
+the system has such a folder (/dev/shm), for this process only and for as long as it lives.
 Covered: a file that changes while it is copied (StillWritten, nothing is kept), a kill at any point (files are written whole
-or not at all), a file that is submitted again under another name, any name and ending.
-Not covered: retention and access control. The folder is as private as the inbox.
+or not at all, and the next process removes decrypted copies), a file that is submitted again under another name, any name and
+ending.
+Not covered: retention and access control. Without encryption the folder is as private as the inbox.
 """
 
+import atexit
 import hashlib
+import io
 import os
 import re
 import shutil
+import tempfile
+import threading
 import time
 import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from proveout.documents.files import sha256_of
-from proveout.errors import BadInput, StillWritten
-from proveout.files import has_writer, open_file
+from proveout.errors import BadInput, StillWritten, UnreadableDocument
+from proveout.files import has_writer, open_file, write_whole
+from proveout.vault import Vault
 
 CHUNK = 1 << 20  # bytes
 WRITER_FORGOTTEN = 3600.0  # seconds after its last change from which a file counts as complete, though a program has it open
+SEALED = ".sealed"  # after the ending of an encrypted file
+MOST_BYTES = 1 << 30  # of a file that is encrypted as a whole, in memory
+VIEWS = 1024  # decrypted copies at a time
 ENDING = re.compile(r"\.[a-z0-9]{1,10}")
 
 
@@ -59,17 +72,26 @@ def _copy_still(source: BinaryIO, target: BinaryIO) -> str:
 
 
 class Originals:
-    """Files as `folder/ab/abcdef…01.pdf`: the first two digits of the id, the id, and the original ending."""
+    """Files as `folder/ab/abcdef…01.pdf`: the first two digits of the id, the id, the ending; `.sealed` behind if encrypted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._vault = Vault.at(folder.parent)
+
+    def prepare(self, cases: Iterable[str]) -> None:
+        """Make the keys of files that will be kept, in one write."""
+        if self._vault is not None:
+            self._vault.ciphers([*cases], create=True)
 
     def keep(self, source: Path) -> tuple[str, Path]:
-        """Copy a file, unless its bytes are kept already; returns the SHA-256 of the copied bytes and the path of the copy.
+        """Copy a file, unless its bytes are kept already; returns the SHA-256 of the copied bytes and `path` of the copy.
 
-        Raises StillWritten if the file is being written, UnreadableDocument if it is not a file, OSError if it cannot be read.
+        Raises StillWritten if the file is being written, UnreadableDocument if it is not a file or was erased, OSError if it
+        cannot be read.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._vault is not None:
+            return self._keep_sealed(self._vault, source)
         part = self.folder / f".{uuid.uuid4().hex}.part"
         try:
             with open_file(source, follow=False) as file, part.open("xb") as copy:
@@ -84,19 +106,120 @@ class Originals:
         finally:
             part.unlink(missing_ok=True)
 
+    def _keep_sealed(self, vault: Vault, source: Path) -> tuple[str, Path]:
+        content = io.BytesIO()
+        with open_file(source, follow=False) as file:
+            if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+                raise UnreadableDocument(f"oversized: {size:,} bytes, at most {MOST_BYTES:,} can be encrypted; split it")
+            sha256 = _copy_still(file, content)
+        if vault.erased(sha256):
+            raise UnreadableDocument("it was erased, so it is not taken again")
+        if self._find(sha256) is None:
+            sealed = vault.seal(sha256, content.getvalue(), f"original {sha256}")
+            write_whole(self.folder / sha256[:2] / f"{sha256}{ending(source)}{SEALED}", sealed)
+        return sha256, self.path(sha256)
+
     def path(self, case: str) -> Path:
-        """The path of a case's file. Raises BadInput if there is none."""
+        """A path of a case's file, decrypted. Raises BadInput if there is none, or it was erased."""
         if (path := self._find(case)) is None:
             raise BadInput(f"{self.folder}: no file for case {case[:12]}; put it back into the inbox, then: proveout run")
-        return path
+        return path if path.suffix != SEALED else _views.view(path, lambda: self._opened(path))
+
+    def size(self, case: str) -> int:
+        """The bytes that a case's file takes here; 0 if it is not kept."""
+        path = self._find(case)
+        return path.stat().st_size if path else 0
 
     def __contains__(self, case: str) -> bool:
-        return self._find(case) is not None
+        return self._find(case) is not None and not (self._vault and self._vault.erased(case))
 
     def whole(self, sha256: str) -> bool:
         """Whether a file is kept, and has the bytes that it was kept with."""
         path = self._find(sha256)
-        return path is not None and sha256_of(path) == sha256
+        if path is None or path.suffix != SEALED:
+            return path is not None and sha256_of(path) == sha256
+        try:
+            return hashlib.sha256(self._opened(path)).hexdigest() == sha256
+        except BadInput:
+            return False
+
+    def encrypt(self) -> int:
+        """Encrypt the files that were kept before the workspace was; returns how many."""
+        plain = [path for path in self.folder.glob("*/*") if path.suffix != SEALED]
+        for path in plain:
+            sha256 = path.name.partition(".")[0]
+            assert self._vault is not None
+            sealed = self._vault.seal(sha256, path.read_bytes(), f"original {sha256}")
+            write_whole(path.with_name(f"{path.name}{SEALED}"), sealed)
+            path.unlink()
+        return len(plain)
+
+    def remove(self, case: str) -> list[Path]:
+        """Remove a case's file and its decrypted copy; returns what was removed."""
+        paths = [*(self.folder / case[:2]).glob(f"{case}*")]
+        for path in paths:
+            _views.drop(path)
+            path.unlink(missing_ok=True)
+        return paths
+
+    def _opened(self, path: Path) -> bytes:
+        sha256 = path.name.partition(".")[0]
+        if self._vault is None:
+            raise BadInput(f"{path}: is encrypted, and the workspace's keys.db is missing; put it back")
+        content = self._vault.open(sha256, path.read_bytes(), f"original {sha256}")
+        if content is None:
+            raise BadInput(f"the file of case {sha256[:12]} was erased")
+        return content
 
     def _find(self, case: str) -> Path | None:
         return next((self.folder / case[:2]).glob(f"{case}*"), None) if case.isalnum() else None
+
+
+class _Views:
+    """The decrypted copies of one process, the newest `VIEWS` of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = 0
+        self._folder = Path()
+        self._recent: OrderedDict[Path, Path] = OrderedDict()  # encrypted file to its copy
+
+    def view(self, path: Path, content: Callable[[], bytes]) -> Path:
+        """The copy of an encrypted file, under the name that the original had."""
+        with self._lock:
+            if self._process != os.getpid():
+                self._begin()
+            copy = self._recent.pop(path, self._folder / uuid.uuid4().hex / path.name.removesuffix(SEALED))
+            if not copy.exists():
+                copy.parent.mkdir(mode=0o700)
+                handle = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content())
+            self._recent[path] = copy
+            while len(self._recent) > VIEWS:
+                _, oldest = self._recent.popitem(last=False)
+                shutil.rmtree(oldest.parent, ignore_errors=True)
+            return copy
+
+    def drop(self, path: Path) -> None:
+        with self._lock:
+            if copy := self._recent.pop(path, None):
+                shutil.rmtree(copy.parent, ignore_errors=True)
+
+    def _begin(self) -> None:
+        """A folder for this process; those of processes that have ended are removed."""
+        import psutil  # type: ignore[import-untyped]
+
+        memory = Path("/dev/shm")
+        base = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+        mine = f"proveout-{os.getuid()}-"
+        for left in base.glob(f"{mine}*"):
+            process = left.name.removeprefix(mine).partition("-")[0]
+            if process.isdecimal() and not psutil.pid_exists(int(process)):
+                shutil.rmtree(left, ignore_errors=True)
+        self._process, self._recent = os.getpid(), OrderedDict()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{mine}{self._process}-", dir=base))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+_views = _Views()

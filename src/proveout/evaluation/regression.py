@@ -73,9 +73,9 @@ def remove(journal: Journal, case: Case, by: str) -> None:
 
 
 def cases(journal: Journal) -> dict[str, Event]:
-    """The event that counts of each case, by the case's id."""
-    last = {event.case: event for event in journal.of_kind(REGRESSION)}
-    return {case: event for case, event in last.items() if not event.payload.get("removed")}
+    """The event that counts of each case, by the case's id; none of a case that was erased."""
+    last, erased = {event.case: event for event in journal.of_kind(REGRESSION)}, journal.erased()
+    return {case: event for case, event in last.items() if case not in erased and not event.payload.get("removed")}
 
 
 def write_list(home: Path) -> Path:

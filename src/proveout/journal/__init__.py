@@ -2,8 +2,10 @@
 
 Entry point: `Journal(url)`, on SQLite with a path, on PostgreSQL with a URL. Every append is atomic. However many processes
 write, a case is decided once, and an effect is intended once and settled once, with any number of failed attempts between.
+Beside a SQLite file with a `keys.db`, the content of every event is encrypted with its case's key (`sealing`); an event whose
+key was destroyed, or that was emptied by `redact`, is left out of what is read, and the chain still holds.
 Covered: two processes writing to one journal, a kill at any instant, a changed, lost or invented event (`verify` locates it).
-Not covered: who may write, and encryption. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip;
+Not covered: who may write. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip;
 signed `checkpoints` do.
 """
 
@@ -16,18 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout.errors import BadInput, BadJournal, Changed
+from proveout.journal import sealing
 from proveout.journal.codec import (
     action_from_json,
     action_to_json,
     canonical,
     decision_from_json,
     decision_to_json,
-    parse,
 )
 from proveout.journal.intentions import UNDO, Intention, Outcome, State, due
 from proveout.records import Action, Answer, Case, Decided, Person, Ruling, Verdict, turn_key
+from proveout.vault import Vault
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from sqlalchemy import ColumnElement, Row
     from sqlalchemy.engine import Connection
 
@@ -39,8 +43,18 @@ SECOND_READING = "second reading"  # by a person who did not see the first answe
 ASSIGNMENT = "assignment"  # of a case to the person who opened it or whom somebody named; "" puts it back in the queue
 REGRESSION = "regression case"  # the right answer to a case, which later releases have to give
 APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
+ERASURE, ERASED = "erasure", "erased"  # of a case's content: by whom and why; that it is complete. Never encrypted
+IN_THE_CLEAR = (ERASURE, ERASED)
 REPORT, CONCLUSION, SIGNATURE = "report", "conclusion", "signature"  # a monitoring report; without a case
-VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED)  # shown to people: a new one makes their page outdated
+VISIBLE = (
+    DECISION,
+    LABEL,
+    APPROVAL,
+    UNDOING,
+    INTENDED,
+    SETTLED,
+    ERASURE,
+)  # shown to people: a new one makes their page outdated
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
 CHUNK = 10_000  # rows per read
@@ -83,8 +97,11 @@ class Journal:
         from proveout.journal import schema
 
         self._engine = schema.connect(url)
+        file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        self._vault = Vault.at(Path(file).parent) if file and file != ":memory:" else None
         self._writes = schema.writing(self._engine)
         self._events, self._tip = schema.events, schema.tip
+        self._mark = "?" if self._engine.dialect.name == "sqlite" else "%s"  # for a value, where SQLAlchemy would cost too much
         self.url = schema.without_password(self._engine.url)
 
     def close(self) -> None:
@@ -130,6 +147,7 @@ class Journal:
         """The events that were added. Raises Changed if the journal has an event that meets `unless`."""
         from sqlalchemy import select
 
+        ciphers = self._ciphers(events)
         changed = None if unless is None else select(self._events.c.case, self._events.c.kind).where(unless).limit(1)
         with self._writing() as connection:
             tip = connection.execute(self._tip.select().with_for_update()).one()  # first: other writers wait for this lock
@@ -144,7 +162,7 @@ class Journal:
                     continue
                 taken.add(kind_and_key)
                 new.append(event)
-            return self._chain(connection, tip, new)
+            return self._chain(connection, tip, new, ciphers)
 
     def record(self, decided: Sequence[Decided], run: str) -> list[Decided]:
         """Write decisions with their verdicts, and an intention for every allowed action, in one transaction.
@@ -182,19 +200,17 @@ class Journal:
 
     def events(self, case: str | None = None, after: int = 0) -> Iterator[Event]:
         """The events of a case, or of all cases, in order. `after`: only those at later positions."""
-        from sqlalchemy import and_, or_
-
-        c = self._events.c
-        if case is None:
-            return self._select(after=after)
-        turns = [turn_key(case, turn) for turn in range(MOST_TURNS)]
-        decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half of the query has its own index
-        return self._select(or_(decided, and_(c.case == case, c.kind != DECISION)), after=after)
+        return self._select(after=after) if case is None else self._select(self._of_case(case), after=after)
 
     def answer(self, answers: Iterable[Answer]) -> int:
         """Write people's answers as labels, except those that repeat what is recorded. Returns how many were written."""
-        before = self.answers()
-        return len(self.append([event for answer in answers for event in label_events(answer, before.get(answer.key))]))
+        new = list(answers)
+        before: dict[str, Answer] = {}
+        cases = sorted({answer.case for answer in new})
+        for start in range(0, len(cases), NAMES):
+            some = self._events.c.case.in_(cases[start : start + NAMES])
+            before |= answered(self._select(some, self._events.c.kind == LABEL))
+        return len(self.append([event for answer in new for event in label_events(answer, before.get(answer.key))]))
 
     def answers(self, after: int = 0) -> dict[str, Answer]:
         """By `Case.key`, the answer that counts now: for each field the last one given.
@@ -259,14 +275,19 @@ class Journal:
         return bool(self.append([Event(intention.case, SETTLED, payload, key=intention.action.key)]))
 
     def spent(self, run: str) -> tuple[int, int]:
-        """The number of effects that a run intended, and their sum in cents."""
-        c, text = self._events.c, canonical({"run": run})[1:-1]  # as in the payload, so that only such rows are read
-        events = self._select(c.kind == INTENDED, c.payload.contains(text, autoescape=True))
-        cents = [event.payload["cents"] for event in events if event.payload["run"] == run]
+        """The number of effects that a run intended, and their sum in cents, without cases that were erased since."""
+        from sqlalchemy import literal_column
+
+        from proveout.journal.schema import run_of
+
+        intended = self._events.c.kind == literal_column(f"'{INTENDED}'")  # as in the index; a parameter would not use it
+        events = self._select(intended, run_of(self._engine) == run)
+        cents = [event.payload["cents"] for event in events]
         return len(cents), sum(cents)
 
     def verify(self) -> Verification:
-        """Recompute the whole chain and locate the first event that does not match."""
+        """Recompute the whole chain and locate the first event that does not match. Needs no key."""
+        emptied: dict[str, int] = {}  # case to the first of its events without content
         with self._reading(snapshot=True) as connection:
             tip = connection.execute(self._tip.select()).one()
             number, previous = 0, GENESIS.encode()
@@ -278,14 +299,68 @@ class Journal:
                     return Verification(False, number, number, f"event {number} does not follow the event before it")
                 previous = hashlib.sha256(line).hexdigest().encode()
                 if digest != previous:
-                    return Verification(False, number, number, f"event {number} was changed after it was written")
+                    if not line.endswith(SEPARATOR.encode()):
+                        return Verification(False, number, number, f"event {number} was changed after it was written")
+                    emptied.setdefault(line.split(SEPARATOR.encode(), 3)[2].decode(errors="replace"), number)
+                    previous = digest
+            erased = self.erased(connection)
+        if lost := min((number for case, number in emptied.items() if case not in erased), default=None):
+            return Verification(False, number, lost, f"event {lost} was emptied, and its case was not erased")
         if tip.position > number:
             return Verification(False, number, number + 1, f"events {number + 1} to {tip.position}, the last ones, are missing")
         if tip.position < number:
             return Verification(False, number, tip.position + 1, f"events after {tip.position} were not written by Proveout")
         if tip.hash.encode() != previous:
             return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
-        return Verification(True, number, None, f"{number} events, all unchanged")
+        gone = f"; the content of {len(erased)} case{'s' * (len(erased) > 1)} was erased" if erased else ""
+        return Verification(True, number, None, f"{number} events, all unchanged{gone}")
+
+    def erased(self, connection: "Connection | None" = None) -> set[str]:
+        """The cases whose content was erased."""
+        from sqlalchemy import select
+
+        if connection is None:
+            with self._reading() as connection:
+                return self.erased(connection)
+        return set(connection.execute(select(self._events.c.case).where(self._events.c.kind == ERASURE)).scalars())
+
+    def first_erased(self) -> int | None:
+        """The position of the first event whose content was erased; None if none was."""
+        return min((next(self._rows(self._of_case(case))).position for case in self.erased()), default=None)
+
+    def recalled(self, case: str) -> int:
+        """The number of events of other cases, from before the journal was encrypted, that show something of this one."""
+        c = self._events.c
+        return sum(1 for _ in self._rows(c.payload.contains(f'"{case}'), c.case != case, c.kind == DECISION))
+
+    def upgrade(self) -> None:
+        """Bring an older journal to the newest schema, so that earlier code refuses it: it knows no encrypted events."""
+        from proveout.journal import schema
+
+        schema.upgrade(self._engine)
+
+    def empty(self, case: str) -> int:
+        """Remove the content of a case's events that are not encrypted; returns how many there were.
+
+        Their hashes stay. Needs the newest schema, so it brings an older journal there. Not for events of an encrypted
+        journal, whose key is destroyed instead.
+        """
+        from proveout.journal import schema
+
+        plain = [
+            row.position for row in self._rows(self._of_case(case)) if sealing.is_plain(row) and row.kind not in IN_THE_CLEAR
+        ]
+        if not plain:
+            return 0
+        self.upgrade()
+        with self._writing() as connection:
+            connection.execute(self._tip.select().with_for_update()).one()
+            for start in range(0, len(plain), NAMES):
+                some = self._events.c.position.in_(plain[start : start + NAMES])
+                connection.execute(self._events.update().where(some).values(payload=""))
+        with self._explained():
+            schema.rewrite(self._engine)
+        return len(plain)
 
     def hashes(self, until: int, after: int = 0) -> Iterator[bytes]:
         """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right.
@@ -304,11 +379,19 @@ class Journal:
             yield from (bytes.fromhex(row.hash) for row in rows)
             position = rows[-1].position
 
-    def line(self, position: int) -> str:
-        """What an event's hash is the SHA-256 of, as UTF-8: previous hash, position, case, kind, key, time and payload."""
-        with self._reading() as connection:
-            row = connection.execute(self._events.select().where(self._events.c.position == position)).one()
-        return SEPARATOR.join((row.previous, str(row.position), row.case, row.kind, row.key, row.at, row.payload))
+    def lines(self, case: str, until: int) -> Iterator[tuple[int, dict[str, str]]]:
+        """The events of a case up to a position, also erased ones, for a receipt: position, and what proves it.
+
+        `line`: what the event's hash is the SHA-256 of, as UTF-8: previous hash, position, case, kind, key, time and payload;
+        of an encrypted event also `salt` (hexadecimal) and `payload`, which open its commitment; of one that was emptied only
+        `hash`.
+        """
+        for row in self._rows(self._of_case(case)):
+            if row.position <= until and not row.payload:
+                yield row.position, {"hash": row.hash}
+            elif row.position <= until:
+                line = SEPARATOR.join((row.previous, str(row.position), row.case, row.kind, row.key, row.at, row.payload))
+                yield row.position, {"line": line} | sealing.opening(self._vault, row)
 
     def to_parquet(self, folder: Path | str, mission: "Mission", until: int | None = None) -> Path:
         """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later.
@@ -355,18 +438,30 @@ class Journal:
 
     def _existing(self, connection: "Connection", events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these events, as (kind, key), that are in the journal."""
-        from sqlalchemy import select
-
-        kind, key = self._events.c.kind, self._events.c.key
         wanted = set(events)
         keys = sorted({name for _, name in wanted if name})
         stored: set[tuple[str, str]] = set()
         for start in range(0, len(keys), NAMES):
-            rows = connection.execute(select(kind, key).where(key.in_(keys[start : start + NAMES]), key != ""))
-            stored.update((row[0], row[1]) for row in rows)
+            some = tuple(keys[start : start + NAMES])
+            query = f"SELECT kind, key FROM events WHERE key <> '' AND key IN ({', '.join([self._mark] * len(some))})"
+            stored.update((row[0], row[1]) for row in connection.exec_driver_sql(query, some))
         return stored & wanted
 
-    def _chain(self, connection: "Connection", tip: "Row[Any]", events: Sequence[Event]) -> list[Event]:
+    def _ciphers(self, events: Sequence[Event]) -> "Mapping[str, AESGCM | None] | None":
+        """What encrypts these events; None if the journal is not encrypted."""
+        if self._vault is None:
+            return None
+        similar = self._vault.ciphers({name for event in events for name in sealing.needed(event.payload)})
+        own = {event.case or sealing.WORKSPACE for event in events if event.kind not in IN_THE_CLEAR}
+        return {**similar, **self._vault.ciphers(own, create=True)}
+
+    def _chain(
+        self,
+        connection: "Connection",
+        tip: "Row[Any]",
+        events: Sequence[Event],
+        ciphers: "Mapping[str, AESGCM | None] | None",
+    ) -> list[Event]:
         if not events:
             return []
         position, previous = tip.position, tip.hash
@@ -374,7 +469,7 @@ class Journal:
         rows, chained = [], []
         for event in events:
             position += 1
-            payload = canonical({**event.payload, "turn": event.turn} if event.turn else event.payload)
+            content = {**event.payload, "turn": event.turn} if event.turn else event.payload
             names = (event.case, event.kind, event.key)
             if any(not name.isprintable() for name in names):
                 raise BadInput(f"an event's case, kind and key: expected printable text, found {names!r}")
@@ -382,19 +477,35 @@ class Journal:
                 raise BadInput(f"a decision's key: expected its case and turn, found {event.key!r} for case {event.case!r}")
             if not 0 <= event.turn < MOST_TURNS:
                 raise BadInput(f"case {event.case[:12]}: expected a turn from 0 to {MOST_TURNS - 1}, found {event.turn}")
+            in_the_clear = ciphers is None or event.kind in IN_THE_CLEAR
+            payload = canonical(content) if in_the_clear else sealing.sealed(ciphers or {}, *names, content)
             line = SEPARATOR.join((previous, str(position), *names, at, payload))
             digest = hashlib.sha256(line.encode()).hexdigest()
-            rows.append(
-                {"position": position, "case": event.case, "kind": event.kind, "key": event.key, "at": at}
-                | {"payload": payload, "previous": previous, "hash": digest}
-            )
-            chained.append(replace(event, position=position, at=at, previous=previous, hash=digest))
+            rows.append((position, *names, at, payload, previous, digest))
+            chained.append(Event(event.case, event.kind, event.payload, event.key, event.turn, position, at, previous, digest))
             previous = digest
-        connection.execute(self._events.insert(), rows)
+        connection.exec_driver_sql(f"INSERT INTO events VALUES ({', '.join([self._mark] * len(rows[0]))})", rows)
         connection.execute(self._tip.update().values(position=position, hash=previous))
         return chained
 
+    def _of_case(self, case: str) -> "ColumnElement[bool]":
+        """A condition that all events of a case meet."""
+        from sqlalchemy import and_, or_
+
+        c, turns = self._events.c, [turn_key(case, turn) for turn in range(MOST_TURNS)]
+        decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half of the query has its own index
+        return or_(decided, and_(c.case == case, c.kind != DECISION))
+
     def _select(self, *conditions: Any, after: int = 0) -> Iterator[Event]:
+        """Matching events at later positions, in order, without those that were erased."""
+        for rows in self._chunks(*conditions, after=after):
+            yield from (_event(row, payload) for row, payload in sealing.opened(self._vault, rows))
+
+    def _rows(self, *conditions: Any) -> "Iterator[Row[Any]]":
+        """Matching events as they are stored, in order."""
+        return (row for rows in self._chunks(*conditions) for row in rows)
+
+    def _chunks(self, *conditions: Any, after: int = 0) -> "Iterator[Sequence[Row[Any]]]":
         """Matching events at later positions, in order, read in chunks so that no reader keeps the journal open.
 
         SQLite seeks only one lower bound of a column, so there is no other than `after`.
@@ -404,7 +515,7 @@ class Journal:
             with self._reading() as connection:
                 query = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(CHUNK)
                 rows = connection.execute(query).all()
-            yield from map(_event, rows)
+            yield rows
             if len(rows) < CHUNK:
                 return
             position = rows[-1].position
@@ -414,6 +525,9 @@ class Journal:
         line = f" || '{SEPARATOR}' || ".join(("previous", "CAST(position AS TEXT)", '"case"', "kind", "key", "at", "payload"))
         raw = "CAST({} AS BLOB)" if self._engine.dialect.name == "sqlite" else "convert_to({}, 'UTF8')"
         query = f"SELECT position, {raw.format(line)}, {raw.format('hash')} FROM events ORDER BY position"
+        if self._engine.dialect.name == "sqlite":  # without a row object for each
+            cursor: Iterable[Any] = connection.connection.cursor().execute(query)
+            return cursor
         return connection.execution_options(yield_per=CHUNK).exec_driver_sql(query)
 
 
@@ -547,10 +661,8 @@ def _after(intention: Intention, event: Event) -> Intention:
     )
 
 
-def _event(row: "Row[Any]") -> Event:
-    payload = parse(row.payload)
-    turn = payload.get("turn", 0)
-    return Event(row.case, row.kind, payload, row.key, turn, row.position, row.at, row.previous, row.hash)
+def _event(row: "Row[Any]", payload: dict[str, Any]) -> Event:
+    return Event(row.case, row.kind, payload, row.key, payload.get("turn", 0), row.position, row.at, row.previous, row.hash)
 
 
 def _moment(since: date | datetime | str) -> str:

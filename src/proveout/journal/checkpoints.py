@@ -256,13 +256,8 @@ def receipt(journal: Journal, case: str, note: Checkpoint, key: Verifier) -> dic
     """
     levels = levels_of([leaf(digest) for digest in journal.hashes(note.size)])
     events = [
-        {
-            "position": event.position,
-            "line": journal.line(event.position),
-            "proof": [one.hex() for one in proof(levels, event.position - 1)],
-        }
-        for event in journal.events(case)
-        if event.position <= note.size
+        {"position": position, **proven, "proof": [one.hex() for one in proof(levels, position - 1)]}
+        for position, proven in journal.lines(case, note.size)
     ]
     if not events:
         raise BadInput(f"case {case[:12]}: the checkpoint on event {note.size} covers none of its events")

@@ -1,4 +1,4 @@
-"""The log that monitoring reads: Parquet, one row per case.
+"""The log that monitoring reads: Parquet, one row per case; in an encrypted workspace with Parquet's own encryption.
 
 Columns: case, release, day, segment, document_class, class_confidence, route; the descriptors of the mission's kind of case,
 marked as such in the schema (for documents pages, words, ocr_share, familiar); seconds (the case's waiting time), dollars (for
@@ -11,13 +11,16 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proveout.errors import BadInput
 from proveout.files import replacing
 from proveout.values import written
+from proveout.vault import Vault
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 DESCRIPTOR = b"descriptor"  # marks, in a column's metadata, a number that describes the input
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+KEY = "log"  # its name among the workspace's keys
+ENCRYPTED = b"PARE"  # how such a file begins
 ROWS = 10_000  # per row group, so that memory use does not grow with the journal
 
 
@@ -88,19 +93,53 @@ def log_row(
 def write_log(
     decided: Iterable["Decided"], path: Path, mission: "Mission", answers: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Path:
-    """Write the log atomically, replacing an existing one. `answers`: by `Case.key`, `labels` and `right`, each by field."""
+    """Write the log atomically, replacing one with other content. `answers`: by `Case.key`, `labels` and `right`, by field."""
     import pyarrow as pa
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet.encryption as pe  # type: ignore[import-untyped]
 
     from proveout.cases import kind_of
 
     fields, descriptors = list(mission.fields), kind_of(mission).descriptors
     schema, answers = log_schema(fields, descriptors), answers or {}
     rest = (log_row(each, fields, descriptors, answers.get(each.case.key)) for each in decided)
-    with replacing(path) as part, pq.ParquetWriter(part, schema) as writer:
-        while rows := list(islice(rest, ROWS)):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    vault = Vault.at(path.parent.parent)
+    encryption = pe.create_encryption_properties(vault.secret(KEY)) if vault else None
+    with suppress(Unchanged), replacing(path) as part:
+        with pq.ParquetWriter(part, schema, encryption_properties=encryption) as writer:
+            while rows := list(islice(rest, ROWS)):
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        if vault and (before := _table(path, vault)) is not None and before.equals(_table(part, vault)):
+            raise Unchanged  # encrypted anew it would have other bytes, and what is made of it would be stale
     return path
+
+
+class Unchanged(Exception):
+    """The log has this content already."""
+
+
+def _table(path: Path, vault: Vault) -> "pa.Table | None":
+    """A log, if it is there and encrypted with the workspace's key."""
+    import pyarrow.parquet as pq
+    import pyarrow.parquet.encryption as pe
+
+    with suppress(OSError):
+        return pq.read_table(path, decryption_properties=pe.create_decryption_properties(vault.secret(KEY)))
+    return None
+
+
+def read_log(path: Path) -> "pa.Table":
+    """A log, decrypted if it is encrypted. Raises BadInput if the keys of its workspace are missing or others."""
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file:
+        encrypted = file.read(4) == ENCRYPTED
+    if not encrypted:
+        return pq.read_table(path)
+    vault = Vault.at(path.resolve().parent.parent)
+    if vault is None or (table := _table(path, vault)) is None:
+        raise BadInput(f"{path}: encrypted, and not with the keys of its workspace; write it again: proveout run")
+    return table
 
 
 def csv_of(rows: Iterable[Sequence[object]]) -> str:

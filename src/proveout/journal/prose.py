@@ -9,6 +9,8 @@ from proveout.journal import (
     ATTEMPTED,
     CONCLUSION,
     DECISION,
+    ERASED,
+    ERASURE,
     INTENDED,
     REGRESSION,
     REPORT,
@@ -125,6 +127,10 @@ def event_line(event: Event) -> str:
     if event.kind == REGRESSION:
         removed = payload.get("removed")
         return f"{'no longer a' if removed else 'made a'} regression case by {payload['by']}{_why(payload)}"
+    if event.kind == ERASURE:
+        return f"content erased by {payload['by']}, {payload['role']}: {payload['because']}"
+    if event.kind == ERASED:
+        return "erasure complete"
     if event.kind == REPORT:
         return f"report {event.key[:12]} filed: {payload['headline']}"
     if event.kind == CONCLUSION:

@@ -1,22 +1,39 @@
 """The tables of the journal, and their creation and migration.
 
-`events` is append-only: triggers refuse updates and deletes. `tip` holds one row, the end of the chain. Writers lock it, and it
-reveals a journal that lost its last events.
-Alembic keeps the schema's version. Opening migrates an older database and refuses a newer one.
+`events` is append-only: triggers refuse updates and deletes, except that a payload may be emptied, to erase it. `tip` holds one
+row, the end of the chain. Writers lock it, and it reveals a journal that lost its last events.
+Alembic keeps the schema's version. Opening refuses a newer one and leaves an older one as it is: a release that was frozen with
+earlier code must be able to read it. What needs the newest calls `upgrade`.
 """
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Engine, Index, Integer, MetaData, String, Table, Text, create_engine, event, inspect, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    inspect,
+    literal_column,
+    text,
+)
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.types import BigInteger
 
 from proveout.errors import BadInput, BadJournal
 
-HEAD = "0001"  # of migrations/versions
-VERSIONS = ("0001",)
+HEAD = "0002"  # of migrations/versions
+VERSIONS = ("0001", "0002")
 
 KEYED = text("key <> ''")
 NOT_DECISION = text("kind <> 'decision'")  # found by its key, which is its case; saves one random page write per decision
@@ -49,7 +66,7 @@ tip = Table(
 
 
 def connect(url: str | Path) -> Engine:
-    """An engine for a journal with the current schema, created or migrated if needed. Raises BadJournal and BadInput."""
+    """An engine for a journal with the current schema, created if needed. Raises BadJournal and BadInput."""
     address = _url(url)
     engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
     if address.get_backend_name() == "sqlite":
@@ -74,6 +91,25 @@ def without_password(url: URL) -> str:
 def writing(engine: Engine) -> Engine:
     """The engine for transactions that write: SQLite locks at their start, so that none fails half-way."""
     return engine.execution_options(writes=True)
+
+
+def rewrite(engine: Engine) -> None:
+    """Write the database anew, so that no copy of what was emptied stays in its files."""
+    if engine.dialect.name == "sqlite":
+        with closing(engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    else:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM FULL events")
+
+
+def run_of(engine: Engine) -> ColumnElement[str]:
+    """The run of an intended effect, as the index has it."""
+    if engine.dialect.name == "sqlite":
+        return literal_column("CASE WHEN json_valid(payload) THEN json_extract(payload, '$.run') END")
+    return literal_column("""substring(payload from '.*"run":"([^"]*)"')""")
 
 
 def _url(url: str | Path) -> URL:
@@ -109,7 +145,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _bring_up_to_date(engine: Engine) -> None:
     with engine.connect() as connection:
-        if _version(connection) == HEAD:
+        if _version(connection) in VERSIONS:
             return
     with writing(engine).begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -122,8 +158,17 @@ def _bring_up_to_date(engine: Engine) -> None:
             )
         if version is None and (tables := set(inspect(connection).get_table_names()) & {"events", "tip"}):
             raise BadJournal(f"the database has tables ({', '.join(sorted(tables))}) of another program; use another database")
-        if version != HEAD:
+        if version is None:
             _migrate(connection)
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring an older journal to the newest schema, which earlier code refuses."""
+    with engine.connect() as connection:
+        if _version(connection) == HEAD:
+            return
+    with writing(engine).begin() as connection:
+        _migrate(connection)
 
 
 def _version(connection: Connection) -> str | None:

@@ -16,7 +16,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,15 +41,19 @@ if TYPE_CHECKING:
     from proveout.retrieval import Memory, MemoryRecord
 
 BATCH = 64  # cases per commit: from this size on the journal's cost per case is flat, and a kill loses little
+AT_ONCE = 512  # files that are decrypted together
 PATIENCE = 10  # seconds of effects per batch; the rest are carried out when every case is decided
 MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns what it can from older ones
 
 __all__ = ["INBOX_CSV", "Live", "alone", "documents_in", "identity", "listed", "run"]
 
 
-def alone(home: Path) -> AbstractContextManager[None]:
-    """Hold the home's lock: no other process decides or acts in it meanwhile. Raises Busy, which names the holder."""
-    return files.alone(home / ".live.lock")
+def alone(home: Path, patience: float = 0.0) -> AbstractContextManager[None]:
+    """Hold the home's lock: no other process decides or acts in it meanwhile.
+
+    Raises Busy after `patience` seconds, which names the holder.
+    """
+    return files.alone(home / ".live.lock", patience)
 
 
 @dataclass
@@ -89,7 +93,10 @@ class Live:
             effects = _carry_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
             inbox = listed(self.inbox, self.kind)
             done = journal.decided(arrival.case.key for arrival in inbox.arrivals)
-            new = inbox.settled([arrival for arrival in inbox.arrivals if arrival.case.key not in done])
+            erased = journal.erased()
+            inbox.refused |= {each.case.path: "its case was erased" for each in inbox.arrivals if each.case.id in erased}
+            undecided = [each for each in inbox.arrivals if each.case.key not in done and each.case.id not in erased]
+            new = inbox.settled(undecided)
             recorded: list[Decided] = []
             if new:
                 self._catch_up(journal)
@@ -175,9 +182,10 @@ class Live:
             tuple(record.case for record in alike),
         )
 
-    def _copies(self, batch: Iterable[Arrival], inbox: Inbox) -> list[tuple[Case, Path]]:
+    def _copies(self, batch: Sequence[Arrival], inbox: Inbox) -> list[tuple[Case, Path]]:
         """Copy the files of a batch; each case as its copy has it. The inbox notes why a file waits or is refused."""
         copies = []
+        self.originals.prepare(arrival.case.id for arrival in batch)
         for arrival in batch:
             case, name = arrival.case, arrival.case.path
             try:
@@ -216,13 +224,15 @@ class Live:
         self._contents |= {key: row.case.sha256 for key, row in decided.items()}
         answers = journal.answers() if journal.answers(after=after) else {}
         keys = [key for key in dict.fromkeys([*decided, *answers]) if self._contents.get(key, "") in self.originals]
-        contents = self.kind.read([self.originals.path(self._contents[key]) for key in keys], self.cache)
-        self.memory.add(
-            record
-            for key, content in zip(keys, contents, strict=True)
-            if not isinstance(content, UnreadableDocument)
-            for record in self._records(key, content, decided.get(key), answers.get(key))
-        )
+        for first in range(0, len(keys), AT_ONCE):
+            some = keys[first : first + AT_ONCE]
+            contents = self.kind.read([self.originals.path(self._contents[key]) for key in some], self.cache)
+            self.memory.add(
+                record
+                for key, content in zip(some, contents, strict=True)
+                if not isinstance(content, UnreadableDocument)
+                for record in self._records(key, content, decided.get(key), answers.get(key))
+            )
         self._position = position
 
     def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[MemoryRecord]:

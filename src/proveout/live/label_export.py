@@ -13,7 +13,7 @@ import csv
 from pathlib import Path
 
 from proveout.corpus import Dataset
-from proveout.corpus.labels import ANSWERED
+from proveout.corpus.labels import ANSWERED, UNJUDGED
 from proveout.documents import Originals
 from proveout.documents.originals import link
 from proveout.files import replacing
@@ -54,7 +54,7 @@ def _held_back(dataset: Path) -> frozenset[str]:
     """The cases that the last build calibrates or tests with."""
     if not (dataset / "dataset.json").exists():
         return frozenset()
-    return frozenset(entry.case.id for entry in Dataset.load(dataset).entries if entry.split not in ("train", "stream"))
+    return frozenset(entry.case.id for entry in Dataset.load(dataset).entries if entry.split not in ("train", *UNJUDGED))
 
 
 def _row(answer: Answer, decided: Decided, mission: Mission) -> dict[str, str]:

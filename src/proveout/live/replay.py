@@ -78,6 +78,7 @@ def replay(
     store = Releases(home / "releases")
     live: Live | None = None
     with Journal(home / "journal.db") as journal:
+        first_erased = journal.first_erased()
         for batch, began in batches(journal):
             last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=None)
             id = batch[0].decision.release
@@ -95,7 +96,11 @@ def replay(
                 continue
             for decided in context:
                 if decided.case.key in wanted:
-                    yield _compared(decided, again.get(decided.case.key))
+                    compared = _compared(decided, again.get(decided.case.key))
+                    if compared.difference and first_erased is not None and first_erased < decided.position:
+                        because = f"{compared.difference}; a case that was known then was erased since"
+                        compared = Replayed(decided, because=because)
+                    yield compared
 
 
 def batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from proveout.agent import Agent
 from proveout.agent.steps import Steps
 from proveout.calibration import Calibrations
 from proveout.control import ControlPlane
@@ -21,6 +22,7 @@ from proveout.live import Live
 from proveout.live.replay import batches, decide
 from proveout.mission import Mission
 from proveout.policy import Policy
+from proveout.prompts import Prompts
 from proveout.records import Answer, Decided, Decision, Route, Ruling
 from proveout.release import Release, Releases
 from proveout.values import same
@@ -36,7 +38,7 @@ class Change:
     confidence: float | None = None  # in that promise
     policy: Path | None = None
     steps: Steps | None = None  # the functions of the agent's steps
-    prompts: Path | None = None  # a folder; the model that was trained with other prompts stays
+    prompts: Path | None = None  # a folder, for language models; what a ranker learned of its phrases stays
     cascade: tuple[str, ...] = ()  # names of tiers; one that nothing calibrated automates nothing
 
     @property
@@ -47,6 +49,14 @@ class Change:
     def live(self, release: Release, home: Path, cache: Path | None) -> Live:
         """A release at work in a home, with the prompts and tiers that are wanted."""
         return Live(release, home / "inbox", home, cache, self.prompts, self.cascade)
+
+    def check(self, agent: Agent) -> None:
+        """Raises BadInput for prompts that no tier reads."""
+        if self.prompts and not any(isinstance(getattr(tier, "prompts", None), Prompts) for tier in agent.tiers.values()):
+            raise BadInput(
+                f"no tier of {', '.join(agent.tiers)} reads prompts when it decides (a ranker learned its phrases in training); "
+                "add a language model, such as --with tier=ranker,language_model, or build with them"
+            )
 
     def calibrations(self, release: Release) -> Calibrations:
         """Those of a release, with the promise that is wanted. Raises BadInput for a share that cannot be promised."""
@@ -207,6 +217,7 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
                 decisions = {decided.case.key: decided.decision for decided in context}
                 if change.decides:
                     agent = live.agent(began)
+                    change.check(agent)
                     agent.calibrations = calibrations
                     agent.functions = change.steps or agent.functions
                     decisions = decide(agent, live, context, began)

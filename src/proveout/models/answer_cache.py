@@ -1,6 +1,7 @@
 """Answers of language models, kept in files: the same model, prompt and settings are asked once.
 
 LangChain asks the cache before a call and tells it every answer; on a hit it sets the cost to 0.
+Each is encrypted with a key made of what was asked, so only who can ask the same can read it.
 Covered: processes that share a folder; a damaged entry is asked again.
 Not covered: the size of the folder, which can be deleted at any time.
 """
@@ -10,13 +11,18 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
+from proveout.errors import BadInput
 from proveout.files import replacing
+from proveout.vault import cipher_of, open_sealed, seal
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _KEPT = ("content", "usage_metadata", "response_metadata")
 
@@ -28,21 +34,24 @@ class AnswerCache(BaseCache):
         self.folder = folder
 
     def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(self._path(prompt, llm_string).read_text(encoding="utf-8"))
+        with suppress(OSError, BadInput, ValueError, KeyError, TypeError):
+            path, cipher = self._entry(prompt, llm_string)
+            kept = json.loads(open_sealed(cipher, path.read_bytes(), path.name))
             return [ChatGeneration(message=AIMessage(**{name: each[name] for name in _KEPT})) for each in kept]
         return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         messages = [each.message for each in return_val if isinstance(each, ChatGeneration)]
         kept = json.dumps([{name: getattr(message, name) for name in _KEPT} for message in messages], default=str)
-        with replacing(self._path(prompt, llm_string), sync=False) as part:
-            part.touch(0o600)  # an answer is as private as the document that it was read from
-            part.write_text(kept, encoding="utf-8")
+        path, cipher = self._entry(prompt, llm_string)
+        with replacing(path, sync=False) as part:
+            part.touch(0o600)
+            part.write_bytes(seal(cipher, kept.encode(), path.name))
 
     def clear(self, **kwargs: Any) -> None:
-        for entry in self.folder.glob("*.json"):
+        for entry in self.folder.glob("*.sealed"):
             entry.unlink(missing_ok=True)
 
-    def _path(self, prompt: str, llm_string: str) -> Path:
-        return self.folder / f"{hashlib.sha256(json.dumps([prompt, llm_string]).encode()).hexdigest()}.json"
+    def _entry(self, prompt: str, llm_string: str) -> "tuple[Path, AESGCM]":
+        asked = json.dumps([prompt, llm_string]).encode()
+        return self.folder / f"{hashlib.sha256(asked).hexdigest()}.sealed", cipher_of(asked)

@@ -13,7 +13,7 @@ from typing import cast
 
 from proveout import plugins, progress
 from proveout.errors import BadMission
-from proveout.mission import Distil, Mission
+from proveout.mission import Mission
 from proveout.models.extractor import Extractor
 from proveout.models.tiers import Parts, Tier
 from proveout.prompts import Prompts
@@ -38,7 +38,7 @@ def distilled(
     """
     if mission.distil is None:
         return model
-    teacher = teacher_of(model, mission.distil, mission, prompts, cache)
+    teacher = teacher_of(model, mission, prompts, cache)
     judged = labels.keys() - {document.id for document in documents}
     if judged & getattr(teacher, "learned_from", frozenset()):
         raise BadMission(
@@ -53,12 +53,13 @@ def distilled(
     return student.with_parts_of(model, about)
 
 
-def teacher_of(model: Extractor, distil: Distil, mission: Mission, prompts: Prompts, cache: Path | None = None) -> Tier:
-    """The tier that teaches, built from a trained extractor like any other tier."""
+def teacher_of(model: Extractor, mission: Mission, prompts: Prompts, cache: Path | None = None) -> Tier:
+    """The tier that teaches, built from a trained extractor like any other tier. The mission has `distil`."""
+    assert mission.distil
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder)
         parts = Parts(mission, prompts, Path(folder), cache=cache)
-        return cast(Tier, plugins.find("tiers", distil.teacher).load(parts))
+        return cast(Tier, plugins.find("tiers", mission.distil.teacher).load(parts))
 
 
 def readings(teacher: Tier, documents: Sequence[Document], least_score: float) -> dict[str, dict[str, str]]:

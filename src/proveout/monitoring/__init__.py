@@ -48,11 +48,13 @@ def read(path: Path | str) -> "DataFrame":
     """
     import pandas as pd
 
+    from proveout.journal.log import read_log
+
     path = Path(path)
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise BadInput(f"{path}: found no Parquet log, expected one as the agent writes it. Run it first: proveout run")
-    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    frame = pd.concat([read_log(file).to_pandas() for file in files], ignore_index=True)
     if "decided_at" in frame.columns:
         frame = frame.sort_values("decided_at", kind="stable", ignore_index=True)
     return frame.drop_duplicates("case", keep="last", ignore_index=True) if "case" in frame.columns else frame

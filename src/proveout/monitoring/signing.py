@@ -168,7 +168,7 @@ class Reports:
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         """`folder`: of the workspace's reports; those on file lie in `filed`, each in a folder with its id."""
-        self.filed, self._journal = folder / "filed", journal
+        self.filed, self.journal = folder / "filed", journal
         self._lock, self._position = threading.Lock(), 0
         self._reports: dict[str, FiledReport] = {}  # in the order in which they were filed
 
@@ -198,13 +198,13 @@ class Reports:
             "position": position,
             "release": release,
         }
-        self._journal.append([Event("", REPORT, payload, key=id)])
+        self.journal.append([Event("", REPORT, payload, key=id)])
         return self.find(id)
 
     def list(self) -> list[FiledReport]:
         """All reports, the newest first. Each call reads only what is new in the journal."""
         with self._lock:
-            for event in self._journal.of_kind(REPORT, CONCLUSION, SIGNATURE, after=self._position):
+            for event in self.journal.of_kind(REPORT, CONCLUSION, SIGNATURE, after=self._position):
                 report = self._after(event)
                 self._reports[report.id] = report
                 self._position = event.position
@@ -259,7 +259,7 @@ class Reports:
         about, mission = json.loads((folder / FINDINGS).read_text(encoding="utf-8")), missions.load(folder / MISSION)
         with tempfile.TemporaryDirectory() as scratch:
             again = Path(scratch)
-            self._journal.to_parquet(again / "logs", mission, until=report.position)
+            self.journal.to_parquet(again / "logs", mission, until=report.position)
             log = monitoring.read(again / "logs")
             findings = monitoring.compare(monitoring.read(reference), log, mission, Alerts.model_validate(about["alerts"]))
             monitoring.write_page(findings, again / PAGE, again / FINDINGS, about["reports"])
@@ -309,12 +309,12 @@ class Reports:
     def _write(self, report: str, person: Person, event: Callable[[FiledReport], Event]) -> FiledReport:
         """Write the event that follows from the report as it is, unless somebody wrote about a report meanwhile: then again."""
         for _ in range(TRIES):
-            position, filed = self._journal.position, self.find(report)
+            position, filed = self.journal.position, self.find(report)
             if refusal := filed.refusal(person):
                 raise BadInput(refusal)
             new = event(filed)
             try:
-                self._journal.append_unless((CONCLUSION, SIGNATURE), position, [new])
+                self.journal.append_unless((CONCLUSION, SIGNATURE), position, [new])
             except Changed:
                 continue
             return self.find(filed.id)

@@ -69,13 +69,13 @@ class Index:
         chain = [entry.chain for entry in entries]
         stored = self._open().read(chain) if self._place else np.empty((0, WIDTH), dtype=np.float32)
         vectors = saved if saved is not None and len(saved) > len(stored) else stored
-        self._append(entries, np.concatenate([vectors, self._encode(entries[len(vectors) :])]), stored=len(stored))
+        self._append(entries, np.concatenate([vectors, self.encode(entries[len(vectors) :])]), stored=len(stored))
 
-    def add(self, entries: Sequence[IndexedText]) -> None:
-        """Append entries, encoded now, to the index and its collection."""
-        self._append(entries, self._encode(entries), stored=0)
+    def add(self, entries: Sequence[IndexedText], vectors: Vectors | None = None) -> None:
+        """Append entries to the index and its collection. `vectors`: as `encode` gives them, else encoded now."""
+        self._append(entries, self.encode(entries) if vectors is None else vectors, stored=0)
 
-    def _encode(self, entries: Sequence[IndexedText]) -> Vectors:
+    def encode(self, entries: Sequence[IndexedText]) -> Vectors:
         return self.encoder.encode([entry.meaning for entry in entries])
 
     def _append(self, entries: Sequence[IndexedText], vectors: Vectors, stored: int) -> None:

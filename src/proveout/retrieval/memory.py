@@ -2,34 +2,39 @@
 
 `records.jsonl` is authoritative: append-only, one record on each line; the line is its position. The id of a memory at a
 position is a hash over the records before it, in order, never over a store's files. Vectors are derived data: a Chroma
-collection that disagrees with the records is rebuilt.
+collection that disagrees with the records is rebuilt. In an encrypted workspace a line holds its record and vector, encrypted
+with the key of the case, and there is no collection. The line of an erased case keeps its position and hash, for the others.
 Covered: a search sees only records before its position and returns the same whatever was added since; for each case, a
 person's record takes precedence over the agent's, then the newest; a repeated record is not added; a torn last line.
 Not covered: which values are right. `origin` tells a person's label from the agent's decision.
 """
 
+import base64
 import hashlib
 import json
 import os
+import shutil
 from array import array
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proveout.errors import StaleIndex
-from proveout.files import lock
-from proveout.records import Content, SimilarCase, Value
+from proveout.files import lock, replacing, write_whole
+from proveout.records import Content, SimilarCase, Value, case_of
 from proveout.retrieval.duplicates import Duplicates
-from proveout.retrieval.encoder import Encoder
+from proveout.retrieval.encoder import WIDTH, Encoder, Vectors
 from proveout.retrieval.index import BOTH, Hit, Index, IndexedText, Method
 from proveout.values import key as key_of
 from proveout.values import written
+from proveout.vault import Vault
 
 CACHED = 4096  # vectors of recent queries, 6 MB: each batch is searched for similar cases, then for duplicates
 
@@ -44,6 +49,15 @@ class MemoryRecord:
     document_class: str = ""
     origin: Literal["label", "decision"] = "decision"
     document: str = ""  # SHA-256 of the file
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a line of the file holds."""
+
+    record: MemoryRecord
+    erased: str = ""  # the chain's hash up to here, of an erased one
+    vector: NDArray[np.float32] | None = None  # (384,) kept with it, if this encoder made it
 
 
 def without_numbers(text: str) -> str:
@@ -70,6 +84,7 @@ class Memory:
         self._rows: dict[tuple[str, str], list[int]] = {}  # (field, plain value), ("", case) or ("", document): records
         self._duplicates = Duplicates()  # a row is a position
         self._recent: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._vault = Vault.at(folder.parent)
 
     @classmethod
     def open(
@@ -78,15 +93,18 @@ class Memory:
         """Open a memory, new if the folder has none. Raises StaleIndex if a line is not a record or no server answers.
 
         encoder: by default that of the folder's snapshot, else `Encoder.load()`.
-        store: where Chroma keeps the vectors: a folder, by default `folder/chroma`, or a server at http://host:port;
+        store: where Chroma keeps the vectors: a folder, by default `folder/chroma`, or a server at http://host:port; by default
+        nowhere if the workspace is encrypted, whose records keep them;
         "" keeps them only in this process and writes nothing (for a snapshot that `save` made).
         name: of the collection; missions that share a server need different ones.
         """
         folder = Path(folder)
-        place = folder / "chroma" if store is None else store
+        default = "" if Vault.at(folder.parent) else folder / "chroma"
+        place = default if store is None else store
         memory = cls(folder, Index(encoder or _encoder_of(folder), place, name))
-        entries = [memory._register(record) for record in memory._read()]
-        memory._index.fill(entries, saved=memory._saved_vectors())
+        lines = memory._read()
+        entries = [memory._register(line.record, line.erased) for line in lines]
+        memory._index.fill(entries, saved=memory._saved_vectors(lines))
         return memory
 
     @property
@@ -126,18 +144,21 @@ class Memory:
         with (self.folder / "records.jsonl").open("a+b") as file:
             lock(file)
             self._catch_up()
-            entries, lines = [], []
+            entries: list[IndexedText] = []
             for record in records:
                 previous = self._latest.get((record.case, record.origin))
-                if previous is None or self._records[previous] != record:
-                    lines.append(_line(record))
+                erased = self._vault is not None and self._vault.erased(case_of(record.case))
+                if not erased and (previous is None or self._records[previous] != record):
                     entries.append(self._register(record))
-            if lines:
+            if entries:
+                vectors = self._index.encode(entries)
+                new = zip(self._records[-len(entries) :], entries, vectors, strict=True)
+                lines = [self._written(record, entry.chain, vector) for record, entry, vector in new]
                 os.ftruncate(file.fileno(), self._bytes)  # a line torn by a crash was never a record
                 self._bytes += file.write(b"".join(line + b"\n" for line in lines))
                 file.flush()
                 os.fsync(file.fileno())
-                self._index.add(entries)
+                self._index.add(entries, vectors)
         return self.position
 
     def search(
@@ -212,6 +233,26 @@ class Memory:
         header = {"id": self.id(), "position": self.position, "encoder": encoder.id, "tokens": encoder.tokens}
         (folder / "index.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
 
+    def encrypt(self) -> None:
+        """Encrypt the records that were added before the workspace was encrypted, and remove their collection.
+
+        Only while no other process uses the memory.
+        """
+        rows = zip(
+            self._records,
+            self._chain,
+            self._index.vectors,
+            (self.folder / "records.jsonl").read_bytes().split(b"\n")[:-1],
+            strict=True,
+        )
+        lines = [
+            line if "sealed" in json.loads(line) else self._written(record, chain, vector)
+            for record, chain, vector, line in rows
+        ]
+        write_whole(self.folder / "records.jsonl", b"".join(line + b"\n" for line in lines))
+        shutil.rmtree(self.folder / "chroma", ignore_errors=True)
+        (self.folder / "vectors.npy").unlink(missing_ok=True)
+
     def _rows_with(self, texts: Mapping[str, str], allowed: NDArray[np.bool_]) -> list[int]:
         lists = [self._rows.get((name, key_of(value)), []) for name, value in texts.items()]
         rows = set(lists[0]).intersection(*lists[1:]) if lists else set()
@@ -243,9 +284,15 @@ class Memory:
             self._recent.popitem(last=False)
         return vectors
 
-    def _register(self, record: MemoryRecord) -> IndexedText:
-        """Append a record in memory, and return its entry for the index."""
+    def _register(self, record: MemoryRecord, erased: str = "") -> IndexedText:
+        """Append a record in memory, and return its entry for the index. `erased`: its hash, if it was."""
         row = len(self._records)
+        if erased:
+            self._valid_to.append(row)  # at no position
+            self._chain.append(erased)
+            self._records.append(record)
+            self._duplicates.add("", {})
+            return IndexedText("", "", erased, {"case": record.case, "origin": record.origin})
         current = self._answer.get(record.case)
         outranked = current is not None and self._records[current].origin == "label" and record.origin == "decision"
         self._valid_to.append(row if outranked else np.iinfo(np.int64).max)
@@ -265,8 +312,8 @@ class Memory:
         words = " ".join([record.text, *record.fields.values()])
         return IndexedText(without_numbers(record.text), words, self._chain[-1], metadata)
 
-    def _read(self) -> list[MemoryRecord]:
-        """The records of the file that were not read yet; whole lines only."""
+    def _read(self) -> list[_Line]:
+        """The lines of the file that were not read yet; whole ones only."""
         path = self.folder / "records.jsonl"
         if not path.exists():
             return []
@@ -275,24 +322,79 @@ class Memory:
             lines = file.read().split(b"\n")[:-1]
         self._bytes += sum(len(line) + 1 for line in lines)
         try:
-            return [MemoryRecord(**json.loads(line)) for line in lines]
-        except (ValueError, TypeError) as error:
+            parsed = [json.loads(line) for line in lines]
+            if self._vault:
+                self._vault.ciphers({case_of(data["case"]) for data in parsed})  # in one query
+            return [self._opened(data) for data in parsed]
+        except (ValueError, TypeError, KeyError) as error:
             raise StaleIndex(f"{path}: a line is not a record ({error}); restore the file") from error
+
+    def _written(self, record: MemoryRecord, chain: str, vector: NDArray[np.float32]) -> bytes:
+        """A line of the file."""
+        if self._vault is None:
+            return _line(record)
+        sealed = self._vault.seal(case_of(record.case), vector.tobytes() + _line(record), f"memory {chain}")
+        head = {"case": record.case, "origin": record.origin, "document": record.document, "chain": chain}
+        return json.dumps(head | {"encoder": self._index.encoder.id, "sealed": base64.b64encode(sealed).decode()}).encode()
+
+    def _opened(self, data: dict[str, Any]) -> _Line:
+        if "sealed" not in data:
+            return _Line(MemoryRecord(**data))
+        if data["sealed"] and self._vault is None:
+            raise StaleIndex(f"{self.folder}: the memory is encrypted, and the workspace's keys.db is missing; put it back")
+        sealed = base64.b64decode(data["sealed"])
+        content = self._vault.open(case_of(data["case"]), sealed, f"memory {data['chain']}") if sealed and self._vault else None
+        if content is None:
+            return _Line(MemoryRecord(data["case"], "", origin=data["origin"], document=data["document"]), data["chain"])
+        vector = np.frombuffer(content[: 4 * WIDTH], dtype=np.float32)
+        kept = vector if data["encoder"] == self._index.encoder.id else None
+        return _Line(MemoryRecord(**json.loads(content[4 * WIDTH :])), vector=kept)
 
     def _catch_up(self) -> None:
         """Read what another process appended."""
-        entries = [self._register(record) for record in self._read()]
+        entries = [self._register(line.record, line.erased) for line in self._read()]
         if entries:
             self._index.add(entries)
 
-    def _saved_vectors(self) -> NDArray[np.float32] | None:
-        """Vectors of a snapshot, if they belong to the first of these records and to this encoder."""
-        if not (self.folder / "vectors.npy").exists():
-            return None
-        header = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
-        position = header["position"]
-        fits = header["encoder"] == self._index.encoder.id and position <= self.position and self.id(position) == header["id"]
-        return np.load(self.folder / "vectors.npy") if fits else None
+    def _saved_vectors(self, lines: Sequence[_Line]) -> Vectors | None:
+        """Vectors of the first records: of a snapshot, if they belong to them and to this encoder, then those in the lines."""
+        saved = np.empty((0, WIDTH), dtype=np.float32)
+        if (self.folder / "vectors.npy").exists():
+            header = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
+            position = header["position"]
+            own = header["encoder"] == self._index.encoder.id and position <= self.position
+            if own and self.id(position) == header["id"]:
+                saved = np.load(self.folder / "vectors.npy")
+        nothing = np.zeros(WIDTH, dtype=np.float32)  # of an erased one, which is never compared
+        kept = (nothing if line.erased else line.vector for line in lines[len(saved) :])
+        further = list(takewhile(lambda vector: vector is not None, kept))
+        saved = np.concatenate([saved, np.array(further, dtype=np.float32).reshape(-1, WIDTH)])
+        return saved if len(saved) else None
+
+
+def erase(folder: Path, case: str) -> int:
+    """Remove what a memory holds of a case, but its position and hash; returns the number of records.
+
+    Only while no other process writes to it.
+    """
+    path, chain, lines, gone = folder / "records.jsonl", "", [], []
+    for row, line in enumerate(path.read_bytes().split(b"\n")[:-1] if path.exists() else []):
+        data = json.loads(line)
+        chain = data.get("chain") or hashlib.sha256(chain.encode() + _line(MemoryRecord(**data))).hexdigest()
+        if case_of(data["case"]) == case:
+            gone.append(row)
+            data = {name: data.get(name, "") for name in ("case", "origin", "document")} | {"chain": chain, "sealed": ""}
+            line = json.dumps(data).encode()
+        lines.append(line + b"\n")
+    if gone:
+        write_whole(path, b"".join(lines))
+        shutil.rmtree(folder / "chroma", ignore_errors=True)  # made again from the records
+        if (folder / "vectors.npy").exists():
+            vectors = np.load(folder / "vectors.npy")
+            vectors[[row for row in gone if row < len(vectors)]] = 0
+            with replacing(folder / "vectors.npy") as part, part.open("wb") as file:
+                np.save(file, vectors)
+    return len(gone)
 
 
 def _encoder_of(folder: Path) -> Encoder:

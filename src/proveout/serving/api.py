@@ -291,11 +291,13 @@ def _open() -> dict[int | str, dict[str, Any]]:
 
 
 def decided_case(worker: Worker, case: str) -> CaseHistory:
-    """The history of a decided case. Raises Refusal if it does not exist (404) or is not decided yet (409)."""
+    """The history of a decided case. Raises Refusal if there is none (404), it is not decided yet (409) or erased (410)."""
     if (history := worker.history(case)) is not None:
         return history
-    if worker.index.find(case) is None:
+    if (summary := worker.index.find(case)) is None:
         raise unknown_case()
+    if summary.status is CaseStatus.ERASED:
+        raise Refusal(410, "the content of this case was erased")
     raise Refusal(409, "this case is not decided yet; ask again later", {"Retry-After": "5"})
 
 

@@ -1,4 +1,4 @@
-"""Every case of a workspace and its status: waiting in the inbox, decided, or labelled by a person. Entry point: `CaseIndex`.
+"""Every case of a workspace and its status: waiting in the inbox, decided, labelled, or erased. Entry point: `CaseIndex`.
 
 It follows the journal and the inbox, so that listing, searching and paging read nothing twice.
 Covered: cases that other processes submit, decide and answer meanwhile.
@@ -20,6 +20,7 @@ from proveout.journal import (
     APPROVAL,
     ATTEMPTED,
     DECISION,
+    ERASURE,
     INTENDED,
     LABEL,
     RETRIED,
@@ -40,6 +41,7 @@ class CaseStatus(StrEnum):
     WAITING = "waiting"  # in the inbox, not decided yet
     DECIDED = "decided"
     LABELLED = "labelled"  # decided, and answered by a person
+    ERASED = "erased"  # its content
 
 
 class Order(StrEnum):
@@ -180,6 +182,8 @@ class Overview:
             if summary.status is CaseStatus.WAITING:
                 waiting += 1
                 continue
+            if summary.status is CaseStatus.ERASED:
+                continue
             decided += 1
             last = last or summary.at
             counts = days.setdefault(summary.day or summary.at[:10], [0, 0])
@@ -291,7 +295,11 @@ class CaseIndex:
                 confidence=min((_confidence(value["confidence"]) for value in decision["fields"].values()), default=0.0),
             )
             return
-        if (summary := self._decided.get(event.case)) is None:
+        if event.kind == ERASURE:
+            self._waiting.pop(event.case, None)
+            self._decided[event.case] = CaseSummary(event.case, f"erased {event.case[:12]}", event.at, CaseStatus.ERASED)
+            return
+        if (summary := self._decided.get(event.case)) is None or summary.status is CaseStatus.ERASED:
             return
         summary.assignment = after(event, summary.assignment)
         if event.kind == INTENDED:
@@ -328,7 +336,8 @@ class CaseIndex:
             except (OSError, UnreadableDocument):  # a run names it, with the reason
                 continue
             files[file.path] = (stamp, (case, turn))
-            if turn_key(case, turn) not in self._turns:
+            decided = self._decided.get(case)
+            if turn_key(case, turn) not in self._turns and not (decided and decided.status is CaseStatus.ERASED):
                 waiting.setdefault(case, CaseSummary(case, printable(file.name), _moment(file.modified)))
         self._files, self._waiting = files, waiting
 

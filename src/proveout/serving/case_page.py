@@ -1,5 +1,6 @@
-"""The page of one case: its verdict and values, what led to them, what happened since. It can be run again and assigned there.
+"""The page of one case: its verdict and values, what led to them, what happened since.
 
+It can be run again, assigned and erased there.
 Covered: cases that wait, cases without pages, use without scripts.
 Not covered: answering the case. `reviewing` and the review page do that.
 """
@@ -10,11 +11,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from proveout.errors import BadModel, NoRelease, OtherCode
+from proveout.errors import BadInput, BadModel, Busy, NoRelease, OtherCode
 from proveout.identity import Accounts
 from proveout.journal.codec import canonical
 from proveout.journal.log import utf8
-from proveout.live import explanations
+from proveout.live import erasure, explanations
 from proveout.live.lineage import Lineage
 from proveout.records import Person, Role
 from proveout.review.approvals import CaseView
@@ -43,7 +44,7 @@ def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRoute
     def run_again(request: Request, case: CaseId) -> Response:
         """Decides the case again with its own release, and shows the first step that differs. Records nothing."""
         if (history := worker.history(case)) is None:
-            raise Refusal(409, "no decided case has this id, so there is nothing to run again")
+            raise Refusal(409, "no decided case has this id, or it was erased, so there is nothing to run again")
         began = time.perf_counter()
         again = worker.run_again(history.decided)
         values = [again.difference.recorded, again.difference.again] if again.difference else []
@@ -67,16 +68,50 @@ def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRoute
         worker.assignments.put_back(case, request.user.person)
         return RedirectResponse(f"{root_of(request)}/cases/{case}", 303)
 
+    @pages.get("/erase")
+    def ask_to_erase(request: Request, case: CaseId) -> Response:
+        """What erasing the case removes, what stays, and the form to do it."""
+        return erasing(request, case)
+
+    @pages.post("/erase")
+    def erase(
+        request: Request,
+        case: CaseId,
+        because: Annotated[str, Form(max_length=500)] = "",
+        sure: Annotated[str, Form()] = "",
+    ) -> Response:
+        if not because.strip() or not sure:
+            missing = "tick that you want it to be erased for ever" if because.strip() else "say why it is erased"
+            return erasing(request, case, f"Not erased: {missing}.", because)
+        try:
+            worker.erase(case, request.user.person, because)
+        except (BadInput, Busy) as error:
+            raise Refusal(409, str(error)) from error
+        return RedirectResponse(f"{root_of(request)}/cases/{case}", 303)
+
+    def erasing(request: Request, case: str, message: str = "", because: str = "") -> Response:
+        try:
+            planned = erasure.plan(worker.space, worker.journal, case)
+        except BadInput as error:
+            raise Refusal(409, str(error)) from error
+        summary = worker.index.find(case)
+        values = {"case": summary, "plan": planned, "message": message, "because": because}
+        return respond(request, "erase.html.j2", 422 if message else 200, **values)
+
     def answer(request: Request, case: str, **values: Any) -> Response:
         summary = worker.index.find(case)
         if summary is None:
             raise Refusal(404, "no case has this id; the list of cases has a search")
         if summary.status is CaseStatus.WAITING:
-            return respond(request, "case.html.j2", case=summary, answer=None)
+            return respond(request, "case.html.j2", case=summary, answer=None, history=[])
+        if summary.status is CaseStatus.ERASED:
+            history = answers.happened(worker.journal.events(case), worker.space.home)
+            return respond(request, "case.html.j2", case=summary, answer=None, history=history)
         person, view = request.user.person, worker.approvals.show(case)
         holder, may_assign = summary.holder, person.role.includes(Role.OPERATOR) and summary.asks
         values |= {
             "holder": holder,
+            "may_erase": person.role.includes(Role.OPERATOR),
             "may_put_back": holder and (may_assign or holder.to == person.name),
             "reviewers": [one.name for one in accounts if one.role.includes(summary.answered_with)] if may_assign else [],
         }

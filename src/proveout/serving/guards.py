@@ -38,6 +38,7 @@ DOCUMENTS = frozenset({"/api/v1/cases", "/api/v1/preview"})  # their body is a d
 ANSWERED = re.compile(r"/api/v1/cases/[^/]+/(approve|expected|put_back|reject|second|take|undo)")
 WORKED_ON = re.compile(r"/cases/[^/]+/(again|put_back)")  # by the buttons of its page that decide nothing
 CONCLUDED = re.compile(r"/reports/[0-9a-f]+/(conclude|sign)")  # the report's own rules decide who may
+ERASING = re.compile(r"/cases/[0-9a-f]+/erase")  # the page that asks, too
 FORM = 65_536  # bytes of any other body
 
 
@@ -57,7 +58,8 @@ def needed(method: str, path: str) -> Role | None:
         return Role.REVIEWER
     if method == "POST" and any(paths.fullmatch(path) for paths in (ANSWERED, WORKED_ON, CONCLUDED)):
         return Role.REVIEWER
-    return Role.READER if method in SAFE or path == "/logout" else Role.OPERATOR
+    reads = method in SAFE and not ERASING.fullmatch(path)
+    return Role.READER if reads or path == "/logout" else Role.OPERATOR
 
 
 @dataclass(frozen=True, slots=True)

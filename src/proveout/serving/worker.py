@@ -20,11 +20,11 @@ from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
 from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
-from proveout.live import Live
+from proveout.live import Live, alone, erasure
 from proveout.live.replay import Replayed, replay
 from proveout.mission import Budget
 from proveout.monitoring.signing import Reports
-from proveout.records import Content, Decided, Decision, Output, Ruling
+from proveout.records import Content, Decided, Decision, Output, Person, Ruling
 from proveout.release import Release, Releases
 from proveout.review.approvals import Approvals
 from proveout.review.assignments import Assignments
@@ -154,8 +154,15 @@ class Worker:
                 return Replayed(decided, because=f"{pins}; on the server's machine, run: proveout replay {case.id[:12]}")
         return replayed
 
+    def erase(self, case: str, person: Person, reason: str) -> None:
+        """Erase the content of a case. Raises BadInput as `erasure.plan`, and Busy."""
+        with self._one_at_a_time(), alone(self.space.home):
+            erasure.erase(self.space, self.journal, erasure.plan(self.space, self.journal, case), person, reason)
+            self._live = None  # its memory holds the case
+
     def decide(self) -> None:
         """Run the promoted release once, if any case or effect waits. Raises NoRelease, Busy and NoDocuments."""
+        erasure.complete(self.space, self.journal)
         waiting = self.index.newest(Search(status=CaseStatus.WAITING))
         if not waiting and (self.switch.stopped() or not self.journal.pending()):
             return
