@@ -54,7 +54,7 @@ class Change:
         """Raises BadInput for prompts that no tier reads."""
         if self.prompts and not any(isinstance(getattr(tier, "prompts", None), Prompts) for tier in agent.tiers.values()):
             raise BadInput(
-                f"no tier of {', '.join(agent.tiers)} reads prompts when it decides (a ranker learned its phrases in training); "
+                f"no tier of {', '.join(agent.tiers)} reads prompts when it decides (a ranker learned them in training); "
                 "add a language model, such as --with tier=ranker,language_model, or build with them"
             )
 
