@@ -27,7 +27,7 @@ def the_verdict(case, decision, mo, replay):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_the_cells(mo):
     mo.md("""
     Every step is a cell below, then what it makes of this case. The functions `recall`, `score`, `check`, `route` and `propose`
     **are** the pipeline's: edit one, and everything after it runs again on this case. Saving the notebook saves the step; the
@@ -37,7 +37,7 @@ def _(mo):
 
 
 @app.cell(hide_code=True)
-def _(case_picker, mo):
+def the_case_control(case_picker, mo):
     case_picker if len(case_picker.options) > 1 else mo.md("")
     return
 
@@ -50,7 +50,7 @@ def the_pages(case, decision, mo, space):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_read(mo):
     mo.md("""
     ## Read
 
@@ -70,7 +70,7 @@ def what_was_read(Draft, case, mo):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_recall(mo):
     mo.md("""
     ## Recall
 
@@ -93,7 +93,7 @@ def what_was_recalled(case, mo, read):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_prompt(mo):
     mo.md("""
     ## Prompt
 
@@ -119,7 +119,7 @@ def what_was_asked(LanguageModelTier, Prompts, case, messages_about, mo, recalle
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_score(mo):
     mo.md("""
     ## Score
 
@@ -160,7 +160,7 @@ def what_was_scored(case, mo, recalled):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_check(mo):
     mo.md("""
     ## Check
 
@@ -186,7 +186,7 @@ def what_was_checked(case, mo, scored):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_route(mo):
     mo.md("""
     ## Route
 
@@ -210,7 +210,7 @@ def where_it_goes(case, checked, mo):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_propose(mo):
     mo.md("""
     ## Propose
 
@@ -244,7 +244,7 @@ def what_is_proposed(case, mo, routed):
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_the_other_cases(mo):
     mo.md("""
     ## What these cells make of the other cases
 
@@ -254,7 +254,7 @@ def _(mo):
 
 
 @app.cell(hide_code=True)
-def _(case, mo):
+def the_other_cases_control(case, mo):
     others_button = mo.ui.run_button(label="decide the other cases", disabled=case.decided is None)
     others_button
     return (others_button,)
@@ -279,7 +279,7 @@ def the_other_cases(Change, Journal, Summary, case, mo, others_button, space, wh
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_regression(mo):
     mo.md("""
     ## Keep it right: a regression case
 
@@ -340,7 +340,7 @@ def the_regression_case(
 
 
 @app.cell(hide_code=True)
-def _(mo):
+def about_shipping(mo):
     mo.md("""
     ## Ship it
 
@@ -350,7 +350,7 @@ def _(mo):
 
 
 @app.cell(hide_code=True)
-def _(context, mo):
+def the_build_control(context, mo):
     stale_button = mo.ui.run_button(label="what would a build run?", disabled=not context.spec)
     stale_button
     return (stale_button,)
@@ -378,7 +378,7 @@ def the_steps(context):
 
 
 @app.cell(hide_code=True)
-def _(Dataset, Memory, Opened, Parts, Path, Workspace, assemble, context, missions, opened, os):
+def the_inputs(Dataset, Memory, Opened, Parts, Path, Workspace, assemble, context, missions, opened, os):
     _key = os.environ.get("PROVEOUT_CASE", "") if context.spec else ""  # a build shows no live case
     if _key:
         space = Workspace.from_environment()
@@ -397,19 +397,19 @@ def _(Dataset, Memory, Opened, Parts, Path, Workspace, assemble, context, missio
 
 
 @app.cell(hide_code=True)
-def _(mo, opened_cases):
+def the_case_choice(mo, opened_cases):
     case_picker = mo.ui.dropdown(list(opened_cases), value=next(iter(opened_cases)), label="case")
     return (case_picker,)
 
 
 @app.cell(hide_code=True)
-def _(case_picker, opened_cases):
+def the_case(case_picker, opened_cases):
     case = opened_cases[case_picker.value]
     return (case,)
 
 
 @app.cell(hide_code=True)
-def _():
+def the_imports():
     import os
     from pathlib import Path
 
@@ -464,7 +464,7 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _():
+def the_context():
     from proveout.bridge import open_context
 
     context = open_context(__file__)
