@@ -1,6 +1,7 @@
 # make demo     set everything up and run the main job on synthetic invoices
 # make demo LM=1             the same, then let a small language model read cases that wait
 # make demo DATA=folder      the same on a folder of documents with a labels.csv
+# make demo MISSION=catalog  a product search, on a shop that is drawn, or in DATA=folder
 # make test     set everything up and pass the tests
 # make test-long     those that build further missions and open every notebook in a browser
 # make lm       add a small language model that runs on this machine (93 MB)
@@ -32,7 +33,7 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 
 # A folder of one's own gets a workspace of its own, also where that of the demo is exported.
 demo: $(VENV)/.ready $(if $(LM),lm)
-	@$(if $(DATA),env -u PROVEOUT_HOME) $(BIN)/proveout demo $(if $(DATA),--data "$(DATA)") $(if $(LM),--language-model)
+	@$(if $(DATA)$(MISSION),env -u PROVEOUT_HOME) $(BIN)/proveout demo $(if $(MISSION),--mission "$(MISSION)") $(if $(DATA),--data "$(DATA)") $(if $(LM),--language-model)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

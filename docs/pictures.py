@@ -96,7 +96,7 @@ def a_notebook(page: Page, home: Path) -> None:
     editor = opened(page, home, "edit", "calibrate", "--headless", "--no-token")
     try:
         page.locator("h1", has_text="Calibration").wait_for(timeout=180_000)
-        page.locator(".output-area img").first.wait_for(timeout=120_000)
+        page.locator(".output-area img").nth(1).wait_for(timeout=180_000)  # the last cells
         page.wait_for_timeout(4_000)
         page.screenshot(path=PICTURES / "notebook.png")
     finally:
@@ -122,6 +122,19 @@ def the_review(page: Page, home: Path) -> None:
         page.locator(".field.active").wait_for()
         page.wait_for_load_state("networkidle")
         page.screenshot(path=PICTURES / "review.png")
+    finally:
+        server.terminate()
+
+
+def the_review_on_a_phone(page: Page, home: Path) -> None:
+    phone = page.context.browser.new_context(has_touch=True, is_mobile=True, color_scheme="dark").new_page()
+    server = signed_in(phone, home, "/review/")
+    try:
+        phone.set_viewport_size({"width": 390, "height": 844})
+        phone.locator("#order").select_option("doubt")
+        phone.locator(".field.active").wait_for()
+        phone.wait_for_load_state("networkidle")
+        phone.screenshot(path=PICTURES / "review_phone.png")
     finally:
         server.terminate()
 
@@ -215,6 +228,6 @@ if __name__ == "__main__":
         mine = Path(shutil.copytree(theirs, Path(folder) / "home"))
         (mine / "accounts.db").unlink(missing_ok=True)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for take in (the_loop, a_notebook, the_report, the_review, what_inspect_finds):
+        for take in (the_loop, a_notebook, the_report, the_review, the_review_on_a_phone, what_inspect_finds):
             take(browser.new_page(), mine)
         browser.close()

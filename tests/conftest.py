@@ -102,7 +102,8 @@ def bills(bills_once, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def catalog_once(once) -> Path:
-    """A project whose mission `catalog` was built from the folder `shop`, a small one; build.txt is what that printed."""
+    """A project whose mission `catalog` was built from the folder `shop`, a small one, and promoted; build.txt is what building
+    printed."""
 
     def fill(folder: Path) -> None:
         from proveout.search.synthetic import draw
@@ -111,6 +112,7 @@ def catalog_once(once) -> Path:
         (folder / "shop").mkdir()
         draw(categories=12).save(folder / "shop" / "products.jsonl", folder / "shop" / "judgements.csv")
         (folder / "build.txt").write_text(proveout(folder, "build", "--mission", "catalog", "--data", folder / "shop"))
+        proveout(folder, "release", "promote", "latest", "--mission", "catalog")
 
     return once("catalog", fill)
 

@@ -11,7 +11,8 @@ from program import page_of
 
 SHORT = ["prompts", "drift"]  # one of the design, one of the reports
 LONG = ["curate", "retrieval", "models", "calibrate", "decide", "agent", "evaluate", "bias", "performance"]
-CATALOG = ["evaluate", *(pytest.param(name, marks=pytest.mark.long) for name in ("curate", "retrieval", "models", "calibrate"))]
+BESIDE = ("curate", "retrieval", "models", "calibrate", "agent")
+CATALOG = ["evaluate", *(pytest.param(name, marks=pytest.mark.long) for name in BESIDE)]
 PATIENCE = 300  # seconds for a notebook to come to rest
 
 AT_WORK = """() => {

@@ -101,3 +101,17 @@ def test_a_folder_that_is_missing_says_what_it_would_hold(tmp_path: Path) -> Non
         read_shop(tmp_path / "nowhere")
     with pytest.raises(BadLabels):
         read_shop(written(tmp_path, judgements=""))
+
+
+def test_queries_that_are_only_learned_from_change_no_fold_and_are_not_scored() -> None:
+    """They may share words with queries of all folds, which would otherwise become one."""
+    shop = draw(categories=6)
+    index = ProductIndex.build(shop.products)
+    asked = {f"{query} brand new": judged for query, judged in list(shop.judgements.items())[::3]}
+    judged = examples(index, {**shop.judgements, **asked})
+    quick, rankers = Settings(copies=1, rounds=20), []
+    alone = cross_fitted(examples(index, shop.judgements), quick)
+    joined = cross_fitted(judged, quick, rankers, set(asked))
+    assert [(one.example.query, one.fold) for one in joined] == [(one.example.query, one.fold) for one in alone]
+    assert len(rankers) == 1 + max(one.fold for one in joined)
+    assert [one.best_gain for one in joined] != [one.best_gain for one in alone], "they were learned from"

@@ -14,13 +14,13 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    from proveout.mission import read
+    from proveout.mission import load
     from proveout.search import ProductIndex, ProductSearch
-    from proveout.search.design import SearchMission
-    from proveout.search.learning import calibrate, read_scored
+    from proveout.search.learning import calibrate, read_scored, save_folds
     from proveout.search.ranker import ProductRanker
+    from proveout.search.tier import by_layer
 
-    return ProductIndex, ProductRanker, ProductSearch, SearchMission, calibrate, read, read_scored
+    return ProductIndex, ProductRanker, ProductSearch, by_layer, calibrate, load, read_scored, save_folds
 
 
 @app.cell(hide_code=True)
@@ -32,24 +32,29 @@ def _():
 
     from proveout.calibration.plan import outlook
     from proveout.search.learning import route_of
-    from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS
+    from proveout.search.product_search import KEYWORDS_FIT, KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS
 
     PROMISES = {
         KEYWORDS_SUFFICE: "keywords alone rank as well",
         NOTHING_FITS: "none of the first ten fits",
         SOMETHING_FITS: "one of the first ten fits",
+        KEYWORDS_FIT: "store down: keywords' ten fit",
     }
     return Counter, PROMISES, mo, outlook, plt, route_of
 
 
 @app.cell(hide_code=True)
-def the_search(ProductIndex, ProductRanker, ProductSearch, SearchMission, calibrate, context, read, read_scored):
-    mission = read(context.params["mission"], SearchMission)
+def the_search(ProductIndex, ProductRanker, ProductSearch, by_layer, calibrate, context, load, read_scored, save_folds):
+    mission = load(context.params["mission"])
     scored = read_scored(context.upstream["models"]["scored"])
     calibration = calibrate(scored, mission.slo)
     _index = ProductIndex.load(context.upstream["retrieval"]["index"])
     _ranker = ProductRanker.from_text(context.upstream["models"]["ranker"].read_text(encoding="utf-8"))
     ProductSearch(_index, _ranker, calibration).save(context.product["search"])
+    by_layer(calibration).save(context.product["calibration"])
+    _files = sorted(context.upstream["models"]["folds"].iterdir(), key=lambda file: int(file.stem))
+    _rankers = [ProductRanker.from_text(file.read_text(encoding="utf-8")) for file in _files]
+    save_folds(context.product["search"], _rankers, scored, context.product["folds"])
     return calibration, mission, scored
 
 
@@ -99,7 +104,7 @@ def certificates(PROMISES, calibration, mission, mo, outlook, precision_slider):
 
 @app.cell
 def reliability(PROMISES, plt, promised):
-    _figure, _axes = plt.subplots(1, len(PROMISES), figsize=(10, 3.4), sharey=True)
+    _figure, _axes = plt.subplots(1, len(PROMISES), figsize=(12, 3.4), sharey=True)
     for _ax, (_name, _promise) in zip(_axes, PROMISES.items(), strict=True):
         _quality = promised.quality(_name)
         _ax.plot([0, 1], [0, 1], color="#a0aec0", lw=1)

@@ -14,9 +14,13 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
+    from pathlib import Path
+
+    from proveout.search import labelled
+    from proveout.search.answers import with_answers
     from proveout.search.shop import read_shop
 
-    return (read_shop,)
+    return Path, labelled, read_shop, with_answers
 
 
 @app.cell(hide_code=True)
@@ -30,9 +34,10 @@ def _():
 
 
 @app.cell(hide_code=True)
-def the_shop(context, read_shop):
-    shop = read_shop(context.params["data"])
+def the_shop(Path, context, labelled, read_shop, with_answers):
+    shop = with_answers(read_shop(context.params["data"]), Path(context.params["answers"]))
     shop.save(context.product["products"], context.product["judgements"])
+    labelled.save(shop, context.product["queries"])
     return (shop,)
 
 

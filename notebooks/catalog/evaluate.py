@@ -19,15 +19,36 @@ def _():
 
     import numpy as np
 
+    from proveout.agent import Parts, assemble
     from proveout.calibration.thresholds import precision_bounds
-    from proveout.mission import read
+    from proveout.evaluation.labelled_log import write_labelled_log
+    from proveout.mission import load
+    from proveout.retrieval import NoMemory
     from proveout.search import ProductSearch, Route
-    from proveout.search.design import SearchMission
     from proveout.search.judgements import ndcg
+    from proveout.search.labelled import LabelledQueries
     from proveout.search.layers import as_typed
-    from proveout.search.learning import read_scored, routed
+    from proveout.search.learning import read_scored, routed, unattended
 
-    return ProductSearch, Route, SearchMission, as_typed, json, math, ndcg, np, precision_bounds, read, read_scored, routed
+    return (
+        LabelledQueries,
+        NoMemory,
+        Parts,
+        ProductSearch,
+        Route,
+        as_typed,
+        assemble,
+        json,
+        load,
+        math,
+        ndcg,
+        np,
+        precision_bounds,
+        read_scored,
+        routed,
+        unattended,
+        write_labelled_log,
+    )
 
 
 @app.cell(hide_code=True)
@@ -45,15 +66,25 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _(ProductSearch, SearchMission, context, read, read_scored, routed):
-    mission = read(context.params["mission"], SearchMission)
+def _(ProductSearch, context, load, read_scored, routed, unattended):
+    mission = load(context.params["mission"])
     search = ProductSearch.load(context.upstream["calibrate"]["search"])
-    routes = routed(read_scored(context.upstream["models"]["scored"]), mission.slo)
-    return mission, routes, search
+    _scored = read_scored(context.upstream["models"]["scored"])
+    routes, alone = routed(_scored, mission.slo), unattended(_scored, mission.slo)
+    return alone, mission, routes, search
 
 
 @app.cell(hide_code=True)
-def the_metrics(Route, as_typed, context, json, math, ndcg, np, precision_bounds, routes, search):
+def the_decisions(LabelledQueries, NoMemory, Parts, assemble, context, mission, write_labelled_log):
+    _queries = LabelledQueries(context.upstream["curate"]["queries"])
+    _built = context.upstream["calibrate"]
+    _agent = assemble(Parts(context.params["mission"], None, _built["search"], _built["calibration"]), NoMemory())
+    _ = write_labelled_log(_agent.batch(_queries.paths), _queries, context.product["decisions"], mission)
+    return
+
+
+@app.cell(hide_code=True)
+def the_metrics(Route, alone, as_typed, context, json, math, ndcg, np, precision_bounds, routes, search):
     def _answer(one, route):
         """The ids that the route answers with."""
         return {Route.KEYWORDS: one.example.by_keywords, Route.RANKED: one.ranking, Route.NOTHING: ()}[route]
@@ -77,6 +108,9 @@ def the_metrics(Route, as_typed, context, json, math, ndcg, np, precision_bounds
         "no_result_withheld_a_fit": sum(one.something_fits for one in _nothing),  # one of the first ten would have fitted
         "keywords_alone": sum(route == Route.KEYWORDS for _, route in routes) / len(routes),
     }
+    _share, _right = len(alone) / len(routes), [right for _, right in alone]
+    _automated = {"coverage": _share, "precision": float(np.mean(_right)) if _right else None}
+    metrics["judged"] = {"no_person_touches": _share, "automated": {"fields": {"results": _automated}}}
     assert not math.isnan(metrics["ndcg"]), "some query is answerable"
     _precision = "–" if not _withheld else f"{metrics['no_result_precision']:.1%}"
     metrics["headline"] = (
@@ -100,6 +134,7 @@ def _(metrics, mo):
     - **no result is right in {_precision}** of {metrics["no_result"]} ({_low:.1%} to {_high:.1%}): the shop has nothing that
       fits; for {metrics["no_result_withheld_a_fit"]} of them, one of the ten products withheld would have fitted
     - keywords alone answer **{metrics["keywords_alone"]:.0%}** of all {metrics["queries"]} queries
+    - no person has to judge **{metrics["judged"]["no_person_touches"]:.0%}**, whose answers are certified
 
     Scores and thresholds for a query come from queries that share no word with it.
     """)
@@ -188,7 +223,7 @@ def _(context, mo, search, shop_of):
 @app.cell
 def by_class(Route, classes, mo, ndcg, np, routes):
     _rows = []
-    for _name in sorted(set(classes.values())):
+    for _name in sorted({classes[one.example.query] for one, _ in routes}):
         _part = [(one, route) for one, route in routes if classes[one.example.query] == _name]
         _scores = [ndcg(one.ranking, one.example.judged) for one, _ in _part if max(one.example.judged.values())]
         _shares = {str(route): f"{sum(other == route for _, other in _part) / len(_part):.0%}" for route in Route}

@@ -17,9 +17,9 @@ def _():
     from proveout.search import ProductIndex
     from proveout.search.learning import cross_fitted, examples, save_scored, train
     from proveout.search.ranker import Settings
-    from proveout.search.shop import shop_of
+    from proveout.search.shop import LIVE, shop_of
 
-    return ProductIndex, Settings, cross_fitted, examples, save_scored, shop_of, train
+    return LIVE, ProductIndex, Settings, cross_fitted, examples, save_scored, shop_of, train
 
 
 @app.cell(hide_code=True)
@@ -43,9 +43,13 @@ def _(ProductIndex, context, examples, shop_of):
 
 
 @app.cell(hide_code=True)
-def scored_by_what_learned_from_other_queries(Settings, context, cross_fitted, judged, save_scored):
-    scored = cross_fitted(judged, Settings())
+def scored_by_what_learned_from_other_queries(LIVE, Settings, context, cross_fitted, judged, save_scored, shop):
+    _rankers, _live = [], {query for query, name in shop.classes.items() if name == LIVE}
+    scored = cross_fitted(judged, Settings(), _rankers, _live)
     save_scored(scored, context.product["scored"])
+    for _fold, _ranker in enumerate(_rankers):
+        context.product["folds"].mkdir(exist_ok=True)
+        _ = (context.product["folds"] / f"{_fold}.txt").write_text(_ranker.as_text(), encoding="utf-8")
     return (scored,)
 
 

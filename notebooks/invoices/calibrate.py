@@ -30,24 +30,6 @@ def the_verdict(calibration, mission, mo):
 
 
 @app.cell(hide_code=True)
-def field_control(calibration, mo):
-    field_picker = mo.ui.dropdown(list(calibration.certificates), value=next(iter(calibration.certificates)), label="field")
-    field_picker
-    return (field_picker,)
-
-
-@app.cell(hide_code=True)
-def threshold_control(calibration, field_picker, mo):
-    _best = calibration.best_statement(field_picker.value)
-    _start = calibration.threshold(field_picker.value) or (_best.threshold if _best else 0.5)
-    threshold_slider = mo.ui.slider(
-        0, 1, step=0.005, value=round(_start / 0.005) * 0.005, label="threshold", show_value=True, full_width=True
-    )
-    threshold_slider
-    return (threshold_slider,)
-
-
-@app.cell(hide_code=True)
 def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_coverage, threshold_slider):
     _level = calibration.certificates[field_picker.value].confidence
     _points = risk_coverage(pairs[field_picker.value], _level)
@@ -71,6 +53,24 @@ def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_cover
     _figure.tight_layout()
     _figure
     return
+
+
+@app.cell(hide_code=True)
+def field_control(calibration, mo):
+    field_picker = mo.ui.dropdown(list(calibration.certificates), value=next(iter(calibration.certificates)), label="field")
+    field_picker
+    return (field_picker,)
+
+
+@app.cell(hide_code=True)
+def threshold_control(calibration, field_picker, mo):
+    _best = calibration.best_statement(field_picker.value)
+    _start = calibration.threshold(field_picker.value) or (_best.threshold if _best else 0.5)
+    threshold_slider = mo.ui.slider(
+        0, 1, step=0.005, value=round(_start / 0.005) * 0.005, label="threshold", show_value=True, full_width=True
+    )
+    threshold_slider
+    return (threshold_slider,)
 
 
 @app.cell(hide_code=True)

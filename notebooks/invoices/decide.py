@@ -199,6 +199,8 @@ def about_route(mo):
 def route(draft, mission):
     certain = mission.required <= draft.automated
     passed = all(check.passed is not False for check in draft.checks)
+    if certain and passed and draft.document_class in mission.refuse:
+        return Route.REFUSE
     return Route.ACT if certain and passed and steps.is_acted_on(draft, mission) else Route.REVIEW
 
 

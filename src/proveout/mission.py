@@ -56,6 +56,7 @@ class ActionSpec(_Strict):
     settings: dict[str, Any] = Field(default_factory=dict)  # of that connector
     arguments: dict[str, str] = Field(default_factory=dict)  # argument to a field of the mission, or `class` or `case`
     for_classes: tuple[str, ...] = ()  # classes for which it is proposed; empty: every class outside `never_act_on`
+    needs: tuple[str, ...] = ()  # fields without whose values it is not proposed
     undone_by: str | None = None  # name of the compensating action in policy and journal
 
 
@@ -85,6 +86,7 @@ class Mission(Common):
 
     classes: tuple[str, ...]
     never_act_on: tuple[str, ...]  # classes whose cases always go to a person
+    refuse: tuple[str, ...] = ()  # classes whose cases are refused where all that is required is certain
     fields: dict[str, FieldSpec]
     dates: DateOrder = "inferred"  # of days in numbers, such as 3/4/26; inferred: from each document
     tiers: tuple[str, ...] = ("ranker", plugins.PERSON)  # the cascade, from cheap to expensive
@@ -113,7 +115,7 @@ class Mission(Common):
         return self
 
     def _class_problems(self) -> Iterator[str]:
-        named = {"never_act_on": self.never_act_on}
+        named = {"never_act_on": self.never_act_on, "refuse": self.refuse}
         named |= {f"actions.{name}.for_classes": spec.for_classes for name, spec in self.actions.items()}
         for path, classes in named.items():
             yield from (
@@ -156,6 +158,11 @@ class Mission(Common):
             except BadInput as error:
                 yield f"actions.{name}: {error}"
                 continue
+            yield from (
+                f"actions.{name}.needs: unknown field `{field}`; {hint(field, self.fields)}"
+                for field in spec.needs
+                if field not in self.fields
+            )
             faults = list(_faults(connector.Settings, spec.settings))
             yield from (f"actions.{name}.settings: {fault}" for fault in faults)
             if spec.undone_by and not faults and not connector.reversible(connector.Settings.model_validate(spec.settings)):

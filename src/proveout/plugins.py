@@ -25,6 +25,7 @@ PERSON = "person"  # the last tier of every cascade; it has no class
 BUILT_IN: dict[Group, dict[str, str]] = {
     "cases": {
         "document": "proveout.documents.case:DocumentCase",
+        "query": "proveout.search.case:QueryCase",
     },
     "designs": {
         "document": "proveout.corpus.design:DocumentDesign",
@@ -35,6 +36,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "layout_encoder": "proveout.models.extractor:LayoutEncoderTier",
         "e_invoice": "proveout.models.e_invoice:EInvoiceTier",
         "language_model": "proveout.models.language_model:LanguageModelTier",
+        "product_search": "proveout.search.tier:ProductSearchTier",
     },
     "checks": {
         "date_order": "proveout.checks:DatesInOrder",
@@ -48,6 +50,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
         "file_document": "proveout.connectors.files:FileDocument",
         "pay_invoice": "proveout.connectors.files:PayInvoice",
         "http": "proveout.connectors.http:HttpConnector",
+        "request": "proveout.connectors.files:RequestFile",
     },
     "channels": {
         "file": "proveout.monitoring.channels:FileChannel",
@@ -115,7 +118,7 @@ _CONTRACT: dict[Group, str] = {
 }
 _MEMBERS: dict[Group, tuple[str, ...]] = {
     "cases": ("descriptors", "identify", "read", "describe", "check", "confirm", "show"),
-    "designs": ("draw", "check"),
+    "designs": ("draw", "check", "labelled"),
     "tiers": ("load", "extract"),
     "checks": (),  # every class can be called
     "connectors": ("Settings", "takes", "may_take", "defaults", "reversible", "cents", "done", "perform"),

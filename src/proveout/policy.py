@@ -26,7 +26,14 @@ from proveout.records import Action, Decision, Kind, Output, Person, Role, Verdi
 LONG = 2**63 - 1  # Cedar's only number is a signed 64-bit integer
 EPOCH = date(1970, 1, 1)
 ANYBODY = ""  # not an account's name, so that no policy for a named person applies
-SEEN_AS: dict[Kind, str] = {"amount": "Amount", "date": "Day", "number": "Text", "name": "Text", "flag": "Flag"}
+SEEN_AS: dict[Kind, str] = {
+    "amount": "Amount",
+    "date": "Day",
+    "number": "Text",
+    "name": "Text",
+    "flag": "Flag",
+    "ranking": "Text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +213,7 @@ def _seen(kind: Kind, field: Output) -> dict[str, Any] | None:
             return {"cents": int(amount * 100), "confidence": confidence}
         case "date", date() as day:
             return {"day": (day - EPOCH).days, "confidence": confidence}
-        case (("number" | "name"), str() as text):
+        case (("number" | "name" | "ranking"), str() as text):
             return {"text": text, "confidence": confidence}
         case "flag", ("yes" | "no") as answer:
             return {"yes": answer == "yes", "confidence": confidence}

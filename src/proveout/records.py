@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, Protocol
 
-Kind = Literal["number", "name", "amount", "date", "flag"]  # how a field is printed, normalised and compared
+Kind = Literal["number", "name", "amount", "date", "flag", "ranking"]  # how a field is printed, normalised and compared
 Value = Decimal | date | str
 DateOrder = Literal["inferred", "day_first", "month_first"]  # of days in numbers; inferred: from each document
 # a flag as people write it, to its value

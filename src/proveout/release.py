@@ -90,6 +90,10 @@ class Release:
             )
         return path
 
+    def has(self, part: str) -> bool:
+        """Whether a part was frozen; `prompts` and `index` are left out where a mission needs none."""
+        return part in self.manifest["content"]["parts"]
+
     @cached_property
     def mission(self) -> Mission:
         return load(self.path("mission"))
@@ -107,9 +111,14 @@ class Release:
         return Calibrations.load(self.path("calibration"))
 
     def memory(self, folder: Path | str | None = None, encoder: "Encoder | None" = None) -> "Memory":
-        """The live memory in `folder`, which also gets the release's own records; without a folder, only those records."""
-        from proveout.retrieval import Memory
+        """The live memory in `folder`, which also gets the release's own records; without a folder, only those records.
 
+        A release without the part `index` remembers no case.
+        """
+        from proveout.retrieval import Memory, NoMemory
+
+        if not self.has("index"):
+            return NoMemory()
         if folder is None:
             return Memory.open(self.path("index"), encoder, store="")
         folder = Path(folder)
@@ -122,7 +131,9 @@ class Release:
 
     @cached_property
     def learned(self) -> frozenset[str]:
-        """The cases whose labels the release learned from."""
+        """The cases whose labels the release learned from, as far as its memory holds them."""
+        if not self.has("index"):
+            return frozenset()
         with (self.path("index") / "records.jsonl").open(encoding="utf-8") as file:
             return frozenset(json.loads(line)["case"] for line in file)
 
@@ -141,8 +152,9 @@ class Release:
         from proveout.agent import Parts, assemble
 
         self.require_own_code()
-        steps = self.path("steps") if "steps" in self.manifest["content"]["parts"] else None
-        prompts = prompts or self.path("prompts")
+        steps = self.path("steps") if self.has("steps") else None
+        if prompts is None and self.has("prompts"):
+            prompts = self.path("prompts")
         parts = Parts(self.path("mission"), prompts, self.path("model"), self.path("calibration"), steps)
         return assemble(parts, memory, self.id, cache, corrected, cascade=cascade)
 
@@ -301,6 +313,10 @@ class Releases:
     def promoted(self) -> Release:
         """The promoted release, open. Raises NoRelease."""
         return self.open(self.current())
+
+    def replaced(self) -> tuple[str, ...]:
+        """The ids of the releases that were promoted before the current one, oldest first."""
+        return self._promoted()[:-1]
 
     def history(self) -> Sequence[Mapping[str, str]]:
         """Promotions and rollbacks, oldest first: `at`, `by`, `what`, `release`, `because`.

@@ -46,7 +46,7 @@ class Parts:
     """The files of an agent, either of a build or of a frozen release. The memory is separate."""
 
     mission: Path  # mission.yaml
-    prompts: Path  # a folder
+    prompts: Path | None  # a folder; None for a mission whose tiers use none
     model: Path  # the folder that the step `models` wrote
     calibration: Path
     steps: Path | None = None  # what the step `decide` wrote; None: the standard functions of each step
@@ -75,7 +75,8 @@ def assemble(
     from proveout.prompts import Prompts
 
     mission = missions.load(parts.mission, cascade)
-    loaded = tiers.load(tiers.Parts(mission, Prompts.load(parts.prompts, mission), parts.model, corrections, cache))
+    prompts = Prompts.load(parts.prompts, mission) if parts.prompts else Prompts({}, {}, "")
+    loaded = tiers.load(tiers.Parts(mission, prompts, parts.model, corrections, cache))
     functions = Steps.load(parts.steps) if parts.steps else Steps()
     return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original, functions)
 
@@ -98,8 +99,9 @@ class Agent(Runnable[CaseInput, Decision]):
         self.memory, self.release, self.cache, self.original = memory, release, cache, original
         self.functions = functions or Steps()
         self.kind: CaseKind = kind_of(mission)
-        # every mission has these checks; the one for duplicates goes by text if it names no fields
-        checks: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
+        # every mission has these checks, unless its kind of case has none; the one for duplicates goes by text without fields
+        own: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
+        checks = {name: settings for name, settings in own.items() if name in getattr(self.kind, "own_checks", own)}
         if mission.e_invoice_terms:
             checks["agrees_with_e_invoice"] = mission.e_invoice_terms
         checks |= mission.checks
@@ -260,7 +262,8 @@ class Agent(Runnable[CaseInput, Decision]):
             draft.descriptors |= extraction.descriptors
             draft.dollars += extraction.dollars
             for name, value in extraction.fields.items():
-                draft.states[name] = merge(draft.states.get(name), self.functions.score(tier, name, value, self.calibrations))
+                state = self.functions.score(extraction.tier or tier, name, value, self.calibrations)
+                draft.states[name] = merge(draft.states.get(name), state)
 
     def _check(self, drafts: list[Draft]) -> None:
         from proveout.retrieval.duplicates import Duplicates
@@ -325,7 +328,7 @@ class Agent(Runnable[CaseInput, Decision]):
             checks=draft.checks,
             similar=draft.similar,
             route=draft.route,
-            because=wording.sentences(
+            because=getattr(self.kind, "sentences", wording.sentences)(
                 draft.route, draft.document_class, draft.fields, draft.automated, draft.checks, self.mission, self.calibrations
             ),
             actions=draft.actions,

@@ -53,6 +53,8 @@ def check(subject: Subject, kind: CaseKind, rules: Sequence[Rule]) -> Iterator[C
 def route(draft: Draft, mission: Mission) -> Route:
     """Act if every required field is automated, no check failed and cases of the class are acted on; otherwise a person."""
     certain = mission.required <= draft.automated and all(check.passed is not False for check in draft.checks)
+    if certain and draft.document_class in mission.refuse:
+        return Route.REFUSE
     return Route.ACT if certain and is_acted_on(draft, mission) else Route.REVIEW
 
 
@@ -70,7 +72,7 @@ def propose(draft: Draft, mission: Mission) -> Sequence[Action]:
             compensation=spec.undone_by,
         )
         for name, spec in mission.actions.items()
-        if not spec.for_classes or draft.document_class in spec.for_classes
+        if (not spec.for_classes or draft.document_class in spec.for_classes) and sources.keys() >= {*spec.needs}
     )
 
 

@@ -115,7 +115,8 @@ def demo(
     home: Home = None,
 ) -> None:
     """Run everything once on synthetic invoices. Six steps: documents, build, promote, run on a dated stream of cases, monitor
-    drift and bias, summary. A second run skips everything that is already done.
+    drift and bias, summary. A second run skips everything that is already done. With --mission catalog, the same for a product
+    search, on a shop that is drawn.
     """
     from proveout.cli.demo import demo as run_demo
 
@@ -172,6 +173,7 @@ def new(
     flags: Annotated[
         bool, typer.Option("--flags", help="Start from yes/no flags on letters, not from the fields of bills.")
     ] = False,
+    search: Annotated[bool, typer.Option("--search", help="Start a product search, on a shop that is drawn.")] = False,
 ) -> None:
     """Create a mission of your own under pipelines/. The new mission comes with example documents, builds successfully as
     generated, and is yours to edit. Fields are values printed on the document: names, amounts, dates, numbers. Flags are yes or
@@ -181,10 +183,13 @@ def new(
     \b
     proveout new bills             reads bills: reference, sender, total, due
     proveout new letters --flags   sorts letters: complaint, urgent, ends_contract
+    proveout new shop --search     answers queries with products, or with no result
     """
     from proveout.cli import designing
 
-    designing.new(name, "flags" if flags else "questions")
+    if flags and search:
+        raise typer.BadParameter("a mission has flags on documents or is a search; give one of --flags and --search")
+    designing.new(name, "search" if search else "flags" if flags else "questions")
 
 
 @app.command()
@@ -403,7 +408,7 @@ def extract(
 
 @app.command()
 def show(
-    document: Annotated[str, typer.Argument(help="A file, or the start of a case id.")],
+    document: Annotated[str, typer.Argument(help="A file, the start of a case id, or a query.")],
     again: Annotated[bool, typer.Option("--again", help="Decide it again with the promoted release.")] = False,
     mission: Mission = "invoices",
     home: Home = None,

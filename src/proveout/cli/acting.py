@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,8 @@ def show(
 ) -> None:
     """Print a recorded decision with its history, or what would be decided now. Records nothing and takes no action.
 
-    `document`: a file, the name of one in the inbox, or the start of a case id. `again`: decide also a case that was decided.
+    `document`: a file, the name of one in the inbox, the start of a case id or, where cases are texts, a text. `again`: decide
+    also a case that was decided.
     Raises BadInput for a document that is neither a file nor exactly one decided case.
     """
     from proveout.cases import kind_of
@@ -129,13 +131,19 @@ def show(
     from proveout.journal.prose import history, printed
 
     path = next((path for path in (Path(document), space.home / "inbox" / document) if path.is_file()), Path(document))
+    kind = kind_of(space.mission)
     with Journal(space.home / "journal.db") as journal:
-        wanted = kind_of(space.mission).identify(path)[0] if path.is_file() else document
+        wanted = kind.identify(path)[0] if path.is_file() else document
         turns = list(journal.decisions(case=wanted)) if wanted else []
         if not turns and (erased := [case for case in journal.erased() if wanted and case.startswith(wanted)]):
             say(f"case {erased[0][:12]}\n\n{history(journal.events(erased[0]))}")
             return
         cases = {turn.case.id for turn in turns}
+        if not (cases or path.is_file()) and hasattr(kind, "case_file"):
+            with tempfile.NamedTemporaryFile(suffix=".txt") as file:
+                file.write(kind.case_file(document, ""))
+                file.flush()
+                return show(space, file.name, again, before_deciding)
         if len(cases) > 1 or not (cases or path.is_file()):
             raise BadInput(
                 f"{document}: no such file here or in the inbox, and {len(cases) or 'no'} decided cases start with it; give a "

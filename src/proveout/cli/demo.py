@@ -12,13 +12,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from proveout.cases import design_of
 from proveout.cli import acting, designing, output, releasing, watching
 from proveout.cli.output import say
 from proveout.documents.originals import link
+from proveout.errors import BadInput
 from proveout.live import INBOX_CSV
 from proveout.workspace import Workspace
 
@@ -34,12 +36,20 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
     from proveout.release import Releases
 
     began = time.perf_counter()
-    folder = home or Path("work") / (f"demo-{data.resolve().name}" if data else "demo")
+    own = [*([] if mission == "invoices" else [mission]), *([data.resolve().name] if data else [])]
     os.umask(0o077)
-    space = Workspace.find(mission, folder)
+    space = Workspace.find(mission, home or Path("work") / "-".join(["demo", *own]))
     _ = space.mission  # one that decides no cases is refused before anything is written
     space.claim()
-    if data is None:
+    hand_in = getattr(design_of(space.design / "mission.yaml"), "hand_in", None)
+    if hand_in and language_model:
+        raise BadInput(f"a language model reads documents; {mission} has none: leave out --language-model")
+    if data is None and hand_in:
+        data = space.home / "synthetic"
+        with _step("1/6  Data: drawn, with known drift and a known bias"):
+            if not data.exists():
+                design_of(space.design / "mission.yaml").draw(data)
+    elif data is None:
         data = space.home / "synthetic"
         with _step(f"1/6  Documents: {documents} synthetic invoices with known drift and a known bias"):
             _synthesize(data, documents, seed)
@@ -53,10 +63,10 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
         else:
             say("  no new release; the current one stays promoted")
     with _step("4/6  Run: decide the live cases, oldest first"):
-        inbox, later = _hand_in(space)
+        labels, (inbox, later) = (hand_in(data, space), (None, frozenset())) if hand_in else (data, _hand_in(space))
         acting.run(space, inbox)
     with _step("5/6  Monitor: add late labels and compare the live cases with the reference"):
-        watching.label(space, data, later=later)
+        watching.label(space, labels, _last_day(space) if hand_in else None, later)
         watching.monitor(space)
     say(f"6/6  Summary\n\n{summary(space)}\n")
     if language_model:
@@ -65,6 +75,14 @@ def demo(mission: str, data: Path | None, documents: int, seed: int, home: Path 
         with _step(f"Language model: {second_reader.CASES} of the cases that wait, read by SmolLM2 on this machine"):
             second_reader.read_waiting(space)
     say(f"Finished in {time.perf_counter() - began:.0f} seconds. A second `proveout demo` skips what is already done.")
+
+
+def _last_day(space: Workspace) -> date | None:
+    """The last day of the log whose cases have labels by now; None in a log without days."""
+    from proveout.journal.log import read_log
+
+    days = read_log(space.logs / "decisions.parquet").to_pandas()["day"].dropna()
+    return days.max() - UNANSWERED if len(days) and days.nunique() > 1 else None
 
 
 @contextmanager
@@ -118,7 +136,8 @@ def summary(space: Workspace) -> str:
     log = read_log(space.logs / "decisions.parquet").to_pandas()
     report = json.loads((space.reports / "report.json").read_text(encoding="utf-8"))
     lines = [
-        f"Cases                  {len(log)} decided, {(log['route'] == 'refuse').sum()} of them refused as unreadable",
+        f"Cases                  {len(log)} decided, {(log['route'] == 'refuse').sum()} of them refused"
+        + ("" if space.mission.refuse else " as unreadable"),
         f"Handled automatically  {(log['route'] == 'act').mean():.0%} of cases",
     ]
     lines += _precision(log, space)

@@ -24,11 +24,12 @@ QUIET = (  # options of JupyterLab: no network, no news, no line for each of its
     *(f"--ServerApp.jpserver_extensions={name}=False" for name in ("nbclassic", "ploomber", "ploomber_extension")),
 )
 DECIDE = "decide"  # the step of a build whose cells are the steps of a decision
+PRODUCTS = "model/products.jsonl"  # in a release of a search
 SYNTHETIC = "synthetic"  # folder of a workspace with data that were drawn
 
 
 def new(name: str, template: str) -> None:
-    """Create a mission from a template (`questions` or `flags`) and print the next commands."""
+    """Create a mission from a template (`questions`, `flags` or `search`) and print the next commands."""
     from proveout.cli.new import new as create
     from proveout.workspace import project_root
 
@@ -37,24 +38,30 @@ def new(name: str, template: str) -> None:
     options = f"--mission {name}"
     if os.environ.get("PROVEOUT_HOME"):  # another mission's workspace
         options += f" --home {short(root / 'work' / name)}"
-    example = max((folder / "examples").glob("*.txt"))
-    purpose = {"questions": "extracts fields from bills", "flags": "answers yes/no questions about letters"}[template]
-    say(f"Created mission {name} in {short(folder)}. It {purpose}; edit mission.yaml and prompts/ to make it yours.")
+    example = "headset" if template == "search" else short(max((folder / "examples").glob("*.txt")))
+    purpose, yours = {
+        "questions": ("extracts fields from bills", "mission.yaml and prompts/"),
+        "flags": ("answers yes/no questions about letters", "mission.yaml and prompts/"),
+        "search": ("searches a drawn shop", "mission.yaml, and put your products and judgements into examples/,"),
+    }[template]
+    say(f"Created mission {name} in {short(folder)}. It {purpose}; edit {yours} to make it yours.")
     say("It builds as generated, from its own examples. Next:")
     say(f"  proveout build {options}")
     say(f"  proveout release promote {options}")
-    say(f"  proveout show {short(example)} {options}")
+    say(f"  proveout show {example} {options}")
 
 
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Values for the placeholders of the build spec in this workspace. Exports people's answers if the spec asks for them."""
+    from proveout.cases import design_of
     from proveout.evaluation.regression import write_list
     from proveout.live import label_export
 
     answers: dict[str, Any] = {}
     spec = space.spec("build").read_text(encoding="utf-8")
     if "{{answers}}" in spec:
-        for_training, for_testing = label_export.write(space)
+        export = getattr(design_of(space.design / "mission.yaml"), "export", label_export.write)
+        for_training, for_testing = export(space)
         answers = {"answers": space.answers}
         if for_training or for_testing:
             tell(f"  answers    {for_training} join the training set; {for_testing} belong to calibration or test documents")
@@ -80,12 +87,23 @@ def monitored(space: Workspace, until: int | None = None) -> dict[str, Any]:
     from proveout.journal import Journal
     from proveout.release import Releases
 
-    if not (space.logs / "decisions.parquet").exists():
-        raise NoDocuments(f"{space.logs}: no log yet; decide some cases first: proveout run")
+    empty = f"{space.logs}: no log yet; decide some cases first: proveout run"
+    if not (space.home / "journal.db").exists():
+        raise NoDocuments(empty)
     with Journal(space.home / "journal.db") as journal:
+        if next(journal.decisions(), None) is None:
+            raise NoDocuments(empty)
         journal.to_parquet(space.logs, space.mission, until)  # with the answers given since
-    reference = Releases(space.releases).promoted().path("evidence/reference")
-    return {"reference": reference, "logs": space.logs, "out": space.reports}
+    releases = Releases(space.releases)
+    values: dict[str, Any] = {
+        "reference": releases.promoted().path("evidence/reference"),
+        "logs": space.logs,
+        "out": space.reports,
+    }
+    if "{{products}}" in space.spec("monitor").read_text(encoding="utf-8"):
+        earlier = [folder for id in releases.replaced() if (folder := space.releases / id / PRODUCTS).exists()]
+        values |= {"products": releases.promoted().folder / PRODUCTS, "before": str(earlier[-1]) if earlier else ""}
+    return values
 
 
 def build(space: Workspace, data: Path | None, only: Sequence[str] | None, force: bool, record: bool) -> Built:
@@ -233,6 +251,8 @@ def audit(space: Workspace, options: Sequence[str] = ()) -> None:
     if not (space.build / "calibrate" / "calibration.json").exists():
         raise BadInput(f"{space.name} was never built, and the models of a build judge the labels; first: proveout build")
     page = next(file.parent for _, file in sources(space.spec("build")) if file) / "audit.py"
+    if not page.exists():
+        raise BadInput(f"the labels of mission {space.name} are not audited: its notebooks have no audit.py")
     exported = os.environ | {"PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
     os.execvpe(sys.executable, [sys.executable, "-m", "marimo", "run", str(page), *options], exported)
 

@@ -3,13 +3,13 @@
 A release pins its own files by hash and refuses to open if one changed; installed weights are checked when they are loaded.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import PurePosixPath
 
 from proveout.documents import ocr
+from proveout.files import read_object
 from proveout.prompts import Prompts
 from proveout.release import SHORT, Release
 from proveout.retrieval import encoder
@@ -28,6 +28,7 @@ INSTALLED = {  # of installed files, by name
     "model.safetensors": "turns texts into vectors",
     "tokenizer.json": "cuts texts for it",
 }
+LABELS = "learned from the labels of its build"
 LICENCE = "Apache-2.0"  # of all that is installed
 
 
@@ -47,17 +48,21 @@ class Weights:
 
 def inventory(release: Release) -> Iterator[Weights]:
     """Every file of weights of a release, its own first."""
-    about = json.loads((release.path("model") / "manifest.json").read_text(encoding="utf-8"))["trained_on"]
-    learned = f"learned from {about['documents']} documents of data set {about['dataset'][:SHORT] or 'unknown'}"
+    about = read_object(release.path("model") / "manifest.json").get("trained_on")
+    learned = (
+        f"learned from {about['documents']} documents of data set {about['dataset'][:SHORT] or 'unknown'}" if about else LABELS
+    )
     for place, digest in sorted(release.manifest["files"].items()):
         path = PurePosixPath(place)
         role = ROLES.get(path.name.split(".")[0])
         if path.parts[0] == "model" and role:
             yield Weights(path.name, digest, role, "this build", learned)
-    rapidocr = f"{ocr.PACKAGE}=={version(ocr.PACKAGE)}"
-    for source, files in ((encoder.PACKAGE, encoder.SHA256), (rapidocr, ocr.SHA256)):
+    installed = {encoder.PACKAGE: encoder.SHA256}
+    if release.mission.case == "document":
+        installed[f"{ocr.PACKAGE}=={version(ocr.PACKAGE)}"] = ocr.SHA256
+    for source, files in installed.items():
         for name, digest in files.items():
             yield Weights(name, digest, INSTALLED[name], f"{source}, {LICENCE}", "as published")
-    if settings := Prompts.load(release.path("prompts")).model:
+    if release.has("prompts") and (settings := Prompts.load(release.path("prompts")).model):
         name, source = (settings.local, "this machine") if settings.local else (settings.model, settings.endpoint)
         yield Weights(name, settings.sha256 or "not pinned", "language model", source, "as its publisher says")

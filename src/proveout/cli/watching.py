@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from math import isfinite
@@ -24,6 +24,7 @@ from proveout.workspace import Workspace
 if TYPE_CHECKING:
     from proveout.journal import Journal
     from proveout.monitoring.signing import Reports
+    from proveout.records import Case
 
 
 def monitor(space: Workspace) -> bool:
@@ -39,7 +40,8 @@ def monitor(space: Workspace) -> bool:
 
     with Journal(space.home / "journal.db") as journal:
         position = journal.position
-        page = run_build(space.spec("monitor"), env=monitored(space, position)).products["performance"]["page"]
+        built = run_build(space.spec("monitor"), env=monitored(space, position)).products
+        page = built["performance"]["page"]
         reports, release = Reports(space.reports, journal), Releases(space.releases).current()
         filed = reports.file(page, space.design / "mission.yaml", release, position)
         overdue, erased = reports.overdue(date.today()), erased_too(journal)
@@ -47,6 +49,8 @@ def monitor(space: Workspace) -> bool:
     if report["about_days"]:
         say(report["about_days"])
     say(f"{report['headline']}\nreport {filed.id[:12]} ({filed.state(date.today())}): {short(page)}")
+    for summary in [paths["summary"] for paths in built.values() if "summary" in paths]:
+        say(json.loads(summary.read_text(encoding="utf-8"))["headline"])
     if erased:
         say(f"{erased.removeprefix('; ')}, and is not in it")
     sentences = [report["headline"]] if report["alarm"] else []
@@ -206,24 +210,23 @@ def label(space: Workspace, labels: Path, until: date | None = None, later: Cont
 
     `until`: only for cases received until that day; a case without a date is left out. `later`: ids of cases to leave out.
     """
-    from proveout.corpus import read_labels
     from proveout.evaluation import verdicts
     from proveout.journal import Journal
     from proveout.records import Answer
 
-    rows = read_labels(_table(labels), space.mission).rows
+    fields = _labels(space, labels)
     with Journal(space.home / "journal.db") as journal:
         labelled = [
-            (decided, row)
+            (decided, label)
             for decided in journal.decisions()
-            if decided.case.id not in later and (row := rows.get(Path(decided.case.path).stem)) and row.fields
+            if decided.case.id not in later and (label := fields(decided.case))
         ]
         chosen = [
-            (decided, row) for decided, row in labelled if until is None or (decided.case.day and decided.case.day <= until)
+            (decided, label) for decided, label in labelled if until is None or (decided.case.day and decided.case.day <= until)
         ]
         new = journal.answer(
-            Answer(decided.case.id, row.fields, person(), right=verdicts(row.fields, decided.decision, space.mission.kinds))
-            for decided, row in chosen
+            Answer(decided.case.id, label, person(), right=verdicts(label, decided.decision, space.mission.kinds))
+            for decided, label in chosen
         )
     if until and (undated := sum(decided.case.day is None for decided, _ in labelled)):
         say(f"{counted(undated, 'labelled case')} without a date left out; --until {until} needs the date of each case")
@@ -241,6 +244,26 @@ def to_mlflow(space: Workspace, url: str) -> None:
         added = export_to(url, space.mission.mission, Releases(space.releases), journal)
     counts = ", ".join(f"{count} {name}" for name, count in vars(added).items())
     say(f"wrote {counts} to {url}, experiment `proveout {space.mission.mission}`")
+
+
+def _labels(space: Workspace, labels: Path) -> Callable[[Case], Mapping[str, str]]:
+    """From a case to its labels by field: by its file's name or, where the design of its kind says so, by its text."""
+    from proveout.cases import design_of, kind_of
+    from proveout.corpus import read_labels
+    from proveout.documents import Originals
+    from proveout.errors import UnreadableDocument
+
+    by_text = getattr(design_of(space.design / "mission.yaml"), "labels", None)
+    if by_text is None:
+        rows = read_labels(_table(labels), space.mission).rows
+        return lambda case: row.fields if (row := rows.get(Path(case.path).stem)) else {}
+    of_text, kind, originals = by_text(labels), kind_of(space.mission), Originals(space.originals)
+
+    def of_case(case: Case) -> Mapping[str, str]:
+        (content,) = kind.read([originals.path(case.sha256)]) if case.sha256 in originals else (UnreadableDocument(""),)
+        return {} if isinstance(content, UnreadableDocument) else of_text(content.text)
+
+    return of_case
 
 
 def export(space: Workspace, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Effects that are files: an archive of documents, and a folder of payment orders for another system to execute.
+"""Effects that are files: an archive of documents, and folders of payment orders and requests for others to carry out.
 
 Covered: a file appears complete and only once under its final name, with any number of writers; an original that changed
 after the decision.
@@ -134,6 +134,50 @@ class RecallPayment(_Orders):
 
     def _recall(self, action: Action) -> Path:
         return self._order(action.arguments.get("undoes", "")).with_suffix(".recalled.json")
+
+
+class RequestSettings(BaseModel, extra="forbid"):
+    """Settings of `RequestFile`."""
+
+    folder: str = Field(default="requests", min_length=1)  # under <home>/effects, or absolute
+
+
+class RequestFile(_Orders):
+    """Writes one request to other people, `requests/<key's hash>.json`: the action's arguments, and the text of the case.
+
+    For cases whose file is a text.
+    """
+
+    Settings: ClassVar = RequestSettings
+
+    @classmethod
+    def reversible(cls, settings: RequestSettings) -> bool:
+        return True
+
+    def compensation(self) -> Connector:
+        return WithdrawRequest(self.settings, self.place, self.original)
+
+    def done(self, case: str, action: Action) -> str | None:
+        return str(self._order(action.key)) if self._order(action.key).exists() else None
+
+    def perform(self, case: str, action: Action) -> Outcome:
+        about = {"key": action.key, "case": case, "asks": action.name, "for": dict(sorted(action.arguments.items()))}
+        path = self._order(action.key)
+        _create_once(path, about | {"text": self.original(case).read_text(encoding="utf-8")})
+        return Outcome(State.DONE, str(path))
+
+
+class WithdrawRequest(_Orders):
+    """Removes a request that nobody has taken away yet."""
+
+    def done(self, case: str, action: Action) -> str | None:
+        return None if self._order(action.arguments.get("undoes", "")).exists() else "no such request any longer"
+
+    def perform(self, case: str, action: Action) -> Outcome:
+        path = self._order(action.arguments.get("undoes", ""))
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return Outcome(State.DONE, "withdrawn")
 
 
 def _plain_name(text: str) -> str:

@@ -1,7 +1,9 @@
 """What a build from documents needs before its notebooks run: a folder with labels that a mission can learn from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from proveout.corpus.dataset import Dataset
 from proveout.corpus.labels import check_labels
 from proveout.errors import BadInput
 from proveout.mission import load
@@ -17,6 +19,9 @@ class DocumentDesign:
             raise _missing(data)
         if (data / "labels.csv").exists():
             check_labels(data / "labels.csv", load(mission), answers / "labels.csv")
+
+    def labelled(self, curated: Mapping[str, Path]) -> Dataset:
+        return Dataset.load(curated["dataset"])
 
 
 def _missing(folder: Path) -> BadInput:

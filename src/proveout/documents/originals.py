@@ -106,18 +106,33 @@ class Originals:
         finally:
             part.unlink(missing_ok=True)
 
+    def keep_bytes(self, content: bytes, ending: str) -> tuple[str, Path]:
+        """Keep the content of a case that has no file of its own; returns its SHA-256 and `path`.
+
+        Raises UnreadableDocument if it was erased.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self._vault is not None:
+            self._seal(self._vault, sha256, content, ending)
+        elif self._find(sha256) is None:
+            write_whole(self.folder / sha256[:2] / f"{sha256}{ending}", content)
+        return sha256, self.path(sha256)
+
     def _keep_sealed(self, vault: Vault, source: Path) -> tuple[str, Path]:
         content = io.BytesIO()
         with open_file(source, follow=False) as file:
             if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
                 raise UnreadableDocument(f"oversized: {size:,} bytes, at most {MOST_BYTES:,} can be encrypted; split it")
             sha256 = _copy_still(file, content)
+        self._seal(vault, sha256, content.getvalue(), ending(source))
+        return sha256, self.path(sha256)
+
+    def _seal(self, vault: Vault, sha256: str, content: bytes, ending: str) -> None:
         if vault.erased(sha256):
             raise UnreadableDocument("it was erased, so it is not taken again")
         if self._find(sha256) is None:
-            sealed = vault.seal(sha256, content.getvalue(), f"original {sha256}")
-            write_whole(self.folder / sha256[:2] / f"{sha256}{ending(source)}{SEALED}", sealed)
-        return sha256, self.path(sha256)
+            sealed = vault.seal(sha256, content, f"original {sha256}")
+            write_whole(self.folder / sha256[:2] / f"{sha256}{ending}{SEALED}", sealed)
 
     def path(self, case: str) -> Path:
         """A path of a case's file, decrypted. Raises BadInput if there is none, or it was erased."""

@@ -107,8 +107,9 @@ def text_changes(before: Release, after: Release) -> dict[str, list[str]]:
 
 
 def _texts(release: Release) -> dict[str, Path]:
-    single = [release.path(name) for name in ("mission", "policy", "steps") if name in release.manifest["content"]["parts"]]
-    parts = [*single, *sorted(release.path("prompts").rglob("*"))]
+    single = [release.path(name) for name in ("mission", "policy", "steps") if release.has(name)]
+    prompts = release.path("prompts").rglob("*") if release.has("prompts") else ()
+    parts = [*single, *sorted(prompts)]
     return {str(path.relative_to(release.folder)): path for path in parts if path.is_file()}
 
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proveout.corpus import Dataset
+from proveout.cases import LabelledCases
 from proveout.evaluation.scores import verdicts
 from proveout.journal.log import write_log
 from proveout.mission import Mission
 from proveout.records import Decided, Decision
 
 
-def write_labelled_log(decisions: Sequence[Decision], dataset: Dataset, path: Path, mission: Mission) -> dict[str, Any]:
+def write_labelled_log(decisions: Sequence[Decision], dataset: LabelledCases, path: Path, mission: Mission) -> dict[str, Any]:
     """Write a Parquet log (`journal.log`). Returns for each case its labels and which of the decision's values are right."""
     entries = [dataset.entry(decision.case) for decision in decisions]
     verified = {

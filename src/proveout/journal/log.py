@@ -4,7 +4,7 @@ Columns: case, release, day, segment, document_class, class_confidence, route; t
 marked as such in the schema (for documents pages, words, ocr_share, familiar); seconds (the case's waiting time), dollars (for
 language models), spent (in dollars, by the actions that were allowed), memory_position, decided_at, turn; then for each field
 F: F (as printed, or null), F.value (its value as `values.written` writes it), F.confidence (null: not calibrated),
-F.automated, F.label (a person's answer, or null) and F.right (null: not labelled).
+F.automated, F.tier (the tier or layer that read it), F.label (a person's answer, or null) and F.right (null: not labelled).
 """
 
 import csv
@@ -48,6 +48,7 @@ def log_schema(fields: Sequence[str], descriptors: Mapping[str, type[int] | type
     columns += [("decided_at", pa.timestamp("us", tz="UTC")), ("turn", pa.int32())]
     for name in fields:
         columns += [(name, text), (f"{name}.value", text), (f"{name}.confidence", number), (f"{name}.automated", flag)]
+        columns += [(f"{name}.tier", text)]
         columns += [(f"{name}.label", text), (f"{name}.right", flag)]
     return pa.schema(columns)
 
@@ -85,6 +86,7 @@ def log_row(
         row[f"{name}.value"] = utf8(written(value.value)) if value else None
         row[f"{name}.confidence"] = value.confidence if value and value.calibrated else None
         row[f"{name}.automated"] = name in decision.automated
+        row[f"{name}.tier"] = value.tier if value else None
         row[f"{name}.label"] = labels.get(name)
         row[f"{name}.right"] = right.get(name)
     return row

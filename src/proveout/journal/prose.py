@@ -24,6 +24,7 @@ from proveout.journal import (
 )
 from proveout.journal.intentions import Intention
 from proveout.records import FLAGS, Decision, Output, Ruling
+from proveout.values.rankings import SEPARATOR
 
 DEAD_LISTED = 5
 MARK = {True: "✓", False: "✗", None: "–"}
@@ -163,7 +164,10 @@ def _field(name: str, value: Output, automated: bool) -> list[str]:
     place = f"page {value.place.page + 1} at {value.place.box.x0:.0f},{value.place.box.y0:.0f}" if value.place else ""
     confidence = f"{value.confidence:5.1%}" if value.calibrated else "    ?"
     mark = "automated" if automated else "to review"
-    lines = [f"  {name:14} {value.text!r:32} {confidence}  {mark}  {place}".rstrip()]
+    items = value.text.split(SEPARATOR)
+    text = repr(value.text) if len(items) == 1 else f"a ranking of {len(items)}:"
+    lines = [f"  {name:14} {text:32} {confidence}  {mark}  {place}".rstrip()]
+    lines += [f"      {rank:2}  {item}" for rank, item in enumerate(items, 1) if len(items) > 1]
     if value.speaks_for:
         lines.append(f"      for      {'; '.join(value.speaks_for[:3])}")
     if value.speaks_against:

@@ -15,18 +15,18 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proveout import documents, files
 from proveout.errors import BadInput, StillWritten, UnreadableDocument
-from proveout.live.inbox import INBOX_CSV, Arrival, Inbox, documents_in, identity, listed, reason
+from proveout.live.inbox import INBOX_CSV, Arrival, Inbox, cases_in, documents_in, identity, listed, reason
 from proveout.progress import bar
 from proveout.records import Case, Content, Decision, Output, Route
 
@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 BATCH = 64  # cases per commit: from this size on the journal's cost per case is flat, and a kill loses little
 AT_ONCE = 512  # files that are decrypted together
 PATIENCE = 10  # seconds of effects per batch; the rest are carried out when every case is decided
+LATEST, HOT = 2_000, 500  # cases, and different texts among them, that tiers are prepared for
 MAX_CORRECTIONS = 200  # the newest; reading one takes 30 ms, and a build learns what it can from older ones
 
-__all__ = ["INBOX_CSV", "Live", "alone", "documents_in", "identity", "listed", "run"]
+__all__ = ["INBOX_CSV", "Live", "alone", "cases_in", "documents_in", "identity", "listed", "run"]
 
 
 def alone(home: Path, patience: float = 0.0) -> AbstractContextManager[None]:
@@ -71,6 +72,7 @@ class Live:
     cascade: tuple[str, ...] = ()  # names of tiers
     _position: int = field(default=0, init=False)  # the memory is up to date with the journal up to here
     _contents: dict[str, str] = field(default_factory=dict, init=False)  # `Case.key` to the SHA-256 of its file
+    _serving: ControlPlane | None = field(default=None, init=False)  # of the cases that `decide_now` decides
     _agent: tuple[object, Agent] | None = field(default=None, init=False)  # the corrections it was taught, and the agent
 
     def run(self) -> dict[str, Any]:
@@ -126,6 +128,38 @@ class Live:
                 "refused": inbox.refused
                 | {row.case.path: row.decision.because[0] for row in recorded if row.decision.route is Route.REFUSE},
             }
+
+    def decide_now(self, content: bytes, name: str, day: date | None, segment: str, journal: Journal) -> Decided:
+        """Decide and journal one case that a program waits for, and leave its effects to the next run.
+
+        `content`: of the file of this case alone. A case that was decided before keeps its decision. Raises Busy if another
+        process is at work in the home for longer than a second.
+        """
+        with alone(self.home, patience=1):
+            sha256, path = self.originals.keep_bytes(content, ".txt")
+            id, turn = self.kind.identify(path)
+            case = Case(id, name, day, segment, turn, sha256 if sha256 != id else "")
+            if case.key in journal.decided([case.key]):
+                return next(row for row in journal.decisions(case=case.id) if row.case.key == case.key)
+            self._catch_up(journal)
+            if self._serving is None:
+                started = datetime.now(UTC).isoformat(timespec="milliseconds")
+                run = f"{self.release.id[:12]} {started}"
+                self._serving = self.release.control(self.home, journal, self.originals.path, run)
+            (decided,) = journal.record(self._decide(self.agent(), self._serving, [(case, path)]), self._serving.run)
+            return decided
+
+    def warm(self, journal: Journal) -> int:
+        """Let tiers prepare for what was asked most in the latest cases; returns for how many different texts."""
+        latest = deque((row.case.sha256 for row in journal.decisions()), maxlen=LATEST)
+        kept = [self.originals.path(sha256) for sha256 in latest if sha256 in self.originals]
+        contents = [content for content in self.kind.read(kept, self.cache) if not isinstance(content, UnreadableDocument)]
+        often = {text for text, _ in Counter(content.text for content in contents).most_common(HOT)}
+        hot = list({content.text: content for content in contents if content.text in often}.values())
+        for tier in self.agent().tiers.values():
+            if prepare := getattr(tier, "warm", None):
+                prepare(hot)
+        return len(hot)
 
     @cached_property
     def kind(self) -> CaseKind:
@@ -189,7 +223,10 @@ class Live:
         for arrival in batch:
             case, name = arrival.case, arrival.case.path
             try:
-                sha256, copy = self.originals.keep(arrival.file.path)
+                if arrival.part is None:
+                    sha256, copy = self.originals.keep(arrival.file.path)
+                else:
+                    sha256, copy = self.originals.keep_bytes(arrival.part, ".txt")
                 if sha256 != case.id and identity(self.kind, copy) != (case.id, case.turn):
                     raise StillWritten("it changed after it was listed")
             except (StillWritten, FileNotFoundError) as error:
@@ -201,7 +238,7 @@ class Live:
         return copies
 
     def _decide(
-        self, agent: Agent, control: ControlPlane, copies: Sequence[tuple[Case, Path]], traces: Traces | None
+        self, agent: Agent, control: ControlPlane, copies: Sequence[tuple[Case, Path]], traces: Traces | None = None
     ) -> list[Decided]:
         from proveout.records import Decided
 
@@ -219,6 +256,10 @@ class Live:
 
     def _catch_up(self, journal: Journal) -> None:
         """Add new decisions and answers of the journal to the memory. Doing so again, after a kill, changes nothing."""
+        from proveout.retrieval import NoMemory
+
+        if isinstance(self.memory, NoMemory):
+            return
         position, after = journal.position, self._position
         decided = {row.case.key: row for row in journal.decisions(after=after) if row.decision.route is not Route.REFUSE}
         self._contents |= {key: row.case.sha256 for key, row in decided.items()}

@@ -7,12 +7,12 @@ Covered: a kill at any point (the next run, or `erase` again, completes it), sev
 Not covered: what left the workspace, such as exports and the counterparties of effects; `plan` names those that are known.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from proveout.cases import kind_of
+from proveout.cases import design_of, kind_of
 from proveout.corpus import Dataset
 from proveout.documents import Originals
 from proveout.documents.batch import cached
@@ -20,7 +20,7 @@ from proveout.errors import BadInput, BadModel, UnreadableDocument
 from proveout.journal import DECISION, ERASED, ERASURE, LABEL, SETTLED, Event, Journal
 from proveout.journal.intentions import State
 from proveout.live import alone, label_export
-from proveout.live.inbox import documents_in, identity
+from proveout.live.inbox import cases_in, documents_in
 from proveout.records import Person
 from proveout.release import Releases
 from proveout.retrieval import memory
@@ -100,8 +100,8 @@ def _remove(space: Workspace, journal: Journal, case: str, files: Sequence[str])
         for path in cached(space.cache, file):
             path.unlink(missing_ok=True)
     memory.erase(space.memory, case)
-    if (space.answers / "labels.csv").exists():
-        label_export.write(space)
+    if space.answers.is_dir() and any(space.answers.iterdir()):
+        _export(space)(space)
     if (space.logs / "decisions.parquet").exists():
         journal.to_parquet(space.logs, space.mission)
     journal.append([Event(case, ERASED, {}, key=case)])
@@ -112,8 +112,23 @@ def _submitted(space: Workspace, case: str) -> Iterator[Path]:
     kind = kind_of(space.mission)
     for file in documents_in(space.home / "inbox") if (space.home / "inbox").is_dir() else ():
         with suppress(OSError, UnreadableDocument):
-            if identity(kind, file.path)[0] == case:
+            if {id for id, _, _ in cases_in(kind, file.path)} == {case}:
                 yield file.path
+
+
+def _shared(space: Workspace, case: str) -> Iterator[str]:
+    """The files of the inbox that hold a case beside others."""
+    kind = kind_of(space.mission)
+    for file in documents_in(space.home / "inbox") if (space.home / "inbox").is_dir() else ():
+        with suppress(OSError, UnreadableDocument):
+            if case in (cases := {id for id, _, _ in cases_in(kind, file.path)}) and len(cases) > 1:
+                yield file.name
+
+
+def _export(space: Workspace) -> Callable[[Workspace], tuple[int, int]]:
+    """What writes people's answers for the next build."""
+    export: Callable[[Workspace], tuple[int, int]] = label_export.write
+    return getattr(design_of(space.design / "mission.yaml"), "export", export)
 
 
 def _effects(space: Workspace, case: str) -> Iterator[Path]:
@@ -126,6 +141,9 @@ def _effects(space: Workspace, case: str) -> Iterator[Path]:
 def _derived(space: Workspace, case: str, events: Iterable[Event]) -> Iterator[str]:
     if any(event.kind == LABEL for event in events) and any((space.answers / "files").glob(f"{case}*")):
         yield "its answer is among the labels of the next build, and is removed from them"
+    elif any(event.kind == LABEL for event in events) and _export(space) is not label_export.write:
+        yield "its answer is removed from those of the next build; what the last one learned from it stays until then"
+    yield from (f"inbox/{name} holds it beside other cases; take it out of that file" for name in _shared(space, case))
     dataset = space.build / "curate" / "dataset"
     if (dataset / "dataset.json").exists() and any(entry.case.id == case for entry in Dataset.load(dataset).entries):
         yield "the last build's data set holds it; to build without it, take it out of the data, then: proveout build"

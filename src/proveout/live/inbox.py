@@ -10,6 +10,7 @@ Not covered: hard links to files outside, which look like any other file; severa
 """
 
 import csv
+import hashlib
 import os
 import stat
 import time
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from proveout.cases import CaseKind
+from proveout.cases import CaseKind, Part
 from proveout.documents import MAX_BYTES
 from proveout.errors import BadInput, NoDocuments, UnreadableDocument
 from proveout.files import SPECIAL, is_unfinished, open_file, printable
@@ -43,10 +44,11 @@ class InboxFile:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file with the case that it held when it was listed."""
+    """A file with a case that it held when it was listed."""
 
     case: Case
     file: InboxFile
+    part: bytes | None = None  # of a file that holds several cases, the content of the one that holds this case alone
 
 
 @dataclass
@@ -88,15 +90,18 @@ def listed(folder: Path, kind: CaseKind) -> Inbox:
     arrivals: dict[str, Arrival] = {}
     for file in inbox.files:
         try:
-            id, turn = identity(kind, file.path)
+            cases = list(cases_in(kind, file.path))
         except FileNotFoundError:
             inbox.waiting[printable(file.name)] = "it disappeared after it was listed"
         except (OSError, UnreadableDocument) as error:
             inbox.refused[printable(file.name)] = reason(error)
         else:
             day, segment = details.get(file.name, (_day(file.modified), ""))
-            case = Case(id, printable(file.name), day, segment, turn)
-            arrivals.setdefault(case.key, Arrival(case, file))
+            for id, turn, part in cases:
+                name = f"{file.name}:{part.name}" if part else file.name
+                of_part = (part.day or day, part.segment or segment) if part else (day, segment)
+                case = Case(id, printable(name), *of_part, turn)
+                arrivals.setdefault(case.key, Arrival(case, file, part.content if part else None))
     inbox.arrivals = sorted(
         arrivals.values(), key=lambda arrival: (arrival.case.day or date.max, arrival.case.turn, arrival.case.id)
     )
@@ -127,6 +132,16 @@ def identity(kind: CaseKind, path: Path) -> tuple[str, int]:
         raise
     except Exception as error:  # a kind of case may be a user's own code, and the file anything
         raise UnreadableDocument(f"its case cannot be identified ({type(error).__name__}: {error}); check the file") from error
+
+
+def cases_in(kind: CaseKind, path: Path) -> Iterator[tuple[str, int, Part | None]]:
+    """The case and turn of each case in a file, with its part if a file may hold several. Raises as `identity`."""
+    parts = getattr(kind, "parts", None)
+    if parts is None:
+        yield *identity(kind, path), None
+        return
+    for part in parts(path):
+        yield hashlib.sha256(part.content).hexdigest(), 0, part
 
 
 def _walked(folder: Path) -> Inbox:

@@ -53,7 +53,7 @@ class Backward:
         for one in self.origins:
             yield f"{one.field} {one.value!r}"
             yield f"  read by      {one.tier}, model {parts['model'][:SHORT]}"
-            yield f"  looked for   {one.prompt}, prompts {parts['prompts'][:SHORT]}"
+            yield f"  looked for   {one.prompt}, prompts {parts.get('prompts', 'none')[:SHORT]}"
             yield f"  certificate  {one.certificate}, calibration {parts['calibration'][:SHORT]}"
         yield f"release {self.release.id[:SHORT]}"
         yield f"  learned from   {_some(self.learned)}"
@@ -122,7 +122,7 @@ class Lineage:
     def backward(self, decided: Decided) -> Backward:
         """Raises BadModel or NoRelease if the release that decided it cannot be opened."""
         release = Releases(self.space.releases).open(decided.decision.release)
-        prompts = Prompts.load(release.path("prompts"))
+        prompts = Prompts.load(release.path("prompts")) if release.has("prompts") else Prompts({}, {}, "")
         origins = [
             Origin(
                 name,

@@ -119,7 +119,7 @@ def _export_release(server: _Server, experiment: str, release: Release, counts: 
         root = artifacts.removeprefix("mlflow-artifacts:/")
         server.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{root}/{place}", content=file.read_bytes())
     server.registered(f"proveout {release.mission.mission}", f"{artifacts}/model", run, {RELEASE: release.id}, {})
-    for file in sorted(release.path("prompts").iterdir()):
+    for file in sorted(release.path("prompts").iterdir()) if release.has("prompts") else ():
         text = {"mlflow.prompt.text": file.read_text(encoding="utf-8"), RELEASE: release.id}
         name = f"{release.mission.mission}-{file.name}".replace(".", "_")
         server.registered(name, "prompt-template", run, text, {"mlflow.prompt.is_prompt": "true"})

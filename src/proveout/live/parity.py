@@ -135,13 +135,13 @@ def as_release(spec: Spec, releases: Path, log: Path, out: Path, cache: Path | N
 
 def as_decided(spec: Spec, releases: Path, log: Path, out: Path, decide: Decide) -> Path:
     """Like `as_release`, with `decide` in place of the plain call."""
-    from proveout.corpus import Dataset
+    from proveout.cases import design_of
     from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.release import Releases
 
     id = json.loads(spec.tasks["release"].product["release"].read_text(encoding="utf-8"))["id"]
     release = Releases(releases).open(id)
-    dataset = Dataset.load(spec.tasks["curate"].product["dataset"])
+    dataset = design_of(release.path("mission")).labelled(spec.tasks["curate"].product)
     decisions = decide(release, [dataset.path_of(case) for case in _rows(log)])
     write_labelled_log(decisions, dataset, out, release.mission)
     return out

@@ -51,6 +51,7 @@ class Extraction:
     descriptors: Mapping[str, float] = field(default_factory=dict)  # of the input, in addition to those of the kind of case
     dollars: float = 0.0  # what this case cost
     refused: tuple[str, ...] = ()  # answers that were refused, and why
+    tier: str = ""  # the part of the tier that answered, if each part is calibrated by itself; "": the tier
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Tier(Protocol):
 
     One that reads with the help of answered past cases has `past_cases`, how many it wants, and `extract` also takes `past`
     (`PastCases`). One that learned before the build has `learned_from`, ids of documents that it cannot be judged by.
+    One that can prepare for contents that are often asked has `warm(contents)`, which a server calls when it starts.
     One that knows other likely values also has `suggest(content, at_most)`: by field, the likeliest first. The review page
     offers them.
     """

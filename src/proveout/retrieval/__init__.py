@@ -5,7 +5,7 @@ LangChain's `BaseRetriever`. `Encoder` turns texts into vectors, Chroma stores t
 """
 
 from proveout.retrieval.encoder import Encoder
-from proveout.retrieval.memory import Memory, MemoryRecord, without_numbers
+from proveout.retrieval.memory import Memory, MemoryRecord, NoMemory, without_numbers
 from proveout.retrieval.passages import Passage, Passages
 
-__all__ = ["Encoder", "Memory", "MemoryRecord", "Passage", "Passages", "without_numbers"]
+__all__ = ["Encoder", "Memory", "MemoryRecord", "NoMemory", "Passage", "Passages", "without_numbers"]

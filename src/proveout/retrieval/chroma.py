@@ -52,7 +52,7 @@ class Collection:
     """Vectors in order, each with the hash of all entries up to it. Raises StaleIndex if no server answers at a URL."""
 
     def __init__(self, place: Path | str, name: str, encoder: Encoder) -> None:
-        self._client = _client(place)
+        self._client = client_of(place)
         self._name = name
         self._tokens = encoder.tokens
         self._encoder_id = encoder.id
@@ -101,7 +101,8 @@ class Collection:
             )
 
 
-def _client(place: Path | str) -> Any:
+def client_of(place: Path | str) -> Any:
+    """Chroma's client for a folder, or for a server at http://host:port. Raises StaleIndex if none answers there."""
     settings = Settings(anonymized_telemetry=False)
     if isinstance(place, str) and place.startswith(("http://", "https://")):
         url = urlsplit(place)

@@ -397,6 +397,41 @@ def erase(folder: Path, case: str) -> int:
     return len(gone)
 
 
+class NoMemory(Memory):
+    """For a mission whose cases tell nothing about one another: nothing is remembered, so nothing is recalled or encoded."""
+
+    def __init__(self) -> None:
+        self._records = []
+
+    def add(self, records: Iterable[MemoryRecord]) -> int:
+        return 0
+
+    def corrections(self, position: int | None = None) -> list[tuple[MemoryRecord, frozenset[str]]]:
+        return []
+
+    def search_many(
+        self, texts: Sequence[str | Content], k: int = 5, position: int | None = None, ways: Sequence[Method] = BOTH
+    ) -> list[tuple[SimilarCase, ...]]:
+        return [()] * len(texts)
+
+    def answered(
+        self,
+        contents: Sequence[Content],
+        k: int,
+        position: int | None = None,
+        without: Mapping[str, Collection[str]] = MappingProxyType({}),
+    ) -> list[tuple[MemoryRecord, ...]]:
+        return [()] * len(contents)
+
+    def duplicate(
+        self, text: str | Content, values: Mapping[str, Value], on: Sequence[str], position: int | None = None
+    ) -> str:
+        return ""
+
+    def agreeing(self, values: Mapping[str, Value], position: int | None = None) -> tuple[MemoryRecord, ...]:
+        return ()
+
+
 def _encoder_of(folder: Path) -> Encoder:
     header = folder / "index.json"
     return Encoder.load(tokens=json.loads(header.read_text(encoding="utf-8"))["tokens"]) if header.exists() else Encoder.load()

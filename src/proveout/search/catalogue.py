@@ -22,6 +22,7 @@ SUFFIXES = (".jsonl", ".csv", ".json", ".json.zip")
 LARGEST = 2**30  # bytes that one zipped file may unpack to
 LARGEST_NUMBER = 10**300  # of an attribute; a larger one is a text
 JUDGEMENTS = ("judgements.csv", "ratings.csv")  # names of a table of judgements, which may lie beside the products
+QUERIES = "queries.csv"  # name of a table of live queries, which may, too
 
 Attribute = str | float | bool
 
@@ -65,7 +66,9 @@ def read_catalogue(path: Path | str) -> list[Product]:
 
 def _files(path: Path) -> Sequence[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name not in JUDGEMENTS)
+        files = sorted(
+            file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name not in (*JUDGEMENTS, QUERIES)
+        )
     else:
         files = [path] if path.name.endswith(SUFFIXES) else []
     if not files:

@@ -8,7 +8,7 @@ Not covered: bias in what was judged. Products that nobody judged count as produ
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,22 +16,28 @@ import numpy as np
 
 from proveout.calibration import Calibration
 from proveout.corpus.folds import folds
+from proveout.documents.originals import link
 from proveout.errors import BadLabels, BadModel
 from proveout.files import write_whole
 from proveout.mission import SLO
+from proveout.models.tiers import FOLDS
 from proveout.search import layers
+from proveout.search.case import case_of
 from proveout.search.features import Floats, typicality
 from proveout.search.judgements import DEPTH, FEWEST_QUERIES, Judgements, fits, groups_of, ndcg
 from proveout.search.product_index import ProductIndex
 from proveout.search.product_search import (
+    KEYWORDS_FIT,
     KEYWORDS_SUFFICE,
     NOTHING_FITS,
+    RANKER,
     SOMETHING_FITS,
     ProductSearch,
     Route,
     says_nothing_fits,
 )
 from proveout.search.ranker import ProductRanker, Settings
+from proveout.search.terms import terms_of
 
 EQUAL = 0.02  # nDCG; keywords that lose no more suffice
 
@@ -119,23 +125,33 @@ def learn(index: ProductIndex, judged: Sequence[Example], slo: SLO, settings: Se
     return ProductSearch(index, train(judged, settings), calibration)
 
 
-def cross_fitted(judged: Sequence[Example], settings: Settings) -> list[Scored]:
-    """Each example, ranked by what was learned from the other folds; in the order of the folds."""
+def cross_fitted(
+    judged: Sequence[Example],
+    settings: Settings,
+    rankers: list[ProductRanker] | None = None,
+    unscored: Collection[str] = (),
+) -> list[Scored]:
+    """Each example, ranked by what was learned from the other folds; in the order of the folds, whose `rankers` are added.
+
+    `unscored`: queries that are learned from, but not scored. A fold learns from those that share no word with its own queries.
+    """
     if not judged:
         raise BadLabels("no query is judged; judge some: a CSV with query, docid and rating")
-    by_query = {example.query: example for example in judged}
-    groups = groups_of(dict.fromkeys(example.corrected for example in judged))
+    by_query = {example.query: example for example in judged if example.query not in unscored}
+    groups = groups_of(dict.fromkeys(example.corrected for example in by_query.values()))
     parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)
     if len(parts) < FEWEST_QUERIES:
-        raise BadLabels(f"{len(judged)} judged queries that all share words; judge queries for other products, too")
-    return list(_scored(by_query, [[query for group in part for query in group] for part in parts], settings))
-
-
-def _scored(by_query: Mapping[str, Example], parts: Sequence[Sequence[str]], settings: Settings) -> Iterator[Scored]:
-    for fold, part in enumerate(parts):
-        ranker = train([example for query, example in by_query.items() if query not in set(part)], settings)
-        for query in part:
-            yield Scored(by_query[query], *by_query[query].ranking(ranker), fold)
+        raise BadLabels(f"{len(by_query)} judged queries that all share words; judge queries for other products, too")
+    others = [example for example in judged if example.query in unscored]
+    scored: list[Scored] = []
+    for fold, part in enumerate({query for group in part for query in group} for part in parts):
+        words = {term for query in part for term in terms_of(by_query[query].corrected)}
+        learned = [example for query, example in by_query.items() if query not in part]
+        ranker = train([*learned, *(one for one in others if words.isdisjoint(terms_of(one.corrected)))], settings)
+        if rankers is not None:
+            rankers.append(ranker)
+        scored += [Scored(by_query[query], *by_query[query].ranking(ranker), fold) for group in parts[fold] for query in group]
+    return scored
 
 
 def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
@@ -145,6 +161,7 @@ def calibrate(scored: Sequence[Scored], slo: SLO) -> Calibration:
             KEYWORDS_SUFFICE: [(one.example.typicality, one.keywords_suffice) for one in scored],
             SOMETHING_FITS: [(one.best_gain, one.something_fits) for one in scored],
             NOTHING_FITS: [(1 - one.best_gain, not one.something_fits) for one in scored],
+            KEYWORDS_FIT: [(one.example.typicality, fits(one.example.by_keywords, one.example.judged)) for one in scored],
         },
         slo,
     )
@@ -162,10 +179,31 @@ def routed(scored: Sequence[Scored], slo: SLO) -> list[tuple[Scored, Route]]:
 
     The scores of those folds are from rankers that learned from this one, too; only a nested cross-validation would avoid that.
     """
-    calibrations = {
-        fold: calibrate([one for one in scored if one.fold != fold], slo) for fold in sorted({one.fold for one in scored})
-    }
+    calibrations = _on_other_folds(scored, slo)
     return [(one, route_of(one, calibrations[one.fold])) for one in scored]
+
+
+def unattended(scored: Sequence[Scored], slo: SLO) -> list[tuple[Scored, bool]]:
+    """The queries of `routed` whose answer is certified, so that no person judges it, and whether each answer is right.
+
+    An answer is right if one of its products fits, and no result if none of the first ten would have fitted.
+    """
+    calibrations, result = _on_other_folds(scored, slo), []
+    for one in scored:
+        calibration = calibrations[one.fold]
+        match route_of(one, calibration):
+            case Route.KEYWORDS:
+                result.append((one, fits(one.example.by_keywords, one.example.judged)))
+            case Route.NOTHING if calibration.automates(NOTHING_FITS, 1 - one.best_gain):
+                result.append((one, not one.something_fits))
+            case Route.RANKED if calibration.automates(SOMETHING_FITS, one.best_gain):
+                result.append((one, one.something_fits))
+    return result
+
+
+def _on_other_folds(scored: Sequence[Scored], slo: SLO) -> Mapping[int, Calibration]:
+    """By fold, what the queries outside of it certify."""
+    return {fold: calibrate([one for one in scored if one.fold != fold], slo) for fold in sorted({one.fold for one in scored})}
 
 
 def save_scored(scored: Sequence[Scored], path: Path) -> None:
@@ -190,6 +228,18 @@ def read_scored(path: Path) -> list[Scored]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadModel(f"{path}: not scored queries ({error}); score them again: proveout build") from error
+
+
+def save_folds(search: Path, rankers: Sequence[ProductRanker], scored: Sequence[Scored], folder: Path) -> None:
+    """Write the search of each fold, as `models.tiers` reads them: index and calibration of `search`, and its own ranker."""
+    for fold, ranker in enumerate(rankers):
+        for file in (path for path in sorted(search.rglob("*")) if path.is_file() and path.name != RANKER):
+            target = folder / str(fold) / file.relative_to(search)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link(file, target)
+        write_whole(folder / str(fold) / RANKER, ranker.as_text())
+    folds = [[[case_of(one.example.query)] for one in scored if one.fold == fold] for fold in range(len(rankers))]
+    write_whole(folder / FOLDS, json.dumps(folds))
 
 
 def train(judged: Sequence[Example], settings: Settings) -> ProductRanker:

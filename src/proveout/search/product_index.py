@@ -27,6 +27,7 @@ from proveout.retrieval.encoder import Encoder, Vectors
 from proveout.retrieval.index import Index, IndexedText
 from proveout.search.catalogue import Product
 from proveout.search.terms import terms_of
+from proveout.search.vector_store import VectorStore
 from proveout.search.vocabulary import Query, Vocabulary
 
 FORMAT = 1
@@ -95,7 +96,8 @@ class ProductIndex:
         self.neighbours = neighbours
         self._terms = terms
         self._keywords = keywords
-        self._encoder, self._encoder_id = encoder, encoder_id
+        self._encoder, self.encoder_id = encoder, encoder_id
+        self.store: VectorStore | None = None  # that proposes the nearest vectors, instead of a comparison with all of them
 
     @classmethod
     def build(
@@ -137,7 +139,7 @@ class ProductIndex:
         _keyword_index(by_field, folder / "keywords")
         words = {"words": self.vocabulary.words, "pairs": self.vocabulary.pairs, "terms": self._terms}
         write_whole(folder / "words.json", json.dumps(words, ensure_ascii=False))
-        about = {"format": FORMAT, "products": len(self.products), "encoder": self._encoder_id}
+        about = {"format": FORMAT, "products": len(self.products), "encoder": self.encoder_id}
         write_whole(folder / "index.json", json.dumps(about))
 
     @classmethod
@@ -174,9 +176,11 @@ class ProductIndex:
         return np.asarray(self._meanings.encoder.encode([text])[0])
 
     def nearest(self, vector: NDArray[np.float32], count: int) -> list[int]:
-        """The rows of the products whose titles mean nearly the same, nearest first."""
+        """The rows of the products whose titles mean nearly the same, nearest first. Raises StoreDown."""
         if not len(self):
             return []
+        if self.store:
+            return self.store.nearest(vector, min(count, len(self)))
         everything = np.ones(len(self), dtype=np.bool_)
         return [hit.row for hit in self._meanings.rank(vector, "", count, everything, ["vectors"])]
 
@@ -224,8 +228,8 @@ class ProductIndex:
     @cached_property
     def _meanings(self) -> Index:
         encoder = self._encoder or Encoder.load(tokens=TITLE_TOKENS)
-        if encoder.id != self._encoder_id:
-            raise StaleIndex(f"the index has vectors of encoder {self._encoder_id}, this is {encoder.id}; build it again")
+        if encoder.id != self.encoder_id:
+            raise StaleIndex(f"the index has vectors of encoder {self.encoder_id}, this is {encoder.id}; build it again")
         index = Index(encoder)
         index.fill([IndexedText("", "", "", {})] * len(self), saved=self.vectors)  # all of them are given
         return index

@@ -3,6 +3,7 @@
 Keywords answer alone where that is certified to lose nothing; they need no text encoder. Otherwise keywords and vectors propose
 products and the learned ranker orders them. If it is certified that nothing fits, or the calibrated probability that something
 does is below the lowest confidence, the answer is empty: a wrong result is worse than none.
+Where the vectors are on a server that does not answer, keywords answer alone, with the confidence that they have by themselves.
 Covered: a query without a word; an empty catalogue; a search that learned from no judgements, whose confidence is nan.
 Not covered: whether an unjudged catalogue is like the judged one. The certificates speak of queries like those judged.
 """
@@ -22,19 +23,23 @@ from proveout.search.features import typicality
 from proveout.search.judgements import DEPTH
 from proveout.search.product_index import ProductIndex
 from proveout.search.ranker import ProductRanker
+from proveout.search.vector_store import StoreDown
 from proveout.search.vocabulary import Query
 
+RANKER = "ranker.txt"  # in a folder that `save` wrote
 TIER = "search"  # its name in the file of the calibration
 # What is calibrated, each with a raw score of 0..1
 KEYWORDS_SUFFICE = "keywords_suffice"  # the ranker would lose or win nothing; the score is their `typicality`
 SOMETHING_FITS = "something_fits"  # one of the first ten fits; the score is the highest expected gain
 NOTHING_FITS = "nothing_fits"  # none does; one minus that score
+KEYWORDS_FIT = "keywords_fit"  # one of the first ten by keywords fits; the score is their `typicality`
 
 
 class Route(StrEnum):
     KEYWORDS = "keywords"  # they alone
     RANKED = "ranked"  # keywords and vectors, re-ranked, or fused where nothing was learned
     NOTHING = "no result"
+    STORE_DOWN = "keywords, store down"  # keywords alone, because the vector store does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Answer:
     hits: tuple[Hit, ...]  # best first
     confidence: float  # calibrated probability, 0..1, that keywords suffice, something or nothing fits; nan: not learned
     because: str
+    score: float = 0.0  # 0..1, raw: what the confidence is calibrated from
 
 
 class ProductSearch:
@@ -70,33 +76,58 @@ class ProductSearch:
         query = self.index.vocabulary.understand(text)
         if not query.needs or not len(self.index):
             because = "the query has no word" if len(self.index) else "the catalogue is empty"
-            return Answer(query, Route.NOTHING, (), 1.0, because)
+            return Answer(query, Route.NOTHING, (), 1.0, because, 1.0)
         if self.ranker is None or self.calibration is None:
             rows = layers.fused(self.index, query, k)
             return Answer(query, Route.RANKED, self._by_rank(rows), math.nan, "nothing was learned from judgements yet")
-        return self._by_keywords(query, k, self.calibration) or self._ranked(query, k, self.ranker, self.calibration)
+        if answer := self._by_keywords(query, k, self.calibration):
+            return answer
+        try:
+            return self._ranked(query, k, self.ranker, self.calibration)
+        except StoreDown as error:
+            return self._without_vectors(query, k, self.calibration, str(error))
+
+    def best(self, text: str, k: int = DEPTH) -> tuple[Hit, ...]:
+        """The first products of the ranking, also where `search` would answer with none."""
+        query = self.index.vocabulary.understand(text)
+        if not query.needs or not len(self.index):
+            return ()
+        if self.ranker is None:
+            return self._by_rank(layers.fused(self.index, query, k))
+        ranking = layers.ranked(self.index, layers.Candidates.of(self.index, query), self.ranker)
+        return tuple(Hit(self.index.products[row], gain) for row, gain in ranking[:k])
 
     def _by_keywords(self, query: Query, k: int, calibration: Calibration) -> Answer | None:
         """None if keywords alone might lose something."""
         if calibration.threshold(KEYWORDS_SUFFICE) is None:
             return None
-        rows = layers.by_keywords(self.index, query, max(k, DEPTH))
-        score = typicality(self.index, query, rows[:DEPTH])
+        rows, score = self._keywords(query, k)
         if not calibration.automates(KEYWORDS_SUFFICE, score):
             return None
         because = f"products nearest to the results have {score:.0%} of the query's words in their titles"
         confidence = calibration.confidence(KEYWORDS_SUFFICE, score)
-        return Answer(query, Route.KEYWORDS, self._by_rank(rows[:k]), confidence, because)
+        return Answer(query, Route.KEYWORDS, self._by_rank(rows[:k]), confidence, because, score)
+
+    def _without_vectors(self, query: Query, k: int, calibration: Calibration, because: str) -> Answer:
+        rows, score = self._keywords(query, k)
+        return Answer(
+            query, Route.STORE_DOWN, self._by_rank(rows[:k]), calibration.confidence(KEYWORDS_FIT, score), because, score
+        )
+
+    def _keywords(self, query: Query, k: int) -> tuple[list[int], float]:
+        """At least ten rows by keywords, and how typical the first ten are."""
+        rows = layers.by_keywords(self.index, query, max(k, DEPTH))
+        return rows, typicality(self.index, query, rows[:DEPTH])
 
     def _ranked(self, query: Query, k: int, ranker: ProductRanker, calibration: Calibration) -> Answer:
         ranking = layers.ranked(self.index, layers.Candidates.of(self.index, query), ranker)
         score = max((gain for _, gain in ranking), default=0.0)
         confidence = calibration.confidence(SOMETHING_FITS, score)
         if says_nothing_fits(calibration, score):
-            because = f"that one of the products fits has a probability of {confidence:.0%}"
-            return Answer(query, Route.NOTHING, (), 1 - confidence, because)
+            because = f"the best product fits with a probability of {confidence:.0%}"
+            return Answer(query, Route.NOTHING, (), 1 - confidence, because, 1 - score)
         hits = tuple(Hit(self.index.products[row], gain) for row, gain in ranking[:k])
-        return Answer(query, Route.RANKED, hits, confidence, f"the best of {len(ranking)} candidates")
+        return Answer(query, Route.RANKED, hits, confidence, f"the best of {len(ranking)} candidates", score)
 
     def _by_rank(self, rows: Sequence[int]) -> tuple[Hit, ...]:
         return tuple(Hit(self.index.products[row], 1 / rank) for rank, row in enumerate(rows, 1))
@@ -105,16 +136,16 @@ class ProductSearch:
         """Write the index and what was learned; the folder must be new or empty."""
         self.index.save(folder)
         if self.ranker is not None and self.calibration is not None:
-            write_whole(folder / "ranker.txt", self.ranker.as_text())
+            write_whole(folder / RANKER, self.ranker.as_text())
             Calibrations({TIER: self.calibration}).save(folder / "calibration.json")
 
     @classmethod
     def load(cls, folder: Path) -> "ProductSearch":
         """Raises BadModel for a folder that is incomplete or was written by another version."""
         index = ProductIndex.load(folder)
-        if not (folder / "ranker.txt").exists():
+        if not (folder / RANKER).exists():
             return cls(index)
-        text = (folder / "ranker.txt").read_text(encoding="utf-8")
+        text = (folder / RANKER).read_text(encoding="utf-8")
         return cls(index, ProductRanker.from_text(text), Calibrations.load(folder / "calibration.json").by_tier[TIER])
 
 

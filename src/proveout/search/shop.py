@@ -21,6 +21,7 @@ from proveout.search.judgements import FEWEST_QUERIES, Judgements, groups_of, re
 from proveout.search.terms import terms_of, words_of
 
 UNANSWERABLE = "unanswerable"
+LIVE = "live"  # class of the queries that people graded on the review page
 EXPECTED = f"products.jsonl or products.csv ({', '.join(COLUMNS)}) and judgements.csv (query, docid, rating)"
 
 

@@ -112,7 +112,7 @@ ENDINGS = ("ora", "ex")  # two brands of each category
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
     """A product with what it is, from which its ratings follow."""
 
     product: Product
@@ -121,23 +121,32 @@ class _Item:
     accessory: str  # "" for a main product
 
 
+Judged = tuple[str, str, Mapping[str, float]]  # a query, its class, and its judgements
+
+
 def draw(seed: int = 7, categories: int = len(CATEGORIES)) -> Shop:
     """A shop with the first of the categories; with all of them, 576 products and 263 queries."""
     rng = np.random.default_rng(seed)
     products: list[Product] = []
     judgements: dict[str, Mapping[str, float]] = {}
     classes: dict[str, str] = {}
-    for category, name in zip(CATEGORIES[:categories], NAMES, strict=False):
-        items = list(_items(category, [f"{name}{ending}" for ending in ENDINGS], rng))
+    for _, items, queries in drawn(rng, categories):
         products += [item.product for item in items]
-        for query, query_class, judged in _queries(category, items, rng):
+        for query, query_class, judged in queries:
             judgements[query], classes[query] = judged, query_class
     for query in FOREIGN[:categories]:
-        judgements[query], classes[query] = _unfit(products, rng), UNANSWERABLE
+        judgements[query], classes[query] = unfit(products, rng), UNANSWERABLE
     return Shop(products, judgements, classes)
 
 
-def _items(category: Category, brands: Sequence[str], rng: np.random.Generator) -> Iterator[_Item]:
+def drawn(rng: np.random.Generator, categories: int) -> Iterator[tuple[Category, Sequence[Item], Sequence[Judged]]]:
+    """Each of the first categories with its products and its judged queries."""
+    for category, name in zip(CATEGORIES[:categories], NAMES, strict=False):
+        items = list(_items(category, [f"{name}{ending}" for ending in ENDINGS], rng))
+        yield category, items, list(_queries(category, items, rng))
+
+
+def _items(category: Category, brands: Sequence[str], rng: np.random.Generator) -> Iterator[Item]:
     well_kept = rng.random() < WELL_KEPT
     for brand in brands:
         for number in range(SIZES):
@@ -147,7 +156,7 @@ def _items(category: Category, brands: Sequence[str], rng: np.random.Generator) 
                 yield _accessory(category, accessory, brand, number, well_kept)
 
 
-def _main(category: Category, brand: str, number: int, well_kept: bool, rng: np.random.Generator) -> _Item:
+def _main(category: Category, brand: str, number: int, well_kept: bool, rng: np.random.Generator) -> Item:
     value, look = category.values[number % len(category.values)], category.looks[int(rng.integers(2))]
     called = category.noun if well_kept or rng.random() > SYNONYM_TITLES else category.synonym
     extra = "" if well_kept else f" The {category.accessories[int(rng.integers(2))]} is included."
@@ -159,10 +168,10 @@ def _main(category: Category, brand: str, number: int, well_kept: bool, rng: np.
         description=f"A {look} {called} for every day.{extra}",
         attributes={category.unit: float(value), "kind": look},
     )
-    return _Item(product, value, look, "")
+    return Item(product, value, look, "")
 
 
-def _accessory(category: Category, accessory: str, brand: str, number: int, well_kept: bool) -> _Item:
+def _accessory(category: Category, accessory: str, brand: str, number: int, well_kept: bool) -> Item:
     value, noun = category.values[number], category.noun
     once = f"Size {number + 1}. Quick to attach and to remove, and packed in recycled cardboard, with a guarantee of two years."
     often = f"Fits each {noun} by {brand}, and most with {value} {category.unit}. The {noun} itself is not included."
@@ -174,31 +183,28 @@ def _accessory(category: Category, accessory: str, brand: str, number: int, well
         description=once if well_kept else often,
         attributes={"fits": f"{value} {category.unit}"},
     )
-    return _Item(product, value, "", accessory)
+    return Item(product, value, "", accessory)
 
 
-def _queries(
-    category: Category, items: Sequence[_Item], rng: np.random.Generator
-) -> Iterator[tuple[str, str, Mapping[str, float]]]:
-    """Query, its class, and its judgements."""
+def _queries(category: Category, items: Sequence[Item], rng: np.random.Generator) -> Iterator[Judged]:
     noun, accessory = category.noun, category.accessories[0]
     value, look = category.values[1], category.looks[0]
-    yield noun, "simple", _rated(items)
+    yield noun, "simple", rated(items)
     for each in category.looks:
-        yield f"{each} {noun}", "simple", _rated(items, look=each)
-    yield f"{noun} {accessory}", "simple", _rated(items, accessory)
-    yield f"{noun} {value} {category.unit.split()[0]}".lower(), "attribute", _rated(items, value=value)
-    yield f"{look} {noun} {value} {category.unit}".lower(), "attribute", _rated(items, value=value, look=look)
-    yield category.synonym, "synonym", _rated(items)
-    yield misspelt(noun, rng), "misspelt", _rated(items)
-    yield f"{noun.split()[-1]}{accessory.replace(' ', '')}", "compound", _rated(items, accessory)
-    yield category.missing, UNANSWERABLE, _unfit([item.product for item in items], rng)
+        yield f"{each} {noun}", "simple", rated(items, look=each)
+    yield f"{noun} {accessory}", "simple", rated(items, accessory)
+    yield f"{noun} {value} {category.unit.split()[0]}".lower(), "attribute", rated(items, value=value)
+    yield f"{look} {noun} {value} {category.unit}".lower(), "attribute", rated(items, value=value, look=look)
+    yield category.synonym, "synonym", rated(items)
+    yield misspelt(noun, rng), "misspelt", rated(items)
+    yield f"{noun.split()[-1]}{accessory.replace(' ', '')}", "compound", rated(items, accessory)
+    yield category.missing, UNANSWERABLE, unfit([item.product for item in items], rng)
 
 
-def _rated(items: Sequence[_Item], accessory: str = "", value: int | None = None, look: str = "") -> dict[str, float]:
+def rated(items: Sequence[Item], accessory: str = "", value: int | None = None, look: str = "") -> dict[str, float]:
     """3 for what was asked for in all respects, one less for each respect that differs, 0 for another kind of thing."""
 
-    def rating(item: _Item) -> float:
+    def rating(item: Item) -> float:
         if item.accessory != accessory:
             return 0.0
         return BEST - (value is not None and item.value != value) - (look != "" and item.look != look)
@@ -206,7 +212,7 @@ def _rated(items: Sequence[_Item], accessory: str = "", value: int | None = None
     return {item.product.id: rating(item) for item in items}
 
 
-def _unfit(products: Sequence[Product], rng: np.random.Generator) -> dict[str, float]:
+def unfit(products: Sequence[Product], rng: np.random.Generator) -> dict[str, float]:
     return {products[int(at)].id: 0.0 for at in rng.choice(len(products), JUDGED_UNFIT, replace=False)}
 
 

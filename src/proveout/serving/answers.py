@@ -18,6 +18,7 @@ from proveout.review import approvals
 from proveout.serving.case_index import CaseStatus, CaseSummary
 from proveout.serving.worker import CaseHistory
 from proveout.values import written
+from proveout.values.rankings import titles_of
 
 CASE = r"^[0-9a-f]{64}$"
 EXAMPLE = "ddae77570773f4d700d6d1e844475f44bd1cf110acf8dbf0646b9868baaf1c39"
@@ -56,6 +57,11 @@ class Box(BaseModel):
     y1: float
 
 
+class Item(BaseModel):
+    id: str
+    title: str
+
+
 class FieldAnswer(BaseModel):
     text: str = Field(examples=["$19,340.00"], description="As printed on the document.")
     value: str = Field(examples=["19340.00"], description="Normalised: amounts with cents, dates as ISO 8601.")
@@ -67,6 +73,18 @@ class FieldAnswer(BaseModel):
     box: Box | None
     speaks_for: list[str] = Field(examples=[["right of “Total”"]])
     speaks_against: list[str]
+    items: list[Item] = Field(default=[], description="Of a ranking, best first.")
+
+
+class Asked(BaseModel):
+    """A text to decide."""
+
+    text: str = Field(min_length=1, max_length=2000, examples=["wireless headset"])
+    request: str = Field(
+        default="", max_length=100, description="Id of the request, if it has one: the same id is decided once."
+    )
+    day: date | None = Field(default=None, ge=date(1970, 1, 1), le=date(2200, 1, 1), description="By default today.")
+    segment: str = Field(default="", max_length=64, pattern=r"^[^\x00-\x1f]*$", description="Group that bias reports compare.")
 
 
 class Check(BaseModel):
@@ -312,6 +330,7 @@ def _field(value: records.Output, kind: Kind, automated: bool) -> FieldAnswer:
         box=box(place.box) if place else None,
         speaks_for=[*map(utf8, value.speaks_for)],
         speaks_against=[*map(utf8, value.speaks_against)],
+        items=[Item(id=utf8(id), title=utf8(title)) for id, title in titles_of(value.text)] if kind == "ranking" else [],
     )
 
 

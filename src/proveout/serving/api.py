@@ -90,7 +90,8 @@ def _location() -> dict[str, Any]:
 def routers(worker: Worker) -> list[APIRouter]:
     """The calls under /api/v1, and those that check the server, in the order of the OpenAPI document."""
     api = APIRouter(prefix=V1)
-    for add in (_submitting, _listing, _reading, _answering, _pictures, _previewing, _stopping):
+    submitting = _asking if hasattr(worker.index.kind, "case_file") else _submitting
+    for add in (submitting, _listing, _reading, _answering, _pictures, _previewing, _stopping):
         add(api, worker)
     return [api, _health(worker)]
 
@@ -123,6 +124,20 @@ def _submitting(api: APIRouter, worker: Worker) -> None:
         assert summary is not None
         response.headers["Location"] = f"{request.scope.get('root_path', '')}{V1}/cases/{summary.case}"
         return answers.case(summary)
+
+
+def _asking(api: APIRouter, worker: Worker) -> None:
+    @api.post(
+        "/decisions",
+        summary="Decide a text now",
+        responses=problems(_400=MALFORMED, _409="No release is promoted.", _507=FULL),
+    )
+    def decide(asked: answers.Asked) -> answers.DecisionAnswer:
+        """Records the decision. Each call is a case of its own, unless `request` names one that was decided before."""
+        if not asked.text.strip():
+            raise Refusal(422, "the text is empty; send what was asked")
+        decided = worker.decide_now(asked.text, asked.request, asked.day, asked.segment)
+        return answers.decision(decided.decision, decided.rulings, worker.space.mission.kinds)
 
 
 def _listing(api: APIRouter, worker: Worker) -> None:

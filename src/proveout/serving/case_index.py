@@ -30,11 +30,14 @@ from proveout.journal import (
     Journal,
 )
 from proveout.journal.intentions import UNDO
-from proveout.live import documents_in, identity
+from proveout.live import cases_in, documents_in
 from proveout.records import Role, Route, turn_key
 from proveout.review.assignments import Assignment, after
 from proveout.serving import operations
 from proveout.serving.operations import RunSummary
+
+Stamp = tuple[int, int]  # size and time of the last change of a file
+Held = list[tuple[str, int, str]]  # each case in a file, its turn, and its name there; "" for the whole file
 
 
 class CaseStatus(StrEnum):
@@ -85,8 +88,9 @@ class CaseSummary:
 
     @property
     def asks(self) -> bool:
-        """Whether it waits for a person's answer or approval."""
-        return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and self.route is not Route.ACT)
+        """Whether it waits for a person's answer or approval. A refusal with values, such as no result, is an answer."""
+        unanswered = self.route is Route.REVIEW or (self.route is Route.REFUSE and not self.values)
+        return bool(self.escalated_to) or (self.status is CaseStatus.DECIDED and unanswered)
 
     @property
     def holder(self) -> Assignment | None:
@@ -215,7 +219,7 @@ class CaseIndex:
         self._names: dict[str, str] = {}  # key of an effect to the name of its action
         self._runs: dict[str, RunSummary] = {}
         self._turns: set[str] = set()  # `turn_key` of each decided turn
-        self._files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}  # file to (size, mtime), (case, turn)
+        self._files: dict[Path, tuple[Stamp, Held]] = {}  # what each file of the inbox held when it was last changed
         self._waiting: dict[str, CaseSummary] = {}
 
     def find(self, case: str) -> CaseSummary | None:
@@ -232,7 +236,7 @@ class CaseIndex:
         """The case's file in the inbox, if it is still there."""
         with self._lock:
             self._follow_inbox()
-            return next((path for path, (_, (id, _)) in self._files.items() if id == case), None)
+            return next((path for path, (_, held) in self._files.items() if any(id == case for id, _, _ in held)), None)
 
     def newest(self, search: Search = EVERYTHING) -> list[CaseSummary]:
         """The cases that are looked for, newest first; waiting cases count as newer than decided ones."""
@@ -327,19 +331,25 @@ class CaseIndex:
             summary.say(payload["labels"])
 
     def _follow_inbox(self) -> None:
-        files: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
+        files: dict[Path, tuple[Stamp, Held]] = {}
         waiting: dict[str, CaseSummary] = {}
         for file in documents_in(self._inbox):
             stamp, before = (file.size, file.modified), self._files.get(file.path)
             try:
-                case, turn = before[1] if before and before[0] == stamp else identity(self.kind, file.path)
+                held = before[1] if before and before[0] == stamp else _held(self.kind, file.path)
             except (OSError, UnreadableDocument):  # a run names it, with the reason
                 continue
-            files[file.path] = (stamp, (case, turn))
-            decided = self._decided.get(case)
-            if turn_key(case, turn) not in self._turns and not (decided and decided.status is CaseStatus.ERASED):
-                waiting.setdefault(case, CaseSummary(case, printable(file.name), _moment(file.modified)))
+            files[file.path] = (stamp, held)
+            for case, turn, name in held:
+                decided = self._decided.get(case)
+                if turn_key(case, turn) not in self._turns and not (decided and decided.status is CaseStatus.ERASED):
+                    name = printable(f"{file.name}:{name}" if name else file.name)
+                    waiting.setdefault(case, CaseSummary(case, name, _moment(file.modified)))
         self._files, self._waiting = files, waiting
+
+
+def _held(kind: CaseKind, path: Path) -> Held:
+    return [(case, turn, part.name if part else "") for case, turn, part in cases_in(kind, path)]
 
 
 def _moment(modified: int) -> str:

@@ -102,11 +102,11 @@ async function show(id, holder = claim(id)) {
   the("because").textContent = shown.because;
   const kept = holder.assigned_to && `until ${time(holder.until)}`;
   the("holder").textContent = holder.yours ? `Kept for you ${kept}.` : kept && `${holder.assigned_to} has this case ${kept}. You may answer it, too; the first answer counts.`;
-  rows = shown.fields.map(row);
+  rows = shown.fields.flatMap((field) => (field.items.length ? field.items.map((item, at) => graded(field, item, at)) : [row(field)]));
   const doubtful = rows.filter((one) => !one.field.certain);
   const certain = rows.filter((one) => one.field.certain);
   the("fields").replaceChildren(...doubtful.map((one) => one.element));
-  const folded = certain.map((one) => `${one.field.name} ${one.field.text || "none"}`).join(" · ");
+  const folded = shown.fields.filter((field) => field.certain).map((field) => ({ field })).map((one) => `${one.field.name} ${one.field.text || "none"}`).join(" · ");
   the("certain").hidden = !certain.length;
   the("certain").open = !doubtful.length;
   the("certain").querySelector("summary").textContent = `${certain.length} certain: ${folded}`;
@@ -148,6 +148,32 @@ function row(field) {
   input.addEventListener("mousedown", () => input.readOnly && setTimeout(() => edit(made))); // not click: the row grows meanwhile
   input.addEventListener("blur", () => leave(made, true));
   return made;
+}
+
+// One item of a ranking, with the grade that a person gives it.
+function graded(field, item, at) {
+  const id = `field-${field.name}-${at}`;
+  const input = element("input", { id, value: item.title || item.id, readOnly: true });
+  const choices = [0, 1, 2, 3].map((grade) =>
+    element("button", { type: "button", className: "quiet", onclick: () => rate(made, grade) }, element("kbd", {}, `${grade}`), [" does not fit", " related", " fits", " exactly"][grade]));
+  choices.push(element("button", { type: "button", className: "quiet", onclick: () => accept(made) }, "Go on ", element("kbd", {}, "Enter")));
+  const sure = element("span", { className: "sure" }, gradeText(item.grade));
+  const made = { field, item, input, sure, grade: item.grade, text: field.text, spot: null, accepted: field.certain, read: !shown.blind };
+  made.element = element("div", { className: "field" }, element("label", { htmlFor: id }, `${field.name} ${at + 1}`), input, sure, element("div", { className: "choices" }, ...choices));
+  made.element.addEventListener("click", (event) => event.target.tagName !== "BUTTON" && active !== made && activate(made));
+  input.addEventListener("focus", () => active !== made && activate(made, false));
+  return made;
+}
+const gradeText = (grade) => (grade === "" ? "no grade" : `grade ${grade}`);
+
+function rate(one, grade) {
+  if (!one?.item) return;
+  one.grade = `${grade}`;
+  one.read = true;
+  one.sure.textContent = gradeText(one.grade);
+  doubted(one);
+  activate(one);
+  foresee();
 }
 
 function expected(lines) {
@@ -289,6 +315,7 @@ function activate(one, focus = true) {
 }
 
 function change(one, text, spot = null) {
+  if (one.item) return;
   leave(one, false);
   one.text = one.input.value = text;
   one.spot = spot;
@@ -304,12 +331,13 @@ function doubted(one) {
 }
 
 function take(one, at) {
+  if (one?.item) return rate(one, at + 1);
   const value = one?.field.suggestions[at];
   if (value) change(one, value.text, value.spot);
 }
 
 function edit(one) {
-  if (!one) return;
+  if (!one || one.item) return;
   if (active !== one) activate(one, false);
   doubted(one);
   one.input.readOnly = false;
@@ -334,6 +362,7 @@ function leave(one, keep) {
 function accept(one) {
   if (!one) return approve();
   leave(one, true);
+  if (!one.read && one.item) return problem(`${one.item.title}: give it a grade, 0 to 3.`);
   if (!one.read) return problem(`${one.field.name}: click it on the page, or press e to type it; Delete says that it is not there.`);
   problem("");
   one.accepted = true;
@@ -342,7 +371,14 @@ function accept(one) {
   return next ? activate(next) : approve();
 }
 
-const values = () => Object.fromEntries(rows.map((one) => [one.field.name, one.text]));
+function values() {
+  const given = Object.fromEntries(rows.map((one) => [one.field.name, one.text]));
+  for (const field of shown.fields.filter((one) => one.items.length)) {
+    const grades = rows.filter((one) => one.field === field && one.grade !== "");
+    if (grades.length) given[field.name] = grades.map((one) => `${encodeURIComponent(one.item.id)}=${one.grade}`).join(" | ");
+  }
+  return given;
+}
 const reading = () => ({ values: values(), document_class: the("document-class").value });
 const answer = () => ({ digest: shown.digest, values: values(), document_class: the("document-class").value });
 
@@ -467,6 +503,7 @@ function fold() {
 
 const KEYS = {
   Enter: () => shown && accept(active),
+  0: () => rate(active, 0),
   1: () => take(active, 0),
   2: () => take(active, 1),
   3: () => take(active, 2),

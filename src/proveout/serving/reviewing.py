@@ -30,6 +30,7 @@ from proveout.serving.api import MALFORMED, V1, CaseId, decided_case, problems
 from proveout.serving.case_index import Order
 from proveout.serving.problems import Refusal
 from proveout.serving.worker import Worker
+from proveout.values.rankings import items_of, titles_of
 
 LISTED = 500  # waiting cases; a person answers about a hundred per hour
 MOST_PAGES = 60  # of a document on the review page
@@ -73,6 +74,12 @@ class Suggestion(BaseModel):
     spot: Spot | None
 
 
+class ItemToGrade(BaseModel):
+    id: str
+    title: str
+    grade: str = Field(description='0 for what does not fit to 3; "" for none yet.')
+
+
 class FieldToAnswer(BaseModel):
     name: str
     kind: records.Kind
@@ -86,6 +93,7 @@ class FieldToAnswer(BaseModel):
     speaks_against: list[str]
     spot: Spot | None
     suggestions: list[Suggestion] = Field(description="Other likely values, the likeliest first.")
+    items: list[ItemToGrade] = Field(description="Of a ranking: those that were given, or, for none, the likeliest.")
 
 
 class Line(BaseModel):
@@ -289,10 +297,14 @@ def _holder(assignment: Assignment | None, person: str) -> dict[str, Any]:
 
 def _blinded(case: CaseToAnswer) -> CaseToAnswer:
     """The case as a second reader gets it: the document alone."""
-    fields = [field.model_copy(update=UNSEEN) for field in case.fields]
+    fields = [field.model_copy(update=UNSEEN | {"items": _ungraded(field.items)}) for field in case.fields]
     nothing = {"checks": [], "similar": [], "expected": [], "effects": [], "since": [], "anomalies": [], "undoable": False}
     because = "A blind second reading: say what the document says; you do not see what was answered."
     return case.model_copy(update={"blind": True, "because": because, "document_class": "", "fields": fields, **nothing})
+
+
+def _ungraded(items: Sequence[ItemToGrade]) -> list[ItemToGrade]:
+    return [item.model_copy(update={"grade": ""}) for item in sorted(items, key=lambda item: item.id)]
 
 
 def _because(view: CaseView) -> str:
@@ -322,7 +334,17 @@ def _field(
         speaks_against=[*map(utf8, output.speaks_against[:2])] if output else [],
         spot=_spot(output.place) if output and of_agent else None,
         suggestions=[Suggestion(text=utf8(value.text), spot=_spot(value.place)) for value in others],
+        items=_items(text, [*([output.text] if output else []), *(value.text for value in others)])
+        if kind == "ranking"
+        else [],
     )
+
+
+def _items(answered: str, rankings: Iterable[str]) -> list[ItemToGrade]:
+    """The items of the first ranking that has any, with the grades of an answer."""
+    grades = items_of(answered)
+    first = next(filter(None, map(titles_of, rankings)), [])
+    return [ItemToGrade(id=utf8(id), title=utf8(title), grade=grades.get(id, "")) for id, title in first]
 
 
 def _calibrations(worker: Worker, release: str) -> Calibrations | None:

@@ -8,17 +8,18 @@ Not covered: several machines at one inbox.
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proveout.cases import kind_of
 from proveout.control import ControlPlane, StopSwitch
 from proveout.documents import Originals
-from proveout.errors import Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
+from proveout.errors import BadInput, Busy, NoDocuments, NoRelease, OtherCode, ProveoutError, UnreadableDocument
 from proveout.journal import Event, Journal
 from proveout.live import Live, alone, erasure
 from proveout.live.replay import Replayed, replay
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("proveout.serving")
 POLL_EVERY = 15.0  # seconds between two looks into the inbox, for files that were not submitted through the API
 RETRY_AFTER = 1.0  # seconds, if another process was at work
+NAMED = 80  # characters of a text in a list of cases
 SUGGESTED = 4  # values of a field
 PATIENCE = 30.0  # seconds that a preview waits for a run to end
 
@@ -143,6 +145,22 @@ class Worker:
         control = release.control(self.space.home, self.journal, lambda case: path, run="preview")
         return decision, control.judge([decision])[0]
 
+    def decide_now(self, text: str, request: str, day: date | None, segment: str) -> Decided:
+        """Decide and journal a text that a program waits for. `request`: its id; without one, each call is a case of its own.
+
+        Raises NoRelease if none is promoted, Busy if a run takes longer than `PATIENCE`, BadInput for a kind of case that is
+        not a text.
+        """
+        case_file = getattr(self.index.kind, "case_file", None)
+        if case_file is None:
+            raise BadInput(f"the cases of mission {self.space.name} are files; submit one to /api/v1/cases")
+        content = case_file(text, request or uuid.uuid4().hex)
+        with self._one_at_a_time():
+            decided = self._live_release(self.release()).decide_now(content, text[:NAMED], day, segment, self.journal)
+        if any(ruling.verdict.allowed for ruling in decided.rulings):
+            self.wake()
+        return decided
+
     def run_again(self, decided: Decided) -> Replayed:
         """Decide a case again with the release, memory and batch that it had, and compare. Records nothing. Raises Busy."""
         case, release = decided.case, decided.decision.release
@@ -184,7 +202,9 @@ class Worker:
 
     def _work(self) -> None:
         with suppress(ProveoutError), self._agents:
-            self._live_release(self.release()).agent()  # loads the models before the first request
+            live = self._live_release(self.release())
+            live.agent()  # loads the models before the first request
+            live.warm(self.journal)
         while not self._closing.is_set():
             pause = POLL_EVERY
             try:

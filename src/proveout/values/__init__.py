@@ -20,6 +20,7 @@ from proveout.values.amounts import Amount, amount_in, amounts_in
 from proveout.values.conventions import NONE, Conventions, amount_read, conventions_of, day_read, lines_of
 from proveout.values.dates import ORDERS, calendar_in, day_in
 from proveout.values.names import plain, plain_name, same_name
+from proveout.values.rankings import same_ranking, value_of_ranking
 
 __all__ = [
     "EQUAL",
@@ -52,6 +53,7 @@ EQUAL: Mapping[Kind, str] = {
     "amount": "the same value, with its sign and every decimal; the currency is not compared",
     "date": "the same calendar day; without a declared order of day and month, in either order",
     "flag": "both yes or both no",
+    "ranking": "the same items in order; with grades, whether any that was given fits, or rightly none was given",
 }
 
 _AMOUNT = re.compile(r"-?\d+\.\d{2,}")  # as `written`
@@ -145,6 +147,7 @@ _SAME: dict[Kind, Callable[[str, str], bool]] = {
     "number": lambda a, b: plain(a) == plain(b) != "",
     "name": same_name,
     "flag": lambda a, b: flag_of(a) is not None and flag_of(a) == flag_of(b),
+    "ranking": same_ranking,
 }
 
 
@@ -221,7 +224,7 @@ def value_of(kind: Kind, text: str, conventions: Conventions = NONE) -> Value:
         if (flag := flag_of(text)) is None:
             raise ValueError(f"neither yes nor no: {text!r}")
         return flag
-    return " ".join(text.split())
+    return value_of_ranking(text) if kind == "ranking" else " ".join(text.split())
 
 
 def remembered(kind: Kind, text: str, conventions: Conventions = NONE) -> str:
