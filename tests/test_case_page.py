@@ -103,6 +103,25 @@ def test_what_keeps_a_case_from_being_run_again_is_said(client, space, tokens, d
     assert f"run: proveout replay {decided.case.id[:12]}" in text
 
 
+def test_a_case_is_explained_with_the_events_and_documents_behind_it(client, space, tokens, decided, tmp_path):
+    page = f"/cases/{decided.case.id}/explained"
+    assert page in client.get(f"/cases/{decided.case.id}", headers=tokens["ron"]).text
+    text = client.get(page, headers=tokens["ron"]).text
+    with Journal(space.home / "journal.db") as journal:
+        assert all(event.hash in text for event in journal.events(decided.case.id))
+    assert "passed it to a person" in text and "For the person concerned" in text
+    assert "learned from" in text and decided.decision.fields["total"].text in text and str(space.home) not in text
+    assert "recalled by" not in text and "recalled by" in client.get(f"{page}?forward=true", headers=tokens["ron"]).text
+    assert client.get(f"/cases/{'0' * 64}/explained", headers=tokens["ron"]).status_code == 404
+    release = space.releases / decided.decision.release
+    release.rename(tmp_path / release.name)
+    try:
+        response = client.get(page, headers=tokens["ron"] | {"Accept": "text/html"})
+    finally:
+        (tmp_path / release.name).rename(release)
+    assert response.status_code == 409 and "cannot be read" in response.text and str(space.home) not in response.text
+
+
 @pytest.mark.parametrize(
     ("who", "headers", "status"),
     [

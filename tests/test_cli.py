@@ -13,9 +13,10 @@ from program import PROVEOUT
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    "demo", "synthesize", "new", "audit", "build", "fine-tune", "why", "edit", "lab", "plan", "parity", "inspect", "run",
-    "extract", "show", "replay", "what-if", "monitor", "report", "export", "checkpoint", "verify", "cost", "status", "schedule",
-    "label", "score", "stop", "restrict", "undo", "erase", "keys", "effects", "serve", "review", "user", "release",
+    "demo", "synthesize", "new", "audit", "build", "fine-tune", "why", "edit", "open", "lab", "plan", "parity", "inspect",
+    "run", "extract", "show", "explain", "lineage", "replay", "what-if", "monitor", "report", "export", "checkpoint", "verify",
+    "cost", "status", "schedule", "label", "score", "stop", "restrict", "undo", "erase", "keys", "effects", "serve", "review",
+    "user", "release",
 ]  # fmt: skip
 HEAVY = {
     "torch", "pandas", "numpy", "langchain_core", "chromadb", "marimo", "ploomber", "lightgbm", "sqlalchemy", "fastapi",

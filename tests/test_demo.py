@@ -71,7 +71,7 @@ def test_few_calibration_cases_are_not_certifiable_and_the_demo_says_so(printed,
 def test_a_second_demo_builds_and_decides_nothing(printed, home):
     before = journal_events(home)
     again = proveout(home, "demo")
-    assert "0 of 8 steps ran" in again
+    assert "0 of 9 steps ran" in again
     assert "nothing new" in again or "0 cases decided" in again
     assert journal_events(home) == before
 
@@ -124,7 +124,7 @@ def test_a_report_that_nobody_signs_is_an_alarm(printed, home, monkeypatch, caps
 def test_every_notebook_leaves_a_record_that_opens_offline(printed, home):
     records = sorted((home / "build").glob("*/record.html"))
     assert {path.parent.name for path in records} == {
-        "agent", "calibrate", "curate", "evaluate", "models", "prompts", "retrieval",
+        "agent", "calibrate", "curate", "decide", "evaluate", "models", "prompts", "retrieval",
     }  # fmt: skip
     for path in records:
         assert not re.findall(r'(?:src|href)="https?://', path.read_text()), path

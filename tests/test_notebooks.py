@@ -10,7 +10,7 @@ import pytest
 from program import page_of
 
 SHORT = ["prompts", "drift"]  # one of the design, one of the reports
-LONG = ["curate", "retrieval", "models", "calibrate", "agent", "evaluate", "bias", "performance"]
+LONG = ["curate", "retrieval", "models", "calibrate", "decide", "agent", "evaluate", "bias", "performance"]
 BESIDE = ("curate", "retrieval", "models", "calibrate", "agent")
 CATALOG = ["evaluate", *(pytest.param(name, marks=pytest.mark.long) for name in BESIDE)]
 PATIENCE = 300  # seconds for a notebook to come to rest

@@ -4,13 +4,16 @@ import csv
 import shutil
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 
+from program import exit_code
 from proveout.cli import acting, designing, releasing, replaying, watching
 from proveout.errors import BadInput
 from proveout.journal import Journal
+from proveout.live import Live
 from proveout.live import replay as replays
 from proveout.records import Answer, Check, Decided, Route, SimilarCase
 from proveout.release import Releases
@@ -133,3 +136,32 @@ def test_what_is_missing_or_damaged_is_named_and_the_others_go_on(space, decided
         model.write_bytes(content)
         shutil.move(tmp_path / kept.name, kept)
     assert Releases(space.releases).open(first)
+
+
+SIZES = (1, 7, 64)
+
+
+def decide_in_batches(home: str) -> None:
+    """Decide every case of a home anew in batches of several sizes; a difference from what is recorded is an error."""
+    with Journal(f"{home}/journal.db") as journal:
+        batches = list(replays.batches(journal))
+    live = Live(Releases(f"{home}/releases").open(batches[0][0][0].decision.release), Path(home, "inbox"), Path(home))
+    for batch, began in batches:
+        agent = live.agent(began)
+        files = list(replays.inputs(agent, live, batch, began).values())
+        for size in SIZES:
+            parts = (files[first : first + size] for first in range(0, len(files), size))
+            again = [decision for part in parts for decision in agent.batch(part)]
+            for decided, decision in zip(batch, again, strict=True):
+                alike = any("of the same batch" in check.because for check in decided.decision.checks)  # needs its neighbours
+                steps = ("check", "route", "propose") if alike else ()
+                differences = [one for one in replays.differences(decided.decision, decision) if one.step not in steps]
+                assert not differences, f"in batches of {size}, case {decided.case.id[:12]}: {differences[0]}"
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_decision_does_not_depend_on_the_size_of_its_batch_or_on_threads(demo_once, tmp_path, monkeypatch, threads):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, threads)
+    home = shutil.copytree(demo_once / "home", tmp_path / "home")
+    assert exit_code(decide_in_batches, home) == 0

@@ -1,18 +1,27 @@
 """Recorded cases with one thing changed: what would have gone another way, checked against plain counts."""
 
 import csv
+import html
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
 
 from program import PROVEOUT
-from proveout.errors import BadInput
+from proveout.cli.what_if import with_words
+from proveout.errors import BadInput, BadMission
+from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.live.what_if import Change, Compared, Summary, what_if
 from proveout.records import Route
 from proveout.release import Releases
+from proveout.serving import application
+from proveout.serving.guards import Limits
+from proveout.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 LOOSE = 0.7  # the small demo has too few labels to automate anything at the promise of its mission
@@ -190,3 +199,87 @@ def test_the_command_prints_the_summary_and_writes_every_change(decided, tmp_pat
     assert "name a case" in proveout("--precision", 0.7).stderr
     assert "no decided case" in proveout("zzz", "--precision", 0.7).stderr
     assert "no release" in proveout("--all", "--release", "zzz").stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("promt=x", "did you mean `prompt`"),
+        ("precision", "expected a name, =, and a value"),
+        ("precision=high", "expected a number"),
+        ("prompt=/nowhere", "no such file or folder"),
+    ],
+)
+def test_a_word_that_changes_nothing_is_refused(word, message):
+    with pytest.raises(BadInput, match=message):
+        with_words(Change(), [word])
+
+
+def test_other_prompts_are_refused_where_no_tier_reads_them(decided):
+    with pytest.raises(BadInput, match=r"no tier of ranker reads prompts when it decides .* add a language model"):
+        changed(decided, with_words(Change(), [f"prompt={release_of(decided).path('prompts')}"]))
+
+
+def test_other_prompts_reach_a_language_model(decided, tmp_path):
+    import shutil
+
+    from proveout.models.scripted_endpoint import ScriptedEndpoint
+
+    drafts = shutil.copytree(release_of(decided).path("prompts"), tmp_path / "prompts", copy_function=shutil.copyfile)
+    with ScriptedEndpoint(rules=lambda text: json.dumps({"document_class": "other", "fields": {}})) as endpoint:
+        (drafts / "model.yaml").write_text(f"endpoint: {endpoint.url}\nmodel: scripted\n")
+        words = [f"prompt={drafts}", "tier=ranker,language_model"]
+        compared = changed(decided, with_words(Change(), words))
+        assert len(endpoint.requests) >= len(compared) > 0
+    assert all(one.after.decision.automated == one.decided.decision.automated for one in compared), "nothing calibrated it"
+
+
+def test_a_tier_that_nothing_calibrated_is_a_witness_and_automates_nothing(decided):
+    release = release_of(decided)
+    with_invoice = with_words(Change(precision=LOOSE), ["tier=ranker"])
+    alone = changed(decided, with_invoice)
+    assert [one.after.decision for one in alone] == [one.after.decision for one in changed(decided, Change(precision=LOOSE))]
+    with pytest.raises(BadMission, match="unknown tier `rankr`; did you mean `ranker`"):
+        changed(decided, with_words(Change(), ["tier=rankr"]))
+    assert release.mission.tiers[-1] == "person"
+
+
+def test_edited_steps_are_tried_on_a_month(decided, tmp_path):
+    notebook = tmp_path / "decide.py"
+    text = (ROOT / "notebooks" / "invoices" / "decide.py").read_text()
+    assert all(not one.changes for one in changed(decided, with_words(Change(), [f"steps={_written(notebook, text)}"])))
+    line = "certain = mission.required <= draft.automated"
+    edited = _written(notebook, text.replace(line, f"{line} or draft.document_class == 'invoice'"))
+    before, after = Summary.of(()), Summary.of(changed(decided, with_words(Change(), [f"steps={edited}"])))
+    assert after.changed > before.changed and after.acts[1] == 0 and after.cents[1] == 0, (
+        "what is not certified is not acted on"
+    )
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_the_page_links_every_case_that_changes(decided):
+    home = decided[0]
+    space = Workspace.find("invoices", home, ROOT)
+    with Accounts(space.accounts, hasher=PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)) as accounts:
+        accounts.add("ada", Role.OPERATOR, "correct horse battery")
+        accounts.add("ron", Role.READER, "correct horse battery")
+        headers = {name: {"Authorization": f"Bearer {accounts.new_token(name, 'tests')}"} for name in ("ada", "ron")}
+        client = TestClient(application(space, accounts, Limits(per_second=1e9, burst=1e9)), raise_server_exceptions=False)
+        ask = lambda **form: client.post("/what_if", data=form, headers=headers["ada"] | {"Accept": "text/html"})  # noqa: E731
+        text = ask(precision=str(LOOSE)).text
+        compared = changed(decided, Change(precision=LOOSE))
+        assert all(f"/cases/{one.decided.case.id}" in text for one in compared if one.changes)
+        assert all(html.escape(line) in text for line in Summary.of(compared).lines())
+        for form, why in (
+            ({}, "Nothing is changed"),
+            ({"precision": "high"}, "Expected a share"),
+            ({"precision": "2"}, "cannot be promised"),
+        ):
+            answer = ask(**form)
+            assert answer.status_code == 422 and why in answer.text
+        assert client.post("/what_if", data={"precision": "0.9"}, headers=headers["ron"]).status_code == 403
+        assert "An operator may try" in client.get("/what_if", headers=headers["ron"]).text

@@ -111,6 +111,7 @@ def the_agent(Dataset, Memory, Parts, Path, Workspace, assemble, context, missio
         context.upstream["prompts"]["prompts"],
         context.upstream["models"]["folds"],
         context.upstream["calibrate"]["calibration"],
+        context.upstream["decide"]["steps"],
     )
     _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)

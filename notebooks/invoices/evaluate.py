@@ -21,11 +21,12 @@ def imports_of_the_step():
     from proveout import mission as missions
     from proveout.agent import Parts, assemble
     from proveout.corpus import Dataset
+    from proveout.evaluation import regression
     from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.retrieval import Memory
     from proveout.workspace import Workspace
 
-    return Dataset, Memory, Parts, Path, Workspace, assemble, evaluation, json, missions, write_labelled_log
+    return Dataset, Memory, Parts, Path, Workspace, assemble, evaluation, json, missions, regression, write_labelled_log
 
 
 @app.cell(hide_code=True)
@@ -111,6 +112,7 @@ def the_release(Dataset, Memory, Parts, Path, Workspace, assemble, context, miss
         context.upstream["prompts"]["prompts"],
         context.upstream["models"]["model"],
         context.upstream["calibrate"]["calibration"],
+        context.upstream["decide"]["steps"],
     )
     _memory = Memory.open(context.upstream["retrieval"]["index"], store="")
     _home = Workspace.find(mission.mission, start=Path(__file__).parent)
@@ -141,7 +143,13 @@ def the_decisions(dataset, decisions, context, mission, splits, write_labelled_l
 
 
 @app.cell
-def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, splits):
+def regression_cases(agent, context, regression):
+    regressions = regression.results(agent, context.params["regression"])
+    return (regressions,)
+
+
+@app.cell
+def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, regressions, splits):
     def _scored(split, automated_only):
         labels = dataset.labels(split)
         return evaluation.score(
@@ -168,7 +176,11 @@ def the_metrics(dataset, decisions, evaluation, context, json, mission, predicti
         _f1 = "–" if _all["f1"] is None else f"{_all['f1']:.3f}"
         return f"{split} F1 {_f1}, {_automated['coverage']:.0%} automated"
 
-    metrics["headline"] = "; ".join(map(_headline, splits))
+    _failed = [str(each) for each in regressions if each.wrong]
+    if regressions:
+        metrics["regressions"] = {"cases": len(regressions), "failed": _failed}
+    _fails = [f"fails {len(_failed)} of {len(regressions)} regression cases"] if _failed else []
+    metrics["headline"] = "; ".join([*map(_headline, splits), *_fails])
     _ = context.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     _ = context.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
     return (metrics,)
@@ -185,6 +197,16 @@ def the_scores(metrics, mo, pd, splits):
                 mo.ui.table(pd.DataFrame(_scores["fields"], dtype=float).T.round(3).reset_index(names="field"), selection=None)
             )
     mo.vstack(_tables)
+    return
+
+
+@app.cell(hide_code=True)
+def held_or_failed(mo, regressions):
+    _failed = [f"- {each}" for each in regressions if each.wrong]
+    mo.md(
+        f"**{len(regressions)} regression cases**, {len(_failed)} of which fail. Promoting this release asks first."
+        + "\n".join(["", "", *_failed])
+    ) if regressions else mo.md("No regression case yet: open a case with `proveout open CASE` to make it one.")
     return
 
 

@@ -7,8 +7,9 @@ Not covered: the policy and the prompts beside it; `policy` and `prompts` read t
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -225,15 +226,18 @@ class Mission(Common):
 M = TypeVar("M", bound=Common)
 
 
-def load(path: Path | str) -> Mission:
-    """Read a `mission.yaml`. Raises BadMission with the file, the key and what is expected there."""
+def load(path: Path | str, tiers: Sequence[str] = ()) -> Mission:
+    """Read a `mission.yaml`. Raises BadMission with the file, the key and what is expected there.
+
+    `tiers`: instead of its own, without the person at the end.
+    """
     case = case_of(path)
     if case in plugins.names("designs") and case not in plugins.names("cases"):
         raise BadMission(
             f"{path}: cases of the kind `{case}` can be designed and built, but this command decides cases or works with "
             f"decisions, which that kind does not have; available: proveout build, why, edit"
         )
-    return read(path, Mission)
+    return read(path, Mission, {"tiers": [*tiers, plugins.PERSON]} if tiers else {})
 
 
 def case_of(path: Path | str) -> str:
@@ -241,10 +245,10 @@ def case_of(path: Path | str) -> str:
     return str(_raw(Path(path)).get("case", Common.model_fields["case"].default))
 
 
-def read(path: Path | str, model: type[M]) -> M:
-    """A mission file as a model of its kind of case. Raises BadMission as `load` does."""
+def read(path: Path | str, model: type[M], changed: Mapping[str, Any] = MappingProxyType({})) -> M:
+    """A mission file as a model of its kind of case. `changed`: keys with other values. Raises BadMission as `load` does."""
     try:
-        return model.model_validate(_raw(Path(path)))
+        return model.model_validate({**_raw(Path(path)), **changed})
     except ValidationError as error:
         raise BadMission("\n".join(f"{path}: {_explain(fault, model)}" for fault in error.errors())) from error
 

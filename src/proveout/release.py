@@ -77,7 +77,7 @@ class Release:
     manifest: Mapping[str, Any]
 
     def path(self, part: str) -> Path:
-        """The path of `code`, `prompts`, `model`, `index`, `mission`, `policy`, `calibration`, or `evidence/<name>`.
+        """The path of `code`, `prompts`, `model`, `index`, `mission`, `policy`, `calibration`, `steps`, or `evidence/<name>`.
 
         Raises BadModel if the release has no such part.
         """
@@ -137,14 +137,26 @@ class Release:
         with (self.path("index") / "records.jsonl").open(encoding="utf-8") as file:
             return frozenset(json.loads(line)["case"] for line in file)
 
-    def agent(self, memory: "Memory", cache: Path | None = None, corrected: "Sequence[Correction]" = ()) -> "Agent":
-        """The release's agent with a memory. `corrected`: people's corrections since the build. Raises OtherCode."""
+    def agent(
+        self,
+        memory: "Memory",
+        cache: Path | None = None,
+        corrected: "Sequence[Correction]" = (),
+        prompts: Path | None = None,
+        cascade: Sequence[str] = (),
+    ) -> "Agent":
+        """The release's agent with a memory. `corrected`: people's corrections since the build. Raises OtherCode.
+
+        `prompts` and `cascade`, names of tiers, are tried in place of the release's own.
+        """
         from proveout.agent import Parts, assemble
 
         self.require_own_code()
-        prompts = self.path("prompts") if self.has("prompts") else None
-        parts = Parts(self.path("mission"), prompts, self.path("model"), self.path("calibration"))
-        return assemble(parts, memory, self.id, cache, corrected)
+        steps = self.path("steps") if self.has("steps") else None
+        if prompts is None and self.has("prompts"):
+            prompts = self.path("prompts")
+        parts = Parts(self.path("mission"), prompts, self.path("model"), self.path("calibration"), steps)
+        return assemble(parts, memory, self.id, cache, corrected, cascade=cascade)
 
     def control(self, home: Path, journal: "Journal", original: Callable[[str], Path], run: str) -> "ControlPlane":
         """The control plane for this release in a home. `original` maps a case id to its file. Raises OtherCode."""

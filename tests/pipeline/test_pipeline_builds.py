@@ -13,6 +13,8 @@ import pytest
 from toy import CONTEXT, Project, notebook
 
 from proveout.bridge import Context, acting_as, open_context
+from proveout.bridge.spec import load
+from proveout.bridge.staleness import BuildState
 from proveout.errors import BadInput, Busy, TaskFailed
 
 NOTEBOOK = "notebooks/rows.py"
@@ -125,6 +127,24 @@ def test_a_failing_cell_is_named_with_its_line_and_leaves_the_record_up_to_it(pr
     project.edit(NOTEBOOK, "\n    rows[99]", "")
     assert project.build().ran == ["rows"]
     assert not project.product("rows/record.failed.html").exists()
+
+
+def test_a_failed_step_opens_again_with_what_it_failed_on_and_says_what_changed_since(project: Project) -> None:
+    def failure():
+        state = BuildState(load(project.spec))
+        return state.failure(state.spec.tasks["rows"])
+
+    project.build()
+    assert failure() is None
+    project.edit(NOTEBOOK, "][:limit]", "][:limit]\n    rows[99]")
+    with pytest.raises(TaskFailed) as error:
+        project.build(env={"out": str(project.product(""))})
+    assert failure().because == str(error.value) and failure().since == ""
+    assert failure().env["out"] == str(project.product(""))
+    project.edit(NOTEBOOK, "\n    rows[99]", "")
+    assert failure().since == "cell `work` changed"
+    project.build()
+    assert failure() is None
 
 
 def test_a_step_that_forgets_its_product_fails(project: Project) -> None:

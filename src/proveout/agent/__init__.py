@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -20,12 +21,14 @@ from langchain_core.runnables.config import patch_config, run_in_executor
 
 from proveout import plugins
 from proveout.agent import wording
-from proveout.agent.cascade import FieldState, consult, field_state, merge
+from proveout.agent.cascade import FieldState, consult, merge
+from proveout.agent.drafts import Draft, Refused
+from proveout.agent.steps import Steps
 from proveout.cases import CaseKind, kind_of
 from proveout.checks import Rule, Subject
 from proveout.errors import UnreadableDocument
 from proveout.mission import Mission
-from proveout.records import Action, Check, Content, Decision, Output, Route, SimilarCase, Value, turn_key
+from proveout.records import Content, Decision, Output, Route
 from proveout.values import written
 
 if TYPE_CHECKING:
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
 CaseInput: TypeAlias = Path | str | Content
 UNRELEASED = "unreleased"
-SIMILAR = 5  # notebooks/invoices/retrieval.py: recall of layout and advertiser is flat beyond five
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Parts:
     prompts: Path | None  # a folder; None for a mission whose tiers use none
     model: Path  # the folder that the step `models` wrote
     calibration: Path
+    steps: Path | None = None  # what the step `decide` wrote; None: the standard functions of each step
 
 
 def assemble(
@@ -57,12 +60,14 @@ def assemble(
     cache: Path | None = None,
     corrections: Sequence[Correction] = (),
     original: Callable[[str], Path | None] | None = None,
+    cascade: Sequence[str] = (),
 ) -> Agent:
     """Make an agent: the only way to, for notebooks, the pipeline, a release and the server.
 
     `cache`: a folder for the text of documents and the answers of language models; `corrections`: people's corrections since
     the model was trained.
     `original`: maps the id of a content that is handed over without its file to the file, if there is one.
+    `cascade`: names of tiers instead of the mission's.
     Raises BadMission, BadPrompts or BadModel for parts that do not fit together.
     """
     from proveout import mission as missions
@@ -70,56 +75,11 @@ def assemble(
     from proveout.models import tiers
     from proveout.prompts import Prompts
 
-    mission = missions.load(parts.mission)
+    mission = missions.load(parts.mission, cascade)
     prompts = Prompts.load(parts.prompts, mission) if parts.prompts else Prompts({}, {}, "")
     loaded = tiers.load(tiers.Parts(mission, prompts, parts.model, corrections, cache, release != UNRELEASED))
-    return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original)
-
-
-@dataclass
-class Draft:
-    """The unfinished decision of a readable case. Each step fills in its part."""
-
-    content: Content
-    case: str
-    turn: int = 0
-    memory_position: int = 0
-    similar: tuple[SimilarCase, ...] = ()
-    document_class: str = ""
-    class_confidence: float = 0.0
-    states: dict[str, FieldState] = field(default_factory=dict)
-    descriptors: dict[str, float] = field(default_factory=dict)
-    dollars: float = 0.0
-    checks: tuple[Check, ...] = ()
-    route: Route = Route.REVIEW
-    actions: tuple[Action, ...] = ()
-    config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)  # of this case's run
-    path: Path | None = None  # of its file, if it is at hand
-
-    @property
-    def fields(self) -> dict[str, Output]:
-        return {name: state.output for name, state in self.states.items()}
-
-    @property
-    def automated(self) -> frozenset[str]:
-        return frozenset(name for name, state in self.states.items() if state.automated)
-
-    @property
-    def values(self) -> dict[str, Value]:
-        return {name: state.output.value for name, state in self.states.items()}
-
-    @property
-    def written(self) -> dict[str, str]:
-        return {name: written(value) for name, value in self.values.items()}
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A case that cannot be read, with the reason."""
-
-    case: str
-    because: str
-    turn: int = 0
+    functions = Steps.load(parts.steps) if parts.steps else Steps()
+    return Agent(mission, loaded, Calibrations.load(parts.calibration), memory, release, cache, original, functions)
 
 
 class Agent(Runnable[CaseInput, Decision]):
@@ -134,9 +94,11 @@ class Agent(Runnable[CaseInput, Decision]):
         release: str = UNRELEASED,
         cache: Path | None = None,
         original: Callable[[str], Path | None] | None = None,
+        functions: Steps | None = None,
     ) -> None:
         self.mission, self.tiers, self.calibrations = mission, dict(tiers), calibrations
         self.memory, self.release, self.cache, self.original = memory, release, cache, original
+        self.functions = functions or Steps()
         self.kind: CaseKind = kind_of(mission)
         # every mission has these checks, unless its kind of case has none; the one for duplicates goes by text without fields
         own: dict[str, Any] = {"duplicate_on": (), "read_in_one_way": mission.dates}
@@ -183,13 +145,24 @@ class Agent(Runnable[CaseInput, Decision]):
 
     def trace(self, input: CaseInput) -> Iterator[tuple[str, Draft | Refused | Decision]]:
         """Decide one case; yield the name of each step with the draft after it, and at the end ("decision", the decision)."""
-        (draft,) = self._read([input])
+        (draft,) = self.read([input])
         yield "read", draft
         if isinstance(draft, Draft):
             for name in self.steps:
-                self._step(name, [draft])
-                yield name, replace(draft, states=dict(draft.states))
-        yield "decision", self._decision(draft)
+                (draft,) = self.after(name, [draft])
+                yield name, draft
+        yield "decision", self.decision(draft)
+
+    def after(self, step: str, drafts: Sequence[Draft], **functions: Any) -> list[Draft]:
+        """The drafts after one more step, or after all tiers for the step `score`. The drafts before it stay as they are.
+
+        `functions`: of `Steps`, in place of the agent's own.
+        """
+        agent, copies = copy(self), [replace(one, states=dict(one.states), descriptors=dict(one.descriptors)) for one in drafts]
+        agent.functions = replace(self.functions, **functions)
+        for name in self.tiers if step == "score" else [step]:
+            agent._step(name, copies)
+        return copies
 
     def approve(self, content: Content, decision: Decision, fields: Mapping[str, Output], document_class: str) -> Decision:
         """The decision with a person's fields and class, its checks run again and the actions that follow.
@@ -206,13 +179,13 @@ class Agent(Runnable[CaseInput, Decision]):
             fields=dict(fields),
             automated=frozenset(),
             checks=draft.checks,
-            actions=self._actions(draft),
+            actions=tuple(self.functions.propose(draft, self.mission)),
         )
 
     def _decide(
         self, inputs: list[CaseInput], run_manager: list[CallbackManagerForChainRun], config: list[RunnableConfig]
     ) -> list[Decision]:
-        read = self._read(inputs)
+        read = self.read(inputs)
         drafts = []
         for draft, run, settings in zip(read, run_manager, config, strict=True):
             if isinstance(draft, Draft):
@@ -221,7 +194,7 @@ class Agent(Runnable[CaseInput, Decision]):
         if drafts:
             for name in self.steps:
                 self._step(name, drafts)
-        return [self._decision(draft) for draft in read]
+        return [self.decision(draft) for draft in read]
 
     def _step(self, name: str, drafts: list[Draft]) -> None:
         """Run one step on a batch. Tracers see it as a child run of each case."""
@@ -249,7 +222,8 @@ class Agent(Runnable[CaseInput, Decision]):
                 }
                 run.on_chain_end({"route": draft.route.value, "fields": fields})
 
-    def _read(self, inputs: Sequence[CaseInput]) -> list[Draft | Refused]:
+    def read(self, inputs: Sequence[CaseInput]) -> list[Draft | Refused]:
+        """The first step: what is read of each case, in order."""
         paths = [Path(item) for item in inputs if isinstance(item, Path | str)]
         files = zip(paths, self.kind.read(paths, self.cache), strict=True)
         return [
@@ -272,7 +246,7 @@ class Agent(Runnable[CaseInput, Decision]):
 
     def _recall(self, drafts: list[Draft]) -> None:
         position = self.memory.position if self.position is None else self.position
-        results = self.memory.search_many([draft.content for draft in drafts], k=SIMILAR, position=position)
+        results = self.functions.recall([draft.content for draft in drafts], self.memory, position)
         for draft, similar in zip(drafts, results, strict=True):
             draft.memory_position, draft.similar = position, similar
 
@@ -289,7 +263,7 @@ class Agent(Runnable[CaseInput, Decision]):
             draft.descriptors |= extraction.descriptors
             draft.dollars += extraction.dollars
             for name, value in extraction.fields.items():
-                state = field_state(extraction.tier or tier, name, value, self.calibrations)
+                state = self.functions.score(extraction.tier or tier, name, value, self.calibrations)
                 draft.states[name] = merge(draft.states.get(name), state)
 
     def _check(self, drafts: list[Draft]) -> None:
@@ -308,8 +282,7 @@ class Agent(Runnable[CaseInput, Decision]):
 
             printed = {name: output.text for name, output in draft.fields.items() if output.tier != plugins.PERSON}
             subject = Subject(draft.content, draft.values, draft.similar, duplicate, printed)
-            checks = (check for rule in self.rules for check in rule(subject))
-            draft.checks = (*self.kind.check(draft.content), *checks)
+            draft.checks = tuple(self.functions.check(subject, self.kind, self.rules))
             batch.add(draft.content.text, draft.written)
 
     def _confirm(self, drafts: list[Draft]) -> None:
@@ -322,38 +295,15 @@ class Agent(Runnable[CaseInput, Decision]):
 
     def _route(self, drafts: list[Draft]) -> None:
         for draft in drafts:
-            certain = self.mission.required <= draft.automated and all(check.passed is not False for check in draft.checks)
-            if certain and draft.document_class in self.mission.refuse:
-                draft.route = Route.REFUSE
-            else:
-                draft.route = Route.ACT if certain and self._is_acted_on(draft.document_class) else Route.REVIEW
+            draft.route = Route(self.functions.route(draft, self.mission))
 
     def _propose(self, drafts: list[Draft]) -> None:
         for draft in drafts:
             if draft.route is Route.ACT:
-                draft.actions = self._actions(draft)
+                draft.actions = tuple(self.functions.propose(draft, self.mission))
 
-    def _actions(self, draft: Draft) -> tuple[Action, ...]:
-        """Every action that the mission has for this class, with its arguments."""
-        if not self._is_acted_on(draft.document_class):
-            return ()
-        sources = {name: written(value) for name, value in draft.values.items()}
-        sources |= {"class": draft.document_class, "case": draft.case}
-        return tuple(
-            Action(
-                name,
-                {argument: sources[source] for argument, source in self.mission.arguments(name).items() if source in sources},
-                key=f"{self.mission.mission}:{name}:{turn_key(draft.case, draft.turn)}",
-                compensation=spec.undone_by,
-            )
-            for name, spec in self.mission.actions.items()
-            if (not spec.for_classes or draft.document_class in spec.for_classes) and sources.keys() >= {*spec.needs}
-        )
-
-    def _is_acted_on(self, document_class: str) -> bool:
-        return document_class not in ("", *self.mission.never_act_on)
-
-    def _decision(self, draft: Draft | Refused) -> Decision:
+    def decision(self, draft: Draft | Refused) -> Decision:
+        """What the last step makes of a draft."""
         if isinstance(draft, Refused):
             return Decision(
                 case=draft.case,

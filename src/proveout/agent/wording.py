@@ -54,12 +54,12 @@ def _obstacle(
     if failed:
         return f"the check “{failed[0].name}” failed ({failed[0].because})"
     if missing:
-        return f"no plausible value for {_and(missing)}"
+        return f"no plausible value for {and_(missing)}"
     if unsure:
         values = (f"{name} ({sureness(fields[name], calibrations.floor(fields[name].tier, name))})" for name in unsure)
-        return f"below the certified threshold: {_and(list(values))}"
+        return f"below the certified threshold: {and_(list(values))}"
     if uncertifiable:
-        return f"{mission.slo.precision:.0%} precision is not certifiable for {_and(uncertifiable)}"
+        return f"{mission.slo.precision:.0%} precision is not certifiable for {and_(uncertifiable)}"
     return f"cases of class {document_class or 'unknown'} are never acted on"
 
 
@@ -87,9 +87,9 @@ def sureness(value: Output, needed: float | None = None) -> str:
     return f"{value.confidence:.{digits}%} sure, {needed:.{digits}%} needed"
 
 
-def _and(names: list[str]) -> str:
+def and_(names: list[str]) -> str:
     """
-    >>> _and(["a", "b", "c"])
+    >>> and_(["a", "b", "c"])
     'a, b and c'
     """
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""

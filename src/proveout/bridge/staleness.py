@@ -59,6 +59,15 @@ class Dependencies:
         return {"fingerprint": self.fingerprint, **{f"upstream {k}": v for k, v in self.upstream.items()}, **listed}
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A run of a task that failed."""
+
+    because: str
+    env: Mapping[str, Any]  # of its spec
+    since: str  # what changed since then, in one line; "" if its inputs and code are as they were
+
+
 def freshness(spec: Path | str, env: Mapping[str, Any] | None = None) -> dict[str, str | None]:
     """Each task and why it would run, or None if it is fresh; upstream first. Runs nothing and changes no product.
 
@@ -177,18 +186,14 @@ class BuildState:
     def why(self, task: Task) -> str | None:
         """Why the task is stale now; None if it is fresh."""
         note = read_object(self._note(task))
-        if note == BEGUN:
+        if note.get("begun"):
             return "its last run failed or was interrupted"
         try:
-            cells = tuple(tuple(cell) for cell in note["parts"]["cells"])
-            then, products = Dependencies(**{**note["parts"], "cells": cells}), note["products"]
+            then, products = _of_note(note), note["products"]
         except (KeyError, TypeError):
             return "it was never built"
-        now = self.dependencies(task)
-        if then.fingerprint != now.fingerprint:
-            reasons = list(self._differences(then, now))
-            more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
-            return "; ".join([*reasons[:REASONS], *more]) or "something changed"
+        if changed := self._changes(task, then):
+            return changed
         for name, path in task.product.items():
             if not path.exists():
                 return f"product `{name}` is missing"
@@ -196,9 +201,30 @@ class BuildState:
                 return f"product `{name}` was changed after the build"
         return None
 
-    def begin(self, task: Task) -> None:
-        """Mark the task as interrupted until `note` is called."""
-        write_whole(self._note(task), json.dumps(BEGUN))
+    def _changes(self, task: Task, then: Dependencies) -> str:
+        """What differs now, in one line; "" if nothing does."""
+        now = self.dependencies(task)
+        if then.fingerprint == now.fingerprint:
+            return ""
+        reasons = list(self._differences(then, now))
+        more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
+        return "; ".join([*reasons[:REASONS], *more]) or "something changed"
+
+    def begin(self, task: Task, dependencies: Dependencies) -> None:
+        """Mark the task as interrupted until `note` or `fail` is called."""
+        write_whole(self._note(task), json.dumps(BEGUN | {"parts": vars(dependencies)}))
+
+    def fail(self, task: Task, error: str) -> None:
+        """Note why the task's run failed, and in which environment, so that it can be opened as it was."""
+        env = {name: value for name, value in self.spec.env.items() if name != "here"}
+        write_whole(self._note(task), json.dumps(read_object(self._note(task)) | {"failed": error, "env": env}))
+
+    def failure(self, task: Task) -> Failure | None:
+        """The task's last run if it failed; None if it did not."""
+        note = read_object(self._note(task))
+        if not note.get("failed"):
+            return None
+        return Failure(note["failed"], note["env"], self._changes(task, _of_note(note)))
 
     def note(self, task: Task, dependencies: Dependencies, seconds: float) -> None:
         """Record a complete run of the task, its dependencies and the digests of its products."""
@@ -256,6 +282,11 @@ class BuildState:
             yield f"upstream `{name}` changed"
         for name in _changed(then.setting, now.setting):
             yield f"{name} {then.setting.get(name, 'none')} → {now.setting.get(name, 'none')}"
+
+
+def _of_note(note: Mapping[str, Any]) -> Dependencies:
+    """The dependencies in a note. Raises KeyError or TypeError for a note without them."""
+    return Dependencies(**{**note["parts"], "cells": tuple(tuple(cell) for cell in note["parts"]["cells"])})
 
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -27,8 +27,8 @@ def run_task(state: BuildState, task: Task, record: bool) -> None:
     began = time.perf_counter()
     before = state.dependencies(task)
     state.unload_changed(task)
-    state.begin(task)
-    with _staged(task) as staged:
+    state.begin(task, before)
+    with _noting_failure(state, task), _staged(task) as staged:
         upstream = {name: state.spec.tasks[name].product for name in task.upstream}
         context = Context.of(task.name, task.params, upstream, staged)
         page = _execute(state, task, context, record, before)
@@ -40,6 +40,15 @@ def run_task(state: BuildState, task: Task, record: bool) -> None:
             page.replace(task.record)
             ipynb_of(page).replace(ipynb_of(task.record))
     state.note(task, before, time.perf_counter() - began)
+
+
+@contextmanager
+def _noting_failure(state: BuildState, task: Task) -> Iterator[None]:
+    try:
+        yield
+    except TaskFailed as error:
+        state.fail(task, str(error))
+        raise
 
 
 def _execute(state: BuildState, task: Task, context: Context, record: bool, dependencies: Dependencies) -> Path | None:

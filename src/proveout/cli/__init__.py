@@ -237,16 +237,38 @@ def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home 
 def edit(
     context: typer.Context,
     notebook: Annotated[str, typer.Argument(help="A step of a pipeline, for example `models`, `drift` or `fine_tune`.")],
+    failed: Annotated[bool, typer.Option("--failed", help="On the inputs of its last run, which failed.")] = False,
     data: Data = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
-    """Open a notebook in marimo on the pipeline's own inputs. Other options are passed on to marimo: proveout edit models
-    --headless --port 2718
+    """Open a notebook in marimo on the pipeline's own inputs. With --failed, the step's last run has to have failed: it says
+    where and why, and what changed since. Other options are passed on to marimo: proveout edit models --headless --port 2718
     """
     from proveout.cli import designing
 
-    designing.edit(_workspace(mission, home), notebook, data, context.args)
+    designing.edit(_workspace(mission, home), notebook, data, context.args, failed)
+
+
+@app.command("open", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def open_case(
+    context: typer.Context,
+    case: Annotated[str, typer.Argument(help="A file, or the start of a case id.")],
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Open a decision as a notebook: its steps, on its own inputs. The cells read, recall, prompt, score, check, route and
+    propose run by the release that decided it, with the memory of then; unchanged, they give the same decision bit for bit. The
+    functions in them are the pipeline's: save an edited one, and the next `proveout build` puts it into a release. There you
+    can also make the case a regression case, which every later release has to decide rightly. Further options are those of
+    `marimo edit`.
+
+    \b
+    proveout open 3f9a
+    """
+    from proveout.cli import designing
+
+    designing.open_case(_workspace(mission, home), case, context.args)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -402,6 +424,45 @@ def show(
 
 
 @app.command()
+def explain(
+    case: Annotated[str, typer.Argument(help="A file, or the start of a case id.")],
+    reader: Annotated[str, typer.Option("--for", metavar="WHOM", help="person, reviewer or auditor.")] = "person",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Explain a decision to whoever asks. To the person concerned in two sentences: what was decided and why, and what would
+    have changed it, which is tried with the release's own rule. To a reviewer with the evidence for each value and its place on
+    the page. To an auditor as the path of the decision, with the hashes of the input, the release, every step and every event.
+
+    \b
+    proveout explain 3f9a
+    proveout explain 3f9a --for auditor
+    """
+    from proveout.cli import explaining
+
+    explaining.explain(_workspace(mission, home), case, reader)
+
+
+@app.command()
+def lineage(
+    what: Annotated[str, typer.Argument(help="A file, or the start of the id of a case or a training document.")],
+    field: Annotated[str, typer.Option(help="Only this field of the decision.")] = "",
+    mission: Mission = "invoices",
+    home: Home = None,
+) -> None:
+    """Say where a decision comes from, and where a document went. From a field back to the model, prompt, calibration and
+    documents behind it; from a document or a wrong label on to the releases and decisions that used it.
+
+    \b
+    proveout lineage 3f9a --field total
+    proveout lineage wrong-label.pdf
+    """
+    from proveout.cli import explaining
+
+    explaining.lineage(_workspace(mission, home), what, field)
+
+
+@app.command()
 def replay(
     case: Annotated[str, typer.Argument(help="A case id, or the start of one.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Every decision in the journal.")] = False,
@@ -438,6 +499,9 @@ def what_if(
     confidence: Annotated[float | None, typer.Option(help="Promise it at this confidence, such as 0.9.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Judge the actions by this policy.cedar.", dir_okay=False)] = None,
     release: Annotated[str, typer.Option(help="Decide by this release: an id, the start of one, or `latest`.")] = "",
+    changes: Annotated[
+        list[str] | None, typer.Option("--with", metavar="NAME=VALUE", help="Change this, too; may repeat. See below.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every case that changes to this file.", dir_okay=False)] = None,
     mission: Mission = "invoices",
     home: Home = None,
@@ -449,13 +513,17 @@ def what_if(
     \b
     proveout what-if --all --precision 0.99           a stricter promise
     proveout what-if --all --policy draft.cedar       another policy
+    proveout what-if --all --with prompt=FOLDER       other prompts, where a language model reads them
+    proveout what-if --all --with tier=ranker,language_model
+    proveout what-if --all --with steps=notebooks/invoices/decide.py
     proveout what-if --since 2026-11-01 --release latest --csv changes.csv
     """
     from proveout.cli.what_if import what_if as decide_again
+    from proveout.cli.what_if import with_words
     from proveout.live.what_if import Change
 
     day = since.date() if since else None
-    change = Change(release, precision, confidence, policy)
+    change = with_words(Change(release, precision, confidence, policy), changes or [])
     decide_again(_workspace(mission, home), case, day, everything, change, csv)
 
 
@@ -477,8 +545,11 @@ def monitor(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="What to write: .parquet or .csv; a receipt: .json.", dir_okay=False)],
+    file: Annotated[
+        Path | None, typer.Argument(help="What to write: .parquet or .csv; a receipt: .json.", dir_okay=False)
+    ] = None,
     receipt: Annotated[str | None, typer.Option(metavar="CASE", help="Write the receipt of one case instead.")] = None,
+    mlflow: Annotated[str | None, typer.Option(metavar="URL", help="Write to an MLflow server instead.")] = None,
     mission: Mission = "invoices",
     home: Home = None,
 ) -> None:
@@ -487,11 +558,17 @@ def export(
 
     With --receipt, write everything that happened to one case, with a signed proof that it stands in the journal. Anybody can
     check it without Proveout: docs/check_receipt.py.
+
+    With --mlflow, releases become runs with their metrics, models and prompts, and decisions become traces, each once.
     """
     from proveout.cli import proving, watching
 
     space = _workspace(mission, home)
-    if receipt is None:
+    if mlflow:
+        watching.to_mlflow(space, mlflow)
+    elif file is None:
+        raise typer.BadParameter("name the file to write, or an MLflow server: --mlflow http://127.0.0.1:5000")
+    elif receipt is None:
         watching.export(space, file)
     else:
         proving.receipt(space, receipt, file)

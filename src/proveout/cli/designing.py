@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from proveout.cli.output import say, short
 from proveout.errors import BadInput, NoDocuments
@@ -23,6 +23,7 @@ QUIET = (  # options of JupyterLab: no network, no news, no line for each of its
     "--LabApp.log_level=ERROR",
     *(f"--ServerApp.jpserver_extensions={name}=False" for name in ("nbclassic", "ploomber", "ploomber_extension")),
 )
+DECIDE = "decide"  # the step of a build whose cells are the steps of a decision
 PRODUCTS = "model/products.jsonl"  # in a release of a search
 SYNTHETIC = "synthetic"  # folder of a workspace with data that were drawn
 
@@ -53,6 +54,7 @@ def new(name: str, template: str) -> None:
 def environment(space: Workspace, data: Path | None = None, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Values for the placeholders of the build spec in this workspace. Exports people's answers if the spec asks for them."""
     from proveout.cases import design_of
+    from proveout.evaluation.regression import write_list
     from proveout.live import label_export
 
     answers: dict[str, Any] = {}
@@ -66,6 +68,8 @@ def environment(space: Workspace, data: Path | None = None, tell: Callable[[str]
             tell(f"  answers    {for_training} join the training set; {for_testing} {others}")
     examples = space.design / "examples"
     data = data or _last_data(space) or (examples if examples.is_dir() else space.home / SYNTHETIC)
+    if "{{regression}}" in spec:
+        answers |= {"regression": write_list(space.home)}
     releases = {"releases": space.releases} if "{{releases}}" in spec else {}
     return {"data": data.resolve(), "out": space.build, **releases, **answers}
 
@@ -169,9 +173,11 @@ def why(space: Workspace, task: str, data: Path | None) -> str:
     return reason(space.spec("build"), task, env=environment(space, data)) or "nothing changed"
 
 
-def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = ()) -> None:
-    """Replace this process by marimo's editor. Raises BadInput if no pipeline has the notebook."""
-    from proveout.bridge.context import variables
+def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[str] = (), failed: bool = False) -> None:
+    """Replace this process by marimo's editor. `failed`: on the inputs of the step's last run, which has to have failed.
+
+    Raises BadInput if no pipeline has the notebook, or if that run did not fail.
+    """
     from proveout.bridge.spec import sources
 
     values = {"build": lambda: environment(space, data), "monitor": lambda: monitored(space), "tune": lambda: tuned(space)}
@@ -180,8 +186,63 @@ def edit(space: Workspace, notebook: str, data: Path | None, options: Sequence[s
     if pipeline is None:
         names = ", ".join(name for files in notebooks.values() for name in files)
         raise BadInput(f"no notebook `{notebook}` in the pipelines of {space.name}; expected one of: {names}")
-    command = [sys.executable, "-m", "marimo", "edit", str(notebooks[pipeline][notebook]), *options]
-    os.execvpe(command[0], command, os.environ | variables(space.spec(pipeline), notebook, values[pipeline]()))
+    env = values[pipeline]()
+    if failed:
+        env = _failed(space.spec(pipeline), notebook, env)
+    _editor(notebooks[pipeline][notebook], space.spec(pipeline), notebook, env, options, dict(os.environ))
+
+
+def _failed(spec: Path, task: str, env: dict[str, Any]) -> dict[str, Any]:
+    """The environment in which a task failed in its last run; says why it did, and what changed since."""
+    from proveout.bridge.spec import load
+    from proveout.bridge.staleness import BuildState
+
+    state = BuildState(load(spec, env))
+    failure = state.failure(state.spec.tasks[task])
+    if failure is None:
+        raise BadInput(f"the last run of `{task}` did not fail; to open it on its inputs: proveout edit {task}")
+    say(failure.because)
+    say(f"since then: {failure.since}" if failure.since else "its inputs and its code are as they were")
+    sys.stdout.flush()
+    return dict(failure.env)
+
+
+def _editor(
+    file: Path, spec: Path, task: str, env: dict[str, Any], options: Sequence[str], exported: dict[str, str]
+) -> NoReturn:
+    """Replace this process by marimo's editor on a notebook, with the context of its task."""
+    from proveout.bridge.context import variables
+
+    command = [sys.executable, "-m", "marimo", "edit", str(file), *options]
+    os.execvpe(command[0], command, exported | variables(spec, task, env))
+
+
+def open_case(space: Workspace, case: str, options: Sequence[str] = ()) -> None:
+    """Replace this process by marimo's editor on a decided case, with the code of the release that decided it.
+
+    Raises BadInput if it is not exactly one decided case, or if the build has no step `decide`; BadModel for a damaged release.
+    """
+    from proveout.bridge.spec import sources
+    from proveout.cli.explaining import one_decided
+    from proveout.cli.own_code import own_environment
+    from proveout.cli.proving import decided_journal
+    from proveout.release import Releases
+
+    notebook = dict(sources(space.spec("build"))).get(DECIDE)
+    if notebook is None:
+        raise BadInput(f"{space.spec('build')} has no step `{DECIDE}`; add it as pipelines/invoices/pipeline.build.yaml has it")
+    with decided_journal(space) as journal:
+        decided = one_decided(space, journal, case)
+    release = Releases(space.releases).open(decided.decision.release)
+    exported = dict(os.environ)
+    if release.other_code:
+        if not (release.path("code") / "proveout" / "live" / "opening.py").exists():
+            raise BadInput(f"release {release.id[:12]} cannot be opened: its code had no `open` yet")
+        exported = own_environment(release)
+        say(f"release {release.id[:12]} runs its own frozen code")
+        sys.stdout.flush()
+    exported |= {"PROVEOUT_CASE": decided.case.key, "PROVEOUT_HOME": str(space.home), "PROVEOUT_MISSION": space.name}
+    _editor(notebook, space.spec("build"), DECIDE, environment(space), options, exported)
 
 
 def audit(space: Workspace, options: Sequence[str] = ()) -> None:

@@ -261,6 +261,18 @@ def label(space: Workspace, labels: Path, until: date | None = None, later: Cont
     return new
 
 
+def to_mlflow(space: Workspace, url: str) -> None:
+    """Write releases and decisions to an MLflow server, those that it does not have. Raises BadInput if it refuses."""
+    from proveout.cli.proving import decided_journal
+    from proveout.live.mlflow_export import export as export_to
+    from proveout.release import Releases
+
+    with decided_journal(space) as journal:
+        added = export_to(url, space.mission.mission, Releases(space.releases), journal)
+    counts = ", ".join(f"{count} {name}" for name, count in vars(added).items())
+    say(f"wrote {counts} to {url}, experiment `proveout {space.mission.mission}`")
+
+
 def _labels(space: Workspace, labels: Path) -> Callable[[Case], Mapping[str, str]]:
     """From a case to its labels by field: by its file's name or, where the design of its kind says so, by its text."""
     from proveout.cases import design_of, kind_of

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proveout.cli.erasing import erased_too
 from proveout.cli.output import counted, say
 from proveout.cli.proving import decided_journal
-from proveout.errors import BadInput
+from proveout.errors import BadInput, hint
 from proveout.files import write_whole
 from proveout.workspace import Workspace
 
 if TYPE_CHECKING:
-    from proveout.live.what_if import Change, Compared, Summary
+    from proveout.agent.steps import Steps
+    from proveout.live.what_if import Change, Compared
 
 LISTED = 20  # cases that change
 COLUMNS = (
@@ -34,6 +36,47 @@ COLUMNS = (
 WRONG = ("wrong before", "wrong after")
 
 
+def with_words(change: Change, words: Sequence[str]) -> Change:
+    """The change with what words such as `precision=0.99` or `prompt=drafts` say. Raises BadInput for any other word."""
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in KINDS or not value:
+            raise BadInput(f"--with {word}: {hint(name, KINDS)}; expected a name, =, and a value, such as precision=0.99")
+        try:
+            change = replace(change, **{KINDS[name][0]: KINDS[name][1](value)})
+        except ValueError as error:
+            raise BadInput(f"--with {word}: expected a number such as 0.99") from error
+    return change
+
+
+def _steps(value: str) -> Steps:
+    """The functions of a notebook such as notebooks/invoices/decide.py."""
+    from tempfile import TemporaryDirectory
+
+    from proveout.agent.steps import Steps
+
+    with TemporaryDirectory() as folder:
+        Steps.save(_existing(value), file := Path(folder, "steps.py"))
+        return Steps.load(file)
+
+
+def _existing(value: str) -> Path:
+    if not (path := Path(value)).exists():
+        raise BadInput(f"{value}: no such file or folder")
+    return path
+
+
+KINDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {  # a word to the part of `Change` and how it is read
+    "release": ("release", str),
+    "precision": ("precision", float),
+    "confidence": ("confidence", float),
+    "policy": ("policy", _existing),
+    "prompt": ("prompts", _existing),
+    "tier": ("cascade", lambda value: tuple(value.split(","))),
+    "steps": ("steps", _steps),
+}
+
+
 def what_if(space: Workspace, case: str, since: date | None, everything: bool, change: Change, file: Path | None) -> None:
     """Print what a change makes of the chosen cases, and write the cases that change to a CSV file.
 
@@ -45,7 +88,7 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
     from proveout.release import Releases
 
     if change == Change():
-        raise BadInput("nothing is changed; choose --precision, --confidence, --policy or --release")
+        raise BadInput(f"nothing is changed; say what, such as --precision 0.99 or --with prompt=drafts ({', '.join(KINDS)})")
     if not (case or since or everything):
         raise BadInput("name a case, or choose more: --since 2026-11-01, or --all")
     if change.release:
@@ -69,7 +112,7 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
         say(f"  {one.decided.case.id[:12]}  {'; '.join(one.changes)}")
     if len(changed) > LISTED:
         say(f"  and {len(changed) - LISTED} more" + ("" if file else "; all of them: --csv FILE"))
-    for line in in_words(Summary.of(compared)):
+    for line in Summary.of(compared).lines():
         say(line)
     if because := next((one.because for one in compared if one.because), ""):
         say(f"the first that could not be decided again: {because}")
@@ -77,23 +120,6 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
     if file:
         write_whole(file, csv_of([[*COLUMNS, *WRONG], *map(_row, changed)]))
         say(f"wrote {counted(len(changed), 'case')} to {file}")
-
-
-def in_words(summary: Summary) -> list[str]:
-    """The lines of the summary."""
-
-    def share(count: int) -> str:
-        return f"{count} ({count / max(1, summary.cases):.0%})".replace("%", " %")
-
-    gone = f"; {counted(summary.not_decided, 'case')} could not be decided again" if summary.not_decided else ""
-    labelled = f"of {counted(summary.labelled, 'labelled case')}" if summary.labelled else "no case has a label"
-    return [
-        f"{counted(summary.cases, 'case')}, {summary.changed} of them with another outcome{gone}",
-        f"  no person needed        {share(summary.acts[0])} → {share(summary.acts[1])}",
-        f"  spent by allowed actions  ${summary.cents[0] / 100:,.2f} → ${summary.cents[1] / 100:,.2f}",
-        f"  wrong automated values  {summary.wrong[0]} → {summary.wrong[1]}"
-        f" ({summary.gained} gained, {summary.lost} lost; {labelled})",
-    ]
 
 
 def _row(one: Compared) -> list[str]:

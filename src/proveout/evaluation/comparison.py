@@ -72,6 +72,12 @@ def _shares(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
             yield f"{name} {RIGHT}", rates.get("precision")
 
 
+def failed_regressions(release: Release) -> list[str]:
+    """What a release does wrong in regression cases, a line each; none if it was not evaluated on any."""
+    failed: list[str] = _metrics(release).get("regressions", {}).get("failed", [])
+    return failed
+
+
 def _metrics(release: Release) -> dict[str, Mapping[str, Any]]:
     """The metrics of each split; empty if the release was never evaluated."""
     try:
@@ -91,7 +97,7 @@ def require_mission(candidate: Release, mission: str) -> None:
 
 
 def text_changes(before: Release, after: Release) -> dict[str, list[str]]:
-    """What differs in the mission, the policy and the prompts: file name to the lines of a unified diff."""
+    """What differs in the mission, the policy, the steps and the prompts: file name to the lines of a unified diff."""
     old, new = _texts(before), _texts(after)
     names = sorted({*old, *new})
     changes = {
@@ -101,8 +107,9 @@ def text_changes(before: Release, after: Release) -> dict[str, list[str]]:
 
 
 def _texts(release: Release) -> dict[str, Path]:
+    single = [release.path(name) for name in ("mission", "policy", "steps") if release.has(name)]
     prompts = release.path("prompts").rglob("*") if release.has("prompts") else ()
-    parts = [release.path("mission"), release.path("policy"), *sorted(prompts)]
+    parts = [*single, *sorted(prompts)]
     return {str(path.relative_to(release.folder)): path for path in parts if path.is_file()}
 
 

@@ -42,6 +42,7 @@ DECISION, LABEL = "decision", "label"
 INTENDED, ATTEMPTED, RETRIED, SETTLED = "effect intended", "effect attempted", "effect retried", "effect settled"
 SECOND_READING = "second reading"  # by a person who did not see the first answer
 ASSIGNMENT = "assignment"  # of a case to the person who opened it or whom somebody named; "" puts it back in the queue
+REGRESSION = "regression case"  # the right answer to a case, which later releases have to give
 APPROVAL, UNDOING = "approval", "undo"  # a person's proposal with the verdicts; a rejection is an approval without actions
 ERASURE, ERASED = "erasure", "erased"  # of a case's content: by whom and why; that it is complete. Never encrypted
 IN_THE_CLEAR = (ERASURE, ERASED)

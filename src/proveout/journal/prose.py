@@ -1,6 +1,7 @@
 """A decision and its consequences as text for people: in the terminal, from the server, on the review page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from proveout.journal import (
     APPROVAL,
@@ -14,6 +15,7 @@ from proveout.journal import (
     INTENDED,
     LIFTED,
     PROMOTION,
+    REGRESSION,
     REPORT,
     RESTRICTED,
     RETRIED,
@@ -144,6 +146,9 @@ def event_line(event: Event) -> str:
         return f"{payload['what']} release {payload['release'][:12]} by {payload['by']}{why}"
     if event.kind == LIFTED:
         return f"restriction {event.key} lifted by {payload['by']}{f': {because}' if (because := payload['because']) else ''}"
+    if event.kind == REGRESSION:
+        removed = payload.get("removed")
+        return f"{'no longer a' if removed else 'made a'} regression case by {payload['by']}{_why(payload)}"
     if event.kind == ERASURE:
         return f"content erased by {payload['by']}, {payload['role']}: {payload['because']}"
     if event.kind == ERASED:
@@ -163,6 +168,10 @@ def _rulings(event: Event) -> str:
     rulings = rulings_of(event.payload)
     lines = [ruling_line(ruling) + ("" if ruling.verdict.allowed else f" ({ruling.verdict.because})") for ruling in rulings]
     return f": {'; '.join(lines)}" if lines else ""
+
+
+def _why(payload: Mapping[str, Any]) -> str:
+    return f": {payload['because']}" if payload.get("because") else ""
 
 
 def _assigned(to: str, by: str, until: str) -> str:

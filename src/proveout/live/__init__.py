@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from proveout.cases import CaseKind
     from proveout.control import ControlPlane
     from proveout.journal import Journal
+    from proveout.live.traces import Traces
     from proveout.records import Answer, Decided
     from proveout.release import Release
     from proveout.retrieval import Memory, MemoryRecord
@@ -67,6 +68,8 @@ class Live:
     inbox: Path
     home: Path
     cache: Path | None = None  # of the reader
+    prompts: Path | None = None  # these and the next are tried in place of the release's own
+    cascade: tuple[str, ...] = ()  # names of tiers
     _position: int = field(default=0, init=False)  # the memory is up to date with the journal up to here
     _contents: dict[str, str] = field(default_factory=dict, init=False)  # `Case.key` to the SHA-256 of its file
     _serving: ControlPlane | None = field(default=None, init=False)  # of the cases that `decide_now` decides
@@ -80,8 +83,13 @@ class Live:
         """
         from proveout.journal import Journal
         from proveout.journal.prose import dead_letters
+        from proveout.live.traces import tracing
 
-        with alone(self.home), Journal(self.home / "journal.db") as journal:
+        with (
+            alone(self.home),
+            Journal(self.home / "journal.db") as journal,
+            tracing(self.home, self.release.mission.mission) as traces,
+        ):
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             control = self.release.control(self.home, journal, self.originals.path, f"{self.release.id[:12]} {started}")
             effects = _carry_out(control, PATIENCE)  # what a stop, a kill or a failure left undone
@@ -98,7 +106,8 @@ class Live:
             with bar("Deciding", len(new)) as step:
                 for first in range(0, len(new), BATCH):
                     batch = new[first : first + BATCH]
-                    recorded += journal.record(self._decide(agent, control, self._copies(batch, inbox)), control.run)
+                    decided = self._decide(agent, control, self._copies(batch, inbox), traces)
+                    recorded += journal.record(decided, control.run)
                     effects |= _carry_out(control, PATIENCE)
                     self._catch_up(journal)
                     for _ in batch:
@@ -184,7 +193,7 @@ class Live:
             for (answer, wrong), content in zip(kept, contents, strict=True)
             if not isinstance(content, UnreadableDocument)
         ]
-        agent = self.release.agent(self.memory, self.cache, corrections)
+        agent = self.release.agent(self.memory, self.cache, corrections, self.prompts, self.cascade)
         self._agent = kept, agent
         return agent
 
@@ -229,17 +238,22 @@ class Live:
                 copies.append((replace(case, content=sha256 if sha256 != case.id else ""), copy))
         return copies
 
-    def _decide(self, agent: Agent, control: ControlPlane, copies: Sequence[tuple[Case, Path]]) -> list[Decided]:
+    def _decide(
+        self, agent: Agent, control: ControlPlane, copies: Sequence[tuple[Case, Path]], traces: Traces | None = None
+    ) -> list[Decided]:
         from proveout.records import Decided
 
         began = time.perf_counter()
-        decisions = agent.batch([path for _, path in copies])
+        decisions = agent.batch([path for _, path in copies], {"callbacks": [traces]} if traces else None)
         rulings = control.judge(decisions, [case.segment for case, _ in copies])
         seconds = time.perf_counter() - began  # of the whole batch: each of its cases waits for the last one
-        return [
+        decided = [
             Decided(case, decision, ruling, seconds)
             for (case, _), decision, ruling in zip(copies, decisions, rulings, strict=True)
         ]
+        if traces:
+            traces.judged(decided)
+        return decided
 
     def _catch_up(self, journal: Journal) -> None:
         """Add new decisions and answers of the journal to the memory. Doing so again, after a kill, changes nothing."""

@@ -126,31 +126,38 @@ def batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
 
 def decide(agent: Agent, live: Live, batch: Sequence[Decided], began: int) -> dict[str, Decision]:
     """An agent's decisions on the files of a batch that are still kept, by `Case.key`, with the memory of then."""
-    kept = [decided for decided in batch if live.originals.whole(decided.case.sha256)]
+    files = inputs(agent, live, batch, began)
+    return dict(zip(files, agent.batch(list(files.values())), strict=True))
+
+
+def inputs(agent: Agent, live: Live, batch: Sequence[Decided], began: int) -> dict[str, Path]:
+    """The files of a batch that are still kept, by `Case.key`; the agent sees the memory of then."""
     positions = [decided.decision.memory_position for decided in batch if decided.decision.route is not Route.REFUSE]
     agent.position = positions[0] if positions else began
-    decisions = agent.batch([live.originals.path(decided.case.sha256) for decided in kept])
-    return dict(zip([decided.case.key for decided in kept], decisions, strict=True))
+    kept = [decided.case for decided in batch if live.originals.whole(decided.case.sha256)]
+    return {case.key: live.originals.path(case.sha256) for case in kept}
 
 
 def _compared(decided: Decided, again: Decision | None) -> Replayed:
     if again is None:
         return Replayed(decided, because="its file is not kept, or is another by now")
-    recorded, anew = decision_to_json(decided.decision), decision_to_json(again)
+    return Replayed(decided, next(differences(decided.decision, again), None))
+
+
+def differences(recorded: Decision, again: Decision) -> Iterator[Difference]:
+    """Every part of a decision that is another, in the order of the steps."""
+    old, new = decision_to_json(recorded), decision_to_json(again)
     for part, step in STEPS.items():
-        if canonical(recorded[part]) != canonical(anew[part]):
-            return Replayed(decided, _difference(part, step, recorded, anew))
-    return Replayed(decided)
-
-
-def _difference(part: str, step: str, recorded: Mapping[str, Any], anew: Mapping[str, Any]) -> Difference:
-    if part != "fields":
-        return Difference(step or "extract", part, recorded[part], anew[part])
-    for name in {**recorded[part], **anew[part]}:
-        old, new = recorded[part].get(name), anew[part].get(name)
-        if old is None or new is None:
-            return Difference((old or new)["tier"], f"{part}.{name}", old, new)
-        for what in old:
-            if canonical(old[what]) != canonical(new[what]):
-                return Difference(old["tier"], f"{part}.{name}.{what}", old[what], new[what])
-    raise AssertionError("called for a part that differs")
+        if canonical(old[part]) == canonical(new[part]):
+            continue
+        if part != "fields":
+            yield Difference(step or "extract", part, old[part], new[part])
+            continue
+        for name in {**old[part], **new[part]}:
+            before, after = old[part].get(name), new[part].get(name)
+            if before is None or after is None:
+                yield Difference((before or after)["tier"], f"{part}.{name}", before, after)
+                continue
+            for what in before:
+                if canonical(before[what]) != canonical(after[what]):
+                    yield Difference(before["tier"], f"{part}.{name}.{what}", before[what], after[what])

@@ -1,8 +1,8 @@
-"""What recorded cases would have become with one thing changed: the promise, the policy or the release. Entry: `what_if`.
+"""What recorded cases would have become with something changed: the promise, policy, prompts, tiers, steps or release.
 
-The cases are decided again as `replay` does, in the batches and with the memory of then, and their actions judged with each
-run's budget. Nothing is recorded and nothing happens. A changed promise keeps the evidence of the release and tests it for
-other thresholds; a changed policy alone judges the recorded decisions again.
+Entry point: `what_if`. The cases are decided again as `replay` does, in the batches and with the memory of then, and their
+actions judged with each run's budget. Nothing is recorded and nothing happens. A changed promise keeps the evidence of the
+release and tests it for other thresholds; a changed policy alone judges the recorded decisions again.
 Covered: errors gained and lost, where people have labelled the case.
 Not covered: restrictions, what people did with the cases that came to them, and what the memory would have learned from other
 decisions.
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from proveout.agent import Agent
+from proveout.agent.steps import Steps
 from proveout.calibration import Calibrations
 from proveout.control import ControlPlane
 from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
@@ -21,6 +23,7 @@ from proveout.live import Live
 from proveout.live.replay import batches, decide
 from proveout.mission import Mission
 from proveout.policy import Policy
+from proveout.prompts import Prompts
 from proveout.records import Answer, Decided, Decision, Route, Ruling
 from proveout.release import Release, Releases
 from proveout.values import same
@@ -35,11 +38,26 @@ class Change:
     precision: float | None = None  # promised
     confidence: float | None = None  # in that promise
     policy: Path | None = None
+    steps: Steps | None = None  # the functions of the agent's steps
+    prompts: Path | None = None  # a folder, for language models; what a ranker learned of its phrases stays
+    cascade: tuple[str, ...] = ()  # names of tiers; one that nothing calibrated automates nothing
 
     @property
     def decides(self) -> bool:
         """Whether decisions may change, not only verdicts on their actions."""
-        return bool(self.release) or self.precision is not None or self.confidence is not None
+        return self != Change(policy=self.policy)
+
+    def live(self, release: Release, home: Path, cache: Path | None) -> Live:
+        """A release at work in a home, with the prompts and tiers that are wanted."""
+        return Live(release, home / "inbox", home, cache, self.prompts, self.cascade)
+
+    def check(self, agent: Agent) -> None:
+        """Raises BadInput for prompts that no tier reads."""
+        if self.prompts and not any(isinstance(getattr(tier, "prompts", None), Prompts) for tier in agent.tiers.values()):
+            raise BadInput(
+                f"no tier of {', '.join(agent.tiers)} reads prompts when it decides (a ranker learned them in training); "
+                "add a language model, such as --with tier=ranker,language_model, or build with them"
+            )
 
     def calibrations(self, release: Release) -> Calibrations:
         """Those of a release, with the promise that is wanted. Raises BadInput for a share that cannot be promised."""
@@ -158,6 +176,21 @@ class Summary:
             summary.lost += len(one.wrong_before - one.wrong_after)
         return summary
 
+    def lines(self) -> list[str]:
+        """The summary in words."""
+
+        def share(count: int) -> str:
+            return f"{count} ({count / max(1, self.cases):.0%})".replace("%", " %")
+
+        gone = f"; {self.not_decided} could not be decided again" if self.not_decided else ""
+        labelled = f"{self.labelled} of the cases have a label" if self.labelled else "no case has a label"
+        return [
+            f"{self.cases} case{'' if self.cases == 1 else 's'}, {self.changed} of them with another outcome{gone}",
+            f"  no person needed        {share(self.acts[0])} → {share(self.acts[1])}",
+            f"  spent by allowed actions  ${self.cents[0] / 100:,.2f} → ${self.cents[1] / 100:,.2f}",
+            f"  wrong automated values  {self.wrong[0]} → {self.wrong[1]} ({self.gained} gained, {self.lost} lost; {labelled})",
+        ]
+
 
 def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | None = None) -> Iterator[Compared]:
     """Decide cases again with a change, a batch at a time, in the order in which they were decided.
@@ -180,12 +213,14 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
             try:
                 if id not in opened:  # one at a time is in memory
                     release = store.open(id)
-                    opened = {id: (Live(release, home / "inbox", home, cache), change.calibrations(release))}
+                    opened = {id: (change.live(release, home, cache), change.calibrations(release))}
                 live, calibrations = opened[id]
                 decisions = {decided.case.key: decided.decision for decided in context}
                 if change.decides:
                     agent = live.agent(began)
+                    change.check(agent)
                     agent.calibrations = calibrations
+                    agent.functions = change.steps or agent.functions
                     decisions = decide(agent, live, context, began)
             except OtherCode:
                 raise

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from proveout.errors import BadInput, Busy
+from proveout.errors import BadInput, BadModel, Busy, NoRelease, OtherCode
 from proveout.identity import Accounts
 from proveout.journal.codec import canonical
 from proveout.journal.log import utf8
-from proveout.live import erasure
+from proveout.live import erasure, explanations
+from proveout.live.lineage import Lineage
 from proveout.records import Person, Role
 from proveout.review.approvals import CaseView
 from proveout.serving import answers
@@ -115,6 +116,32 @@ def case_pages(worker: Worker, accounts: Accounts, respond: Respond) -> APIRoute
             "reviewers": [one.name for one in accounts if one.role.includes(summary.answered_with)] if may_assign else [],
         }
         return respond(request, "case.html.j2", case=summary, **{"again": None, **_parts(worker, view), **values})
+
+    @pages.get("/explained")
+    def explained(request: Request, case: CaseId, forward: bool = False) -> Response:
+        """For the person concerned and for an auditor, and where the decision comes from.
+
+        `forward`: also where it went, for which all decisions are read.
+        """
+        if (history := worker.history(case)) is None:
+            raise Refusal(404, "no decided case has this id")
+        lineage = Lineage(worker.space, worker.journal)
+        try:
+            back = lineage.backward(history.decided)
+        except (BadModel, NoRelease, OtherCode) as error:
+            because = answers.without_home(str(error), worker.space.home)
+            raise Refusal(409, f"the release that decided it cannot be read: {because}") from error
+        return respond(
+            request,
+            "explained.html.j2",
+            case=history.decided.case,
+            person=explanations.for_person(history.decided, history.events, back.release),
+            auditor=explanations.for_auditor(history.decided, history.events, back.release),
+            backward=list(back.lines()),
+            forward=[answers.without_home(line, worker.space.home) for line in lineage.forward(case).lines()]
+            if forward
+            else [],
+        )
 
     @pages.get("/shown")
     def framed_case(case: CaseId) -> Response:

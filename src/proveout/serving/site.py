@@ -30,6 +30,7 @@ from proveout.serving.pages import STYLE, page, root_of
 from proveout.serving.problems import Refusal
 from proveout.serving.releasing import release_pages
 from proveout.serving.reporting import TREND, report_pages, trends
+from proveout.serving.trying import what_if_pages
 from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
@@ -45,7 +46,7 @@ def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
     app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
     app.include_router(case_pages(worker, accounts, _respond), include_in_schema=False)
-    for pages in (report_pages, release_pages):
+    for pages in (report_pages, release_pages, what_if_pages):
         app.include_router(pages(worker, _respond), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))
