@@ -114,11 +114,11 @@ def judged(seed: int, folder: Path, tier: str = "layout_encoder", drawn: Path | 
     of_fold = [train([one for one in learn_from if one.id not in ids]) for ids in left_out]
     evidence, (trusted, blind) = dataset.evidence(folds), label_audit.evidence(dataset, mission.slo)
     rows = []
-    for name, tier in train(learn_from).items():
+    for name, reader in train(learn_from).items():
         out_of_fold = cast(Tier, OutOfFold.of(folds, [fold[name] for fold in of_fold]))
         calibrations = calibrate({name: out_of_fold}, evidence, trusted, mission, blind)
         results = {"out of fold": out_of_fold.extract(evidence)}
-        results |= {split: tier.extract(dataset.documents(split)) for split in TESTS}
+        results |= {split: reader.extract(dataset.documents(split)) for split in TESTS}
         for split, reads in results.items():
             about = {"seed": seed, "reader": name, "split": split}
             rows += [row | about for read in reads for row in _rows(read, dataset, mission, name, calibrations)]
