@@ -62,6 +62,11 @@ def judged(model: Any, inputs: np.ndarray, labels: np.ndarray, names: list[str])
     return frame.assign(confidence=np.maximum(yes, 1 - yes), right=((yes > 0.5) == labels).astype(float))
 
 
+def named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with yes and no for whether a value is right, as in a log."""
+    return frame.assign(right=frame["right"].map({1.0: "yes", 0.0: "no"}))
+
+
 def learned(inputs: np.ndarray, labels: np.ndarray) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -75,8 +80,7 @@ def first_alarms(reference: pd.DataFrame, stream: pd.DataFrame, judges: tuple[st
     alarms: dict[str, list[int]] = {}
     if "ours" in judges:
         settings = DriftAlerts(false_alarm_rate=0.05, over_windows=10)
-        named = [frame.assign(right=frame["right"].map({1.0: "yes", 0.0: "no"})) for frame in (reference, stream)]
-        tests = run_tests(*named, windows, settings)
+        tests = run_tests(named(reference), named(stream), windows, settings)
         fired = {test.window for test in tests if test.p <= 0.05 and test.effect >= settings.smallest_change}
         alarms["ours"] = sorted((window + 1) * WINDOW for window in fired)
     rows = [date.fromordinal(1 + row) for row in range(len(stream))]
@@ -147,9 +151,8 @@ def real() -> list[dict[str, Any]]:
     result = []
     for at, part in zip(order[5:], rows[5:], strict=True):
         log = judged(model, columns[part], labels[part], names[1:])
-        named = [frame.assign(right=frame["right"].map({1.0: "yes", 0.0: "no"})) for frame in (reference, log)]
         settings = DriftAlerts(over_windows=len(order) - 5)
-        tests = run_tests(*named, [slice(0, len(log))], settings)
+        tests = run_tests(named(reference), named(log), [slice(0, len(log))], settings)
         drifted = sorted((t.p, t.column, t.effect) for t in tests if t.p <= 0.05 and t.effect >= settings.smallest_change)
         probability = np.array([calibration.confidence("up", score) for score in log["confidence"]])
         automated = log["confidence"].to_numpy() >= (2.0 if floor is None else floor)
@@ -164,7 +167,7 @@ def real() -> list[dict[str, Any]]:
 
 
 def run() -> dict[str, dict[str, Any]]:
-    about = {"commit": commit(), **{name: known(name) for name in CHANGES}}
+    about: dict[str, Any] = {"commit": commit(), **{name: known(name) for name in CHANGES}}
     Path("build").mkdir(exist_ok=True)
     for key, compute in (("shuffled", shuffled), ("elec2", real)):
         about[key] = compute()
