@@ -1,11 +1,12 @@
 """The demo of the product search: what was planted in the drawn log is reported, and a second run repeats nothing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from program import project, proveout
+from program import ROOT, project, proveout
 from proveout.search.synthetic import draw
 from proveout.search.synthetic_log import DAYS, FIRST, draw_log
 from test_notebooks import EMPTY, WRONG, page_of, rest
@@ -24,6 +25,7 @@ def test_the_demo_finds_the_planted_drift_and_bias_and_a_second_one_repeats_noth
     assert search["weeks"][0]["no_result"] < search["weeks"][-1]["no_result"]
     again = proveout(folder, "demo", "--mission", "catalog")
     assert "nothing new in" in again and "0 new labels" in again
+    shutil.copy(ROOT / "pyproject.toml", folder)  # opens notebooks whole
     with page_of(chromium, ["edit", "search", "--mission", "catalog", "--no-token"], home, height=1200, folder=folder) as page:
         rest(page)
         assert page.evaluate(WRONG) == [] and page.evaluate(EMPTY) == 0
