@@ -71,7 +71,7 @@ def decisions(agent, dataset) -> list[Decision]:
 
 def test_most_fields_are_right(decisions, dataset, agent):
     right = [ok for one in decisions for ok in verdicts(dataset.entry(one.case).labels, one, agent.mission.kinds).values()]
-    assert len(right) > 150
+    assert len(right) > 80
     assert sum(right) / len(right) > 0.85
 
 

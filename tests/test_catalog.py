@@ -121,7 +121,7 @@ def test_without_data_a_shop_is_drawn_into_the_workspace(tmp_path: Path) -> None
     folder = project(tmp_path / "project")
     assert "1 of 1 steps ran" in catalog(folder, "build", "--only", "curate")
     drawn = folder / "work" / "catalog" / "synthetic"
-    assert {path.name for path in drawn.iterdir()} == {"products.jsonl", "judgements.csv"}
+    assert {path.name for path in drawn.iterdir()} == {"products.jsonl", "judgements.csv", "live"}
     assert (products_of(folder) / "curate" / "judgements.csv").read_text() == (drawn / "judgements.csv").read_text()
 
 

@@ -43,7 +43,7 @@ def space(small_home: Path) -> Workspace:
     space = Workspace.find("invoices", small_home)
     with Journal(space.home / "journal.db") as journal:
         one = next(one for one in journal.decisions() if one.decision.fields)
-        assert "the last build's data set holds it" in erasure.plan(space, journal, one.case.id).derived[0]
+        assert any("the last build's data set holds it" in line for line in erasure.plan(space, journal, one.case.id).derived)
     shutil.rmtree(small_home / "synthetic")
     shutil.rmtree(small_home / "build")
     return space

@@ -392,7 +392,7 @@ def test_the_same_question_is_asked_once_and_a_case_costs_the_same(tmp_path: Pat
         assert [call.kept for call in (*asked.calls, *kept.calls)] == [False, True]
         (entry,) = (tmp_path / "answers").iterdir()
         assert entry.stat().st_mode & 0o077 == 0
-        entry.write_text(entry.read_text()[:-20])
+        entry.write_bytes(entry.read_bytes()[:-20])
         LanguageModelTier.load(parts).read(document(INVOICE))
         LanguageModelTier.load(parts).read(document(INVOICE + " again"))
         assert len(endpoint.requests) == 3

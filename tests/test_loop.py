@@ -160,7 +160,7 @@ def test_what_a_build_judges_by_is_never_learned_from(space, after, capsys):
         journal.answer([review.answer(one, space.mission, dict.fromkeys(space.mission.fields, ""), by="ada")])
     designing.build(space, None, None, force=False, record=False)
     out = capsys.readouterr().out
-    assert "1 belong to calibration or test documents" in out and "0 of 8 steps ran" in out
+    assert "1 belong to calibration or test documents" in out and "0 of 9 steps ran" in out
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_a_case_waits_for_its_whole_batch(space, after, monkeypatch):
         def __init__(self, agent):
             self.agent = agent
 
-        def batch(self, paths):
+        def batch(self, paths, config=None):
             time.sleep(0.3)
-            return self.agent.batch(paths)
+            return self.agent.batch(paths, config)
 
     monkeypatch.setattr(Live, "agent", lambda live: Slow(agent(live)))
     names = [hand_in(space, number) for number in (7, 8, 9)]

@@ -39,7 +39,7 @@ from proveout.values.dates import DAY_FIRST, MONTH_FIRST
 EACH = 6  # documents of each pitfall
 READ_BY_OCR = ("picture-values", *BY_OCR)
 SWITCHES = ("new_suppliers", "amount_shift", "worse_segment", "new_layouts")
-DIGEST = "fedf498e30b9e573b08a8e66c5ee209fd5a288602740072c359fcd2255b1bf93"
+DIGEST = "4a8a6f981b961d01dbe262a96c89ebf06a788c11aeaeb0dd80cd45d6059ac187"
 KINDS: dict[str, Kind] = {
     "contract_num": "number", "advertiser": "name", "gross_amount": "amount", "flight_from": "date", "flight_to": "date",
 }  # fmt: skip

@@ -455,7 +455,7 @@ def test_any_file_of_the_package_makes_a_new_release(bills, tmp_path) -> None:
     assert "nothing changed" in (result := command(bills, "why", "release")).stdout, result.stderr
     assert command(bills, "why", "release", PYTHONPATH=str(tmp_path)).stdout == "proveout/serving/style.css changed\n"
     before = {one.id for one in Releases(bills / "work" / "bills" / "releases").list()}
-    assert "1 of 8 steps ran" in (built := command(bills, "build", PYTHONPATH=str(tmp_path))).stdout, built.stderr
+    assert "1 of 9 steps ran" in (built := command(bills, "build", PYTHONPATH=str(tmp_path))).stdout, built.stderr
     (new,) = (one for one in Releases(bills / "work" / "bills" / "releases").list() if one.id not in before)
     assert Releases(bills / "work" / "bills" / "releases").open(new.id).other_code == ("proveout/serving/style.css",)
 

@@ -116,6 +116,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from proveout.journal import Journal
+sys.path.append(sys.argv[2])
 from test_torn_writes import append
 with Journal(Path(sys.argv[1])) as journal:
     for number in range(1000):
@@ -130,7 +131,7 @@ def test_a_writer_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledge
         Vault.create(tmp_path)
     rng, acknowledged = random.Random(3), 0
     for _ in range(8):
-        command = [sys.executable, "-c", WRITER, str(tmp_path / "journal.db")]
+        command = [sys.executable, "-c", WRITER, str(tmp_path / "journal.db"), str(Path(__file__).parent)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout
             first = int(writer.stdout.readline())

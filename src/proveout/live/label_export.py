@@ -35,8 +35,10 @@ def write(space: Workspace) -> tuple[int, int]:
     with Journal(space.home / "journal.db") as journal:
         answers = journal.answers()
         held = _held_back(space.build / "curate" / "dataset") | kept_for_judging(journal) if answers else frozenset()
-        exported = {case: answer for case, answer in answers.items() if case not in held and case in originals}
-        rows = [_row(answer, next(journal.decisions(case=case)), mission) for case, answer in sorted(exported.items())]
+        kept = {case: answer for case, answer in sorted(answers.items()) if case not in held and case in originals}
+        decisions = {case: next(journal.decisions(case=case), None) for case in kept}  # None in a damaged journal
+        exported = {case: decided for case, decided in decisions.items() if decided}
+        rows = [_row(answers[case], decided, mission) for case, decided in exported.items()]
     if rows:
         (folder / "files").mkdir(exist_ok=True)
         for case in exported:

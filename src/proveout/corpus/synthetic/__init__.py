@@ -35,7 +35,7 @@ HARD, WORSE = 0.04, 0.9  # shares of documents with troubles: in general; in the
 SCANS, FAINT = 0.02, 0.12  # shares of scans in general; of faint ones in the worse segment
 COPIES = 0.01  # share of papers that are sent a second time, with another print date
 PITFALL_SHARE = 0.3  # of documents with a pitfall, if any is switched on
-DRAWN_BY = 2  # increase it when the same arguments would draw other pages
+DRAWN_BY = 3  # increase it when the same arguments would draw other pages
 
 Switch: TypeAlias = date | Literal["default"] | None
 
