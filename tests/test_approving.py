@@ -673,8 +673,9 @@ def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chrom
     case = slip(space, 33 if scheme == "light" else 34)
     older = next(each.id for each in Releases(space.releases).list() if not each.promoted)
     page = opened(chromium, address, "ada", case, color_scheme=scheme, bypass_csp=True)
-    pages = [f"/review/?case={case}", "/", f"/cases/{case}", f"/cases/{case}/erase", "/releases", f"/releases/{older}"]
-    for path in (*pages, "/api", "/login"):
+    of_case = [f"/cases/{case}", f"/cases/{case}/erase", f"/cases/{case}/explained"]
+    pages = ["/", f"/review/?case={case}", "/cases", *of_case, "/what_if", "/releases", f"/releases/{older}", "/api", "/login"]
+    for path in pages:
         page.goto(f"{address}{path}")
         page.wait_for_load_state("networkidle")
         violations = Axe().run(page).response["violations"]
