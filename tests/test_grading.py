@@ -187,9 +187,16 @@ def test_a_second_reader_gets_the_products_without_grades_and_in_another_order(
 
 
 @pytest.mark.long
-def test_the_next_build_learns_from_the_grades_and_certifies_nothing_on_them(space: Workspace, doubtful: list[Decided]) -> None:
+def test_the_next_build_learns_from_the_grades_and_certifies_nothing_on_them(
+    space: Workspace, doubtful: list[Decided], client, tokens
+) -> None:
     row = doubtful[0]
     query = row.case.path.partition(": ")[2]
+    with Journal(space.home / "journal.db") as journal:
+        answered = row.case.key in journal.answers()  # by the test above, unless this one runs alone
+    if not answered:
+        products = items_of(row.decision.fields["results"].text)
+        approve(client, row.case.id, tokens["rita"], results=graded(dict(zip(products, "301", strict=False))))
     before = (space.build / "models" / "ranker.txt").read_text()
     printed = proveout(space.root, "build", "--mission", "catalog")
     assert re.search(r"answers +[12] join the training set", printed)

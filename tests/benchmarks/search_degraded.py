@@ -21,7 +21,7 @@ from proveout.search.vector_store import VectorStore
 ROOT = Path(__file__).parents[2]
 
 
-def main() -> None:
+def run() -> dict[str, dict[str, object]]:
     shop, log = draw(), draw_log()
     index = ProductIndex.build(shop.products)
     search = learn(index, examples(index, shop.judgements), load(ROOT / "pipelines" / "catalog" / "mission.yaml").slo)
@@ -50,7 +50,10 @@ def main() -> None:
         print(f"{name:36} {values['queries']:4} queries, {values['confidence']:.3f} sure, {values['right']:.3f} right")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "search_degraded.json").write_text(json.dumps(rows, indent=1))
+    ours, peer = rows["ranked, without"]["right"], rows["with vectors: ranked"]["right"]
+    about = {"unit": "share of answers that are right", "ratio": peer / ours, "peer_name": "the same search with its vectors"}
+    return {"search_degraded": {"ours": ours, "peer": peer, **about}}
 
 
 if __name__ == "__main__":
-    main()
+    run()
