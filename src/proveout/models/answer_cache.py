@@ -11,18 +11,14 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
-from proveout.errors import BadInput
-from proveout.files import replacing
-from proveout.vault import cipher_of, open_sealed, seal
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from proveout.documents.batch import CacheEntry, keep, load
+from proveout.vault import cipher_of
 
 _KEPT = ("content", "usage_metadata", "response_metadata")
 
@@ -34,24 +30,20 @@ class AnswerCache(BaseCache):
         self.folder = folder
 
     def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        with suppress(OSError, BadInput, ValueError, KeyError, TypeError):
-            path, cipher = self._entry(prompt, llm_string)
-            kept = json.loads(open_sealed(cipher, path.read_bytes(), path.name))
+        with suppress(ValueError, KeyError, TypeError):
+            kept = json.loads(load(self._entry(prompt, llm_string)) or "")
             return [ChatGeneration(message=AIMessage(**{name: each[name] for name in _KEPT})) for each in kept]
         return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         messages = [each.message for each in return_val if isinstance(each, ChatGeneration)]
         kept = json.dumps([{name: getattr(message, name) for name in _KEPT} for message in messages], default=str)
-        path, cipher = self._entry(prompt, llm_string)
-        with replacing(path, sync=False) as part:
-            part.touch(0o600)
-            part.write_bytes(seal(cipher, kept.encode(), path.name))
+        keep(self._entry(prompt, llm_string), kept.encode())
 
     def clear(self, **kwargs: Any) -> None:
         for entry in self.folder.glob("*.sealed"):
             entry.unlink(missing_ok=True)
 
-    def _entry(self, prompt: str, llm_string: str) -> "tuple[Path, AESGCM]":
+    def _entry(self, prompt: str, llm_string: str) -> CacheEntry:
         asked = json.dumps([prompt, llm_string]).encode()
-        return self.folder / f"{hashlib.sha256(asked).hexdigest()}.sealed", cipher_of(asked)
+        return CacheEntry(self.folder / f"{hashlib.sha256(asked).hexdigest()}.sealed", cipher_of(asked))
