@@ -125,8 +125,7 @@ class ControlPlane:
 
     def _restricted(self, proposal: Proposal) -> Restriction | None:
         """The restriction that covers the case, if one does."""
-        required = [name for name, spec in self.mission.fields.items() if spec.required]
-        decision, segment = proposal.decision, proposal.segment
+        decision, segment, required = proposal.decision, proposal.segment, self.mission.required
         return next((one for one in self.restrictions if one.covers(decision, segment, required)), None)
 
     def _uncertain(self, decision: Decision) -> str:
