@@ -11,7 +11,7 @@ Not covered: whether a value is correct or of its field's kind: people write `02
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -107,9 +107,9 @@ def check_labels(path: Path, mission: Mission, answers: Path | None = None) -> N
     columns = set(labels.columns)
     if answers and answers.exists():
         columns |= {name for row in read_labels(answers, mission).rows.values() for name in row.fields}
-    if missing := [f"`{name}`" for name, spec in mission.fields.items() if spec.required and name not in columns]:
+    if missing := _required_without(columns, mission):
         raise BadLabels(
-            f"{path}, line 1: no column for {', '.join(missing)}, which the mission {mission.mission} requires before it acts; "
+            f"{path}, line 1: no column for {missing}, which the mission {mission.mission} requires before it acts; "
             f"found {_listed(labels.columns)}; expected file_id, {_listed(tuple(mission.fields))}. "
             "Add the column (leave unknown values empty), or set `required: false` for the field in mission.yaml"
         )
@@ -160,6 +160,11 @@ def table(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadLabels(f"{path}: cannot be read ({error.strerror}); {HINT}") from error
 
 
+def _required_without(columns: Collection[str], mission: Mission) -> str:
+    """The required fields that none of the columns has, in words; "" if there are none."""
+    return ", ".join(f"`{name}`" for name in mission.fields if name in mission.required and name not in columns)
+
+
 def _columns(path: Path, header: Sequence[str], mission: Mission) -> tuple[str, ...]:
     columns, faults = tuple(column.strip() for column in header), []
     if len(columns) == 1 and (separator := max(SEPARATORS, key=columns[0].count)) in columns[0]:
@@ -171,9 +176,8 @@ def _columns(path: Path, header: Sequence[str], mission: Mission) -> tuple[str, 
             f"{'a header is' if len(mapping) == 1 else 'headers are'} nearly right; rename {renamed} "
             "(or remove a column that means something else)"
         )
-        given = {*columns, *mapping.values()}
-        if missing := [f"`{name}`" for name, spec in mission.fields.items() if spec.required and name not in given]:
-            faults.append(f"no column looks like {', '.join(missing)}; found {_listed(columns)}")
+        if missing := _required_without({*columns, *mapping.values()}, mission):
+            faults.append(f"no column looks like {missing}; found {_listed(columns)}")
     if "file_id" not in (*columns, *mapping.values()):
         faults.append(f"no column `file_id`; found {_listed(columns)}; {HINT}")
     if repeated := sorted({column for column in columns if columns.count(column) > 1}):
