@@ -20,13 +20,27 @@ def imports_of_the_step():
     from proveout import evaluation
     from proveout import mission as missions
     from proveout.agent import Parts, assemble
+    from proveout.agent.scenarios import removals
     from proveout.corpus import Dataset
     from proveout.evaluation import regression
     from proveout.evaluation.labelled_log import write_labelled_log
     from proveout.retrieval import Memory
     from proveout.workspace import Workspace
 
-    return Dataset, Memory, Parts, Path, Workspace, assemble, evaluation, json, missions, regression, write_labelled_log
+    return (
+        Dataset,
+        Memory,
+        Parts,
+        Path,
+        Workspace,
+        assemble,
+        evaluation,
+        json,
+        missions,
+        regression,
+        removals,
+        write_labelled_log,
+    )
 
 
 @app.cell(hide_code=True)
@@ -149,7 +163,13 @@ def regression_cases(agent, context, regression):
 
 
 @app.cell
-def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, regressions, splits):
+def removed_values(agent, dataset, decisions, removals, splits):
+    removed = [each for split in splits for each in removals(agent, dataset.documents(split), decisions[split])]
+    return (removed,)
+
+
+@app.cell
+def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, regressions, removed, splits):
     def _scored(split, automated_only):
         labels = dataset.labels(split)
         return evaluation.score(
@@ -179,7 +199,10 @@ def the_metrics(dataset, decisions, evaluation, context, json, mission, predicti
     _failed = [str(each) for each in regressions if each.wrong]
     if regressions:
         metrics["regressions"] = {"cases": len(regressions), "failed": _failed}
+    _replaced = [str(each) for each in removed if each.replaced]
+    metrics["removals"] = {"decided": len(removed), "replaced": _replaced}
     _fails = [f"fails {len(_failed)} of {len(regressions)} regression cases"] if _failed else []
+    _fails += [f"replaces {len(_replaced)} of {len(removed)} removed values"] if _replaced else []
     metrics["headline"] = "; ".join([*map(_headline, splits), *_fails])
     _ = context.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     _ = context.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
@@ -207,6 +230,19 @@ def held_or_failed(mo, regressions):
         f"**{len(regressions)} regression cases**, {len(_failed)} of which fail. Promoting this release asks first."
         + "\n".join(["", "", *_failed])
     ) if regressions else mo.md("No regression case yet: open a case with `proveout open CASE` to make it one.")
+    return
+
+
+@app.cell(hide_code=True)
+def replaced_values(mo, removed):
+    _replaced = [f"- {each}" for each in removed if each.replaced]
+    _tried = (
+        f"**{len(removed)} removed values**: a document that is acted on, decided again without one of its required values. "
+    )
+    _found = f"""{len(_replaced)} are acted on again, with another value in its place; promoting this release asks first. A
+    higher `lowest_confidence` in mission.yaml sends more of those to a person."""
+    _text = mo.md(_tried + (_found if _replaced else "None is acted on with another value in its place."))
+    mo.callout(mo.vstack([_text, mo.accordion({"which": mo.md("\n".join(_replaced))})]), kind="danger") if _replaced else _text
     return
 
 
