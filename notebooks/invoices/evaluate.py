@@ -239,9 +239,9 @@ def replaced_values(mo, removed):
     _tried = (
         f"**{len(removed)} removed values**: a document that is acted on, decided again without one of its required values. "
     )
-    _found = f"""{len(_replaced)} are acted on again, with another value in its place; promoting this release asks first. A
+    _finding = f"""{len(_replaced)} are acted on again, with another value in its place; promoting this release asks first. A
     higher `lowest_confidence` in mission.yaml sends more of those to a person."""
-    _text = mo.md(_tried + (_found if _replaced else "None is acted on with another value in its place."))
+    _text = mo.md(_tried + (_finding if _replaced else "None is acted on with another value in its place."))
     mo.callout(mo.vstack([_text, mo.accordion({"which": mo.md("\n".join(_replaced))})]), kind="danger") if _replaced else _text
     return
 

@@ -39,10 +39,14 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
         say(f"  {each.field:16} {each.labels:8}  {now:>13}  {each.needs}")
     if any(each.labels and each.more is None for each in outlooks):
         say("Where so many are needed, first read the errors with the highest scores: some may be wrong labels.")
-    say(_untouched(space, promised))
     first = next(iter(calibrations.by_tier.values()), None)
-    if first and (whole := first.whole_documents()):
-        level = f"{promised.precision:.1%} of documents with every required field right, at {promised.confidence:.0%}"
+    say(_untouched(space, first.precision if first else promised.precision))
+    certified = calibrations.promising(slo).certified
+    lacking = [name for name in space.mission.fields if name in space.mission.required and not certified(name)]
+    if lacking and first and first.precision != slo.precision:
+        say(f"At {slo.precision:.1%} a person would touch them all: {', '.join(lacking)} cannot be certified yet.")
+    if first and (whole := first.promising(slo).whole_documents()):
+        level = f"{slo.precision:.1%} of documents with every required field right, at {slo.confidence:.0%}"
         share = f"could be promised for {whole.coverage:.0%}" if whole.coverage else "cannot be promised with these labels"
         say(f"Whole documents: {level}, {share}.")
     more = max((each.more for each in outlooks if each.more), default=0)
@@ -67,8 +71,8 @@ def _outlooks(space: Workspace, calibrations: Calibrations, slo: SLO) -> list[Ou
     return result
 
 
-def _untouched(space: Workspace, slo: SLO) -> str:
-    """The promise in documents: the share of the reference that no person would touch."""
+def _untouched(space: Workspace, precision: float) -> str:
+    """The promise in documents: the share of the reference, built for this precision, that no person would touch."""
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 
     reference = space.build / "agent" / "reference.parquet"
@@ -77,7 +81,7 @@ def _untouched(space: Workspace, slo: SLO) -> str:
     routes = Counter(parquet.read_table(reference, columns=["route"])["route"].to_pylist())
     share = routes[Route.ACT.value] / max(1, routes.total())
     return (
-        f"As built, at {slo.precision:.1%}: no person would touch {share:.0%} of {counted(routes.total(), 'document')} "
+        f"As built, at {precision:.1%}: no person would touch {share:.0%} of {counted(routes.total(), 'document')} "
         "of the calibration split; the others wait for a field or for a check."
     )
 
