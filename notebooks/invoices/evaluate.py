@@ -234,15 +234,17 @@ def held_or_failed(mo, regressions):
 
 
 @app.cell(hide_code=True)
-def replaced_values(mo, removed):
+def replaced_values(mission, mo, removed):
     _replaced = [f"- {each}" for each in removed if each.replaced]
     _tried = (
         f"**{len(removed)} removed values**: a document that is acted on, decided again without one of its required values. "
     )
-    _finding = f"""{len(_replaced)} are acted on again, with another value in its place; promoting this release asks first. A
-    higher `lowest_confidence` in mission.yaml sends more of those to a person."""
+    _most = mission.slo.replaced_values
+    _finding = f"""{len(_replaced)} are acted on again, with another value in its place; {_most:.0%} may be (`replaced_values`
+    in mission.yaml), or promoting this release asks first. A higher `lowest_confidence` sends more of those to a person."""
     _text = mo.md(_tried + (_finding if _replaced else "None is acted on with another value in its place."))
-    mo.callout(mo.vstack([_text, mo.accordion({"which": mo.md("\n".join(_replaced))})]), kind="danger") if _replaced else _text
+    _which = [mo.accordion({"which": mo.md("\n".join(_replaced))})] if _replaced else []
+    mo.callout(mo.vstack([_text, *_which]), kind="danger" if len(_replaced) > _most * len(removed) else "neutral")
     return
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from proveout.calibration import Calibrations
 from proveout.calibration.plan import Outlook, outlook
+from proveout.calibration.thresholds import enough_held_out
 from proveout.cli.output import counted, say, short
 from proveout.corpus import Dataset
 from proveout.corpus.folds import by_chance
@@ -41,10 +42,8 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
         say("Where so many are needed, first read the errors with the highest scores: some may be wrong labels.")
     first = next(iter(calibrations.by_tier.values()), None)
     say(_untouched(space, first.precision if first else promised.precision))
-    certified = calibrations.promising(slo).certified
-    lacking = [name for name in space.mission.fields if name in space.mission.required and not certified(name)]
-    if lacking and first and first.precision != slo.precision:
-        say(f"At {slo.precision:.1%} a person would touch them all: {', '.join(lacking)} cannot be certified yet.")
+    if first and first.precision != slo.precision:
+        say(_under_another_promise(space, calibrations, slo, first.precision))
     if first and (whole := first.promising(slo).whole_documents()):
         level = f"{slo.precision:.1%} of documents with every required field right, at {slo.confidence:.0%}"
         share = f"could be promised for {whole.coverage:.0%}" if whole.coverage else "cannot be promised with these labels"
@@ -84,6 +83,23 @@ def _untouched(space: Workspace, precision: float) -> str:
         f"As built, at {precision:.1%}: no person would touch {share:.0%} of {counted(routes.total(), 'document')} "
         "of the calibration split; the others wait for a field or for a check."
     )
+
+
+def _under_another_promise(space: Workspace, calibrations: Calibrations, slo: SLO, built: float) -> str:
+    """What another promise means for whole documents, as far as the evidence of the build tells."""
+    dataset = Dataset.load(space.build / "curate" / "dataset")
+    promises = slo.model_copy(update={"precision": built}), slo
+    now, then = (len(dataset.evidence_ids(dataset.folds(enough_held_out(promise)))) for promise in promises)
+    if then > now:
+        return (
+            f"A build for {slo.precision:.1%} would cross-fit: its evidence are {then:,} labelled documents, those to learn "
+            f"from included, and no longer the {now:,} that this table counts. So build before you label more."
+        )
+    certified = calibrations.promising(slo).certified
+    lacking = [name for name in space.mission.fields if name in space.mission.required and not certified(name)]
+    if lacking:
+        return f"At {slo.precision:.1%} a person would touch them all: {', '.join(lacking)} cannot be certified yet."
+    return f"At {slo.precision:.1%} every required field can be certified; how many documents pass is known after a build."
 
 
 def _write(space: Workspace, path: Path, count: int) -> None:

@@ -71,14 +71,15 @@ def _shares(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
 
 
 def faults(release: Release) -> list[str]:
-    """What a release does that it must not, as its evaluation says, a line each: it fails a regression case, or acts on a
-    document from which a required value was removed."""
+    """What a release does that it must not, as its evaluation says, a line each: it fails a regression case, or acts on too
+    many documents from which a required value was removed."""
     metrics = _metrics(release)
     failed = [f"fails {line}" for line in metrics.get("regressions", {}).get("failed", [])]
-    removals = metrics.get("removals", {})
-    if replaced := removals.get("replaced"):
-        least = f"{len(replaced)} of {removals['decided']} documents from which a required value was removed"
-        failed.append(f"acts on {least}, with another in its place: {few(replaced)}")
+    removals, most = metrics.get("removals", {"decided": 0, "replaced": []}), release.mission.slo.replaced_values
+    replaced = removals["replaced"]
+    if len(replaced) > most * removals["decided"]:
+        share = f"{len(replaced)} of {removals['decided']} documents from which a required value was removed"
+        failed.append(f"acts on {share}, with another value ({most:.0%} may be: `replaced_values`): {few(replaced)}")
     return failed
 
 
