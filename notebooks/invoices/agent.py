@@ -59,7 +59,7 @@ def the_verdict(Route, decisions, mission, mo):
         [
             mo.stat(len(decisions), label="cases of the calibration split"),
             *(mo.stat(count, label=f"routed to {route.value}") for route, count in _routes.items()),
-            mo.stat(_certified, label=f"with a field certified at {mission.slo.precision:.0%}"),
+            mo.stat(_certified, label=f"with a field certified at {mission.slo.precision_text}"),
         ],
         widths="equal",
     )

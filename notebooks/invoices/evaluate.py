@@ -73,7 +73,7 @@ def the_verdict(metrics, mission, mo, splits):
             return mo.callout(mo.md(f"**{split}**: nothing is automated"), kind="neutral")
         _precision, _target = _automated["precision"], mission.slo.precision
         _text = f"**{split}**: {_automated['coverage']:.0%} of the values are automated, **{_precision:.1%}** of them right "
-        _text += f"(target {_target:.0%}); F1 of all answers {_all['f1']:.3f}."
+        _text += f"(target {mission.slo.precision_text}); F1 of all answers {_all['f1']:.3f}."
         return mo.callout(mo.md(_text), kind="success" if _precision >= _target else "danger")
 
     mo.vstack([_callout(split) for split in splits])

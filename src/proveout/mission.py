@@ -37,6 +37,15 @@ class FieldSpec(_Strict):
 Evidence = Literal["auto", "held_out", "cross_fitted"]
 
 
+def exact_percent(share: float) -> str:
+    """A promised share with all of its digits.
+
+    >>> exact_percent(0.98), exact_percent(0.995)
+    ('98%', '99.5%')
+    """
+    return f"{100 * share:.10g}%"
+
+
 class SLO(_Strict):
     """What the mission promises, under `slo`."""
 
@@ -48,6 +57,14 @@ class SLO(_Strict):
     latency_p99_seconds: float = Field(default=10, gt=0)
     cost_per_case: float = Field(default=0.01, ge=0)  # dollars
     evidence: Evidence = "auto"  # what the guarantee rests on
+
+    @property
+    def precision_text(self) -> str:
+        return exact_percent(self.precision)
+
+    @property
+    def confidence_text(self) -> str:
+        return exact_percent(self.confidence)
 
 
 class ActionSpec(_Strict):
