@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from proveout.errors import BadInput, BadJournal
 from proveout.journal import Event, Journal
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
 from proveout.journal.log import read_log
+from proveout.live.replay import batches
 from proveout.records import (
     Action,
     Answer,
@@ -150,6 +151,69 @@ def test_of_several_answers_the_last_word_on_each_field_counts(journal: Journal)
     assert (now.fields, now.by, now.document_class) == ({"gross_amount": "", "advertiser": "Ada"}, "bob", "other")
     assert journal.answer([first]) == 1, "back to an earlier answer is an answer"
     assert journal.answers(after=journal.position) == {}
+
+
+@pytest.mark.parametrize("names", [3, 500])
+def test_cases_are_chosen_by_the_start_of_their_id_however_many_there_are(journal: Journal, monkeypatch, names) -> None:
+    monkeypatch.setattr("proveout.journal.NAMES", names)
+    ids = [f"{n:02x}" + "0" * 62 for n in (0x00, 0x0F, 0x10, 0x1A, 0x1F, 0x20)]
+    journal.record([decided(case) for case in ids], run="today")
+    chosen = {
+        start: [one.case.id for one in journal.decisions(case=start)] for start in ("1", "1a", ids[3][:40], "f", "x", "%")
+    }
+    assert chosen == {"1": ids[2:5], "1a": ids[3:4], ids[3][:40]: ids[3:4], "f": [], "x": [], "%": []}
+
+
+class Clock(datetime):
+    """It goes back for two hours at the end of the third day, as that of another machine may."""
+
+    moments = iter(())
+
+    @classmethod
+    def now(cls, tz=None):  # type: ignore[no-untyped-def]
+        return next(cls.moments)
+
+
+def test_decisions_since_a_day_are_all_of_them_though_a_clock_went_back(journal: Journal, monkeypatch) -> None:
+    at = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in (0, 9, 30, 33, 71, 73, 71, 99, 200)]
+    Clock.moments = iter(at)
+    monkeypatch.setattr("proveout.journal.datetime", Clock)
+    for n in range(len(at)):
+        journal.record([decided(f"c{n}")], run="today")
+    for day in (date(2026, 2, 1) + timedelta(days=n) for n in range(60)):
+        since = [f"c{n}" for n, moment in enumerate(at) if moment.date() >= day]
+        assert [one.case.id for one in journal.decisions(since=day)] == since, day
+    assert len(list(journal.decisions(since=date.min))) == len(at)
+
+
+def test_the_batches_of_a_case_are_found_from_its_run_on(journal: Journal) -> None:
+    for run in range(4):
+        journal.record([decided(f"c{run}{n}") for n in range(3)], run=f"run {run}")
+    everything = [([one.case.id for one in batch], began) for batch, began in batches(journal)]
+    assert [len(batch) for batch, _ in everything] == [3, 3, 3, 3]
+    for run in range(4):
+        for n in range(3):
+            ((batch, began),) = batches(journal, {f"c{run}{n}"})
+            assert ([one.case.id for one in batch], began) == (everything[run][0][: n + 1], everything[run][1])
+    later = [[one.case.id for one in batch] for batch, _ in batches(journal, {"c11", "c21"})]
+    assert later == [["c10", "c11", "c12"], ["c20", "c21"]]
+    assert list(batches(journal, {"c99"})) == list(batches(journal, ())) == []
+
+
+def test_answers_to_some_cases_are_those_among_all(journal: Journal) -> None:
+    journal.answer([Answer(f"c{n}", {"gross_amount": f"{n}.00"}, by="ada") for n in range(5)])
+    answers = journal.answers()
+    assert journal.answers(cases=["c1", "c3", "c9"]) == {case: answers[case] for case in ("c1", "c3")}
+
+
+def test_an_effect_is_due_whoever_intends_it_after_all_others_were_settled(journal: Journal, url: str) -> None:
+    with Journal(url) as other:
+        for case in ("c1", "c2", "c3"):
+            other.record([decided(case)], run="today")
+            (intention,) = journal.pending()
+            assert intention.case == case
+            journal.settle(intention, Outcome(State.DONE, "there"))
+            assert journal.pending() == []
 
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET payload = '{}'", "DELETE FROM events"])
