@@ -223,6 +223,16 @@ class Extractor:
         more = _statistics(features, [correction.labels for correction in ordered], _printed_kinds(self.kinds))
         return self._copy(statistics=self.statistics.with_more(more, [correction.wrong for correction in ordered]))
 
+    def reading(self, prompts: Prompts) -> "Extractor":
+        """The same extractor, looking for the phrases of other prompts; what a phrase beside a value means stays as learned.
+
+        A new heading of a class counts as much as the prompts alone say. Flags and a layout encoder keep their phrases.
+        """
+        plain = _plain(prompts)
+        if plain == self.prompts or not prompts.fields:
+            return self
+        return self._copy(prompts=plain, classes=Classes.of(plain["classes"]).as_learned_by(self.classes))
+
     def with_parts_of(self, other: "Extractor", trained_on: Mapping[str, Any]) -> "Extractor":
         """The same rankers, with the class and the layout encoder of another extractor."""
         return self._copy(encoder=other.encoder, classes=other.classes, trained_on=trained_on)
@@ -306,10 +316,12 @@ class RankerTier:
     """The extractor as a tier of the cascade."""
 
     extractor: Extractor
+    prompts: Prompts | None = None  # what it looks for
 
     @classmethod
     def load(cls, parts: Parts) -> Self:
-        return cls(Extractor.load(parts.model).with_corrections(parts.corrections).without_encoder())
+        extractor = Extractor.load(parts.model).reading(parts.prompts).with_corrections(parts.corrections)
+        return cls(extractor.without_encoder(), parts.prompts)
 
     def extract(self, contents: Sequence[Document], configs: Any = None) -> list[Extraction]:
         return self.extractor.extract(contents)
@@ -323,10 +335,10 @@ class LayoutEncoderTier(RankerTier):
 
     @classmethod
     def load(cls, parts: Parts) -> Self:
-        extractor = Extractor.load(parts.model).with_corrections(parts.corrections)
+        extractor = Extractor.load(parts.model).reading(parts.prompts).with_corrections(parts.corrections)
         if extractor.encoder is None:
             raise BadModel(f"{parts.model}: it has no layout encoder, which the tier `{LAYOUT_ENCODER}` needs; proveout build")
-        return cls(extractor)
+        return cls(extractor, parts.prompts)
 
 
 class _Reader:
