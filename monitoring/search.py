@@ -5,7 +5,7 @@ app = marimo.App(width="medium", app_title="Search traffic")
 
 
 @app.cell(hide_code=True)
-def _():
+def the_pipeline():
     from proveout.bridge import open_context
 
     context = open_context(__file__)
@@ -13,7 +13,7 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _():
+def the_tools():
     import json
     from pathlib import Path
 
@@ -25,7 +25,7 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _():
+def imports_of_the_view():
     import marimo as mo
     import matplotlib.pyplot as plt
 
@@ -44,7 +44,7 @@ def the_traffic(Path, Traffic, context, json, monitoring, read_catalogue, read_c
 
 
 @app.cell
-def _(mo, traffic):
+def the_headline(mo, traffic):
     mo.md(f"""
     # Search traffic
 
@@ -69,7 +69,7 @@ def shares_by_week(plt, traffic):
 
 
 @app.cell
-def _(mo, traffic):
+def latency_by_layer(mo, traffic):
     _longest = max((layer.tail for layer in traffic.layers), default=0.0)
     mo.vstack(
         [

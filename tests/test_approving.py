@@ -684,7 +684,19 @@ def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chrom
     older = next(each.id for each in Releases(space.releases).list() if not each.promoted)
     page = opened(chromium, address, "ada", case, color_scheme=scheme, bypass_csp=True)
     of_case = [f"/cases/{case}", f"/cases/{case}/erase", f"/cases/{case}/explained"]
-    pages = ["/", f"/review/?case={case}", "/cases", *of_case, "/what_if", "/releases", f"/releases/{older}", "/api", "/login"]
+    pages = [
+        "/",
+        f"/review/?case={case}",
+        "/cases",
+        *of_case,
+        "/what_if",
+        "/costs",
+        "/reviewers",
+        "/releases",
+        f"/releases/{older}",
+        "/api",
+        "/login",
+    ]
     for path in pages:
         page.goto(f"{address}{path}")
         page.wait_for_load_state("networkidle")

@@ -54,6 +54,7 @@ class QueryCase:
         "products": int,  # in the answer
         "store_down": int,  # 1 if the vector store did not answer
     }
+    plural: ClassVar[str] = "queries"
     own_checks: ClassVar[tuple[str, ...]] = ()  # the same query twice is no duplicate, and it has no amounts and days
 
     def identify(self, path: Path) -> tuple[str, int]:
