@@ -43,8 +43,8 @@ from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 6
 LAYOUT_ENCODER = "layout_encoder"  # the tier for which a layout encoder is trained
-# Each training document is used three times, with its layout known, with a new layout, and with new neighbour texts as well; and
-# the first two times again as if its right value were not printed.
+# Each training document is used three times, with its layout known, with a new layout, and with new neighbour texts as well;
+# and the first two times again as if its right value were not printed.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
 AS_IF_MISSING = AS_IF_NEW[:2]
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
