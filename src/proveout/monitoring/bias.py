@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
 from proveout.monitoring.findings import Disparity, Example, Slice
-from proveout.monitoring.significance import Interval, changed_stretch, fisher_p, holm, newcombe, permutation_p, walter, welch
+from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, walter, welch
 from proveout.monitoring.wording import RATES, Moment, day_text, listed, percent
 from proveout.records import Route
 from proveout.values import same
@@ -199,7 +199,7 @@ def equalised_odds(log: "DataFrame", measured: "DataFrame", settings: BiasAlerts
     return tuple(replace(row, p=math.nan, **_intervals(pair, whole, confidence)) for pair, row in rows)
 
 
-def _intervals(pair: "_Pair", look: "_Look", confidence: float) -> dict[str, Interval]:
+def _intervals(pair: "_Pair", look: "_Look", confidence: float) -> dict[str, Any]:
     """Of the difference and of the ratio, as a `Disparity` has them; none without cases on both sides."""
     inside, outside = pair.sides(look)
     if pair.measure == GAP:
