@@ -5,56 +5,6 @@ app = marimo.App(width="medium", app_title="Evaluation")
 
 
 @app.cell(hide_code=True)
-def the_pipeline():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def imports_of_the_step():
-    import json
-    from pathlib import Path
-
-    from proveout import evaluation
-    from proveout import mission as missions
-    from proveout.agent import Parts, assemble
-    from proveout.agent.scenarios import removals
-    from proveout.corpus import Dataset
-    from proveout.evaluation import regression
-    from proveout.evaluation.labelled_log import write_labelled_log
-    from proveout.retrieval import Memory
-    from proveout.workspace import Workspace
-
-    return (
-        Dataset,
-        Memory,
-        Parts,
-        Path,
-        Workspace,
-        assemble,
-        evaluation,
-        json,
-        missions,
-        regression,
-        removals,
-        write_labelled_log,
-    )
-
-
-@app.cell(hide_code=True)
-def imports_of_the_view():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
-    from proveout.corpus.labels import SPLIT_COLOURS
-
-    return SPLIT_COLOURS, mo, pd, plt
-
-
-@app.cell(hide_code=True)
 def introduction(mo):
     mo.md("""
     # Evaluation: the release on held-out documents
@@ -303,6 +253,56 @@ def the_most_confident_mistakes(answers, mo, split_picker):
     _wrong = answers[(answers["split"] == split_picker.value) & ~answers["right"]].sort_values("confidence", ascending=False)
     mo.ui.table(_wrong[["case", "field", "answer", "label", "confidence", "layout"]].head(30).round(3), selection=None)
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    import json
+    from pathlib import Path
+
+    from proveout import evaluation
+    from proveout import mission as missions
+    from proveout.agent import Parts, assemble
+    from proveout.agent.scenarios import removals
+    from proveout.corpus import Dataset
+    from proveout.evaluation import regression
+    from proveout.evaluation.labelled_log import write_labelled_log
+    from proveout.retrieval import Memory
+    from proveout.workspace import Workspace
+
+    return (
+        Dataset,
+        Memory,
+        Parts,
+        Path,
+        Workspace,
+        assemble,
+        evaluation,
+        json,
+        missions,
+        regression,
+        removals,
+        write_labelled_log,
+    )
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from proveout.corpus.labels import SPLIT_COLOURS
+
+    return SPLIT_COLOURS, mo, pd, plt
 
 
 if __name__ == "__main__":
