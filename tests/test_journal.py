@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proveout import journal as journals
 from proveout import mission
 from proveout.connectors import Outcome, State
 from proveout.errors import BadInput, BadJournal
@@ -155,7 +156,7 @@ def test_of_several_answers_the_last_word_on_each_field_counts(journal: Journal)
 
 @pytest.mark.parametrize("names", [3, 500])
 def test_cases_are_chosen_by_the_start_of_their_id_however_many_there_are(journal: Journal, monkeypatch, names) -> None:
-    monkeypatch.setattr("proveout.journal.NAMES", names)
+    monkeypatch.setattr(journals, "NAMES", names)
     ids = [f"{n:02x}" + "0" * 62 for n in (0x00, 0x0F, 0x10, 0x1A, 0x1F, 0x20)]
     journal.record([decided(case) for case in ids], run="today")
     chosen = {
@@ -177,7 +178,7 @@ class Clock(datetime):
 def test_decisions_since_a_day_are_all_of_them_though_a_clock_went_back(journal: Journal, monkeypatch) -> None:
     at = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in (0, 9, 30, 33, 71, 73, 71, 99, 200)]
     Clock.moments = iter(at)
-    monkeypatch.setattr("proveout.journal.datetime", Clock)
+    monkeypatch.setattr(journals, "datetime", Clock)
     for n in range(len(at)):
         journal.record([decided(f"c{n}")], run="today")
     for day in (date(2026, 2, 1) + timedelta(days=n) for n in range(60)):
