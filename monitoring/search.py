@@ -5,34 +5,6 @@ app = marimo.App(width="medium", app_title="Search traffic")
 
 
 @app.cell(hide_code=True)
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def _():
-    import json
-    from pathlib import Path
-
-    from proveout import monitoring
-    from proveout.search import read_catalogue
-    from proveout.search.traffic import Traffic, read_clicks
-
-    return Path, Traffic, json, monitoring, read_catalogue, read_clicks
-
-
-@app.cell(hide_code=True)
-def _():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-
-    return mo, plt
-
-
-@app.cell(hide_code=True)
 def the_traffic(Path, Traffic, context, json, monitoring, read_catalogue, read_clicks):
     log = monitoring.read(context.params["logs"])
     products = {product.id: product for product in read_catalogue(context.params["products"])}
@@ -44,7 +16,7 @@ def the_traffic(Path, Traffic, context, json, monitoring, read_catalogue, read_c
 
 
 @app.cell
-def _(mo, traffic):
+def the_headline(mo, traffic):
     mo.md(f"""
     # Search traffic
 
@@ -69,7 +41,7 @@ def shares_by_week(plt, traffic):
 
 
 @app.cell
-def _(mo, traffic):
+def latency_by_layer(mo, traffic):
     _longest = max((layer.tail for layer in traffic.layers), default=0.0)
     mo.vstack(
         [
@@ -104,6 +76,34 @@ def products_that_no_answer_had(mo, products, traffic):
         label="products that no answer had, new ones first",
     )
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def the_tools():
+    import json
+    from pathlib import Path
+
+    from proveout import monitoring
+    from proveout.search import read_catalogue
+    from proveout.search.traffic import Traffic, read_clicks
+
+    return Path, Traffic, json, monitoring, read_catalogue, read_clicks
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    return mo, plt
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def edit(
     context: typer.Context,
-    notebook: Annotated[str, typer.Argument(help="A step of a pipeline, for example `models`, `drift` or `fine_tune`.")],
+    notebook: Annotated[str, typer.Argument(help="A step of a pipeline, for example `models`, `report` or `fine_tune`.")],
     failed: Annotated[bool, typer.Option("--failed", help="On the inputs of its last run, which failed.")] = False,
     data: Data = None,
     mission: Mission = "invoices",

@@ -43,8 +43,10 @@ from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 6
 LAYOUT_ENCODER = "layout_encoder"  # the tier for which a layout encoder is trained
-# Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
+# Each training document is used three times, with its layout known, with a new layout, and with new neighbour texts as well;
+# and the first two times again as if its right value were not printed.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
+AS_IF_MISSING = AS_IF_NEW[:2]
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
 CLEAR = 0.5  # a larger lead over the runner-up means that a value has no rival
 ALONE, RIVAL = "no other value on its pages comes close", "another value is nearly as likely"
@@ -451,10 +453,14 @@ def _train_rankers(
             for at, document in enumerate(features):
                 if not has_value(kind, rows[at].get(name, "")):
                     continue
+                is_right = statistics.labelled[name][at].right
                 for new_layout, forgetting in AS_IF_NEW:
                     learned = statistics.columns_without(name, at, new_layout, forgetting)
                     inputs.append(ranker.columns(document.kinds[kind], reader.groups[name], learned))
-                    right.append(statistics.labelled[name][at].right)
+                    right.append(is_right)
+                    if is_right.any() and (new_layout, forgetting) in AS_IF_MISSING:
+                        inputs.append(ranker.columns(document.kinds[kind], reader.groups[name], learned, without=is_right))
+                        right.append(np.zeros(len(inputs[-1]), dtype=bool))
             if any(is_right.any() for is_right in right):
                 training[name] = cores.submit(Ranker.train, inputs, right, settings)
         return {name: ranker.result() for name, ranker in training.items()}
