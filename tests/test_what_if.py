@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -215,10 +216,9 @@ def test_a_word_that_changes_nothing_is_refused(word, message):
         with_words(Change(), [word])
 
 
-def test_other_prompts_are_refused_where_no_tier_reads_them(decided):
-    words = [f"prompt={release_of(decided).path('prompts')}", "tier=e_invoice"]
-    with pytest.raises(BadInput, match=r"no tier of e_invoice reads prompts; add one that does"):
-        changed(decided, with_words(Change(), words))
+def test_other_prompts_are_refused_where_no_tier_reads_them(tmp_path):
+    with pytest.raises(BadInput, match="no tier of lookup reads prompts; add one that does"):
+        Change(prompts=tmp_path).check(SimpleNamespace(tiers={"lookup": object()}))
 
 
 def test_other_phrases_are_what_a_ranker_looks_for(decided, tmp_path):

@@ -54,7 +54,7 @@ TRIAL, PROMOTION = "trial", "promotion"  # of a release, on the cases of a drift
 VISIBLE = (DECISION, LABEL, APPROVAL, UNDOING, INTENDED, SETTLED, ERASURE)
 GENESIS = "0" * 64
 SEPARATOR = "\x1f"
-CHUNK = 10_000  # rows per read
+FEW, CHUNK = 100, 10_000  # rows of the first read, which often suffices, and the most
 NAMES = 500  # keys per query; SQLite allows 32,766
 MOST_TURNS = 1000  # per case
 WHOLE = 64  # characters of a case id that is no longer the start of one
@@ -564,15 +564,15 @@ class Journal:
 
         SQLite seeks only one lower bound of a column, so there is no other than `after`.
         """
-        position, c = after, self._events.c
+        position, c, most = after, self._events.c, FEW
         while True:
             with self._reading() as connection:
-                query = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(CHUNK)
+                query = self._events.select().where(c.position > position, *conditions).order_by(c.position).limit(most)
                 rows = connection.execute(query).all()
             yield rows
-            if len(rows) < CHUNK:
+            if len(rows) < most:
                 return
-            position = rows[-1].position
+            position, most = rows[-1].position, min(4 * most, CHUNK)
 
     def _lines(self, connection: "Connection") -> Iterable[Any]:
         """(position, hashed line, hash) of every event; the last two as bytes, so that invalid text is located too."""
