@@ -112,7 +112,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         alerts.bias.by,
         [(one.by, one.segment) for one in disparities if one.worse],
     )
-    worst = [replace(one, conditions=tuple(replace(each, cases=called) for each in one.conditions)) for one in worst]
+    worst = tuple(replace(one, conditions=tuple(replace(each, cases=called) for each in one.conditions)) for one in worst)
     disparities, worst = bias.with_examples(disparities, worst, after, log, mission)
     performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)
     findings = Findings(
