@@ -5,34 +5,6 @@ app = marimo.App(width="medium", app_title="Search traffic")
 
 
 @app.cell(hide_code=True)
-def the_pipeline():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def the_tools():
-    import json
-    from pathlib import Path
-
-    from proveout import monitoring
-    from proveout.search import read_catalogue
-    from proveout.search.traffic import Traffic, read_clicks
-
-    return Path, Traffic, json, monitoring, read_catalogue, read_clicks
-
-
-@app.cell(hide_code=True)
-def imports_of_the_view():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-
-    return mo, plt
-
-
-@app.cell(hide_code=True)
 def the_traffic(Path, Traffic, context, json, monitoring, read_catalogue, read_clicks):
     log = monitoring.read(context.params["logs"])
     products = {product.id: product for product in read_catalogue(context.params["products"])}
@@ -104,6 +76,34 @@ def products_that_no_answer_had(mo, products, traffic):
         label="products that no answer had, new ones first",
     )
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def the_tools():
+    import json
+    from pathlib import Path
+
+    from proveout import monitoring
+    from proveout.search import read_catalogue
+    from proveout.search.traffic import Traffic, read_clicks
+
+    return Path, Traffic, json, monitoring, read_catalogue, read_clicks
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    return mo, plt
 
 
 if __name__ == "__main__":

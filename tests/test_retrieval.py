@@ -19,12 +19,13 @@ import pytest
 
 from proveout.errors import BadInput, BadModel, StaleIndex
 from proveout.records import Box, Document, Page, Source, Word
-from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages, minilm
+from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages, minilm, nearest, ranking
 from proveout.retrieval import memory as memory_module
 from proveout.retrieval.encoder import SHA256, _package_folder, on_grid
-from proveout.retrieval.index import QUICK_ABOVE, Index, IndexedText
+from proveout.retrieval.index import Index, IndexedText
 from proveout.retrieval.minilm import PARITY_TEXTS
-from proveout.retrieval.ranking import Keywords
+from proveout.retrieval.nearest import QUICK_ABOVE, nearest_of_each
+from proveout.retrieval.ranking import Keywords, best
 from proveout.retrieval.retrievers import PastCases, PolicyPassages
 from proveout.vault import Vault
 
@@ -261,6 +262,29 @@ def test_keyword_scores_are_those_of_tantivy():
         assert ours == pytest.approx(theirs, rel=1e-5)
 
 
+def test_a_frequent_word_scores_alike_again_and_as_of_an_earlier_position(monkeypatch: pytest.MonkeyPatch):
+    texts = [f"total {'gross ' * (row % 3)}{row}" for row in range(40)]
+    first, whole = Keywords(), Keywords()
+    for row, text in enumerate(texts):
+        whole.add(text)
+        if row < 20:
+            first.add(text)
+    for kept in (2**26, 0):  # all of them, or the last one alone
+        monkeypatch.setattr(ranking, "KEPT", kept)
+        for query in ("gross total", "total 7", "gross total"):
+            assert whole.scores(query, position=20).tolist() == first.scores(query).tolist()
+            assert np.count_nonzero(whole.scores(query)) == 40
+    assert whole.scores("gross")[1] < whole.scores("gross")[2], "twice is more"
+
+
+def test_the_best_are_those_of_a_sort_of_all():
+    rng = np.random.default_rng(0)
+    for count in (1, 5, 30):
+        scores, allowed = rng.integers(0, 6, size=20) / 2, rng.random(20) < 0.7
+        order = [row for row in np.argsort(-scores, kind="stable").tolist() if allowed[row] and scores[row]]
+        assert best(scores, allowed, count) == order[:count]
+
+
 def test_many_vectors_are_searched_by_their_signs_and_ordered_by_their_cosines(encoder: Encoder):
     rng = np.random.default_rng(0)
     count = QUICK_ABOVE + 2000
@@ -274,6 +298,23 @@ def test_many_vectors_are_searched_by_their_signs_and_ordered_by_their_cosines(e
         assert [hit.similarity for hit in hits] == sorted((hit.similarity for hit in hits), reverse=True)
         found += len({hit.row for hit in hits} & set(np.argsort(-(vectors @ question))[:10].tolist()))
     assert found >= 0.99 * 10 * len(questions)
+
+
+def test_the_nearest_of_each_of_many_vectors_are_nearly_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    vectors = _unit(rng.normal(size=(40, 384))[rng.integers(40, size=3000)] + 0.7 * rng.normal(size=(3000, 384)))
+    vectors[100:200] = vectors[0]  # no line divides them
+    exact = nearest_of_each(vectors, 20)
+    monkeypatch.setattr(nearest, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(nearest, "LEAF", 256)
+    near = nearest_of_each(vectors, 20)
+    assert np.array_equal(near, nearest_of_each(vectors, 20)), "the trees are the same every time"
+    assert all(len(set(rows)) == 20 for rows in near.tolist())
+    assert all(row in near[row] for row in range(300, 3000))
+    several = np.r_[300:3000]  # of the others any twenty of a hundred will do
+    shared = [len(set(near[row]) & set(exact[row])) for row in several]
+    assert np.mean(shared) / 20 > 0.9
+    assert ((vectors[near[:1]] @ vectors[0]) > 0.999).all(), "copies of one vector are near to each other"
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -284,7 +284,7 @@ def _ours(folder: str, queries: str) -> Iterator[float]:
     search = ProductSearch.load(Path(folder))
     for number, query in enumerate(_rounds(json.loads(queries))):
         if number:
-            search.index._meanings.encoder._vector.cache_clear()  # every query is encoded, in every round
+            search.index._text_encoder._vector.cache_clear()  # every query is encoded, in every round
         began = time.perf_counter()
         search.search(query)
         yield time.perf_counter() - began

@@ -513,7 +513,7 @@ def what_if(
     \b
     proveout what-if --all --precision 0.99           a stricter promise
     proveout what-if --all --policy draft.cedar       another policy
-    proveout what-if --all --with prompt=FOLDER       other prompts, where a language model reads them
+    proveout what-if --all --with prompt=FOLDER       other prompts: phrases, or what a language model is asked
     proveout what-if --all --with tier=ranker,language_model
     proveout what-if --all --with steps=notebooks/invoices/decide.py
     proveout what-if --since 2026-11-01 --release latest --csv changes.csv

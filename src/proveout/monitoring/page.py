@@ -31,6 +31,7 @@ from proveout.monitoring.wording import (
     p_text,
     percent,
     percent_beside,
+    promised,
     segment_text,
 )
 
@@ -93,7 +94,7 @@ def headline(findings: Findings) -> str:
             shares = listed([f"{row.field} ({percent_beside(row.precision, findings.target_precision)})" for row in rows])
             alone = f"{capital(rows[0].field)} precision is {percent_beside(rows[0].precision, findings.target_precision)},"
             subject = alone if len(rows) == 1 else f"Precision of {shares} is"
-            sentences.append(f"{subject} under the {percent(findings.target_precision)} target{certainty}.")
+            sentences.append(f"{subject} under the {promised(findings.target_precision)} target{certainty}.")
     if findings.drifted:
         others = len(findings.drifted) - 1
         more = f"; {others} more change{'s' * (others > 1)}" if others else ""

@@ -7,6 +7,8 @@ Not covered: what to do about a finding (`advice`), and other languages.
 from collections.abc import Sequence
 from datetime import date
 
+from proveout.mission import exact_percent
+
 Moment = date | int  # a day; where the log has no days, the number of a case, from 1
 RATES = {  # of a group, and of all others
     "automation rate": "{:.0%} handled automatically, others {:.0%}",
@@ -158,6 +160,15 @@ def percent(share: float, digits: int = 0) -> str:
     ('98 %', '96.0 %')
     """
     return f"{share:.{digits}%}".replace("%", " %")
+
+
+def promised(share: float) -> str:
+    """A target, with all of its digits.
+
+    >>> promised(0.98), promised(0.995)
+    ('98 %', '99.5 %')
+    """
+    return exact_percent(share).replace("%", " %")
 
 
 def percent_beside(share: float, target: float) -> str:

@@ -9,7 +9,7 @@ Not covered: stemming, phrases, languages without spaces.
 import re
 from array import array
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,6 +21,8 @@ Scores = NDArray[np.float64]
 K1 = 1.2  # BM25's saturation and length, as Robertson and Zaragoza (2009) and Lucene set them
 B = 0.75
 RAREST = 64  # words of a query that are scored: a page has 300; the frequent ones cost most and matter least
+FREQUENT = 8  # a word of more than an eighth of the texts; what all texts gain by it is kept
+KEPT = 2**26  # bytes of that
 FUSION = 60  # Cormack, Clarke and Büttcher (SIGIR 2009)
 _WORD = re.compile(r"[^\W_]+")
 
@@ -64,6 +66,7 @@ class Keywords:
         self._times: dict[str, array[int]] = {}  # word: how often, aligned with `_texts`
         self._lengths = array("q")  # words of each text
         self._total = array("q", [0])  # words of all texts up to each
+        self._kept: OrderedDict[tuple[str, int], Scores] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -84,14 +87,32 @@ class Keywords:
         if not position or not self._total[position]:
             return scores
         counted = [(bisect_left(self._texts[word], position), word) for word in set(words_of(query)) & self._texts.keys()]
-        lengths = np.frombuffer(self._lengths, dtype=np.int64)  # a view; none outlives the call, so that arrays can grow
-        short = K1 * B * position / self._total[position]
         for count, word in sorted(pair for pair in counted if pair[0])[:RAREST]:  # count: the texts that contain the word
-            texts = np.frombuffer(self._texts[word], dtype=np.int64, count=count)
-            times = np.frombuffer(self._times[word], dtype=np.int64, count=count)
-            rarity = np.log1p((position - count + 0.5) / (count + 0.5))
-            scores[texts] += rarity * times * (K1 + 1) / (times + K1 * (1 - B) + short * lengths[texts])
+            if FREQUENT * count > position:
+                scores += self._of_all(word, count, position)
+            else:
+                texts, gains = self._gains(word, count, position)
+                scores[texts] += gains
         return scores
+
+    def _gains(self, word: str, count: int, position: int) -> tuple[NDArray[np.int64], Scores]:
+        """The first `count` texts that contain a word, and what each gains by it."""
+        lengths = np.frombuffer(self._lengths, dtype=np.int64)  # views; none outlives the search, so that arrays can grow
+        texts = np.frombuffer(self._texts[word], dtype=np.int64, count=count)
+        times = np.frombuffer(self._times[word], dtype=np.int64, count=count)
+        rarity = np.log1p((position - count + 0.5) / (count + 0.5))
+        short = K1 * B * position / self._total[position]
+        return texts, rarity * times * (K1 + 1) / (times + K1 * (1 - B) + short * lengths[texts])
+
+    def _of_all(self, word: str, count: int, position: int) -> Scores:
+        """(position,) what each text gains by a frequent word, which is kept for the next searches."""
+        if (word, position) not in self._kept:
+            gains = np.zeros(position)
+            texts, gains[texts] = self._gains(word, count, position)
+            while len(self._kept) >= max(1, KEPT // gains.nbytes):
+                self._kept.popitem(last=False)
+            self._kept[word, position] = gains
+        return self._kept[word, position]
 
 
 def best(scores: NDArray[Any], allowed: NDArray[np.bool_], count: int) -> list[int]:
@@ -100,8 +121,7 @@ def best(scores: NDArray[Any], allowed: NDArray[np.bool_], count: int) -> list[i
     >>> best(np.array([0.5, 0.9, 0.5, 0.7]), np.array([True, False, True, True]), 2)
     [3, 0]
     """
-    items = np.flatnonzero(allowed & (scores > 0))
-    if len(items) > 4 * count:  # a stable sort of all is slow: keep only candidates, ties included
-        edge = np.partition(scores[items], -count)[-count]
-        items = items[scores[items] >= edge]
+    scores = scores if allowed.all() else np.where(allowed, scores, 0)
+    edge = np.partition(scores, -count)[-count] if len(scores) > count else 0  # a stable sort of all is slow
+    items = np.flatnonzero(scores >= edge if edge > 0 else scores > 0)
     return [int(item) for item in items[np.argsort(-scores[items], kind="stable")][:count]]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from proveout.errors import BadModel, StaleIndex
 from proveout.files import write_whole
 from proveout.retrieval.encoder import Encoder, Vectors
-from proveout.retrieval.index import Index, IndexedText
+from proveout.retrieval.nearest import VectorTable, nearest_of_each
 from proveout.search.catalogue import Product
 from proveout.search.terms import terms_of
 from proveout.search.vector_store import VectorStore
@@ -119,7 +119,7 @@ class ProductIndex:
             terms,
             _keyword_index(by_field),
             vectors,
-            _nearest_of_each(vectors),
+            nearest_of_each(vectors, NEIGHBOURS),
             encoder,
             encoder.id,
         )
@@ -173,7 +173,7 @@ class ProductIndex:
 
     def encode(self, text: str) -> NDArray[np.float32]:
         """(384,) the vector of a text; loads the encoder at the first call."""
-        return np.asarray(self._meanings.encoder.encode([text])[0])
+        return np.asarray(self._text_encoder.encode([text])[0])
 
     def nearest(self, vector: NDArray[np.float32], count: int) -> list[int]:
         """The rows of the products whose titles mean nearly the same, nearest first. Raises StoreDown."""
@@ -181,8 +181,7 @@ class ProductIndex:
             return []
         if self.store:
             return self.store.nearest(vector, min(count, len(self)))
-        everything = np.ones(len(self), dtype=np.bool_)
-        return [hit.row for hit in self._meanings.rank(vector, "", count, everything, ["vectors"])]
+        return self._table.nearest(vector, count)
 
     def with_words(self, query: Query, count: int, every: bool = False) -> tuple[list[int], int]:
         """The rows that BM25 ranks first, and how many products have such words in all.
@@ -226,13 +225,15 @@ class ProductIndex:
         return self._keywords.searcher()
 
     @cached_property
-    def _meanings(self) -> Index:
+    def _text_encoder(self) -> Encoder:
         encoder = self._encoder or Encoder.load(tokens=TITLE_TOKENS)
         if encoder.id != self.encoder_id:
             raise StaleIndex(f"the index has vectors of encoder {self.encoder_id}, this is {encoder.id}; build it again")
-        index = Index(encoder)
-        index.fill([IndexedText("", "", "", {})] * len(self), saved=self.vectors)  # all of them are given
-        return index
+        return encoder
+
+    @cached_property
+    def _table(self) -> VectorTable:
+        return VectorTable(self.vectors)
 
 
 class StoredProducts(Sequence[Product]):
@@ -298,13 +299,3 @@ def _keyword_index(by_field: Mapping[str, Sequence[Sequence[str]]], folder: Path
     writer.wait_merging_threads()
     index.reload()
     return index
-
-
-def _nearest_of_each(vectors: Vectors) -> NDArray[np.int32]:
-    """(products, up to NEIGHBOURS) the rows of the nearest titles, the own one among them."""
-    count = min(NEIGHBOURS, len(vectors))
-    nearest = np.zeros((len(vectors), count), dtype=np.int32)
-    for start in range(0, len(vectors), 512):
-        cosines = vectors[start : start + 512] @ vectors.T
-        nearest[start : start + 512] = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-    return nearest
