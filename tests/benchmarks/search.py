@@ -16,7 +16,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,10 +27,10 @@ from typing import Any
 
 import numpy as np
 from tests.benchmarks import commit
+from tests.benchmarks.search_speed import speed
 
 from proveout.calibration.thresholds import precision_bounds
 from proveout.mission import SLO
-from proveout.retrieval.encoder import _package_folder
 from proveout.search import Product, ProductIndex, ProductSearch, read_catalogue, read_judgements
 from proveout.search.judgements import Judgements, condensed, fits, groups_of, ndcg
 from proveout.search.learning import Example, calibrate, cross_fitted, examples, train
@@ -47,8 +46,6 @@ SETTINGS = {  # the ranker's, among which the inner folds choose
     "7 leaves, most columns": Settings(leaves=7, rounds=300, columns_share=0.7),
 }
 PROMISE = SLO(precision=0.9, confidence=0.9, lowest_confidence=0.5)
-ROUNDS = 5  # of the queries, warm
-STARTS = 3  # of a process, cold
 
 
 @dataclass(frozen=True)
@@ -238,34 +235,6 @@ def plain_bm25(products: Sequence[Product]) -> Callable[[str, bool, int], list[s
     return ranking
 
 
-def speed(folder: Path, products: Sequence[Product], queries: Sequence[str]) -> dict[str, Any]:
-    """Both searches, each in processes of its own; the folder has ours, the peer's is made here."""
-    theirs = [str(folder / "theirs"), str(_package_folder())]
-    _child("prepare", [*theirs, json.dumps([product.title or product.id for product in products])])
-    results = {}
-    for state in ("warm", "cold"):
-        times = STARTS if state == "cold" else 1
-        asked = queries if state == "warm" else queries[:1]
-        pairs = [
-            (_child("ours", [str(folder / "ours"), json.dumps(asked)]), _child("theirs", [*theirs, json.dumps(asked)]))
-            for _ in range(times)
-        ]
-        ours, peer = (min(each[at][state] for each in pairs) for at in (0, 1))
-        results[f"search_text_to_results_{state}"] = {
-            "ours": ours, "peer": peer, "unit": "s from text to results" + (", p50" if state == "warm" else ", new process"),
-            "ratio": ours / peer, "peer_name": "sentence-transformers + Chroma",
-        }  # fmt: skip
-    return results
-
-
-def _child(name: str, arguments: Sequence[str]) -> dict[str, float]:
-    """Run one side in a process of its own; its last line is what it measured, and `cold` the whole process."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "tests.benchmarks.search", name]
-    done = subprocess.run(command, input=json.dumps(arguments), capture_output=True, text=True, check=True)
-    return {**json.loads(done.stdout.splitlines()[-1]), "cold": time.perf_counter() - began}
-
-
 def _mean(values: Sequence[float]) -> float:
     """Of those that are defined."""
     defined = [value for value in values if not math.isnan(value)]
@@ -278,52 +247,3 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     means = np.array(values)[rng.integers(len(values), size=(SAMPLES, len(values)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
-
-
-def _ours(folder: str, queries: str) -> Iterator[float]:
-    search = ProductSearch.load(Path(folder))
-    for number, query in enumerate(_rounds(json.loads(queries))):
-        if number:
-            search.index._text_encoder._vector.cache_clear()  # every query is encoded, in every round
-        began = time.perf_counter()
-        search.search(query)
-        yield time.perf_counter() - began
-
-
-def _theirs(folder: str, model: str, queries: str) -> Iterator[float]:
-    import chromadb
-    from sentence_transformers import SentenceTransformer
-
-    encoder, collection = SentenceTransformer(model, device="cpu"), chromadb.PersistentClient(folder).get_collection("titles")
-    for query in _rounds(json.loads(queries)):
-        began = time.perf_counter()
-        vector = encoder.encode([query], normalize_embeddings=True)
-        collection.query(query_embeddings=vector.tolist(), n_results=10)
-        yield time.perf_counter() - began
-
-
-def _prepare(folder: str, model: str, titles: str) -> Iterator[float]:
-    import chromadb
-    from sentence_transformers import SentenceTransformer
-
-    texts = json.loads(titles)
-    vectors = SentenceTransformer(model, device="cpu").encode(texts, normalize_embeddings=True, batch_size=64)
-    client = chromadb.PersistentClient(folder)
-    collection = client.create_collection("titles", configuration={"hnsw": {"space": "cosine"}}, embedding_function=None)
-    for at in range(0, len(texts), 2000):
-        rows = range(at, min(at + 2000, len(texts)))
-        collection.add(
-            ids=[str(row) for row in rows], embeddings=vectors[rows.start : rows.stop], documents=texts[at : at + 2000]
-        )
-    yield 0.0
-
-
-def _rounds(queries: Sequence[str]) -> list[str]:
-    """All queries several times, or a single one once."""
-    return [*queries] * (ROUNDS if len(queries) > 1 else 1)
-
-
-if __name__ == "__main__":
-    sides = {"ours": _ours, "theirs": _theirs, "prepare": _prepare}
-    seconds = list(sides[sys.argv[1]](*json.load(sys.stdin)))
-    print(json.dumps({"warm": statistics.median(seconds)}))
