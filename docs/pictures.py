@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PICTURES = Path(__file__).parent / "pictures"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PASSWORD = "only for the picture"
-PROGRAM = [sys.executable, "-c", "from proveout.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "proveout"]
 LOOP = """<body style="margin:0;background:white;font:15px/1.4 system-ui,sans-serif;color:#1f2937">
 <svg viewBox="0 0 1000 330" width="1000" height="330" xmlns="http://www.w3.org/2000/svg">
 <style>rect{{fill:#f5f7fa;stroke:#9aa5b1;rx:8}} .h{{font-weight:650}} .s{{font-size:12.5px;fill:#52606d}}

@@ -5,37 +5,6 @@ app = marimo.App(width="medium", app_title="Search traffic")
 
 
 @app.cell(hide_code=True)
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def _():
-    import json
-    import math
-    from dataclasses import asdict
-    from pathlib import Path
-
-    from proveout import monitoring
-    from proveout.monitoring.exposure import exposures, left_out
-    from proveout.search import read_catalogue
-    from proveout.search.traffic import Traffic, read_clicks
-
-    return Path, Traffic, asdict, exposures, json, left_out, math, monitoring, read_catalogue, read_clicks
-
-
-@app.cell(hide_code=True)
-def _():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-
-    return mo, plt
-
-
-@app.cell(hide_code=True)
 def the_traffic(Path, Traffic, asdict, context, exposures, json, math, monitoring, read_catalogue, read_clicks):
     _log = monitoring.read(context.params["logs"])
     products = {product.id: product for product in read_catalogue(context.params["products"])}
@@ -62,7 +31,7 @@ def the_traffic(Path, Traffic, asdict, context, exposures, json, math, monitorin
 
 
 @app.cell
-def _(mo, traffic):
+def the_headline(mo, traffic):
     mo.md(f"""
     # Search traffic
 
@@ -87,7 +56,7 @@ def shares_by_week(plt, traffic):
 
 
 @app.cell
-def _(mo, traffic):
+def latency_by_layer(mo, traffic):
     _longest = max((layer.tail for layer in traffic.layers), default=0.0)
     mo.vstack(
         [
@@ -148,6 +117,37 @@ def whose_products_answers_leave_out(exposure, left_out, mo):
         ]
     )
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def the_tools():
+    import json
+    import math
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from proveout import monitoring
+    from proveout.monitoring.exposure import exposures, left_out
+    from proveout.search import read_catalogue
+    from proveout.search.traffic import Traffic, read_clicks
+
+    return Path, Traffic, asdict, exposures, json, left_out, math, monitoring, read_catalogue, read_clicks
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    return mo, plt
 
 
 if __name__ == "__main__":

@@ -63,16 +63,23 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
     return made
 
 
+def demo_in(folder: Path, documents: int, seed: int) -> None:
+    """Run a demo: `home` is its workspace, demo.txt what it printed."""
+    demo = f"demo('invoices', None, {documents}, {seed}, Path({str(folder / 'home')!r}))"
+    command = [sys.executable, "-c", f"from pathlib import Path; from proveout.cli.demo import demo; {demo}"]
+    (folder / "demo.txt").write_text(printed_by(command, ROOT))
+
+
 @pytest.fixture(scope="session")
 def demo_once(once) -> Path:
-    """`home` is the workspace of a demo on fewer documents than the command takes, demo.txt what it said."""
+    """A demo (`demo_in`) on fewer documents than the command takes."""
+    return once("demo", lambda folder: demo_in(folder, 80, 2))
 
-    def fill(folder: Path) -> None:
-        demo = f"demo('invoices', None, 80, 2, Path({str(folder / 'home')!r}))"
-        small = [sys.executable, "-c", f"from pathlib import Path; from proveout.cli.demo import demo; {demo}"]
-        (folder / "demo.txt").write_text(printed_by(small, ROOT))
 
-    return once("demo", fill)
+@pytest.fixture(scope="session")
+def month_once(once) -> Path:
+    """The demo as the command runs it: 243 cases. Takes minutes."""
+    return once("month", lambda folder: demo_in(folder, 900, 7))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PROVEOUT = [sys.executable, "-c", "from proveout.cli import main; main()"]
+PROVEOUT = [sys.executable, "-m", "proveout"]
 PATIENCE = 300  # seconds until a test gives up on a page or a process; a slow machine is no fault
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import shutil
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +18,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from proveout import mission as missions
 from proveout.agent import Agent, scenarios
 from proveout.agent.cascade import NOT_CALIBRATED, calibrate
+from proveout.calibration import Calibrations
 from proveout.corpus import Dataset, build_dataset, synthetic
 from proveout.evaluation import verdicts
 from proveout.models import Extractor, Settings
@@ -51,6 +53,13 @@ def agent(dataset, tmp_path_factory) -> Agent:
     calibrations = calibrate(tiers, dataset.documents("calibration"), dataset.labels("calibration"), mission)
     memory = Memory.open(tmp_path_factory.mktemp("memory"), store="")
     return Agent(mission, tiers, calibrations, memory, release="r1")
+
+
+class Credulous(Calibrations):
+    """Calibrations by which every value needs no person."""
+
+    def automates(self, tier, field, score):
+        return True
 
 
 class ScriptedTier:
@@ -262,6 +271,20 @@ def test_no_scenario_acts_where_a_person_would_not(agent, dataset, decisions):
     assert answers["nothing to read"].route is Route.REFUSE
     assert answers["gross_amount missing"].route is not Route.ACT
     assert answers["contract_num missing"].route is not Route.ACT
+
+
+def test_nothing_takes_the_place_of_a_removed_value(agent, dataset, decisions):
+    tried = scenarios.removals(agent, dataset.documents("test"), decisions, at_most=5)
+    assert {each.field for each in tried} == set(agent.mission.required)
+    assert not [str(each) for each in tried if each.replaced]
+
+
+def test_a_value_that_takes_the_place_of_a_removed_one_is_named(agent, dataset, decisions):
+    """By an agent that is sure of whatever it reads."""
+    credulous = copy(agent)
+    credulous.calibrations = Credulous(agent.calibrations.by_tier)
+    tried = scenarios.removals(credulous, dataset.documents("test"), decisions, at_most=5)
+    assert {each.field for each in tried if each.replaced} >= {"contract_num"}
 
 
 def test_an_instruction_in_the_text_is_data(agent, dataset, decisions):

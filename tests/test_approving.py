@@ -4,6 +4,7 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ from proveout.release import Releases
 from proveout.review import waiting
 from proveout.serving import application
 from proveout.serving.guards import Limits
+from proveout.serving.reviewing import _field
 from proveout.workspace import Workspace
 
 PASSWORD = "correct horse battery"
@@ -197,6 +199,14 @@ def test_what_needs_an_operator_is_in_the_operators_queue(client, space, bank, t
     second = client.post(f"{path}/approve", json={"digest": receipt["digest"]}, headers=tokens["ada"]).json()
     assert [one["name"] for one in second["verdicts"]] == ["pay_invoice"]
     assert paid(bank, case) == [(81200, "paid")]
+
+
+def test_the_second_person_is_asked_what_the_answer_does_not_say():
+    """Such as the value of a field that the mission did not have when the first person answered."""
+    decision, answer = SimpleNamespace(fields={}, automated=frozenset()), SimpleNamespace(fields={"total": "5.00"})
+    texts = {"total": "5.00", "agency": ""}
+    view = SimpleNamespace(decided=SimpleNamespace(decision=decision), values=texts, answer=answer, escalated=("a ruling",))
+    assert [_field(view, name, "name", (), None).certain for name in texts] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -674,7 +684,19 @@ def test_no_page_has_a_serious_violation_of_the_accessibility_rules(space, chrom
     older = next(each.id for each in Releases(space.releases).list() if not each.promoted)
     page = opened(chromium, address, "ada", case, color_scheme=scheme, bypass_csp=True)
     of_case = [f"/cases/{case}", f"/cases/{case}/erase", f"/cases/{case}/explained"]
-    pages = ["/", f"/review/?case={case}", "/cases", *of_case, "/what_if", "/releases", f"/releases/{older}", "/api", "/login"]
+    pages = [
+        "/",
+        f"/review/?case={case}",
+        "/cases",
+        *of_case,
+        "/what_if",
+        "/costs",
+        "/reviewers",
+        "/releases",
+        f"/releases/{older}",
+        "/api",
+        "/login",
+    ]
     for path in pages:
         page.goto(f"{address}{path}")
         page.wait_for_load_state("networkidle")

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
 
 from program import PROVEOUT
-from proveout.evaluation.costs import MOST, CaseCost, Prices, _work, costs, forecast, grouped, tail
+from proveout.documents import Originals
+from proveout.evaluation.costs import GROUPS, MOST, CaseCost, Prices, _work, costs, dollars, forecast, grouped, mean, tail
+from proveout.identity import Accounts
 from proveout.journal import APPROVAL, ASSIGNMENT, LABEL, Event, Journal
-from proveout.records import Route
+from proveout.records import Role, Route
+from proveout.serving import application
+from proveout.serving.guards import Limits
+from proveout.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 AT = datetime.fromisoformat("2026-11-30T10:00:00+00:00")
@@ -73,6 +80,29 @@ def test_the_interval_of_a_forecast_holds_although_days_differ():
 def test_one_day_is_forecast_too():
     few = forecast([case(1.0), case(3.0)], 10)
     assert few.dollars == 20 and few.interval[0] >= 10 and few.interval[1] <= 30
+
+
+def test_the_page(small_home, tmp_path):
+    space, originals = Workspace.find("invoices", small_home, start=ROOT), Originals(small_home / "originals")
+    with Accounts(tmp_path / "accounts.db", hasher=PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)) as accounts:
+        accounts.add("ron", Role.READER, "correct horse battery")
+        headers = {"Authorization": f"Bearer {accounts.new_token('ron', 'tests')}"}
+        client = TestClient(application(space, accounts, Limits(per_second=1e9, burst=1e9)))
+        page, dearer = (
+            client.get(f"/costs{query}", headers=headers).text for query in ("", "?person=80&minutes=3&volume=1000")
+        )
+        assert client.get("/costs?person=-1", headers=headers).status_code == 422
+    with Journal(small_home / "journal.db") as journal:
+        plain, more = (
+            costs(journal, lambda decided: originals.size(decided.case.sha256), Prices(person), minutes)
+            for person, minutes in ((40, 2), (80, 3))
+        )
+    for by in GROUPS:
+        for name, group in grouped(plain, by):
+            numbers = '</td><td class="n">'.join((f"{len(group):,}", dollars(mean(group)), dollars(tail(group))))
+            assert f'<td>{by} {name}</td><td class="n">{numbers}</td>' in page
+    assert f"1,000 cases like these cost {dollars(forecast(more, 1_000).dollars)}</strong>" in dearer
+    assert "3 minutes are assumed" in dearer and dollars(mean(more, "people")) in dearer
 
 
 def test_the_command(small_home, tmp_path):

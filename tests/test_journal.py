@@ -2,12 +2,11 @@
 
 import math
 import multiprocessing
-import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proveout import journal as journals
 from proveout import mission
 from proveout.connectors import Outcome, State
 from proveout.errors import BadInput, BadJournal
 from proveout.journal import Event, Journal
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
 from proveout.journal.log import read_log
+from proveout.live.replay import batches
 from proveout.records import (
     Action,
     Answer,
@@ -153,6 +154,69 @@ def test_of_several_answers_the_last_word_on_each_field_counts(journal: Journal)
     assert journal.answers(after=journal.position) == {}
 
 
+@pytest.mark.parametrize("names", [3, 500])
+def test_cases_are_chosen_by_the_start_of_their_id_however_many_there_are(journal: Journal, monkeypatch, names) -> None:
+    monkeypatch.setattr(journals, "NAMES", names)
+    ids = [f"{n:02x}" + "0" * 62 for n in (0x00, 0x0F, 0x10, 0x1A, 0x1F, 0x20)]
+    journal.record([decided(case) for case in ids], run="today")
+    chosen = {
+        start: [one.case.id for one in journal.decisions(case=start)] for start in ("1", "1a", ids[3][:40], "f", "x", "%")
+    }
+    assert chosen == {"1": ids[2:5], "1a": ids[3:4], ids[3][:40]: ids[3:4], "f": [], "x": [], "%": []}
+
+
+class Clock(datetime):
+    """It goes back for two hours at the end of the third day, as that of another machine may."""
+
+    moments = iter(())
+
+    @classmethod
+    def now(cls, tz=None):  # type: ignore[no-untyped-def]
+        return next(cls.moments)
+
+
+def test_decisions_since_a_day_are_all_of_them_though_a_clock_went_back(journal: Journal, monkeypatch) -> None:
+    at = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in (0, 9, 30, 33, 71, 73, 71, 99, 200)]
+    Clock.moments = iter(at)
+    monkeypatch.setattr(journals, "datetime", Clock)
+    for n in range(len(at)):
+        journal.record([decided(f"c{n}")], run="today")
+    for day in (date(2026, 2, 1) + timedelta(days=n) for n in range(60)):
+        since = [f"c{n}" for n, moment in enumerate(at) if moment.date() >= day]
+        assert [one.case.id for one in journal.decisions(since=day)] == since, day
+    assert len(list(journal.decisions(since=date.min))) == len(at)
+
+
+def test_the_batches_of_a_case_are_found_from_its_run_on(journal: Journal) -> None:
+    for run in range(4):
+        journal.record([decided(f"c{run}{n}") for n in range(3)], run=f"run {run}")
+    everything = [([one.case.id for one in batch], began) for batch, began in batches(journal)]
+    assert [len(batch) for batch, _ in everything] == [3, 3, 3, 3]
+    for run in range(4):
+        for n in range(3):
+            ((batch, began),) = batches(journal, {f"c{run}{n}"})
+            assert ([one.case.id for one in batch], began) == (everything[run][0][: n + 1], everything[run][1])
+    later = [[one.case.id for one in batch] for batch, _ in batches(journal, {"c11", "c21"})]
+    assert later == [["c10", "c11", "c12"], ["c20", "c21"]]
+    assert list(batches(journal, {"c99"})) == list(batches(journal, ())) == []
+
+
+def test_answers_to_some_cases_are_those_among_all(journal: Journal) -> None:
+    journal.answer([Answer(f"c{n}", {"gross_amount": f"{n}.00"}, by="ada") for n in range(5)])
+    answers = journal.answers()
+    assert journal.answers(cases=["c1", "c3", "c9"]) == {case: answers[case] for case in ("c1", "c3")}
+
+
+def test_an_effect_is_due_whoever_intends_it_after_all_others_were_settled(journal: Journal, url: str) -> None:
+    with Journal(url) as other:
+        for case in ("c1", "c2", "c3"):
+            other.record([decided(case)], run="today")
+            (intention,) = journal.pending()
+            assert intention.case == case
+            journal.settle(intention, Outcome(State.DONE, "there"))
+            assert journal.pending() == []
+
+
 @pytest.mark.parametrize("statement", ["UPDATE events SET payload = '{}'", "DELETE FROM events"])
 def test_the_database_refuses_to_change_what_was_written(journal: Journal, statement: str) -> None:
     from sqlalchemy import text
@@ -210,80 +274,6 @@ def test_a_change_by_hand_is_found_and_placed(journal: Journal) -> None:
         connection.execute(text("UPDATE events SET payload = payload || ' ' WHERE position = 4"))
     report = journal.verify()
     assert (report.whole, report.bad) == (False, 4) and report.because == "event 4 was changed after it was written"
-
-
-@pytest.fixture
-def open_heart(tmp_path: Path) -> Iterator[tuple[Journal, sqlite3.Connection]]:
-    """A journal of 12 events, and a forger's connection to it that no trigger stops."""
-    with Journal(tmp_path / "journal.db") as journal:
-        for n in range(6):
-            journal.record([decided(f"c{n}")], run="today")
-        forger = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
-        forger.executescript(
-            "PRAGMA synchronous = OFF; DROP TRIGGER events_refuse_UPDATE; DROP TRIGGER events_refuse_DELETE;"
-            "DROP INDEX one_event_a_key"
-        )
-        yield journal, forger
-        forger.close()
-
-
-def mutate(rng: random.Random, forger: sqlite3.Connection) -> tuple[str, int]:
-    """One small forgery. Returns its description and the position of the first event that no longer matches."""
-    at = rng.randint(1, 12)
-    kinds = ("delete", "swap", "truncate", "invent", "tip", "bytes", "suffix", "empty")
-    kind = rng.choice(["character", "character", "character", *kinds])
-    if kind == "character":
-        column = rng.choice(['"case"', "kind", "key", "at", "payload", "previous", "hash"])
-        (old,) = forger.execute(f"SELECT {column} FROM events WHERE position = {at}").fetchone()
-        place = rng.randrange(len(old))
-        new = old[:place] + rng.choice([c for c in "0aZ\x1f\x00é " if c != old[place]]) + old[place + rng.randint(0, 1) :]
-        forger.execute(f"UPDATE events SET {column} = ? WHERE position = {at}", (new,))
-        return f"{column} {at}", at
-    if kind == "delete":
-        forger.execute("DELETE FROM events WHERE position = ?", (at,))
-        return f"delete {at}", at
-    if kind == "swap":
-        at = rng.randint(1, 11)
-        forger.execute("UPDATE events SET position = -position WHERE position IN (?, ?)", (at, at + 1))
-        forger.execute("UPDATE events SET position = ? + position WHERE position < 0", (2 * at + 1,))
-        return f"swap {at} and {at + 1}", at
-    if kind == "truncate":
-        forger.execute("DELETE FROM events WHERE position >= ?", (at,))
-        return f"truncate from {at}", at
-    if kind == "invent":
-        forger.execute(
-            "INSERT INTO events SELECT 13, 'c9', kind, 'c9', at, payload, hash, hash FROM events WHERE position = 12"
-        )
-        return "invent 13", 13
-    if kind == "tip":
-        forger.execute("UPDATE tip SET hash = ?", (f"{rng.getrandbits(256):064x}",))
-        return "tip", 12
-    if kind == "empty":
-        forger.execute("UPDATE events SET payload = '' WHERE position = ?", (at,))
-        return f"empty {at}", at
-    spoilt = "CAST(x'7bff00' AS TEXT)" if kind == "bytes" else "payload || char(0) || 'hidden behind a zero'"
-    forger.execute(f"UPDATE events SET payload = {spoilt} WHERE position = ?", (at,))
-    return f"{kind} {at}", at
-
-
-@pytest.mark.parametrize("mutations", [300, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_every_forgery_is_found_and_placed(open_heart: tuple[Journal, sqlite3.Connection], mutations: int) -> None:
-    journal, forger = open_heart
-    assert journal.verify().events == 12
-    rows, tip = forger.execute("SELECT * FROM events").fetchall(), forger.execute("SELECT * FROM tip").fetchall()
-    rng = random.Random(7)
-    for _ in range(mutations):
-        forger.execute("BEGIN")
-        forgery, at = mutate(rng, forger)
-        forger.execute("COMMIT")
-        report = journal.verify()
-        assert (report.whole, report.bad) == (False, at), forgery
-        forger.execute("BEGIN")
-        forger.execute("DELETE FROM events")
-        forger.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        forger.execute("UPDATE tip SET position = ?, hash = ?", tip[0][1:])
-        forger.execute("COMMIT")
-    assert journal.verify().whole
 
 
 def test_a_journal_of_a_newer_schema_is_refused(journal: Journal, url: str) -> None:

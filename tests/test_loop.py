@@ -272,6 +272,8 @@ def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, 
     assert "total" in (printed := capsys.readouterr().out) and "no person would touch" in printed
     planning.plan(space, 0.999, None, 2.0, None)
     assert "For 99.9% precision" in (printed := capsys.readouterr().out) and "more labels needed" in printed
+    assert f"As built, at {space.mission.slo.precision_text}:" in printed
+    assert "At 99.9% a person would touch them all:" in printed and "total" in printed.split("touch them all:")[1]
     (tmp_path / "labels.csv").write_text("mine")
     with pytest.raises(BadInput, match="no labels are lost"):
         planning.plan(space, 0.999, None, 1.0, tmp_path / "labels.csv")

@@ -9,8 +9,8 @@ import pytest
 
 from program import page_of
 
-SHORT = ["prompts", "drift"]  # one of the design, one of the reports
-LONG = ["curate", "retrieval", "models", "calibrate", "decide", "agent", "evaluate", "bias", "performance"]
+SHORT = ["prompts", "report"]  # one of the design, and that of the reports
+LONG = ["curate", "retrieval", "models", "calibrate", "decide", "agent", "evaluate"]
 BESIDE = ("curate", "retrieval", "models", "calibrate", "agent")
 CATALOG = ["evaluate", *(pytest.param(name, marks=pytest.mark.long) for name in BESIDE)]
 PATIENCE = 300  # seconds for a notebook to come to rest

@@ -15,7 +15,7 @@ from proveout.agent.steps import STEPS, Steps
 from proveout.cli import acting, designing, releasing
 from proveout.errors import BadInput, BadModel, BadSpec
 from proveout.evaluation import regression
-from proveout.evaluation.comparison import failed_regressions
+from proveout.evaluation.comparison import faults
 from proveout.evaluation.regression import Regression
 from proveout.journal import Journal
 from proveout.live import replay
@@ -208,10 +208,10 @@ def test_a_cell_is_edited_in_the_browser_the_route_changes_and_the_next_build_ho
     release = Releases(space.releases).open("latest")
     assert "return Route.ACT" in release.path("steps").read_text()
     metrics = json.loads(release.path("evidence/metrics").read_text())
-    assert metrics["regressions"] == {"cases": 1, "failed": []} and failed_regressions(release) == []
+    assert metrics["regressions"] == {"cases": 1, "failed": []} and not any("regression" in line for line in faults(release))
 
 
-def test_a_release_that_fails_a_regression_case_is_not_promoted_without_asking(space, decided, capsys):
+def test_a_release_with_a_fault_is_not_promoted_without_asking(space, decided, capsys):
     proveout(space.root, "build", "--mission", "bills")
     release = Releases(space.releases).open("latest")
     path = release.path("evidence/metrics")
@@ -220,6 +220,7 @@ def test_a_release_that_fails_a_regression_case_is_not_promoted_without_asking(s
         "cases": 1,
         "failed": [f"regression case {decided[0].case.id[:12]}: its route is review, right is act"],
     }
+    metrics["removals"] = {"decided": 40, "replaced": ["gross_amount of case 0123456789ab"] * 3}
     failing = Releases(space.releases).freeze(
         {name: release.path(name) for name in release.manifest["content"]["parts"] if name != "code"}
         | {"policy": _other(release.path("policy"))},
@@ -227,7 +228,9 @@ def test_a_release_that_fails_a_regression_case_is_not_promoted_without_asking(s
     )
     with pytest.raises(BadInput, match="there is no terminal to ask on"):
         releasing.promote(space, failing)
-    assert "fails regression case" in capsys.readouterr().out and Releases(space.releases).current() == before
+    out = capsys.readouterr().out
+    assert "fails regression case" in out and "acts on 3 of 40 documents from which a required value was removed" in out
+    assert Releases(space.releases).current() == before
     assert releasing.promote(space, failing, yes=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from program import exit_code
+from program import ROOT, exit_code, proveout
 from proveout.cli import acting, designing, releasing, replaying, watching
 from proveout.errors import BadInput
 from proveout.journal import Journal
@@ -139,6 +139,7 @@ def test_what_is_missing_or_damaged_is_named_and_the_others_go_on(space, decided
 
 
 SIZES = (1, 7, 64)
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def decide_in_batches(home: str) -> None:
@@ -161,7 +162,43 @@ def decide_in_batches(home: str) -> None:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_decision_does_not_depend_on_the_size_of_its_batch_or_on_threads(demo_once, tmp_path, monkeypatch, threads):
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREADS:
         monkeypatch.setenv(name, threads)
     home = shutil.copytree(demo_once / "home", tmp_path / "home")
+    assert exit_code(decide_in_batches, home) == 0
+
+
+LEARNED, DECIDED = 60, 40  # documents
+
+
+@pytest.fixture(scope="session")
+def filings_once(once, shared_data) -> Path:
+    """`home` has a release that learned from real filings, and its decisions on others; all are of their training part."""
+
+    def fill(folder: Path) -> None:
+        real, home, data = shared_data / "adbuy", folder / "home", folder / "data"
+        with (real / "labels.csv").open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row.pop("split") == "train"]
+        for name, chosen in (("data", rows[:LEARNED]), ("home/inbox", rows[LEARNED : LEARNED + DECIDED])):
+            (folder / name).mkdir(parents=True)
+            for row in chosen:
+                shutil.copyfile(real / "pdf" / f"{row['file_id']}.pdf", folder / name / f"{row['file_id']}.pdf")
+        with (data / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows[:LEARNED])
+        for words in (("build", "--data", data), ("release", "promote", "latest"), ("run",)):
+            proveout(ROOT, *words, PROVEOUT_HOME=home)
+
+    return once("filings", fill)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_real_documents_are_decided_again_bit_for_bit(filings_once, tmp_path, monkeypatch, threads):
+    for name in THREADS:
+        monkeypatch.setenv(name, threads)
+    home = shutil.copytree(filings_once / "home", tmp_path / "home")
+    printed = proveout(ROOT, "replay", "--all", PROVEOUT_HOME=home)
+    assert f"{DECIDED} decisions of release" in printed and "every one the same, bit for bit" in printed
     assert exit_code(decide_in_batches, home) == 0

@@ -19,7 +19,7 @@ import pytest
 
 from proveout.errors import BadInput, BadModel, StaleIndex
 from proveout.records import Box, Document, Page, Source, Word
-from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages, minilm
+from proveout.retrieval import Encoder, Memory, MemoryRecord, Passages, minilm, nearest, ranking
 from proveout.retrieval import memory as memory_module
 from proveout.retrieval.encoder import SHA256, _package_folder, on_grid
 from proveout.retrieval.index import Index, IndexedText
@@ -270,7 +270,7 @@ def test_a_frequent_word_scores_alike_again_and_as_of_an_earlier_position(monkey
         if row < 20:
             first.add(text)
     for kept in (2**26, 0):  # all of them, or the last one alone
-        monkeypatch.setattr("proveout.retrieval.ranking.KEPT", kept)
+        monkeypatch.setattr(ranking, "KEPT", kept)
         for query in ("gross total", "total 7", "gross total"):
             assert whole.scores(query, position=20).tolist() == first.scores(query).tolist()
             assert np.count_nonzero(whole.scores(query)) == 40
@@ -305,8 +305,8 @@ def test_the_nearest_of_each_of_many_vectors_are_nearly_those_of_all_pairs(monke
     vectors = _unit(rng.normal(size=(40, 384))[rng.integers(40, size=3000)] + 0.7 * rng.normal(size=(3000, 384)))
     vectors[100:200] = vectors[0]  # no line divides them
     exact = nearest_of_each(vectors, 20)
-    monkeypatch.setattr("proveout.retrieval.nearest.EXACT_UP_TO", 1000)
-    monkeypatch.setattr("proveout.retrieval.nearest.LEAF", 256)
+    monkeypatch.setattr(nearest, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(nearest, "LEAF", 256)
     near = nearest_of_each(vectors, 20)
     assert np.array_equal(near, nearest_of_each(vectors, 20)), "the trees are the same every time"
     assert all(len(set(rows)) == 20 for rows in near.tolist())

@@ -13,7 +13,7 @@ from proveout import mission as missions
 from proveout import monitoring
 from proveout.errors import BadInput, Changed
 from proveout.identity import Accounts
-from proveout.journal import SIGNATURE, Journal
+from proveout.journal import APPROVAL, ERASURE, SECOND_READING, SIGNATURE, Event, Journal
 from proveout.journal.prose import event_line
 from proveout.monitoring import signing
 from proveout.monitoring.alerts import Alerts, SigningAlerts
@@ -139,6 +139,51 @@ def test_four_eyes(reports, written):
     assert both.signed and both.state(date.today()) == "signed by rita and rob"
 
 
+def answers(journal: Journal, by: str, *cases: str) -> None:
+    journal.append([Event(case, APPROVAL, {"what": "approved", "by": by, "role": "reviewer"}) for case in cases])
+
+
+def reads_again(journal: Journal, by: str, case: str, **agrees: bool) -> None:
+    journal.append([Event(case, SECOND_READING, {"by": by, "agrees": agrees}, key=f"second {case}")])
+
+
+def test_whoever_signs_first_reads_cases_again_that_another_person_answered(reports, written, journal):
+    answers(journal, "rob", "a", "b", "c")
+    answers(journal, "rita", "d")
+    report = concluded(reports, file(reports, written()))
+    first, second = report.unread("rita")
+    assert {first, second} < {"a", "b", "c"} and report.unread("rob") == ("d",) and len(report.unread("ada")) == 2
+    with pytest.raises(BadInput, match="read 2 more cases again first, blind"):
+        reports.sign(report.id, RITA, report.digest, READ)
+    reads_again(journal, "rita", first, advertiser=True, total=False)
+    reads_again(journal, "ada", second, advertiser=True, total=True)
+    with pytest.raises(Changed, match="the conclusions or readings changed"):
+        reports.sign(report.id, RITA, report.digest, READ)
+    read = reports.find(report.id)
+    assert read.agreement == "2 cases read again, blind: 3 of 4 values agree with the first reader's"
+    assert read.readings[first].others == ("total",)
+    done = reports.sign(report.id, RITA, read.digest, READ)
+    (signature,) = journal.of_kind(SIGNATURE)
+    assert signature.payload["readings"] == {first: ["rita", 1, 2], second: ["ada", 2, 2]}
+    reads_again(journal, "rob", "d", total=True)
+    assert reports.find(report.id) == done, "what is signed stays as it is"
+    assert f"{read.agreement}." in signing.followed(journal, done, [])
+    later = file(reports, written(within_days=50))
+    assert {*later.again} == {"a", "b", "c"} - {first, second}, "what was read again is not asked for again"
+    journal.append([Event(case, ERASURE, {"by": "ada", "emptied": []}, key=case) for case in later.again])
+    assert reports.find(later.id).unread("rita") == Reports(reports.filed.parent, journal).find(later.id).unread("rita") == ()
+
+
+def test_the_cases_to_read_are_of_each_finding_in_turn(reports, written):
+    report = file(reports, written())
+    data = reports.data(report)
+    cases = signing.examples(data, 3)
+    assert len(cases) == 3 and next(iter(cases)) == data["worse_off"][0]["examples"][0]["case"]
+    assert any(case in cases for drift in data["drifted"] for case in [example["case"] for example in drift["examples"]])
+    quiet = file(reports, written(20))
+    assert signing.examples(reports.data(quiet), 3) == {} and quiet.again == {}
+
+
 @pytest.mark.parametrize("name", ["report.html", "report.json", "mission.yaml"])
 def test_any_changed_byte_is_noticed(reports, written, name):
     report = concluded(reports, file(reports, written()))
@@ -226,6 +271,26 @@ def test_a_person_concludes_and_signs_on_the_page(client, space, on_file):
     assert client.get("/reports/latest", headers=rita).headers["location"] == address
 
 
+def test_the_page_gives_the_cases_to_read_and_those_to_read_again_blind(client, space, written):
+    with Journal(space.home / "journal.db") as opened:
+        answers(opened, "rita", "e" * 64)
+        reports = Reports(space.reports, opened)
+        report = concluded(reports, file(reports, written(within_days=20)))
+        cases = signing.examples(reports.data(report), 3)
+    ada, address = session(client, "ada"), f"/reports/{report.id}"
+    page = client.get(address, headers=ada).text
+    assert all(f'/cases/{case}">case {case[:12]}</a>: ' in page for case in cases)
+    assert f'/review/?case={"e" * 64}">Read case eeeeeeeeeeee again</a>, blind: you do not see what rita answered' in page
+    assert "read 1 more case again</a>, blind" in page and 'name="because"' not in page
+    refused = client.post(f"{address}/sign", data={"digest": report.digest, "because": READ}, headers=ada)
+    assert refused.status_code == 422 and "Not signed: read 1 more case again first, blind: eeeeeeeeeeee" in refused.text
+    assert 'name="because"' in client.get(address, headers=session(client, "rita")).text, "her own answers she cannot judge"
+    with Journal(space.home / "journal.db") as opened:
+        reads_again(opened, "ada", "e" * 64, total=False)
+    page = client.get(address, headers=ada).text
+    assert "read again by ada: another total" in page and "0 of 1 values agree" in page and 'name="because"' in page
+
+
 def test_a_refused_form_says_why_and_keeps_what_was_typed(client, on_file):
     rita, address = session(client, "rita"), f"/reports/{on_file.id}"
     refused = client.post(f"{address}/conclude", data={"what": "assigned", "note": "to ada <b>"}, headers=rita)
@@ -233,7 +298,7 @@ def test_a_refused_form_says_why_and_keeps_what_was_typed(client, on_file):
         refused.status_code == 422 and "no finding is ticked" in refused.text and "to ada &lt;b&gt;</textarea>" in refused.text
     )
     refused = client.post(f"{address}/sign", data={"digest": "old", "because": "I agree"}, headers=rita)
-    assert refused.status_code == 422 and "Not signed: the conclusions changed" in refused.text
+    assert refused.status_code == 422 and "Not signed: the conclusions or readings changed" in refused.text
     unknown = client.post(f"{address}/conclude", data={"what": "nonsense", "finding": ["segment east"]}, headers=rita)
     assert unknown.status_code == 422 and "Nothing was recorded" in unknown.text
 

@@ -1,6 +1,7 @@
 """Spans of decisions arrive at an OTLP/HTTP collector, also when it was down for a whole run, and no decision waits for it."""
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from program import free_port
+from program import PATIENCE, ROOT, free_port
 from proveout.cli import acting
 from proveout.journal import Journal
 from proveout.live import traces
 from proveout.live.traces import Spool, tracing
+from proveout.records import Route
 from proveout.workspace import Workspace
 from test_loop import hand_in
 
@@ -126,6 +128,39 @@ def test_a_collector_that_is_down_for_a_whole_run_gets_every_span_later(space, m
         assert len(collector.spans) >= 3 * (1 + len(STEPS))
     finally:
         collector.close()
+
+
+@pytest.mark.parametrize("demo", ["demo_once", pytest.param("month_once", marks=pytest.mark.slow)])
+def test_a_collector_that_is_down_for_a_whole_demo_loses_no_decision_and_no_span(request, tmp_path, monkeypatch, demo):
+    demo_home, home, port = request.getfixturevalue(demo) / "home", tmp_path / "home", free_port()
+    for part in ("inbox", "releases"):
+        shutil.copytree(demo_home / part, home / part)
+    space = Workspace.find("invoices", home, ROOT)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    acting.run(space, None)
+    with Journal(home / "journal.db") as journal, Journal(demo_home / "journal.db") as before:
+        decided = {one.case.key: one.decision for one in journal.decisions()}
+        assert decided.keys() == {one.case.key for one in before.decisions()}, "no decision is lost"
+    assert 0 < sum(file.stat().st_size for file in waiting(space)) < traces.MOST_BYTES
+    collector = Collector(port)
+    try:
+        with tracing(home, "invoices"):  # as the next run begins
+            until = time.monotonic() + PATIENCE
+            while waiting(space) and time.monotonic() < until:
+                time.sleep(0.1)
+    finally:
+        collector.close()
+    cases = {plain(root.attributes)["gen_ai.conversation.id"]: root for root in roots(collector)}
+    assert cases.keys() == decided.keys() and len(roots(collector)) == len(cases) and waiting(space) == []
+    ids = [span.span_id for span in collector.spans]
+    assert len(ids) == len(set(ids)), "none was sent twice"
+    names: dict[bytes, list[str]] = {}
+    for span in collector.spans:
+        names.setdefault(span.parent_span_id, []).append(span.name)
+    for key, root in cases.items():
+        tools = [f"execute_tool {action.name}" for action in decided[key].actions]
+        steps = STEPS if decided[key].route is not Route.REFUSE else []
+        assert sorted(names.get(root.span_id, [])) == sorted([*steps, *tools])
 
 
 def test_a_collector_that_hangs_delays_no_decision(space, collector, monkeypatch):

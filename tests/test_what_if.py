@@ -1,13 +1,17 @@
 """Recorded cases with one thing changed: what would have gone another way, checked against plain counts."""
 
 import csv
+import hashlib
 import html
 import json
+import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
@@ -16,7 +20,9 @@ from proveout.cli.what_if import with_words
 from proveout.errors import BadInput, BadMission
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
+from proveout.live import Live
 from proveout.live.what_if import Change, Compared, Summary, what_if
+from proveout.models import Extractor
 from proveout.records import Route
 from proveout.release import Releases
 from proveout.serving import application
@@ -31,8 +37,6 @@ NOBODY = "forbid (principal, action, resource);\n"
 @pytest.fixture(scope="module")
 def decided(once, demo_once, tmp_path_factory):
     """A home of the small demo, and its decisions."""
-    import shutil
-
     home = shutil.copytree(demo_once / "home", tmp_path_factory.mktemp("what-if") / "home")
     with Journal(home / "journal.db") as journal:
         return home, list(journal.decisions()), journal.answers()
@@ -133,8 +137,6 @@ def test_cases_that_are_not_chosen_spend_what_they_spent(decided):
 
 
 def test_a_file_that_was_changed_is_not_decided(decided, tmp_path):
-    import shutil
-
     home = shutil.copytree(decided[0], tmp_path / "home")
     changed_one = next(one for one in decided[1] if one.decision.route is Route.REVIEW)
     (file,) = (home / "originals").rglob(f"*{changed_one.case.sha256}*")
@@ -169,8 +171,6 @@ def test_what_cannot_be_changed_so_is_said(decided, change, message):
 
 
 def test_a_file_that_is_not_kept_is_named_and_the_others_go_on(decided, tmp_path):
-    import shutil
-
     home = shutil.copytree(decided[0], tmp_path / "home")
     gone = next(one for one in decided[1] if one.decision.route is Route.REVIEW)
     for file in (home / "originals").rglob(f"*{gone.case.sha256}*"):
@@ -216,13 +216,21 @@ def test_a_word_that_changes_nothing_is_refused(word, message):
 
 
 def test_other_prompts_are_refused_where_no_tier_reads_them(decided):
-    with pytest.raises(BadInput, match=r"no tier of ranker reads prompts when it decides .* add a language model"):
-        changed(decided, with_words(Change(), [f"prompt={release_of(decided).path('prompts')}"]))
+    words = [f"prompt={release_of(decided).path('prompts')}", "tier=e_invoice"]
+    with pytest.raises(BadInput, match=r"no tier of e_invoice reads prompts; add one that does"):
+        changed(decided, with_words(Change(), words))
+
+
+def test_other_phrases_are_what_a_ranker_looks_for(decided, tmp_path):
+    release = release_of(decided)
+    same = changed(decided, with_words(Change(), [f"prompt={release.path('prompts')}"]))
+    assert all(one.after.decision == one.decided.decision for one in same), "its own prompts change nothing"
+    drafts = _without_phrases(release, tmp_path / "prompts")
+    compared = changed(decided, with_words(Change(), [f"prompt={drafts}"]))
+    _agrees_with_a_stored_model(decided, drafts, tmp_path, compared)
 
 
 def test_other_prompts_reach_a_language_model(decided, tmp_path):
-    import shutil
-
     from proveout.models.scripted_endpoint import ScriptedEndpoint
 
     drafts = shutil.copytree(release_of(decided).path("prompts"), tmp_path / "prompts", copy_function=shutil.copyfile)
@@ -283,3 +291,110 @@ def test_the_page_links_every_case_that_changes(decided):
             assert answer.status_code == 422 and why in answer.text
         assert client.post("/what_if", data={"precision": "0.9"}, headers=headers["ron"]).status_code == 403
         assert "An operator may try" in client.get("/what_if", headers=headers["ron"]).text
+
+
+MINUTE = 60.0  # seconds
+PAY = "pay_invoice"
+
+
+@pytest.fixture(scope="module")
+def month(month_once, tmp_path_factory):
+    """The home of a whole demo, its decisions and its answers."""
+    home = shutil.copytree(month_once / "home", tmp_path_factory.mktemp("month") / "home")
+    with Journal(home / "journal.db") as journal:
+        return home, list(journal.decisions()), journal.answers()
+
+
+def within_a_minute(month, tmp_path, *words: object) -> dict[str, dict[str, str]]:
+    """What the command prints of a whole month, by case: the rows of its table of changes."""
+    command = [*PROVEOUT, "what-if", "--all", *map(str, words), "--csv", tmp_path / "changes.csv", "--home", month[0]]
+    began = time.perf_counter()
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=ROOT)
+    seconds = time.perf_counter() - began
+    assert run.returncode == 0, run.stderr
+    assert seconds < MINUTE, f"{seconds:.0f} s for {len(month[1])} cases"
+    with (tmp_path / "changes.csv").open(encoding="utf-8") as file:
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    assert f"{len(month[1])} cases, {len(rows)} of them with another outcome" in run.stdout
+    return rows
+
+
+@pytest.mark.slow
+def test_a_threshold_for_a_month_takes_less_than_a_minute_and_changes_what_lies_between(month, tmp_path):
+    """Each value that changes has a recorded confidence on the other side of the new threshold, computed from the release."""
+    rows = within_a_minute(month, tmp_path, "--precision", 0.95)
+    old, new = release_of(month).calibrations, Change(precision=0.95).calibrations(release_of(month))
+    flips = 0
+    for one in month[1]:
+        for name, output in one.decision.fields.items():
+            before, after = (calibrations.floor(output.tier, name) for calibrations in (old, new))
+            assert before is None or after <= before, "a looser promise has a lower threshold"
+            is_flip = f"{name}: {output.text} (to review) → {output.text} (automated)"
+            if is_flip in rows.get(one.case.id, {"changes": ""})["changes"].split("; "):
+                assert after <= output.confidence and (before is None or output.confidence <= before)
+                flips += 1
+            elif name not in one.decision.automated:
+                assert after is None or not output.calibrated or output.confidence <= after
+    assert flips >= 5
+    acting = [row for row in rows.values() if row["changes"].startswith("review → act")]
+    assert len(acting) >= 5
+
+
+@pytest.mark.slow
+def test_a_policy_for_a_month_takes_less_than_a_minute_and_stops_the_payments_above_its_limit(month, tmp_path):
+    """The payments that stop are those that were allowed and are larger than the new limit; nothing else changes."""
+    policy = release_of(month).path("policy").read_text()
+    assert policy.count("1000000") == 3
+    (tmp_path / "strict.cedar").write_text(policy.replace("1000000", "500000"))
+    rows = within_a_minute(month, tmp_path, "--with", f"policy={tmp_path / 'strict.cedar'}")
+    paid = {
+        one.case.id: ruling.cents
+        for one in month[1]
+        for ruling in one.rulings
+        if ruling.action.name == PAY and ruling.verdict.allowed
+    }
+    above = {case for case, cents in paid.items() if cents > 500_000}
+    assert rows.keys() == above and len(above) >= 5
+    for case in above:
+        assert rows[case]["changes"] == f"actions: file_document, {PAY} → file_document"
+        assert float(rows[case]["dollars before"]) == paid[case] / 100 and float(rows[case]["dollars after"]) == 0
+
+
+@pytest.mark.slow
+def test_phrases_for_a_month_take_less_than_a_minute_and_read_as_a_model_that_was_stored_with_them(month, tmp_path):
+    """What changes is what a copy of the model whose files hold the other phrases reads in those documents, one at a time."""
+    drafts = _without_phrases(release_of(month), tmp_path / "prompts")
+    rows = within_a_minute(month, tmp_path, "--with", f"prompt={drafts}")
+    assert len(rows) >= 5
+    _agrees_with_a_stored_model(month, drafts, tmp_path, changed(month, Change(prompts=drafts)))
+
+
+def _without_phrases(release, folder: Path) -> Path:
+    """The release's prompts with one phrase for each field, and none for wrong answers."""
+    drafts = shutil.copytree(release.path("prompts"), folder, copy_function=shutil.copyfile)
+    fields = yaml.safe_load((drafts / "fields.yaml").read_text())
+    for prompt in fields.values():
+        prompt |= {"labels": prompt["labels"][:1], "not_labels": []}
+    (drafts / "fields.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
+    return drafts
+
+
+def _agrees_with_a_stored_model(decided, drafts: Path, folder: Path, compared: list[Compared]) -> None:
+    release = release_of(decided)
+    model = shutil.copytree(release.path("model"), folder / "model", copy_function=shutil.copyfile)
+    stored, manifest = (json.loads((model / name).read_text()) for name in ("prompts.json", "manifest.json"))
+    for name, prompt in yaml.safe_load((drafts / "fields.yaml").read_text()).items():
+        stored["fields"][name] = {"labels": prompt["labels"], "not_labels": prompt["not_labels"]}
+    (model / "prompts.json").write_text(json.dumps(stored, ensure_ascii=False))
+    manifest["files"]["prompts.json"] = hashlib.sha256((model / "prompts.json").read_bytes()).hexdigest()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    corrected = Live(release, decided[0] / "inbox", decided[0], ROOT / "work" / "cache")
+    changes = [one for one in compared if one.changes]
+    assert len(changes) >= 5
+    for one in changes[:5]:
+        (content,) = corrected.kind.read([corrected.originals.path(one.decided.case.sha256)], corrected.cache)
+        (extraction,) = Extractor.load(model).extract([content])
+        after = one.after.decision
+        assert {name: value.text for name, value in extraction.fields.items()} == {
+            name: output.text for name, output in after.fields.items()
+        }

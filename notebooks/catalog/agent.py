@@ -51,7 +51,7 @@ def _(Counter, decisions, mission, mo):
     # The agent, one query at a time
 
     Of {len(decisions)} judged queries, each by a ranker that did not learn from it: {_shares}. To act is to answer with
-    products, to refuse is to answer that nothing fits, both certified at {mission.slo.precision:.0%} precision. What goes
+    products, to refuse is to answer that nothing fits, both certified at {mission.slo.precision_text} precision. What goes
     to review is answered at once, too, and judged by a person later. Monitoring compares live queries with these decisions.
     """)
     return

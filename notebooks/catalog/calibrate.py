@@ -66,7 +66,7 @@ def _(Counter, calibration, mission, mo, route_of, scored):
     # Routes: keywords, ranked, no result
 
     Of {len(scored)} queries: {_shares}. Keywords answer alone where they are certified to rank as well for
-    {mission.slo.precision:.0%} of the queries, at {mission.slo.confidence:.0%} confidence. No result is the answer
+    {mission.slo.precision_text} of the queries, at {mission.slo.confidence_text} confidence. No result is the answer
     where that is certified alike, or something fits with less than {mission.slo.lowest_confidence:.0%} probability. Every query
     was scored by what learned from others.
     """)

@@ -5,41 +5,6 @@ app = marimo.App(width="medium", app_title="The agent")
 
 
 @app.cell(hide_code=True)
-def the_pipeline():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def imports_of_the_step():
-    from pathlib import Path
-
-    from proveout import mission as missions
-    from proveout.agent import Parts, assemble
-    from proveout.corpus import Dataset
-    from proveout.evaluation.labelled_log import write_labelled_log
-    from proveout.retrieval import Memory
-    from proveout.workspace import Workspace
-
-    return Dataset, Memory, Parts, Path, Workspace, assemble, missions, write_labelled_log
-
-
-@app.cell(hide_code=True)
-def imports_of_the_view():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
-    from proveout import documents
-    from proveout.agent.scenarios import scenarios
-    from proveout.records import Route
-
-    return Route, documents, mo, pd, plt, scenarios
-
-
-@app.cell(hide_code=True)
 def introduction(mo):
     mo.md("""
     # The agent, one case at a time
@@ -59,7 +24,7 @@ def the_verdict(Route, decisions, mission, mo):
         [
             mo.stat(len(decisions), label="cases of the calibration split"),
             *(mo.stat(count, label=f"routed to {route.value}") for route, count in _routes.items()),
-            mo.stat(_certified, label=f"with a field certified at {mission.slo.precision:.0%}"),
+            mo.stat(_certified, label=f"with a field certified at {mission.slo.precision_text}"),
         ],
         widths="equal",
     )
@@ -253,6 +218,41 @@ def scenario_table(agent, chosen, mission, mo, scenarios, steps):
         ]
     )
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from pathlib import Path
+
+    from proveout import mission as missions
+    from proveout.agent import Parts, assemble
+    from proveout.corpus import Dataset
+    from proveout.evaluation.labelled_log import write_labelled_log
+    from proveout.retrieval import Memory
+    from proveout.workspace import Workspace
+
+    return Dataset, Memory, Parts, Path, Workspace, assemble, missions, write_labelled_log
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from proveout import documents
+    from proveout.agent.scenarios import scenarios
+    from proveout.records import Route
+
+    return Route, documents, mo, pd, plt, scenarios
 
 
 if __name__ == "__main__":

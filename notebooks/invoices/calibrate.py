@@ -21,8 +21,8 @@ def the_verdict(calibration, mission, mo):
     _open = [name for name in calibration.certificates if name not in _certified]
     mo.callout(
         mo.md(
-            f"**{len(_certified)} of {len(calibration.certificates)} fields are certified** at {mission.slo.precision:.0%} "
-            f"precision and {mission.slo.confidence:.0%} confidence" + (f"; not {', '.join(_open)}." if _open else ".")
+            f"**{len(_certified)} of {len(calibration.certificates)} fields are certified** at {mission.slo.precision_text} "
+            f"precision and {mission.slo.confidence_text} confidence" + (f"; not {', '.join(_open)}." if _open else ".")
         ),
         kind="success" if not _open else "warn",
     )
@@ -38,7 +38,7 @@ def risk_and_coverage(calibration, field_picker, mission, pairs, plt, risk_cover
     _coverage = [point.coverage for point in _points]
     _ax.fill_between(_coverage, [p.lower for p in _points], [p.upper for p in _points], color="#bee3f8", alpha=0.6, step="pre")
     _ax.step(_coverage, [point.precision for point in _points], where="pre", color="#2b6cb0", label="precision, observed")
-    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"target {mission.slo.precision:.0%}")
+    _ax.axhline(mission.slo.precision, color="#718096", lw=1, ls="--", label=f"target {mission.slo.precision_text}")
     _certified = calibration.threshold(field_picker.value)
     if _certified is not None:
         _at = calibration.at(field_picker.value, _certified)
@@ -84,7 +84,7 @@ def what_the_threshold_would_promise(calibration, field_picker, mission, mo, thr
             f"**{field_picker.value}** at {threshold_slider.value:.3f}: {_statement.n} values "
             f"({_statement.coverage:.0%} of cases), {_statement.errors} wrong. Had this threshold been fixed in advance, "
             f"these data would certify **{_statement.lower:.1%}** at {100 * _level:.4g} % confidence, which {_meets} "
-            f"the target of {mission.slo.precision:.0%}. A value exactly at the threshold has {_confidence:.0%} confidence."
+            f"the target of {mission.slo.precision_text}. A value exactly at the threshold has {_confidence:.0%} confidence."
         ),
         kind="success" if _statement.lower >= mission.slo.precision else "neutral",
     )
@@ -148,9 +148,9 @@ def about_certificates(mission, mo):
     scored by a model that did not learn from it or a near-duplicate of it (see the notebook `models`), and a later tier is
     calibrated on the cases that earlier tiers leave open.
 
-    The target is **{mission.slo.precision:.0%} precision** of automated values at **{mission.slo.confidence:.0%} confidence**.
-    *Not certifiable* is a valid result: those values go to review. Several tiers share the risk of a broken promise, so each of
-    them is certified at a higher confidence.
+    The target is **{mission.slo.precision_text} precision** of automated values at **{mission.slo.confidence_text}
+    confidence**. *Not certifiable* is a valid result: those values go to review. Several tiers share the risk of a broken
+    promise, so each of them is certified at a higher confidence.
     """)
     return
 
@@ -184,7 +184,7 @@ def whole_documents(calibration, mission, mo):
     _share = f"could be promised for **{_whole.coverage:.0%}** of them" if _whole and _whole.coverage else "cannot be promised"
     _text = f"""
     **Whole documents.** The promise is for each field by itself; a document of several fields is right less often. That
-    {mission.slo.precision:.0%} of the automated documents have *every* required field right, at {mission.slo.confidence:.0%}
+    {mission.slo.precision_text} of the automated documents have *every* required field right, at {mission.slo.confidence_text}
     confidence, {_share} with these labels.
     """
     mo.md(_text) if _whole else None
@@ -238,13 +238,13 @@ def is_the_target_of_a_flag_demanding(commonest, labels, mission, mo):
         if _share >= mission.slo.precision:
             _sentences.append(
                 f"**{_name}: the target is too easy.** Always answering `{_answer}` would be right in {_share:.0%} of these "
-                f"cases, and the target is {mission.slo.precision:.0%}. Set a target above {_share:.0%}, and check the recall "
+                f"cases, and the target is {mission.slo.precision_text}. Set a target above {_share:.0%}, and check the recall "
                 "of yes in the evaluate notebook."
             )
         elif _answer:
             _sentences.append(
                 f"{_name}: always answering `{_answer}` would be right in {_share:.0%} of these cases; the target of "
-                f"{mission.slo.precision:.0%} is above that."
+                f"{mission.slo.precision_text} is above that."
             )
     mo.md("\n\n".join(["### Is the target of each flag demanding?", *_sentences])) if _sentences else None
     return

@@ -5,42 +5,6 @@ app = marimo.App(width="medium", app_title="Evaluation")
 
 
 @app.cell(hide_code=True)
-def the_pipeline():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def imports_of_the_step():
-    import json
-    from pathlib import Path
-
-    from proveout import evaluation
-    from proveout import mission as missions
-    from proveout.agent import Parts, assemble
-    from proveout.corpus import Dataset
-    from proveout.evaluation import regression
-    from proveout.evaluation.labelled_log import write_labelled_log
-    from proveout.retrieval import Memory
-    from proveout.workspace import Workspace
-
-    return Dataset, Memory, Parts, Path, Workspace, assemble, evaluation, json, missions, regression, write_labelled_log
-
-
-@app.cell(hide_code=True)
-def imports_of_the_view():
-    import marimo as mo
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
-    from proveout.corpus.labels import SPLIT_COLOURS
-
-    return SPLIT_COLOURS, mo, pd, plt
-
-
-@app.cell(hide_code=True)
 def introduction(mo):
     mo.md("""
     # Evaluation: the release on held-out documents
@@ -59,7 +23,7 @@ def the_verdict(metrics, mission, mo, splits):
             return mo.callout(mo.md(f"**{split}**: nothing is automated"), kind="neutral")
         _precision, _target = _automated["precision"], mission.slo.precision
         _text = f"**{split}**: {_automated['coverage']:.0%} of the values are automated, **{_precision:.1%}** of them right "
-        _text += f"(target {_target:.0%}); F1 of all answers {_all['f1']:.3f}."
+        _text += f"(target {mission.slo.precision_text}); F1 of all answers {_all['f1']:.3f}."
         return mo.callout(mo.md(_text), kind="success" if _precision >= _target else "danger")
 
     mo.vstack([_callout(split) for split in splits])
@@ -149,7 +113,13 @@ def regression_cases(agent, context, regression):
 
 
 @app.cell
-def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, regressions, splits):
+def removed_values(agent, dataset, decisions, removals, splits):
+    removed = [each for split in splits for each in removals(agent, dataset.documents(split), decisions[split])]
+    return (removed,)
+
+
+@app.cell
+def the_metrics(dataset, decisions, evaluation, context, json, mission, predictions, regressions, removed, splits):
     def _scored(split, automated_only):
         labels = dataset.labels(split)
         return evaluation.score(
@@ -179,7 +149,10 @@ def the_metrics(dataset, decisions, evaluation, context, json, mission, predicti
     _failed = [str(each) for each in regressions if each.wrong]
     if regressions:
         metrics["regressions"] = {"cases": len(regressions), "failed": _failed}
+    _replaced = [str(each) for each in removed if each.replaced]
+    metrics["removals"] = {"decided": len(removed), "replaced": _replaced}
     _fails = [f"fails {len(_failed)} of {len(regressions)} regression cases"] if _failed else []
+    _fails += [f"replaces {len(_replaced)} of {len(removed)} removed values"] if _replaced else []
     metrics["headline"] = "; ".join([*map(_headline, splits), *_fails])
     _ = context.product["metrics"].write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     _ = context.product["predictions"].write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
@@ -207,6 +180,21 @@ def held_or_failed(mo, regressions):
         f"**{len(regressions)} regression cases**, {len(_failed)} of which fail. Promoting this release asks first."
         + "\n".join(["", "", *_failed])
     ) if regressions else mo.md("No regression case yet: open a case with `proveout open CASE` to make it one.")
+    return
+
+
+@app.cell(hide_code=True)
+def replaced_values(mission, mo, removed):
+    _replaced = [f"- {each}" for each in removed if each.replaced]
+    _tried = (
+        f"**{len(removed)} removed values**: a document that is acted on, decided again without one of its required values. "
+    )
+    _most = mission.slo.replaced_values
+    _finding = f"""{len(_replaced)} are acted on again, with another value in its place; {_most:.0%} may be (`replaced_values`
+    in mission.yaml), or promoting this release asks first. A higher `lowest_confidence` sends more of those to a person."""
+    _text = mo.md(_tried + (_finding if _replaced else "None is acted on with another value in its place."))
+    _which = [mo.accordion({"which": mo.md("\n".join(_replaced))})] if _replaced else []
+    mo.callout(mo.vstack([_text, *_which]), kind="danger" if len(_replaced) > _most * len(removed) else "neutral")
     return
 
 
@@ -265,6 +253,56 @@ def the_most_confident_mistakes(answers, mo, split_picker):
     _wrong = answers[(answers["split"] == split_picker.value) & ~answers["right"]].sort_values("confidence", ascending=False)
     mo.ui.table(_wrong[["case", "field", "answer", "label", "confidence", "layout"]].head(30).round(3), selection=None)
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    import json
+    from pathlib import Path
+
+    from proveout import evaluation
+    from proveout import mission as missions
+    from proveout.agent import Parts, assemble
+    from proveout.agent.scenarios import removals
+    from proveout.corpus import Dataset
+    from proveout.evaluation import regression
+    from proveout.evaluation.labelled_log import write_labelled_log
+    from proveout.retrieval import Memory
+    from proveout.workspace import Workspace
+
+    return (
+        Dataset,
+        Memory,
+        Parts,
+        Path,
+        Workspace,
+        assemble,
+        evaluation,
+        json,
+        missions,
+        regression,
+        removals,
+        write_labelled_log,
+    )
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    import marimo as mo
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from proveout.corpus.labels import SPLIT_COLOURS
+
+    return SPLIT_COLOURS, mo, pd, plt
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class CaseKind(Protocol):
 
     A kind whose cases come several to a file also has `parts(path)`, the `Part`s of a file of the inbox; one whose cases are
     texts has `case_file(text, request)`, the content of the file for a text that a program sends, with the id of its request.
+    `plural` is what reports call its cases, such as documents.
     `own_checks` names those of the checks that every mission has that make sense for it, and `sentences`, with the arguments of
     `agent.wording.sentences`, words its decisions.
     """

@@ -37,16 +37,34 @@ class FieldSpec(_Strict):
 Evidence = Literal["auto", "held_out", "cross_fitted"]
 
 
+def exact_percent(share: float) -> str:
+    """A promised share with all of its digits.
+
+    >>> exact_percent(0.98), exact_percent(0.995)
+    ('98%', '99.5%')
+    """
+    return f"{100 * share:.10g}%"
+
+
 class SLO(_Strict):
     """What the mission promises, under `slo`."""
 
     precision: float = Field(gt=0.5, lt=1)  # of the automated values, for each field separately
     confidence: float = Field(gt=0.5, lt=1)  # in that precision
     lowest_confidence: float = Field(default=0.8, ge=0, lt=1)  # of any automated value, so that a good average hides none
+    replaced_values: float = Field(default=0.05, ge=0, le=1)  # share of documents without a required value that may be acted on
     automation_rate: float = Field(default=0.65, ge=0, le=1)
     latency_p99_seconds: float = Field(default=10, gt=0)
     cost_per_case: float = Field(default=0.01, ge=0)  # dollars
     evidence: Evidence = "auto"  # what the guarantee rests on
+
+    @property
+    def precision_text(self) -> str:
+        return exact_percent(self.precision)
+
+    @property
+    def confidence_text(self) -> str:
+        return exact_percent(self.confidence)
 
 
 class ActionSpec(_Strict):

@@ -1,9 +1,9 @@
 """Real filings: what a small language model reads, alone and behind the ranker.
 
-`python -m tests.benchmarks.filings_language_model [MODEL]`, in an hour or two on two cores: SmolLM2 with no examples, with the
-most similar past case, and as the second tier of a cascade; MODEL, a fine-tuned folder, as another reader. Answers are kept in
-build/filings_answers, so a stopped run goes on. The rankers learn and are calibrated as in filings.py, with one seed; a
-language model is calibrated on the 52 calibration documents alone, and remembers the documents to learn from.
+`python -m tests.benchmarks.filings_language_model`, in an hour or two on two cores: SmolLM2 with no examples, with the most
+similar past case, and as the second tier of a cascade; `… MODEL`, in half an hour, a fine-tuned folder, alone and as the second
+tier. Answers are kept in build/filings_answers, so a stopped run goes on. The rankers learn and are calibrated as in filings.py
+(one seed); a language model is calibrated on the 52 calibration documents alone, and remembers the documents to learn from.
 `… tune MODEL` writes such a folder, from 100 of the train documents, once each, in half an hour.
 """
 
@@ -132,16 +132,19 @@ def run(fine_tuned: str = "") -> dict[str, dict[str, object]]:
         def reader(source: str, past_cases: int) -> LanguageModelTier:
             return language_model(source, past_cases, mission, prompts, dataset)
 
+        def second(model: LanguageModelTier) -> dict[str, Tier]:
+            return {"ranker": ranker(dataset, mission, prompts), "language_model": model}
+
         readers: dict[str, Callable[[], dict[str, Tier]]] = {
             "one past case": lambda: {"language_model": reader("smollm2", 1)},
-            "ranker, then language model": lambda: {
-                "ranker": ranker(dataset, mission, prompts),
-                "language_model": reader("smollm2", 1),
-            },
+            "ranker, then language model": lambda: second(reader("smollm2", 1)),
             "no examples": lambda: {"language_model": reader("smollm2", 0)},
         }
         if fine_tuned:
-            readers["fine-tuned"] = lambda: {"language_model": reader(fine_tuned, 0)}
+            readers = {
+                "fine-tuned": lambda: {"language_model": reader(fine_tuned, 0)},
+                "ranker, then fine-tuned": lambda: second(reader(fine_tuned, 0)),
+            }
         rows: list[Row] = []
         for name, cascade in readers.items():
             rows += rows_of(cascade(), name, TESTS, dataset, mission, memory)

@@ -1,14 +1,20 @@
 """Scenarios: a document with one deliberate defect each, to test a design before it meets such documents.
 
 Each scenario maps a document to a changed one with its own SHA-256, and states which routes are acceptable for it.
+`removals` tries the most telling one on many documents: a required value is not printed, and another must not take its place.
 """
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from proveout.records import Box, Document, Output, Page, Route, Source, Word
+from proveout.records import Box, Decision, Document, Output, Page, Route, Source, Word
+from proveout.values import same
+
+if TYPE_CHECKING:
+    from proveout.agent import Agent
 
 Fields = Mapping[str, Output]  # the outputs for the unchanged document
 
@@ -20,6 +26,35 @@ class Scenario:
     name: str
     change: Callable[[Document, Fields], Document]
     allowed: frozenset[Route]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A document that was acted on, decided again without one of its required values."""
+
+    case: str
+    field: str
+    replaced: bool  # acted on again, with another value
+
+    def __str__(self) -> str:
+        return f"{self.field} of case {self.case[:12]}"
+
+
+def removals(agent: "Agent", documents: Sequence[Document], decisions: Sequence[Decision], at_most: int = 20) -> list[Removal]:
+    """Decide documents again without one required value at a time, each alone: at most so many of those that were acted on.
+
+    A value that is read from elsewhere, such as the XML of an electronic invoice, is not replaced.
+    """
+    kinds = agent.mission.kinds
+    names = [name for name in kinds if name in agent.mission.required and kinds[name] != "flag"]
+    acted = [(document, one) for document, one in zip(documents, decisions, strict=True) if one.route is Route.ACT]
+    tried = []
+    for document, before in sorted(acted, key=lambda pair: pair[1].case)[:at_most]:
+        for name in (name for name in names if name in before.fields):
+            after, text = agent.invoke(without(document, before.fields[name])), before.fields[name].text
+            replaced = after.route is Route.ACT and not same(kinds[name], text, after.fields[name].text)
+            tried.append(Removal(before.case, name, replaced))
+    return tried
 
 
 def without(document: Document, value: Output) -> Document:

@@ -29,7 +29,7 @@ def sentences(
 ) -> tuple[str, str]:
     """The route with its reason, then the weakest value with the evidence against it."""
     if route is Route.ACT:
-        certified = f"is certified at {mission.slo.precision:.0%} precision"
+        certified = f"is certified at {mission.slo.precision_text} precision"
         first = f"Every required field of this {document_class} {certified} and no check failed: the agent may act."
     else:
         noun = document_class if document_class not in ("", *mission.never_act_on) else "case"
@@ -59,7 +59,7 @@ def _obstacle(
         values = (f"{name} ({sureness(fields[name], calibrations.floor(fields[name].tier, name))})" for name in unsure)
         return f"below the certified threshold: {and_(list(values))}"
     if uncertifiable:
-        return f"{mission.slo.precision:.0%} precision is not certifiable for {and_(uncertifiable)}"
+        return f"{mission.slo.precision_text} precision is not certifiable for {and_(uncertifiable)}"
     return f"cases of class {document_class or 'unknown'} are never acted on"
 
 

@@ -236,7 +236,7 @@ def why(task: str, data: Data = None, mission: Mission = "invoices", home: Home 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def edit(
     context: typer.Context,
-    notebook: Annotated[str, typer.Argument(help="A step of a pipeline, for example `models`, `drift` or `fine_tune`.")],
+    notebook: Annotated[str, typer.Argument(help="A step of a pipeline, for example `models`, `report` or `fine_tune`.")],
     failed: Annotated[bool, typer.Option("--failed", help="On the inputs of its last run, which failed.")] = False,
     data: Data = None,
     mission: Mission = "invoices",
@@ -513,7 +513,7 @@ def what_if(
     \b
     proveout what-if --all --precision 0.99           a stricter promise
     proveout what-if --all --policy draft.cedar       another policy
-    proveout what-if --all --with prompt=FOLDER       other prompts, where a language model reads them
+    proveout what-if --all --with prompt=FOLDER       other prompts: phrases, or what a language model is asked
     proveout what-if --all --with tier=ranker,language_model
     proveout what-if --all --with steps=notebooks/invoices/decide.py
     proveout what-if --since 2026-11-01 --release latest --csv changes.csv

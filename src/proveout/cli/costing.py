@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from proveout.cli.output import counted, say
@@ -13,13 +12,11 @@ from proveout.workspace import Workspace
 if TYPE_CHECKING:
     from proveout.evaluation.costs import CaseCost, Prices
 
-GROUPS = ("route", "tier", "segment", "class")
-
 
 def cost(space: Workspace, prices: Prices, minutes: float, by: str, volume: int | None) -> None:
     """Print what the decided cases cost, by group, and a forecast. Raises BadInput for an unknown group, or without cases."""
     from proveout.documents import Originals
-    from proveout.evaluation.costs import KINDS, costs, forecast, grouped
+    from proveout.evaluation.costs import GROUPS, KINDS, costs, forecast, grouped
 
     if by not in GROUPS:
         raise BadInput(f"--by {by}: {hint(by, GROUPS)}")
@@ -44,18 +41,7 @@ def cost(space: Workspace, prices: Prices, minutes: float, by: str, volume: int 
 
 
 def _line(name: str, cases: list[CaseCost]) -> str:
-    from proveout.evaluation.costs import KINDS, tail
+    from proveout.evaluation.costs import KINDS, dollars, mean, tail
 
-    parts = [sum(one.dollars[kind] for one in cases) / len(cases) for kind in KINDS]
-    mean, below, *of_each = map(_dollars, (sum(parts), tail(cases), *parts))
-    return f"{name[:24]:24} {len(cases):7,} {mean:>10} {below:>10}   {', '.join(of_each)}"
-
-
-def _dollars(amount: float) -> str:
-    """
-    >>> _dollars(12.345), _dollars(0.0000123), _dollars(0)
-    ('$12.35', '$0.000012', '$0')
-    """
-    if amount >= 0.01 or not amount:
-        return f"${amount:,.2f}" if amount else "$0"
-    return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
+    of_each = ", ".join(dollars(mean(cases, kind)) for kind in KINDS)
+    return f"{name[:24]:24} {len(cases):7,} {dollars(mean(cases)):>10} {dollars(tail(cases)):>10}   {of_each}"

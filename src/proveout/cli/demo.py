@@ -165,7 +165,7 @@ def _precision(log: Any, space: Workspace) -> list[str]:
     calibrations = Releases(space.releases).promoted().calibrations
     lines = [
         "",
-        f"Automated values by field (target: {slo.precision:.0%} correct at {slo.confidence:.0%} confidence)",
+        f"Automated values by field (target: {slo.precision_text} correct at {slo.confidence_text} confidence)",
     ]
     for name in space.mission.fields:
         labelled = log[log[f"{name}.right"].notna()]

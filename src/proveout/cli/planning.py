@@ -8,12 +8,13 @@ from pathlib import Path
 
 from proveout.calibration import Calibrations
 from proveout.calibration.plan import Outlook, outlook
+from proveout.calibration.thresholds import enough_held_out
 from proveout.cli.output import counted, say, short
 from proveout.corpus import Dataset
 from proveout.corpus.folds import by_chance
 from proveout.errors import BadInput
 from proveout.files import replacing
-from proveout.mission import SLO
+from proveout.mission import SLO, exact_percent
 from proveout.progress import bar
 from proveout.records import Route
 from proveout.workspace import Workspace
@@ -32,17 +33,19 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
         raise BadInput(f"{to_label} exists; name another file, so that no labels are lost")
     calibrations = Calibrations.load(calibration)
     outlooks = _outlooks(space, calibrations, slo)
-    say(f"For {slo.precision:.1%} precision of automated values at {slo.confidence:.0%} confidence, for each field:")
+    say(f"For {slo.precision_text} precision of automated values at {slo.confidence_text} confidence, for each field:")
     say(f"  {'field':16} {'labelled':>8}  {'automated now':>13}  more labels needed (80 % interval)")
     for each in outlooks:
         now = f"{each.coverage:.0%}" if each.more == 0 else "no"
         say(f"  {each.field:16} {each.labels:8}  {now:>13}  {each.needs}")
     if any(each.labels and each.more is None for each in outlooks):
         say("Where so many are needed, first read the errors with the highest scores: some may be wrong labels.")
-    say(_untouched(space, promised))
     first = next(iter(calibrations.by_tier.values()), None)
-    if first and (whole := first.whole_documents()):
-        level = f"{promised.precision:.1%} of documents with every required field right, at {promised.confidence:.0%}"
+    say(_untouched(space, first.precision if first else promised.precision))
+    if first and first.precision != slo.precision:
+        say(_under_another_promise(space, calibrations, slo, first.precision))
+    if first and (whole := first.promising(slo).whole_documents()):
+        level = f"{slo.precision_text} of documents with every required field right, at {slo.confidence_text}"
         share = f"could be promised for {whole.coverage:.0%}" if whole.coverage else "cannot be promised with these labels"
         say(f"Whole documents: {level}, {share}.")
     more = max((each.more for each in outlooks if each.more), default=0)
@@ -67,8 +70,8 @@ def _outlooks(space: Workspace, calibrations: Calibrations, slo: SLO) -> list[Ou
     return result
 
 
-def _untouched(space: Workspace, slo: SLO) -> str:
-    """The promise in documents: the share of the reference that no person would touch."""
+def _untouched(space: Workspace, precision: float) -> str:
+    """The promise in documents: the share of the reference, built for this precision, that no person would touch."""
     import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 
     reference = space.build / "agent" / "reference.parquet"
@@ -77,9 +80,26 @@ def _untouched(space: Workspace, slo: SLO) -> str:
     routes = Counter(parquet.read_table(reference, columns=["route"])["route"].to_pylist())
     share = routes[Route.ACT.value] / max(1, routes.total())
     return (
-        f"As built, at {slo.precision:.1%}: no person would touch {share:.0%} of {counted(routes.total(), 'document')} "
+        f"As built, at {exact_percent(precision)}: no person would touch {share:.0%} of {counted(routes.total(), 'document')} "
         "of the calibration split; the others wait for a field or for a check."
     )
+
+
+def _under_another_promise(space: Workspace, calibrations: Calibrations, slo: SLO, built: float) -> str:
+    """What another promise means for whole documents, as far as the evidence of the build tells."""
+    dataset = Dataset.load(space.build / "curate" / "dataset")
+    promises = slo.model_copy(update={"precision": built}), slo
+    now, then = (len(dataset.evidence_ids(dataset.folds(enough_held_out(promise)))) for promise in promises)
+    if then > now:
+        return (
+            f"A build for {slo.precision_text} would cross-fit: its evidence are {then:,} labelled documents, those to learn "
+            f"from included, and no longer the {now:,} that this table counts. So build before you label more."
+        )
+    certified = calibrations.promising(slo).certified
+    lacking = [name for name in space.mission.fields if name in space.mission.required and not certified(name)]
+    if lacking:
+        return f"At {slo.precision_text} a person would touch them all: {', '.join(lacking)} cannot be certified yet."
+    return f"At {slo.precision_text} every required field can be certified; how many documents pass is known after a build."
 
 
 def _write(space: Workspace, path: Path, count: int) -> None:

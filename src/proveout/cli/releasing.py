@@ -71,11 +71,11 @@ def warn_of_differences(store: Releases) -> None:
 def promote(space: Workspace, release: str, yes: bool = False) -> bool:
     """Promote a release, and return whether it decides from now on.
 
-    If it is worse than the promoted one or fails a regression case, or a report asks for one that is better on the cases that
-    changed and no trial says that of it, show that and ask, unless `yes`. Raises BadInput for a release of another mission, or
-    if there is no terminal to ask on.
+    If it is worse than the promoted one or its evaluation names a fault, or a report asks for one that is better on the cases
+    that changed and no trial says that of it, show that and ask, unless `yes`. Raises BadInput for a release of another
+    mission, or if there is no terminal to ask on.
     """
-    from proveout.evaluation.comparison import compare, failed_regressions, require_mission
+    from proveout.evaluation.comparison import compare, faults, require_mission
     from proveout.live.trial import promote as promote_and_note
     from proveout.live.trial import refusal
     from proveout.release import Releases
@@ -102,10 +102,9 @@ def promote(space: Workspace, release: str, yes: bool = False) -> bool:
             say(str(change))
     if reason:
         say(f"{reason[:1].upper()}{reason[1:]}.")
-    failed = failed_regressions(candidate)
-    for line in failed:
-        say(f"release {candidate.id[:12]} fails {line}")
-    worse = reason or failed or any(change.is_loss for change in changes or ())
+    for line in (wrong := faults(candidate)):
+        say(f"release {candidate.id[:12]} {line}")
+    worse = reason or wrong or any(change.is_loss for change in changes or ())
     if worse and not yes and not _agreed("promote it anyway?"):
         say("nothing was promoted")
         return False

@@ -23,7 +23,7 @@ def schedule(
     """
     from proveout.schedule import Cron, Job, Scheduler, zone_named
 
-    zone, program = zone_named(timezone), [sys.executable, "-c", "from proveout.cli import main; main()"]
+    zone, program = zone_named(timezone), [sys.executable, "-m", "proveout"]
     options = ["--mission", space.name, "--home", str(space.home)]
     jobs = [
         Job(name, [*program, name, *options], Cron.of(text, zone, f"--{name}"), timedelta(minutes=minutes))

@@ -45,7 +45,7 @@ def monitor(space: Workspace) -> bool:
     with Journal(space.home / "journal.db") as journal:
         position = journal.position
         built = run_build(space.spec("monitor"), env=monitored(space, position)).products
-        page = built["performance"]["page"]
+        page = built["report"]["page"]
         reports, release = Reports(space.reports, journal), Releases(space.releases).current()
         filed = reports.file(page, space.design / "mission.yaml", release, position)
         overdue, erased = reports.overdue(date.today()), erased_too(journal)
@@ -99,7 +99,7 @@ def list_reports(space: Workspace) -> None:
 
 def show_report(space: Workspace, report: str) -> None:
     """Print the findings of a report, what people concluded, and the signatures."""
-    from proveout.monitoring.signing import PAGE
+    from proveout.monitoring.signing import PAGE, examples
 
     with _reports(space) as reports:
         filed = reports.find(report)
@@ -109,6 +109,12 @@ def show_report(space: Workspace, report: str) -> None:
         for sentence in filed.followed:
             say(f"  before: {sentence}")
         say("" if filed.findings else f"  {filed.headline}\n")
+        for case, because in examples(reports.data(filed), filed.rules.cases - filed.rules.blind).items():
+            say(f"  to read: case {case[:12]}: {because}")
+        for case in [case for case in filed.again if case not in filed.readings]:
+            say(f"  to read again, blind: case {case[:12]}, answered by {filed.again[case]}")
+        if filed.agreement:
+            say(f"  {filed.agreement}")
         for signature in filed.signatures:
             say(
                 f"signed by {signature.by}, {signature.role}, at {signature.at[:16].replace('T', ' ')} UTC: {signature.because}"

@@ -116,6 +116,8 @@ def what_if(space: Workspace, case: str, since: date | None, everything: bool, c
         say(line)
     if because := next((one.because for one in compared if one.because), ""):
         say(f"the first that could not be decided again: {because}")
+    if change.prompts:
+        say("the thresholds are those of the release's own prompts; a build with these says what they certify")
     say(f"nothing was recorded, nothing happened{erased}; {time.perf_counter() - began:.0f} s")
     if file:
         write_whole(file, csv_of([[*COLUMNS, *WRONG], *map(_row, changed)]))

@@ -133,8 +133,12 @@ class Dataset:
 
         Live cases that people answered are left out: they are the doubtful ones, and the person saw the agent's values.
         """
+        return [self.document(id) for id in self.evidence_ids(folds)]
+
+    def evidence_ids(self, folds: Sequence[Fold]) -> list[str]:
+        """The ids of the documents of `evidence`."""
         ids = [group[0] for fold in folds for group in fold]
-        return [self.document(id) for id in ids if not self.entry(id).source.startswith(ANSWERED)]
+        return [id for id in ids if not self.entry(id).source.startswith(ANSWERED)]
 
     def _group(self, entry: LabelledDocument) -> tuple[str, ...]:
         """The same for near-duplicates with the same labels; a form with other values on it is another document."""

@@ -15,6 +15,7 @@ from proveout.records import PRO_FORMA, Box, Check, Content, Decision, Document,
 class DocumentCase:
     """Implements `cases.CaseKind` for documents."""
 
+    plural: ClassVar[str] = "documents"
     descriptors: ClassVar[Mapping[str, type[int] | type[float]]] = {
         "pages": int,
         "words": int,

@@ -13,12 +13,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proveout.errors import BadInput, BadModel
-
-if TYPE_CHECKING:
-    from proveout.release import Release
+from proveout.release import Release, few
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,16 @@ def _shares(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
             yield f"{name} {RIGHT}", rates.get("precision")
 
 
-def failed_regressions(release: Release) -> list[str]:
-    """What a release does wrong in regression cases, a line each; none if it was not evaluated on any."""
-    failed: list[str] = _metrics(release).get("regressions", {}).get("failed", [])
+def faults(release: Release) -> list[str]:
+    """What a release does that it must not, as its evaluation says, a line each: it fails a regression case, or acts on too
+    many documents from which a required value was removed."""
+    metrics = _metrics(release)
+    failed = [f"fails {line}" for line in metrics.get("regressions", {}).get("failed", [])]
+    removals, most = metrics.get("removals", {"decided": 0, "replaced": []}), release.mission.slo.replaced_values
+    replaced = removals["replaced"]
+    if len(replaced) > most * removals["decided"]:
+        share = f"{len(replaced)} of {removals['decided']} documents from which a required value was removed"
+        failed.append(f"acts on {share}, with another value ({most:.0%} may be: `replaced_values`): {few(replaced)}")
     return failed
 
 

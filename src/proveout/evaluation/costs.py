@@ -10,6 +10,7 @@ Covered: averages, the 95th percentile, groups, a forecast with its interval (da
 Not covered: training, idle servers, the counterparty's fees; a person who opens a case and goes to lunch counts at most `MOST`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from proveout.records import Decided, Route
 MOST = 60.0  # minutes at a case
 SAMPLES = 2_000
 KINDS = ("people", "models", "computing", "storage")
+GROUPS = ("route", "tier", "segment", "class")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class CaseCost:
 
     case: str
     day: str  # received, or decided; ISO 8601
-    groups: Mapping[str, str]  # route, tier, segment, class
+    groups: Mapping[str, str]  # see GROUPS
     dollars: Mapping[str, float]
     minutes: float  # of people
     measured: bool  # whether the minutes are measured, or nobody was needed
@@ -123,16 +125,31 @@ def _cost(decided: Decided, in_batch: int, work: _Work, size: int, prices: Price
 
 
 def grouped(cases: Sequence[CaseCost], by: str) -> Iterator[tuple[str, list[CaseCost]]]:
-    """The groups of `route`, `tier`, `segment` or `class`, the dearest in all first."""
+    """The groups of one of GROUPS, the dearest in all first."""
     groups: dict[str, list[CaseCost]] = {}
     for one in cases:
         groups.setdefault(one.groups[by], []).append(one)
     yield from sorted(groups.items(), key=lambda group: -sum(one.total for one in group[1]))
 
 
+def mean(cases: Sequence[CaseCost], kind: str = "") -> float:
+    """Dollars a case, in all or of one kind; `nan` without cases."""
+    return sum(one.dollars[kind] if kind else one.total for one in cases) / len(cases) if cases else math.nan
+
+
+def dollars(amount: float) -> str:
+    """
+    >>> dollars(1234.5), dollars(0.0000123), dollars(0)
+    ('$1,234.50', '$0.000012', '$0')
+    """
+    if amount >= 0.01 or not amount:
+        return f"${amount:,.2f}" if amount else "$0"
+    return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
+
+
 def tail(cases: Sequence[CaseCost], share: float = 0.95) -> float:
     """The cost in dollars that this share of the cases does not exceed; `nan` without cases."""
-    return float(np.quantile([one.total for one in cases], share, method="inverted_cdf")) if cases else float("nan")
+    return float(np.quantile([one.total for one in cases], share, method="inverted_cdf")) if cases else math.nan
 
 
 def forecast(cases: Sequence[CaseCost], volume: int) -> Forecast:

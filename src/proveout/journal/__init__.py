@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,7 @@ class Journal:
         self._vault = Vault.at(Path(file).parent) if file and file != ":memory:" else None
         self._writes = schema.writing(self._engine)
         self._events, self._tip = schema.events, schema.tip
+        self._settled = 0  # every effect that was intended up to this position has an outcome
         self._mark = "?" if self._engine.dialect.name == "sqlite" else "%s"  # for a value, where SQLAlchemy would cost too much
         self.url = schema.without_password(self._engine.url)
 
@@ -184,11 +185,11 @@ class Journal:
         """
         c = self._events.c
         earliest = _moment(since) if since else ""
-        if len(case) == WHOLE:  # its events have an index, which the start of an id has not
+        if len(case) == WHOLE:
             events = self.events(case, after)
         else:
-            wanted = [c.case.startswith(case, autoescape=True)] if case else []
-            events = self._select(c.kind == DECISION, c.at >= earliest, *wanted, after=after)
+            wanted = [self._starting(case)] if case else []
+            events = self._select(c.kind == DECISION, c.at >= earliest, *wanted, after=max(after, self._before(earliest)))
         for event in events:
             if event.kind == DECISION and event.at >= earliest:
                 decided = _decided(event)
@@ -202,19 +203,17 @@ class Journal:
     def answer(self, answers: Iterable[Answer]) -> int:
         """Write people's answers as labels, except those that repeat what is recorded. Returns how many were written."""
         new = list(answers)
-        before: dict[str, Answer] = {}
-        cases = sorted({answer.case for answer in new})
-        for start in range(0, len(cases), NAMES):
-            some = self._events.c.case.in_(cases[start : start + NAMES])
-            before |= answered(self._select(some, self._events.c.kind == LABEL))
+        before = self.answers(cases={answer.case for answer in new})
         return len(self.append([event for answer in new for event in label_events(answer, before.get(answer.key))]))
 
-    def answers(self, after: int = 0) -> dict[str, Answer]:
+    def answers(self, after: int = 0, cases: Iterable[str] | None = None) -> dict[str, Answer]:
         """By `Case.key`, the answer that counts now: for each field the last one given.
 
-        `after`: only answers at later positions.
+        `after`: only answers at later positions. `cases`: only to these.
         """
-        return answered(self._select(self._events.c.kind == LABEL, after=after))
+        if cases is None:
+            return answered(self._select(self._events.c.kind == LABEL, after=after))
+        return {key: answer for events in self._of_cases(cases, LABEL, after=after) for key, answer in answered(events).items()}
 
     def of_kind(self, *kinds: str, after: int = 0) -> Iterator[Event]:
         """The events of these kinds, in order. `after`: only those at later positions."""
@@ -231,10 +230,12 @@ class Journal:
         c, later = self._events.c, self._events.alias("later")
         keyed = later.c.key != literal_column("''")  # as in the index; otherwise SQLite reads every outcome for every intention
         settled = exists().where(later.c.kind == SETTLED, later.c.key == c.key, keyed)
-        unsettled = {event.key: _intended(event) for event in self._select(c.kind == INTENDED, ~settled)}
-        cases = sorted({intention.case for intention in unsettled.values()})
-        for start in range(0, len(cases), NAMES):
-            for event in self._select(c.case.in_(cases[start : start + NAMES]), c.kind.in_((ATTEMPTED, RETRIED))):
+        last = self.position
+        intended = list(self._select(c.kind == INTENDED, ~settled, after=self._settled))
+        self._settled = min((event.position - 1 for event in intended), default=last)
+        unsettled = {event.key: _intended(event) for event in intended}
+        for events in self._of_cases({event.case for event in intended}, ATTEMPTED, RETRIED):
+            for event in events:
                 if intention := unsettled.get(event.payload["key"]):
                     unsettled[intention.action.key] = _after(intention, event)
         return list(unsettled.values())
@@ -313,6 +314,31 @@ class Journal:
             return Verification(False, number, number, f"event {number} does not match the recorded tip of the chain")
         gone = f"; the content of {len(erasures)} case{'s' * (len(erasures) > 1)} was erased" if erasures else ""
         return Verification(True, number, None, f"{number} events, all unchanged{gone}")
+
+    def context(self, keys: Iterable[str]) -> tuple[int, int]:
+        """After which and up to which position the decisions of these turns lie, and all that their run decided before them.
+
+        (0, 0) if none of them is decided.
+        """
+        c, some = self._events.c, sorted(set(keys))
+        positions: list[int] = []
+        with self._reading() as connection:
+            for start in range(0, len(some), NAMES):
+                query = self._events.select().with_only_columns(c.position)
+                query = query.where(c.key.in_(some[start : start + NAMES]), c.key != "", c.kind == DECISION)
+                positions += connection.execute(query).scalars()
+            if not positions:
+                return 0, 0
+            run, after = None, min(positions) + 1
+            earlier = self._events.select().with_only_columns(c.position, c.payload).order_by(c.position.desc()).limit(NAMES)
+            while rows := connection.execute(earlier.where(c.kind == DECISION, c.position < after)).all():
+                for position, payload in rows:
+                    its_run = parse(payload).get("run") if payload else run  # of an encrypted event, too
+                    run = run or its_run
+                    if its_run != run:
+                        return position, max(positions)
+                after = rows[-1].position
+        return 0, max(positions)
 
     def erased(self) -> set[str]:
         """The cases whose content was erased."""
@@ -489,6 +515,40 @@ class Journal:
         c, turns = self._events.c, [turn_key(case, turn) for turn in range(MOST_TURNS)]
         decided = and_(c.key.in_(turns), c.key != "", c.kind == DECISION)  # each half of the query has its own index
         return or_(decided, and_(c.case == case, c.kind != DECISION))
+
+    def _of_cases(self, cases: Iterable[str], *kinds: str, after: int = 0) -> Iterator[Iterator[Event]]:
+        """The events of these kinds, other than decisions, of cases, for some of the cases at a time."""
+        c, names = self._events.c, sorted(set(cases))
+        wanted = (c.kind != DECISION) & (c.kind + "").in_(kinds)  # by the index of cases, not that of kinds
+        for start in range(0, len(names), NAMES):
+            yield self._select(c.case.in_(names[start : start + NAMES]), wanted, after=after)
+
+    def _starting(self, case: str) -> "ColumnElement[bool]":
+        """A condition that the decisions meet of cases whose ids start so."""
+        from sqlalchemy import and_
+
+        c = self._events.c
+        query = f"SELECT position FROM events WHERE key <> '' AND key >= {self._mark} AND key < {self._mark} LIMIT {NAMES}"
+        with self._reading() as connection:  # the ids' index; hexadecimal digits are less than z in every collation
+            positions = [row[0] for row in connection.exec_driver_sql(query, (case, f"{case}zz"))]
+        few = [c.position.in_(positions)] if len(positions) < NAMES else []
+        return and_(c.case.startswith(case, autoescape=True), *few)
+
+    def _before(self, earliest: str) -> int:
+        """A position after which lies everything since this time. Clocks may have differed by a day."""
+        from sqlalchemy import select
+
+        try:
+            day = (date.fromisoformat(earliest[:10]) - timedelta(days=1)).isoformat()
+        except (ValueError, OverflowError):
+            return 0
+        first, last = 0, self.position
+        with self._reading() as connection:
+            while first < last:
+                middle = (first + last + 1) // 2
+                at = connection.execute(select(self._events.c.at).where(self._events.c.position == middle)).scalar()
+                first, last = (middle, last) if at is not None and at < day else (first, middle - 1)
+        return first
 
     def _select(self, *conditions: Any, after: int = 0) -> Iterator[Event]:
         """Matching events at later positions, in order, without those that were erased."""

@@ -106,8 +106,9 @@ class Checkpoint:
         try:
             origin, size, root, at = body.split("\n")
             note = cls(origin, int(size), base64.b64decode(root, validate=True), at, tuple(SIGNATURE.findall(signatures)))
-            if str(note) != text or len(note.root) != 32:
-                raise ValueError
+            written = [base64.b64encode(base64.b64decode(encoded)).decode() for _, encoded in note.signatures]
+            if str(note) != text or len(note.root) != 32 or written != [encoded for _, encoded in note.signatures]:
+                raise ValueError  # also for base64 that others would write otherwise, whose last bits say nothing
         except ValueError:
             raise BadInput(
                 f"not a checkpoint; expected origin, size, root, time and a signature, found {text[:60]!r}"

@@ -14,7 +14,7 @@ from proveout.errors import BadInput
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.live.replay import batches, inputs
-from proveout.records import Answer, Decided
+from proveout.records import Answer, Decided, case_of
 from proveout.release import Releases
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def opened(space: Workspace, key: str) -> Opened:
     Raises BadInput if there is none, or if its file is not kept, BadModel for a damaged release, and OtherCode.
     """
     with Journal(space.home / "journal.db") as journal:
-        pairs = ((batch, began) for batch, began in batches(journal) if key in {one.case.key for one in batch})
+        pairs = ((batch, began) for batch, began in batches(journal, {key}) if key in {one.case.key for one in batch})
         batch, began = next(pairs, ([], 0))
-        answer = journal.answers().get(key)
+        answer = journal.answers(cases=[case_of(key)]).get(key)
     if not batch:
         raise BadInput(f"no decided case has the id {key[:64]!r}; expected one that `proveout status` or the list of cases has")
     context = batch[: [one.case.key for one in batch].index(key) + 1]

@@ -11,6 +11,7 @@ raises OtherCode (`proveout replay` starts a process with the release's own code
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def replay(
     live: Live | None = None
     with Journal(home / "journal.db") as journal:
         first_erased = journal.first_erased()
-        for batch, began in batches(journal):
+        for batch, began in batches(journal, wanted):
             last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=None)
             id = batch[0].decision.release
             if last is None or (releases is not None and id not in releases):
@@ -103,11 +104,15 @@ def replay(
                     yield compared
 
 
-def batches(journal: Journal) -> Iterator[tuple[list[Decided], int]]:
-    """The decisions in the batches in which they were made, each with the memory's position when its run began."""
+def batches(journal: Journal, wanted: Collection[str] | None = None) -> Iterator[tuple[list[Decided], int]]:
+    """The decisions in the batches in which they were made, each with the memory's position when its run began.
+
+    `wanted`: keys of turns; only from the run of the first of them up to the last, so that no other is read.
+    """
+    after, last = journal.context(wanted) if wanted is not None else (0, journal.position)
     batch: list[Decided] = []
     position = began = 0
-    for decided in journal.decisions():
+    for decided in takewhile(lambda one: one.position <= last, journal.decisions(after=after)):
         recalled = decided.decision.memory_position
         new_run = bool(batch) and decided.run != batch[-1].run
         if batch and (new_run or (recalled and position and recalled != position)):

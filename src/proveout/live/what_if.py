@@ -4,8 +4,8 @@ Entry point: `what_if`. The cases are decided again as `replay` does, in the bat
 actions judged with each run's budget. Nothing is recorded and nothing happens. A changed promise keeps the evidence of the
 release and tests it for other thresholds; a changed policy alone judges the recorded decisions again.
 Covered: errors gained and lost, where people have labelled the case.
-Not covered: restrictions, what people did with the cases that came to them, and what the memory would have learned from other
-decisions.
+Not covered: restrictions, what people did with the cases that came to them, what the memory would have learned from other
+decisions, and how sure other prompts, tiers or steps are: the release's calibration stays. A build with them says so.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -24,7 +24,7 @@ from proveout.live.replay import batches, decide
 from proveout.mission import Mission
 from proveout.policy import Policy
 from proveout.prompts import Prompts
-from proveout.records import Answer, Decided, Decision, Route, Ruling
+from proveout.records import Answer, Decided, Decision, Route, Ruling, case_of
 from proveout.release import Release, Releases
 from proveout.values import same
 from proveout.values.conventions import conventions_of
@@ -39,7 +39,7 @@ class Change:
     confidence: float | None = None  # in that promise
     policy: Path | None = None
     steps: Steps | None = None  # the functions of the agent's steps
-    prompts: Path | None = None  # a folder, for language models; what a ranker learned of its phrases stays
+    prompts: Path | None = None  # a folder: a language model is asked with them, a ranker looks for their phrases
     cascade: tuple[str, ...] = ()  # names of tiers; one that nothing calibrated automates nothing
 
     @property
@@ -55,8 +55,8 @@ class Change:
         """Raises BadInput for prompts that no tier reads."""
         if self.prompts and not any(isinstance(getattr(tier, "prompts", None), Prompts) for tier in agent.tiers.values()):
             raise BadInput(
-                f"no tier of {', '.join(agent.tiers)} reads prompts when it decides (a ranker learned them in training); "
-                "add a language model, such as --with tier=ranker,language_model, or build with them"
+                f"no tier of {', '.join(agent.tiers)} reads prompts; "
+                "add one that does, such as --with tier=ranker,language_model, or leave out prompt="
             )
 
     def calibrations(self, release: Release) -> Calibrations:
@@ -202,8 +202,8 @@ def what_if(home: Path, wanted: Collection[str], change: Change, cache: Path | N
     controls: dict[str, ControlPlane] = {}  # by run, so that each run has its budget
     others: dict[str, list[tuple[Ruling, ...]]] = {}  # of cases that are not wanted, by run, until they are counted
     with Journal(home / "journal.db") as journal:
-        answers = journal.answers()
-        for batch, began in batches(journal):
+        answers = journal.answers(cases=map(case_of, wanted))
+        for batch, began in batches(journal, wanted):
             last = max((place for place, decided in enumerate(batch) if decided.case.key in wanted), default=-1)
             context = batch[: last + 1]
             if not context:

@@ -189,6 +189,14 @@ class Classes:
         weights = np.array(plain["weights"], dtype=np.float64).reshape(-1, len(self.names))
         return replace(self, words=tuple(plain["words"]), weights=weights)
 
+    def as_learned_by(self, other: "Classes") -> "Classes":
+        """These classes with the words that others learned, and with their weight of each heading that they have, too."""
+        learned = dict(zip(zip(other.heading_class, other.phrases, strict=True), other._weights, strict=False))
+        headings = zip(self.heading_class, self.phrases, self._prior(), strict=True)
+        weights = [learned.get((at, phrase), prior) for at, phrase, prior in headings]
+        weights += [*other._weights[len(other.phrases) :]]
+        return replace(self, words=other.words, weights=np.array(weights).reshape(-1, len(self.names)))
+
 
 def _words_of(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"[a-z]{3,}", text.lower()))

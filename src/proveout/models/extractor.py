@@ -43,8 +43,10 @@ from proveout.values import has_value, same, value_of
 
 FORMAT, VERSION = "proveout-extractor", 6
 LAYOUT_ENCODER = "layout_encoder"  # the tier for which a layout encoder is trained
-# Each training document is used three times: with its layout known, with a new layout, and with new neighbour texts as well.
+# Each training document is used three times, with its layout known, with a new layout, and with new neighbour texts as well;
+# and the first two times again as if its right value were not printed.
 AS_IF_NEW = ((False, 0.0), (True, 0.0), (True, 0.6))
+AS_IF_MISSING = AS_IF_NEW[:2]
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
 CLEAR = 0.5  # a larger lead over the runner-up means that a value has no rival
 ALONE, RIVAL = "no other value on its pages comes close", "another value is nearly as likely"
@@ -221,6 +223,16 @@ class Extractor:
         more = _statistics(features, [correction.labels for correction in ordered], _printed_kinds(self.kinds))
         return self._copy(statistics=self.statistics.with_more(more, [correction.wrong for correction in ordered]))
 
+    def reading(self, prompts: Prompts) -> "Extractor":
+        """The same extractor, looking for the phrases of other prompts; what a phrase beside a value means stays as learned.
+
+        A new heading of a class counts as much as the prompts alone say. Flags and a layout encoder keep their phrases.
+        """
+        plain = _plain(prompts)
+        if plain == self.prompts or not prompts.fields:
+            return self
+        return self._copy(prompts=plain, classes=Classes.of(plain["classes"]).as_learned_by(self.classes))
+
     def with_parts_of(self, other: "Extractor", trained_on: Mapping[str, Any]) -> "Extractor":
         """The same rankers, with the class and the layout encoder of another extractor."""
         return self._copy(encoder=other.encoder, classes=other.classes, trained_on=trained_on)
@@ -304,10 +316,12 @@ class RankerTier:
     """The extractor as a tier of the cascade."""
 
     extractor: Extractor
+    prompts: Prompts | None = None  # what it looks for
 
     @classmethod
     def load(cls, parts: Parts) -> Self:
-        return cls(Extractor.load(parts.model).with_corrections(parts.corrections).without_encoder())
+        extractor = Extractor.load(parts.model).reading(parts.prompts).with_corrections(parts.corrections)
+        return cls(extractor.without_encoder(), parts.prompts)
 
     def extract(self, contents: Sequence[Document], configs: Any = None) -> list[Extraction]:
         return self.extractor.extract(contents)
@@ -321,10 +335,10 @@ class LayoutEncoderTier(RankerTier):
 
     @classmethod
     def load(cls, parts: Parts) -> Self:
-        extractor = Extractor.load(parts.model).with_corrections(parts.corrections)
+        extractor = Extractor.load(parts.model).reading(parts.prompts).with_corrections(parts.corrections)
         if extractor.encoder is None:
             raise BadModel(f"{parts.model}: it has no layout encoder, which the tier `{LAYOUT_ENCODER}` needs; proveout build")
-        return cls(extractor)
+        return cls(extractor, parts.prompts)
 
 
 class _Reader:
@@ -439,10 +453,14 @@ def _train_rankers(
             for at, document in enumerate(features):
                 if not has_value(kind, rows[at].get(name, "")):
                     continue
+                is_right = statistics.labelled[name][at].right
                 for new_layout, forgetting in AS_IF_NEW:
                     learned = statistics.columns_without(name, at, new_layout, forgetting)
                     inputs.append(ranker.columns(document.kinds[kind], reader.groups[name], learned))
-                    right.append(statistics.labelled[name][at].right)
+                    right.append(is_right)
+                    if is_right.any() and (new_layout, forgetting) in AS_IF_MISSING:
+                        inputs.append(ranker.columns(document.kinds[kind], reader.groups[name], learned, without=is_right))
+                        right.append(np.zeros(len(inputs[-1]), dtype=bool))
             if any(is_right.any() for is_right in right):
                 training[name] = cores.submit(Ranker.train, inputs, right, settings)
         return {name: ranker.result() for name, ranker in training.items()}

@@ -65,11 +65,12 @@ class Groups:
     others: tuple[int, ...]  # labels of fields of another kind
 
 
-def columns(features: CandidateFeatures, groups: Groups, learned: Floats) -> Floats:
-    """The input of the trees, (candidates, `names(...)`)."""
-    if not features.candidates:
+def columns(features: CandidateFeatures, groups: Groups, learned: Floats, without: Bools | None = None) -> Floats:
+    """The input of the trees, (candidates, `names(...)`), as if those `without` were not printed."""
+    kept = np.ones(len(features.candidates), dtype=bool) if without is None else ~without
+    if not kept.any():
         return np.zeros((0, len(names(features))))
-    prior = prior_columns(features, groups)
+    prior, learned = prior_columns(features, groups)[kept], learned[kept]
     labels = prior[:, -len(LABEL_COLUMNS) :]
     relative = np.concatenate([learned[:, RELATIVE], labels[:, [0, 2, 3, 6, 7]]], axis=1)
     return np.concatenate([prior, learned, relative - relative.max(axis=0)], axis=1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
 from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts, load
@@ -69,7 +70,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     from proveout.monitoring import bias, drift, features, performance, reliability, slices, stakes
     from proveout.monitoring.advice import advice
 
-    alerts = alerts or Alerts()
+    alerts, called = alerts or Alerts(), getattr(kind_of(mission), "plural", "cases")
     if unknown := [by for by in alerts.bias.by if by not in log.columns]:
         raise BadInput(
             f"alerts: `bias.by` names `{unknown[0]}`, which is no column of the log; {hint(unknown[0], map(str, log.columns))}"
@@ -78,19 +79,26 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         features.check(frame, mission, what)
         if not len(frame):
             raise BadInput(f"the {what} has no cases; expected one row per case. Run the agent first: proveout run")
-    reference, decided, log = features.dated(reference), features.dated(log, ordered=False), features.dated(log)
+    reference = bias.judged(features.dated(reference), mission)
+    decided = bias.judged(features.dated(log, ordered=False), mission)
+    log = features.dated(decided)
     current, settings = log[log["day"].notna()], alerts.window
     days: list[Moment] = list(current["day"])
     without_day = len(log) - len(current)
     if without_day > len(current):  # too few dated cases; count cases instead
-        current, days, settings = decided, list(range(1, len(log) + 1)), settings.model_copy(update={"by": "count"})
+        current, days = decided, list(range(1, len(log) + 1))
+        settings = settings.model_copy(update={"by": "count", "like": "all"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
     deciders = [str(release or "") for release in current.get("release", [""] * len(current))]
     windows = tuple(replace(window, releases=tuple(dict.fromkeys(deciders[rows]))) for window, rows in cut)
     stretches = [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
-    tests = drift.run_tests(before, after, stretches, alerts.drift)
+    tested = drift.warmed_up(after, deciders, settings.warm_up)
+    like = settings.like
+    groups = None if like == "all" else (drift.group_of(reference, like), drift.group_of(current, like))
+    tests = drift.run_tests(before, tested, stretches, alerts.drift, groups)
+    tests = [replace(test, condition=replace(test.condition, cases=called)) for test in tests]
     drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
     drifted = drift.with_releases(drifted, deciders, days)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
@@ -104,6 +112,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         alerts.bias.by,
         [(one.by, one.segment) for one in disparities if one.worse],
     )
+    worst = tuple(replace(one, conditions=tuple(replace(each, cases=called) for each in one.conditions)) for one in worst)
     disparities, worst = bias.with_examples(disparities, worst, after, log, mission)
     performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)
     findings = Findings(
@@ -122,6 +131,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         tests=tuple(tests),
         drifted=drifted,
         disparities=disparities,
+        odds=bias.equalised_odds(log, measured, alerts.bias),
         slices=worst,
         performance=performances,
         stakes=stakes.stakes(log, mission, alerts.bias),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from proveout.cases import kind_of
 from proveout.mission import Mission
 from proveout.monitoring.findings import Drift, FieldPerformance, Findings
-from proveout.monitoring.wording import column_text, day_text, listed, percent, percent_beside
+from proveout.monitoring.wording import column_text, day_text, listed, percent_beside, promised
 
 
 def advice(findings: Findings, mission: Mission) -> Findings:
@@ -49,7 +49,7 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
 
 def under_target(row: FieldPerformance, findings: Findings) -> str:
     """How many of the automated values of a field are right, of those with a label, beside the target that this misses."""
-    share, target = percent_beside(row.precision, findings.target_precision), percent(findings.target_precision)
+    share, target = percent_beside(row.precision, findings.target_precision), promised(findings.target_precision)
     return f"{row.right} of {row.labelled} labelled automated values are right ({share}), under the {target} target"
 
 

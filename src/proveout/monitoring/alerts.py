@@ -27,6 +27,8 @@ class WindowAlerts(_Strict):
     by: Literal["day", "week", "count"] = "week"
     at_least: int = Field(default=30, ge=1)  # cases; a shorter window grows by whole days until it has that many
     count: int = Field(default=100, ge=1)  # cases per window if `by` is count
+    like: Literal["all", "weekday", "month"] = "all"  # cases of the reference that a window is compared with
+    warm_up: int = Field(default=0, ge=0)  # cases of a new release whose decisions are not tested for drift
 
 
 class DriftAlerts(_Strict):
@@ -57,6 +59,8 @@ class PerformanceAlerts(_Strict):
 class SigningAlerts(_Strict):
     role: Role = Role.REVIEWER  # who may sign a report; a higher role may, too
     signatures: int = Field(default=1, ge=1, le=9)  # of different people
+    cases: int = Field(default=5, ge=0, le=20)  # to read because of a report
+    blind: int = Field(default=2, ge=0, le=20)  # of those, answered cases that whoever signs reads again, blind
     within_days: int = Field(default=7, ge=0)  # after that, an unsigned report with findings is an alarm
 
 

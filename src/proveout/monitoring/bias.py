@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 AUTOMATION, ERROR, AUTOMATED_ERROR, GAP = "automation rate", "error rate", "error rate of automated values", "calibration gap"
 REVIEW = "review rate"  # of a slice: 1 - automation rate
 OVERRIDE, WAITING = "override rate", "waiting rate"  # of cases that came to a person
+RIGHT_ACTED, WRONG_ACTED = "automation rate of right cases", "automation rate of wrong cases"
+ODDS = (RIGHT_ACTED, WRONG_ACTED)  # true and false positive rate of automation: equalised odds (Hardt et al. 2016)
 MEASURES = (AUTOMATION, ERROR, AUTOMATED_ERROR, OVERRIDE, WAITING, GAP)
 LONG_WAIT = timedelta(days=1)
 DRAWS = 19_999  # of a segment's cases at random
@@ -119,8 +121,18 @@ def _waited_long(frame: "DataFrame") -> "Series":
     return (waited > LONG_WAIT).astype(float).where(answered.notna() | (waited > LONG_WAIT))
 
 
+def judged(frame: "DataFrame", mission: Mission) -> "DataFrame":
+    """The frame with `rightness` in the columns `F.right`, so that it is worked out once."""
+    return frame.assign(**{f"{name}.right": _rightness(frame, name, mission) for name in mission.fields})
+
+
 def rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
     """1.0 right, 0.0 wrong, `nan` where there is no answer or no label yet."""
+    name = f"{field}.right"
+    return frame[name] if name in frame and frame[name].dtype == float else _rightness(frame, field, mission)
+
+
+def _rightness(frame: "DataFrame", field: str, mission: Mission) -> "Series":
     import pandas as pd
 
     answered = frame[field].notna() & (frame[field].astype("string").fillna("") != "")
@@ -165,6 +177,37 @@ def disparities(
             candidates += [max(compared, key=lambda tested: _harm(_surest(tested[1])))] if mirrored else compared
     judged = _judged(candidates, looks, days, settings)
     return tuple(sorted(judged, key=lambda disparity: (not disparity.worse, math.isnan(disparity.p), disparity.p)))
+
+
+def equalised_odds(log: "DataFrame", measured: "DataFrame", settings: BiasAlerts) -> tuple[Disparity, ...]:
+    """Of cases without a wrong value, and of those with one, the share that is automated, of each segment against all others.
+
+    `measured`: `outcomes` of the log. With intervals that hold simultaneously among these; no test, so no alarm. Of two
+    segments, only the first.
+    """
+    acted, wrong, pairs = measured[AUTOMATION], measured[ERROR], []
+    for by in settings.by:
+        groups = names_of(log[by])
+        segments = sorted(set(groups) - {""})
+        for segment in segments[:1] if len(set(groups)) == len(segments) == 2 else segments if len(set(groups)) > 1 else ():
+            for measure, is_wrong in zip(ODDS, (0, 1), strict=True):
+                values = acted.where(wrong == is_wrong).to_numpy()
+                pairs.append(_Pair(by, segment, measure, values, groups == segment, math.nan))
+    whole = _Look(None, np.ones(len(log), dtype=bool))
+    rows = [(pair, _compare(pair, whole, settings.smallest_group)) for pair in pairs]
+    confidence = 1 - settings.false_alarm_rate / max(1, sum(not math.isnan(row.p) for _, row in rows))
+    return tuple(replace(row, p=math.nan, **_intervals(pair, whole, confidence)) for pair, row in rows)
+
+
+def _intervals(pair: "_Pair", look: "_Look", confidence: float) -> dict[str, Any]:
+    """Of the difference and of the ratio, as a `Disparity` has them; none without cases on both sides."""
+    inside, outside = pair.sides(look)
+    if pair.measure == GAP:
+        return {"interval": welch(inside, outside, confidence)[1]}
+    if not len(inside) or not len(outside):
+        return {}
+    counts = (int(inside.sum()), len(inside), int(outside.sum()), len(outside))
+    return {"interval": newcombe(*counts, confidence), "ratio_interval": walter(*counts, confidence)}
 
 
 def _looks(days: NDArray[np.object_], at_least: int) -> Iterator[_Look]:
@@ -300,16 +343,9 @@ def _judged(
         if math.isnan(disparity.value):
             yield disparity
             continue
-        inside, outside = pair.sides(look)
-        if pair.measure == GAP:
-            interval = welch(inside, outside, confidence)[1]
-            ratio = (math.nan, math.nan)
-        else:
-            counts = (int(inside.sum()), len(inside), int(outside.sum()), len(outside))
-            interval, ratio = newcombe(*counts, confidence), walter(*counts, confidence)
         measured = pair.member & ~np.isnan(pair.values)
         since = _since(pair.values, measured, days) if worse and pair.measure != GAP else None
-        yield replace(disparity, p=p, interval=interval, ratio_interval=ratio, worse=worse, since=since)
+        yield replace(disparity, p=p, worse=worse, since=since, **_intervals(pair, look, confidence))
 
 
 def _of_any(pair: _Pair, looks: Sequence[_Look], tests: Sequence[Disparity]) -> float:

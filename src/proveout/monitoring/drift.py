@@ -4,19 +4,22 @@ Entry points: `cut`, `run_tests`, `drifts`. Each window of the log is tested onc
 last 2, 4, 8 ... windows, against the reference, every column by an exact test (Kolmogorov–Smirnov for numbers, Fisher for each
 category). Holm's correction holds the false-alarm rate over all tests of one window, Bonferroni's over a stated number of
 windows. So later days never remove a finding, and the rate holds however dependent the columns are.
+Like with like (`like` of the windows): a window is compared with cases of the reference in its own mix of weekdays, or months,
+so that this mix is no drift. While a release warms up, what it decides is not tested, but what comes in is.
 Covered: a shared reference, ties, missing values, windows of unequal size.
 Not covered: dependent cases (ten invoices of one campaign count as ten); a window that is still filling.
 """
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proveout.monitoring.alerts import DriftAlerts, WindowAlerts
-from proveout.monitoring.features import is_number
+from proveout.monitoring.features import is_number, of_the_input
 from proveout.monitoring.findings import Condition, Drift, Example, Test, Window
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, ks_distance, ks_p
 from proveout.monitoring.wording import Moment, value_text
@@ -52,14 +55,64 @@ def cut(days: Sequence[Moment], settings: WindowAlerts) -> list[tuple[Window, sl
     return [(Window(days[a], days[b - 1], b - a, b - a >= enough), slice(a, b)) for a, b in pairs]
 
 
-def run_tests(reference: "DataFrame", current: "DataFrame", windows: Sequence[slice], settings: DriftAlerts) -> list[Test]:
-    """Test every column in every window; p-values corrected. `current` is in time order, `windows` are its rows."""
+@dataclass(frozen=True)
+class Sample:
+    """What is compared: the last windows together with the reference, or with a part of it."""
+
+    last: int  # window
+    size: int  # windows together
+    rows: NDArray[np.int64] | slice  # of the log
+    before: NDArray[np.int64] | None = None  # rows of the reference; None: all
+
+
+def samples(windows: Sequence[slice], groups: tuple[NDArray[Any], NDArray[Any]] | None = None) -> list[Sample]:
+    """Each window by itself, and with those before it.
+
+    `groups`: the weekday or month of each case, of the reference and of the log. Then, of the reference, as many cases as can
+    be in the window's mix of groups; a group that the reference lacks is left out.
+
+    >>> mixed = samples([slice(0, 4)], (np.array(["mon", "sun", "sun", "sun"]), np.array(["mon", "sun", "mon", "tue"])))
+    >>> [(each.rows.tolist(), len(each.before)) for each in mixed]
+    [([0, 1, 2], 2)]
+    """
+    every = [
+        Sample(last, size, slice(windows[last - size + 1].start, windows[last].stop))
+        for last in range(len(windows))
+        for size in _lookbacks(last)
+    ]
+    return [_alike(each, *groups) for each in every] if groups else every
+
+
+def _alike(sample: Sample, before: NDArray[Any], after: NDArray[Any]) -> Sample:
+    assert isinstance(sample.rows, slice)
+    rows = np.arange(sample.rows.start, sample.rows.stop)
+    rows = rows[np.isin(after[rows], before)]
+    groups, counts = np.unique(after[rows], return_counts=True)
+    there = [np.flatnonzero(before == group) for group in groups]
+    scale = min((len(places) / count for places, count in zip(there, counts, strict=True)), default=0.0)
+    drawn = np.random.default_rng(0)  # the same of equal logs
+    chosen = [drawn.permutation(places)[: int(scale * count + 0.5)] for places, count in zip(there, counts, strict=True)]
+    return replace(sample, rows=rows, before=np.sort(np.concatenate(chosen)) if chosen else rows)
+
+
+def run_tests(
+    reference: "DataFrame",
+    current: "DataFrame",
+    windows: Sequence[slice],
+    settings: DriftAlerts,
+    groups: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> list[Test]:
+    """Test every column in every window; p-values corrected. `current` is in time order, `windows` are its rows.
+
+    `groups`: as in `samples`.
+    """
     by_window: list[list[Test]] = [[] for _ in windows]
+    compared = samples(windows, groups)
     for column in current.columns:
         if column in settings.ignore:
             continue
         tests = _numbers if is_number(reference[column]) else _categories
-        for test in tests(column, reference[column], current[column], windows):
+        for test in tests(column, reference[column], current[column], compared):
             by_window[test.window].append(test)
     return [
         replace(test, p=min(1.0, p * settings.over_windows))
@@ -75,40 +128,47 @@ def _lookbacks(window: int) -> Iterator[int]:
         size *= 2
 
 
-def _numbers(column: str, reference: "Series", current: "Series", windows: Sequence[slice]) -> Iterator[Test]:
-    before, values = np.sort(reference.dropna().to_numpy(dtype=float)), current.to_numpy(dtype=float)
-    for last in range(len(windows)):
-        for size in _lookbacks(last):
-            sample = values[windows[last - size + 1].start : windows[last].stop]
-            after = np.sort(sample[~np.isnan(sample)])
-            if not len(before) or not len(after):
-                continue
-            distance, at = ks_distance(before, after)
-            more = np.searchsorted(after, at, "right") / len(after) > np.searchsorted(before, at, "right") / len(before)
-            condition = Condition(column, "at most" if more else "above", at)
-            yield Test(column, last, size, ks_p(distance, len(before), len(after)), distance, condition)
+def _numbers(column: str, reference: "Series", current: "Series", compared: Sequence[Sample]) -> Iterator[Test]:
+    past, values = reference.to_numpy(dtype=float), current.to_numpy(dtype=float)
+    every = _sorted(past)
+    for each in compared:
+        before = every if each.before is None else _sorted(past[each.before])
+        after = _sorted(values[each.rows])
+        if not len(before) or not len(after):
+            continue
+        distance, at = ks_distance(before, after)
+        more = np.searchsorted(after, at, "right") / len(after) > np.searchsorted(before, at, "right") / len(before)
+        condition = Condition(column, "at most" if more else "above", at)
+        yield Test(column, each.last, each.size, ks_p(distance, len(before), len(after)), distance, condition)
 
 
-def _categories(column: str, reference: "Series", current: "Series", windows: Sequence[slice]) -> Iterator[Test]:
+def _sorted(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sort(values[~np.isnan(values)])
+
+
+def _categories(column: str, reference: "Series", current: "Series", compared: Sequence[Sample]) -> Iterator[Test]:
     import pandas as pd
 
     codes, names = pd.factorize(pd.concat([reference, current], ignore_index=True))
-    before = np.bincount(codes[: len(reference)][codes[: len(reference)] >= 0], minlength=len(names))
-    codes = codes[len(reference) :]
-    counts = [np.bincount(part[part >= 0], minlength=len(names)) for part in (codes[w] for w in windows)]
-    for last in range(len(windows)):
-        for size in _lookbacks(last):
-            after = np.sum(counts[last - size + 1 : last + 1], axis=0)
-            n, m = int(before.sum()), int(after.sum())
-            tested = np.flatnonzero(before + after >= _RARE)
-            if not n or not m or len(tested) < 2:
-                continue
-            p_values = [fisher_p(int(before[c]), n, int(after[c]), m) for c in tested]
-            shift = after[tested] / m - before[tested] / n
-            best = min(range(len(tested)), key=lambda i: (float(f"{p_values[i]:.6g}"), -shift[i]))  # on a tie, the rising one
-            p = p_values[best] * (len(tested) if len(names) > 2 else 1)  # with two categories both tests are the same
-            condition = Condition(column, "is", str(names[tested[best]]))
-            yield Test(column, last, size, min(1.0, p), abs(float(shift[best])), condition)
+    past, codes = codes[: len(reference)], codes[len(reference) :]
+
+    def count(part: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(part[part >= 0], minlength=len(names))
+
+    every = count(past)
+    for each in compared:
+        before = every if each.before is None else count(past[each.before])
+        after = count(codes[each.rows])
+        n, m = int(before.sum()), int(after.sum())
+        tested = np.flatnonzero(before + after >= _RARE)
+        if not n or not m or len(tested) < 2:
+            continue
+        p_values = [fisher_p(int(before[c]), n, int(after[c]), m) for c in tested]
+        shift = after[tested] / m - before[tested] / n
+        best = min(range(len(tested)), key=lambda i: (float(f"{p_values[i]:.6g}"), -shift[i]))  # on a tie, the rising one
+        p = p_values[best] * (len(tested) if len(names) > 2 else 1)  # with two categories both tests are the same
+        condition = Condition(column, "is", str(names[tested[best]]))
+        yield Test(column, each.last, each.size, min(1.0, p), abs(float(shift[best])), condition)
 
 
 def drifts(
@@ -132,18 +192,16 @@ def drifts(
 
 def _dated(test: Test, reference: "DataFrame", current: "DataFrame", days: Sequence[Moment], alarmed: Moment) -> Drift:
     """The drift behind an alarm, with the day or case at which the share changed."""
+    import pandas as pd
+
     earlier, met = test.condition.holds(reference).dropna(), test.condition.holds(current)
     measured = met.notna().to_numpy()
-    by_day: dict[Moment, list[int]] = {}  # cases that meet the condition, cases
-    for day, value in zip(np.asarray(days, dtype=object)[measured], met.to_numpy()[measured], strict=True):
-        tally = by_day.setdefault(day, [0, 0])
-        tally[0] += int(value)
-        tally[1] += 1
-    dates, tallies = list(by_day), list(by_day.values())
+    places, dates = pd.factorize(np.asarray(days, dtype=object)[measured])
+    cases = np.bincount(places)
+    tallies = np.stack([np.bincount(places, met.to_numpy()[measured]).astype(int), cases], axis=1)  # that meet it, cases
     before = (int(earlier.sum()), len(earlier))
-    start, stop, low, high = changed_stretch(before, [x for x, _ in tallies], [n for _, n in tallies])
-    inside = np.array(tallies[start : stop + 1]).sum(axis=0)
-    outside = np.array([before, *tallies[:start]]).sum(axis=0)
+    start, stop, low, high = changed_stretch(before, tallies[:, 0].tolist(), tallies[:, 1].tolist())
+    inside, outside = tallies[start : stop + 1].sum(axis=0), np.add(before, tallies[:start].sum(axis=0))
     share_before, share_after = float(outside[0] / outside[1]), float(inside[0] / inside[1])
     return Drift(
         what=test.column,
@@ -184,6 +242,23 @@ def _example(row: int, drift: Drift, rising: Sequence[Drift], met: Any, cases: A
     others = [other for other in rising if met[other.what][row] and other is not drift]
     because = [value_text(change.what, current[change.what].iloc[row]) for change in (drift, *others[:3])]
     return Example(cases[row], days[row], tuple(because))
+
+
+def group_of(frame: "DataFrame", like: str) -> NDArray[Any]:
+    """The weekday or the month of each case of a dated frame; -1 for a case without a day."""
+    return np.array([-1 if day is None else day.weekday() if like == "weekday" else day.month for day in frame["day"]])
+
+
+def warmed_up(features: "DataFrame", deciders: Sequence[str], cases: int) -> "DataFrame":
+    """The features without what a release, other than the first, decided in its first `cases`. `deciders`: as below."""
+    if not cases or not deciders:
+        return features
+    import pandas as pd
+
+    release = pd.Series(deciders, index=features.index)
+    warming = (release.groupby(release).cumcount() < cases) & (release != release.iloc[0])
+    own = [name for name in features if not of_the_input(str(name))]
+    return features.assign(**{name: features[name].where(~warming, None) for name in own})
 
 
 def with_releases(drifted: Sequence[Drift], deciders: Sequence[str], days: Sequence[Moment]) -> tuple[Drift, ...]:

@@ -44,6 +44,8 @@ from proveout.monitoring.wording import Moment, day_text, p_text, segment_text
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
+DRAWN = 20_000  # cases, of each of log and reference, that Evidently draws columns from
+
 
 def _verdicts(findings: Findings) -> str:
     """Register an Evidently test that looks its result up in the findings by the column's name. Returns the test's name."""
@@ -187,6 +189,9 @@ def write_drift(findings: Findings, html: Path, json: Path) -> None:
     columns = [name for name in findings.columns if all(frame[name].notna().any() for frame in frames)]  # none empty: it fails
     current_is = f"{len(frames[0])} cases since {day_text(first)}, the first change" if first else f"{findings.cases} cases"
     note = f"Current: {current_is}. Reference: {findings.reference_cases} cases. Verdicts come from tests of all windows."
+    if max(map(len, frames)) > DRAWN:
+        note += f" Drawn from {DRAWN} of them at random."
+        frames = tuple(frame.sample(min(len(frame), DRAWN), random_state=0).sort_index() for frame in frames)
     definition = DataDefinition(
         numerical_columns=[name for name in columns if is_number(findings.features[name])],
         categorical_columns=[name for name in columns if not is_number(findings.features[name])],

@@ -56,7 +56,8 @@ def dated(frame: "DataFrame", ordered: bool = True) -> "DataFrame":
     frame = frame.assign(**{name: values.where(values.between(0, 1)) for name, values in confidences.items()})
     frame = frame.assign(day=pd.to_datetime(frame["day"], errors="coerce"))
     if ordered:
-        frame = frame.sort_values("day", kind="stable", na_position="last", ignore_index=True)
+        in_order = frame["day"].is_monotonic_increasing  # then sorting would only copy
+        frame = frame.reset_index(drop=True) if in_order else frame.sort_values("day", kind="stable", ignore_index=True)
     days = frame["day"].dt.date.astype(object)
     return frame.assign(day=days.where(days.notna(), None))
 
@@ -175,3 +176,8 @@ def _days(frame: "DataFrame", fields: Iterable[str]) -> dict[str, Any]:
 
 def is_number(values: "Series") -> bool:
     return bool(values.dtype.kind == "f")
+
+
+def of_the_input(column: str) -> bool:
+    """Whether a column says what came in, or what a value is, and not how the agent decided."""
+    return column not in ("route", "class_confidence") and not column.endswith((".confidence", ".answer", ".tier"))

@@ -36,13 +36,14 @@ class Condition:
     column: str
     relation: str  # "above", "at most", "is"
     value: float | str
+    cases: str = field(default="cases", compare=False)  # what the mission's cases are called, such as documents
 
     def __str__(self) -> str:
         """
         >>> print(Condition("gross_amount", "above", 4200.0))
         cases with a gross_amount above 4,200
         """
-        return condition_text(self.column, self.relation, self.value)
+        return condition_text(self.column, self.relation, self.value, self.cases)
 
     def holds(self, features: "DataFrame") -> "Series":
         """1.0 where the condition is met, 0.0 where not, `nan` where the column has no value."""
@@ -162,7 +163,7 @@ class Slice:
         """
         >>> about = dict(measure="", value=1, other=0, cases=1, other_cases=1, interval=(0, 1), p=0)
         >>> print(Slice((Condition("document_class", "is", "order"), Condition("total", "above", 9.0)), **about).name)
-        documents of class order, with a total above 9
+        cases of class order, with a total above 9
         """
         first, *others = map(str, self.conditions)
         return ", ".join([first, *(other.partition(" ")[2] for other in others)])
@@ -255,6 +256,7 @@ class Findings:
     tests: tuple[Test, ...]
     drifted: tuple[Drift, ...]  # smallest p first
     disparities: tuple[Disparity, ...]
+    odds: tuple[Disparity, ...]  # equalised odds of automation; no alarms
     slices: tuple[Slice, ...]  # that fare worse: of each measure the worst
     performance: tuple[FieldPerformance, ...]
     stakes: tuple[Stake, ...]  # all cases, then each segment

@@ -31,6 +31,7 @@ from proveout.monitoring.wording import (
     p_text,
     percent,
     percent_beside,
+    promised,
     segment_text,
 )
 
@@ -66,7 +67,7 @@ def write_page(findings: Findings, html: Path, json_file: Path, links: Mapping[s
         strip=lambda drift: strip(findings, drift),
         drift_plots=[share_plot(findings, drift.condition, drift.since) for drift in findings.drifted],
         to_read=list(_to_read(findings)),
-        bias_plot=bias_plot(findings.disparities),
+        bias_plot=bias_plot((*findings.disparities, *findings.odds)),
         performance_plot=performance_plot(findings),
         gap=GAP,
         objectives=_objectives(findings),
@@ -93,7 +94,7 @@ def headline(findings: Findings) -> str:
             shares = listed([f"{row.field} ({percent_beside(row.precision, findings.target_precision)})" for row in rows])
             alone = f"{capital(rows[0].field)} precision is {percent_beside(rows[0].precision, findings.target_precision)},"
             subject = alone if len(rows) == 1 else f"Precision of {shares} is"
-            sentences.append(f"{subject} under the {percent(findings.target_precision)} target{certainty}.")
+            sentences.append(f"{subject} under the {promised(findings.target_precision)} target{certainty}.")
     if findings.drifted:
         others = len(findings.drifted) - 1
         more = f"; {others} more change{'s' * (others > 1)}" if others else ""
@@ -167,6 +168,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "broken": [asdict(row) for row in findings.broken],
         "examples": [asdict(example) for example in findings.examples],
         "disparities": [asdict(disparity) for disparity in findings.disparities],
+        "odds": [asdict(disparity) for disparity in findings.odds],
         "stakes": [asdict(stake) for stake in findings.stakes],
         "slices": [asdict(one) | {"key": one.key, "name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],

@@ -58,13 +58,16 @@ def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, eva
     missing = pd.Series(math.nan, index=log.index)
     seconds, dollars = (pd.to_numeric(log.get(name, missing), errors="coerce").astype(float) for name in ("seconds", "dollars"))
     decided = pd.to_datetime(log.get("decided_at", missing), errors="coerce", utc=True)
+    labelled, nothing = ~np.isnan(np.stack([*rightness_of.values()])).all(axis=0), dict[str, bool]()
     columns = (log["route"] == Route.ACT.value, seconds, dollars, log["day"], decided)
     cases = [
         evaluation.Measurement(
             acted=bool(acted),
             seconds=waited,
             dollars=spent,
-            right={name: bool(right[row]) for name, right in rightness_of.items() if right[row] == right[row]},
+            right={name: bool(right[row]) for name, right in rightness_of.items() if right[row] == right[row]}
+            if labelled[row]
+            else nothing,
             received=day,
             decided=None if at is pd.NaT else at.date(),
         )

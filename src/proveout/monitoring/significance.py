@@ -7,7 +7,7 @@ Not covered: dependent cases. Every function assumes that cases are independent.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -31,17 +31,15 @@ def ks_distance(reference: Floats, current: Floats) -> tuple[float, float]:
     n, m = len(reference), len(current)
     if not n or not m:
         return math.nan, math.nan
-    best, at = 0.0, float(reference[0])
-    for points in (reference, current):
-        below_reference = np.arange(1, n + 1) if points is reference else np.searchsorted(reference, points, side="right")
-        below_current = np.arange(1, m + 1) if points is current else np.searchsorted(current, points, side="right")
-        gap = np.abs(below_reference / n - below_current / m)
-        tied = np.flatnonzero(points[1:] == points[:-1])
-        gap[tied] = 0  # within a run of equal values only the last one counts
-        place = int(gap.argmax())
-        if gap[place] > best:
-            best, at = float(gap[place]), float(points[place])
-    return best, at
+    below, up_to = np.searchsorted(current, reference, "left"), np.searchsorted(current, reference, "right")
+    last = np.append(reference[1:] != reference[:-1], True)  # within a run of equal values only the last one counts
+    at_reference = np.where(last, np.abs(np.arange(1, n + 1) / n - up_to / m), 0.0)
+    # between two values of the reference, the gap is largest at the first of them or at the last current value
+    between = np.where(below > np.append(0, up_to[:-1]), np.abs(np.arange(n) / n - below / m), 0.0)
+    place, other = int(at_reference.argmax()), int(between.argmax())
+    if between[other] > at_reference[place]:
+        return float(between[other]), float(current[below[other] - 1])
+    return float(at_reference[place]), float(reference[place])
 
 
 def ks_p(distance: float, n: int, m: int) -> float:
@@ -101,7 +99,7 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-@lru_cache(maxsize=4)
+@cache
 def _log_factorials(size: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
 

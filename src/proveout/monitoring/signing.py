@@ -3,18 +3,20 @@
 A report's id is the SHA-256 of its findings (report.json), and the journal holds the digest of each of its files. People
 conclude on every finding, then sign: the signature covers the files and the conclusions as the person saw them, and closes
 them. Every report covers the whole log, so a signature also settles the unsigned reports before it.
+Whoever signs has first read cases again, blind, that another person answered: `FiledReport.unread`.
 Covered: two people at one report, as many signatures as the alerts ask for, a file that changed or is lost, overdue reports,
 and rendering a report again from the journal, to the same bytes.
 Not covered: who a person is (`identity`), and acting on a conclusion: the server stops effects or rolls back.
 """
 
 import hashlib
+import itertools
 import json
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -22,15 +24,19 @@ from pathlib import Path
 from typing import Any
 
 from proveout import mission as missions
+from proveout.corpus.folds import by_chance
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy, Changed
 from proveout.journal import (
+    APPROVAL,
     BATCH,
     CONCLUSION,
+    ERASURE,
     LIFTED,
     PROMOTION,
     REPORT,
     RESTRICTED,
+    SECOND_READING,
     SIGNATURE,
     TRIAL,
     Event,
@@ -38,7 +44,7 @@ from proveout.journal import (
 )
 from proveout.journal.codec import canonical
 from proveout.monitoring.alerts import Alerts, SigningAlerts
-from proveout.monitoring.wording import capital
+from proveout.monitoring.wording import capital, listed
 from proveout.records import Person
 
 PAGE, FINDINGS, MISSION = "report.html", "report.json", "mission.yaml"  # the files of a report
@@ -86,6 +92,16 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A blind second reading of a case because of a report."""
+
+    by: str
+    agreeing: int  # values, and the class, that are as the first reader's
+    values: int
+    others: tuple[str, ...]  # the names of those that are not
+
+
+@dataclass(frozen=True)
 class FiledReport:
     """A report with all that people said of it."""
 
@@ -103,6 +119,8 @@ class FiledReport:
     signatures: tuple[Signature, ...]
     followed: tuple[str, ...] = ()  # what became of the findings of the report before it, a sentence each
     covered_by: str = ""  # id of the signed report after it that settles it
+    again: Mapping[str, str] = field(default_factory=dict)  # answered cases to read again, blind, each with who answered it
+    readings: Mapping[str, Reading] = field(default_factory=dict)  # of those cases, until it was signed
 
     @cached_property
     def digest(self) -> str:
@@ -110,7 +128,30 @@ class FiledReport:
         conclusions = {key: [each.what.value, each.note, each.by, each.at] for key, each in self.conclusions.items()}
         content = {"files": dict(self.files), "conclusions": conclusions}
         content |= {"followed": [*self.followed]} if self.followed else {}
+        content |= {"readings": self.read_again} if self.readings else {}
         return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+    @property
+    def read_again(self) -> dict[str, list[Any]]:
+        """The blind second readings as plain data: by case who read it, how many values agree, and of how many."""
+        return {case: [one.by, one.agreeing, one.values] for case, one in sorted(self.readings.items())}
+
+    @property
+    def agreement(self) -> str:
+        """How often the readers agree, in a sentence; "" without a blind second reading."""
+        if not self.readings:
+            return ""
+        agreeing = sum(one.agreeing for one in self.readings.values())
+        values = sum(one.values for one in self.readings.values())
+        cases = f"{len(self.readings)} case{'s' * (len(self.readings) > 1)} read again, blind"
+        return f"{cases}: {agreeing} of {values} values agree with the first reader's"
+
+    def unread(self, person: str) -> tuple[str, ...]:
+        """The cases that this person still has to read again, blind, before signing."""
+        if self.signatures:
+            return ()
+        others = [case for case, by in self.again.items() if by != person and case not in self.readings]
+        return tuple(others[: max(0, self.rules.blind - len(self.readings))])
 
     @property
     def day(self) -> date:
@@ -217,15 +258,17 @@ class Reports:
         }
         before = next((report for report in self.list() if report.id != id and report.conclusions), None)
         payload["followed"] = followed(self.journal, before, payload["findings"]) if before else []
+        if payload["findings"]:
+            rules = SigningAlerts.model_validate(payload["rules"])
+            payload["again"] = answered_cases(self.journal, rules.blind)
         self.journal.append([Event("", REPORT, payload, key=id)])
         return self.find(id)
 
     def list(self) -> list[FiledReport]:
         """All reports, the newest first. Each call reads only what is new in the journal."""
         with self._lock:
-            for event in self.journal.of_kind(REPORT, CONCLUSION, SIGNATURE, after=self._position):
-                report = self._after(event)
-                self._reports[report.id] = report
+            for event in self.journal.of_kind(REPORT, CONCLUSION, ERASURE, SECOND_READING, SIGNATURE, after=self._position):
+                self._reports |= {report.id: report for report in self._after(event)}
                 self._position = event.position
             newest_first = [*reversed(self._reports.values())]
         covered_by = ""
@@ -236,17 +279,23 @@ class Reports:
                 newest_first[place] = replace(report, covered_by=covered_by)
         return newest_first
 
-    def _after(self, event: Event) -> FiledReport:
-        """The report that an event is about, as it is after it."""
+    def _after(self, event: Event) -> Sequence[FiledReport]:
+        """The reports that an event is about, as they are after it."""
         payload = event.payload
         if event.kind == REPORT:
-            return _filed(event)
+            return [_filed(event)]
+        if event.kind == ERASURE:
+            about = [report for report in self._reports.values() if event.case in report.again]
+            return [replace(each, again=_without(each.again, event), readings=_without(each.readings, event)) for each in about]
+        if event.kind == SECOND_READING:
+            waiting = [report for report in self._reports.values() if event.case in report.again and not report.signatures]
+            return [replace(report, readings={**report.readings, event.case: _reading(payload)}) for report in waiting]
         report = self._reports[payload["report"]]
         if event.kind == CONCLUSION:
             concluded = Concluded(Conclusion(payload["what"]), payload["note"], payload["by"], payload["role"], event.at)
-            return replace(report, conclusions={**report.conclusions, **dict.fromkeys(payload["findings"], concluded)})
+            return [replace(report, conclusions={**report.conclusions, **dict.fromkeys(payload["findings"], concluded)})]
         signature = Signature(payload["by"], payload["role"], payload["because"], event.at)
-        return replace(report, signatures=(*report.signatures, signature))
+        return [replace(report, signatures=(*report.signatures, signature))]
 
     def find(self, report: str) -> FiledReport:
         """The report whose id starts so; `latest` for the newest. Raises BadInput unless exactly one does."""
@@ -318,14 +367,20 @@ class Reports:
 
         def signature(filed: FiledReport) -> Event:
             if digest != filed.digest:
-                raise Changed("the conclusions changed after you opened this report; nothing was signed, read them again")
+                raise Changed(
+                    "the conclusions or readings changed after you opened this report; nothing was signed, read them again"
+                )
             if faults := self.changed(filed):
                 raise BadInput(f"this report cannot be signed: {'; '.join(faults)}")
             if filed.open_findings:
                 raise BadInput(f"{len(filed.open_findings)} of {len(filed.findings)} findings have no conclusion yet")
+            if unread := filed.unread(person.name):
+                which = listed([case[:12] for case in unread])
+                raise BadInput(f"read {len(unread)} more case{'s' * (len(unread) > 1)} again first, blind: {which}")
             if not because:
                 raise BadInput("a signature needs a reason: say what you read and why you agree")
             payload = {"report": filed.id, "files": dict(filed.files), "digest": digest, "because": because[:LONGEST]}
+            payload["readings"] = filed.read_again
             return Event("", SIGNATURE, payload | _by(person), key=f"{filed.id} {person.name}")
 
         return self._write(report, person, signature)
@@ -338,7 +393,7 @@ class Reports:
                 raise BadInput(refusal)
             new = event(filed)
             try:
-                self.journal.append_unless((CONCLUSION, SIGNATURE), position, [new])
+                self.journal.append_unless((CONCLUSION, SECOND_READING, SIGNATURE), position, [new])
             except Changed:
                 continue
             return self.find(filed.id)
@@ -361,7 +416,48 @@ def _filed(event: Event) -> FiledReport:
         conclusions={},
         signatures=(),
         followed=tuple(payload.get("followed", ())),
+        again=payload.get("again", {}),
     )
+
+
+def _without(cases: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    return {case: each for case, each in cases.items() if case != event.case}
+
+
+def _reading(payload: Mapping[str, Any]) -> Reading:
+    agrees = payload["agrees"]
+    others = tuple(name for name, same in agrees.items() if not same)
+    return Reading(payload["by"], len(agrees) - len(others), len(agrees), others)
+
+
+def examples(report: Mapping[str, Any], most: int) -> dict[str, str]:
+    """Cases that the findings of a report (report.json) are about, each with what it shows; of each finding one in turn."""
+    findings = [row["examples"] for part in ("worse_off", "slices", "drifted") for row in report[part]]
+    in_turn = filter(None, itertools.chain.from_iterable(itertools.zip_longest(*findings)))
+    cases: dict[str, str] = {}
+    for example in in_turn:
+        cases.setdefault(example["case"], "; ".join(example["because"]))
+    return dict(itertools.islice(cases.items(), most))
+
+
+def answered_cases(journal: Journal, most: int) -> dict[str, str]:
+    """Cases that a person answered and nobody has read again, by chance, each with who did: so many of each of two people.
+
+    So there are enough of them for a second reader who answered cases, too.
+    """
+    answered: dict[str, str] = {}
+    for event in journal.of_kind(APPROVAL, SECOND_READING, ERASURE):
+        if event.kind == APPROVAL:
+            answered[event.case] = event.payload["by"]
+        else:
+            answered.pop(event.case, None)
+    chosen: dict[str, str] = {}
+    for case in sorted(answered, key=by_chance):
+        people = [*dict.fromkeys(chosen.values())]
+        by = answered[case]
+        if list(chosen.values()).count(by) < most and (by in people or len(people) < 2):
+            chosen[case] = by
+    return chosen
 
 
 def followed(journal: Journal, before: FiledReport, findings: Sequence[Mapping[str, str]]) -> list[str]:
@@ -404,6 +500,7 @@ def followed(journal: Journal, before: FiledReport, findings: Sequence[Mapping[s
         again = "It holds in this report, too." if key in now else "This report no longer finds it."
         sentences.append(f"{capital(key)}: {'; '.join([str(concluded), *became])}. {again}")
     sentences += [f"{capital(key)}: nobody concluded on it." for key in before.open_findings]
+    sentences += [f"{before.agreement}."] if before.agreement else []
     return sentences
 
 

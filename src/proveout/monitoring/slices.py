@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from proveout.monitoring.alerts import SliceAlerts
 from proveout.monitoring.bias import AUTOMATED_ERROR, AUTOMATION, ERROR, REVIEW
-from proveout.monitoring.features import is_number
+from proveout.monitoring.features import is_number, of_the_input
 from proveout.monitoring.findings import Condition, Slice
 from proveout.monitoring.significance import newcombe
 
@@ -56,7 +56,7 @@ def worst_slices(
     segments, which are conditions only together with another; `worse`: columns and names of segments that are treated worse as
     such, which are none.
     """
-    columns = [name for name in map(str, log.columns) if _of_the_input(name) and name not in settings.ignore]
+    columns = [name for name in map(str, log.columns) if of_the_input(name) and name not in settings.ignore]
     conditions = [one for name in columns for one in _conditions(name, log[name]) if (one.column, one.value) not in worse]
     if not conditions:
         return ()
@@ -102,10 +102,6 @@ def worst_slices(
             )
         )
     return tuple(sorted(slices, key=lambda one: one.p))
-
-
-def _of_the_input(column: str) -> bool:
-    return column not in ("route", "class_confidence") and not column.endswith((".confidence", ".answer", ".tier"))
 
 
 def _conditions(column: str, values: "Series") -> Iterator[Condition]:

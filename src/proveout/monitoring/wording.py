@@ -7,9 +7,13 @@ Not covered: what to do about a finding (`advice`), and other languages.
 from collections.abc import Sequence
 from datetime import date
 
+from proveout.mission import exact_percent
+
 Moment = date | int  # a day; where the log has no days, the number of a case, from 1
 RATES = {  # of a group, and of all others
     "automation rate": "{:.0%} handled automatically, others {:.0%}",
+    "automation rate of right cases": "{:.0%} of cases without a wrong value handled automatically, others {:.0%}",
+    "automation rate of wrong cases": "{:.0%} of cases with a wrong value handled automatically, others {:.0%}",
     "review rate": "{:.0%} need a person, others {:.0%}",
     "error rate": "{:.0%} of cases have a wrong value, others {:.0%}",
     "error rate of automated values": "{:.1%} of automated cases have a wrong automated value, others {:.1%}",
@@ -19,52 +23,58 @@ RATES = {  # of a group, and of all others
 }
 
 
-def condition_text(column: str, relation: str, value: float | str) -> str:
-    """A condition as the cases that meet it.
+def condition_text(column: str, relation: str, value: float | str, cases: str = "cases") -> str:
+    """A condition as the cases that meet it. `cases`: what they are called, such as documents.
 
     >>> print(condition_text("gross_amount", "above", 4200.0), condition_text("advertiser.known", "is", "new"), sep="; ")
     cases with a gross_amount above 4,200; cases with an advertiser never seen before
     >>> print(condition_text("total.answer", "is", "none"), condition_text("flight_to.lead_days", "at most", -3.0), sep="; ")
     cases without an answer for total; cases whose flight_to is at least 3 days before the case's day
-    >>> print(condition_text("advertiser.confidence", "at most", 0.9953642), condition_text("words", "above", 382.0), sep="; ")
-    cases where confidence in advertiser is at most 99.5 %; documents with more than 382 words
+    >>> print(condition_text("advertiser.confidence", "at most", 0.9953642), condition_text("words", "above", 3.0, "queries"))
+    cases where confidence in advertiser is at most 99.5 % queries with more than 3 words
     """
     text = f"{value:,.6g}" if isinstance(value, float) else value
     share = f"{100 * value:.3g} %" if isinstance(value, float) else value
     name, _, part = column.rpartition(".")
-    how = "more than" if relation == "above" else relation
+    how, one = "more than" if relation == "above" else relation, value == 1
     if not name:
-        return {
-            "pages": f"documents with {how} {text} {'page' if value == 1 else 'pages'}",
-            "words": f"documents with {how} {text} words",
-            "ocr_share": f"documents with {how} {share} of their words read by OCR",
-            "anomalies": f"documents with {how} {text} {'place' if value == 1 else 'places'} read otherwise than seen",
-            "familiar": f"documents that share {how} {_whole(value)} of their wording with any training document",
-            "similarity": f"cases whose most similar past case is alike by {relation} {share}",
-            "class_confidence": f"documents where confidence in the class is {relation} {share}",
-            "document_class": f"documents of class {text}",
-            "segment": f"cases of segment {text}",
-            "route": {
-                "act": "cases handled automatically",
-                "review": "cases sent to review",
-                "refuse": "files that cannot be read",
-            }.get(str(value), f"cases routed to {text}"),
-        }.get(column, f"cases with {_article(column)} {'of' if relation == 'is' else relation} {text}")
+        which = {
+            "pages": f"with {how} {text} {'page' if one else 'pages'}",
+            "words": f"with {how} {text} {'word' if one else 'words'}",
+            "ocr_share": f"with {how} {share} of their words read by OCR",
+            "anomalies": f"with {how} {text} {'place' if one else 'places'} read otherwise than seen",
+            "familiar": f"that share {how} {_whole(value)} of their wording with any training document",
+            "unknown_words": f"with {how} {text} {'word' if one else 'words'} that no product has",
+            "corrected_words": f"with {how} {text} corrected {'word' if one else 'words'}",
+            "products": f"with {how} {text} {'product' if one else 'products'} in the answer",
+            "store_down": f"answered {'without' if relation == 'above' else 'with'} the vector store",
+            "similarity": f"whose most similar past case is alike by {relation} {share}",
+            "class_confidence": f"where confidence in the class is {relation} {share}",
+            "document_class": f"of class {text}",
+            "segment": f"of segment {text}",
+            "route": {"act": "handled automatically", "review": "sent to review", "refuse": "refused"}.get(
+                str(value), f"routed to {text}"
+            ),
+        }
+        plainly = f"with {_article(column)} {'of' if relation == 'is' else relation} {text}"
+        return f"{cases} {which.get(column, plainly)}"
     answers = {
-        "automated": f"cases where {name} is automated",
-        "to review": f"cases where {name} needs review",
-        "none": f"cases without an answer for {name}",
+        "automated": f"where {name} is automated",
+        "to review": f"where {name} needs review",
+        "none": f"without an answer for {name}",
     }
-    return {
-        "given": f"cases {'with' if value == 'given' else 'without'} a value of {column_text(name)}",
-        "tier": f"cases where {name} is read by {value}",
-        "known": f"cases with {_article(name)} {'seen before' if value == 'seen' else 'never seen before'}",
-        "answer": answers.get(str(value), f"cases with {_article(name)} {text}"),
-        "confidence": f"cases where confidence in {name} is {relation} {share}",
-        "pattern": f"cases with {_article(name)} printed like {text}",
-        "lead_days": f"cases whose {name} is {_lead(relation, value)} the case's day",
-        "days": f"cases with {how} {text} days from {name.replace('..', ' to ')}",
-    }.get(part, f"cases with {column} {relation} {text}")
+    which = {
+        "given": f"{'with' if value == 'given' else 'without'} a value of {column_text(name)}",
+        "tier": f"where {name} is read by {value}",
+        "known": f"with {_article(name)} {'seen before' if value == 'seen' else 'never seen before'}",
+        "answer": answers.get(str(value), f"with {_article(name)} {text}"),
+        "confidence": f"where confidence in {name} is {relation} {share}",
+        "pattern": f"with {_article(name)} printed like {text}",
+        "lead_days": f"whose {name} is {_lead(relation, value)} the case's day",
+        "days": f"with {how} {text} days from {name.replace('..', ' to ')}",
+    }
+    plainly = f"with {column} {relation} {text}"
+    return f"{cases} {which.get(part, plainly)}"
 
 
 def column_text(column: str) -> str:
@@ -79,6 +89,10 @@ def column_text(column: str) -> str:
             "ocr_share": "share of words read by OCR",
             "anomalies": "places read otherwise than seen",
             "familiar": "wording shared with the most similar training document",
+            "unknown_words": "words that no product has",
+            "corrected_words": "corrected words",
+            "products": "products in the answer",
+            "store_down": "without the vector store",
             "similarity": "similarity to the most similar past case",
             "class_confidence": "confidence in the class",
             "document_class": "class of the document",
@@ -146,6 +160,15 @@ def percent(share: float, digits: int = 0) -> str:
     ('98 %', '96.0 %')
     """
     return f"{share:.{digits}%}".replace("%", " %")
+
+
+def promised(share: float) -> str:
+    """A target, with all of its digits.
+
+    >>> promised(0.98), promised(0.995)
+    ('98 %', '99.5 %')
+    """
+    return exact_percent(share).replace("%", " %")
 
 
 def percent_beside(share: float, target: float) -> str:

@@ -54,6 +54,7 @@ class QueryCase:
         "products": int,  # in the answer
         "store_down": int,  # 1 if the vector store did not answer
     }
+    plural: ClassVar[str] = "queries"
     own_checks: ClassVar[tuple[str, ...]] = ()  # the same query twice is no duplicate, and it has no amounts and days
 
     def identify(self, path: Path) -> tuple[str, int]:
@@ -105,7 +106,7 @@ class QueryCase:
         first = f"{answer}, by the layer {results.tier}, {sure}: {results.speaks_for[0]}."
         doubts = [*results.speaks_against, *(f"{check.name}: {check.because}" for check in checks if check.passed is False)]
         if route is not Route.REVIEW:
-            return first, f"That layer is certified at {mission.slo.precision:.0%} precision above this confidence."
+            return first, f"That layer is certified at {mission.slo.precision_text} precision above this confidence."
         if not doubts:
             floor = calibrations.floor(results.tier, RESULTS)
             proven = calibrations.by_tier[results.tier].certificates[RESULTS].because.split(";")[0]

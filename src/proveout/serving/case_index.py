@@ -24,6 +24,7 @@ from proveout.journal import (
     ERASURE,
     INTENDED,
     LABEL,
+    REPORT,
     RETRIED,
     SECOND_READING,
     SETTLED,
@@ -78,6 +79,7 @@ class CaseSummary:
     answered_by: str = ""  # who approved or rejected it last
     assignment: Assignment | None = None  # the last one, also if its time is over
     sought: bool = False  # by a labelling batch
+    again: bool = False  # to be read again, blind, because of a report
     second: tuple[int, int] | None = None  # of a blind second reading: values that agree, values
 
     def __post_init__(self) -> None:
@@ -111,9 +113,10 @@ class CaseSummary:
         return Role(self.escalated_to) if self.escalated_to else Role.REVIEWER
 
     def may_be_read_again(self, person: str, share: float) -> bool:
-        """Whether this person may give the case its blind second reading; a share of the answered ones, drawn by their ids."""
+        """Whether this person may give the case its blind second reading; a share of the answered ones, drawn by their ids, and
+        those that a report asks for."""
         others = self.answered_by not in ("", person) and not (self.second or self.escalated_to)
-        return others and int(self.case[:8], 16) < share * 2**32
+        return others and (self.again or int(self.case[:8], 16) < share * 2**32)
 
     @property
     def document(self) -> str:
@@ -313,6 +316,10 @@ class CaseIndex:
             for key in (*payload["teach"], *payload["judge"]):
                 if sought := self._decided.get(key.partition("#")[0]):
                     sought.sought = True
+        if event.kind == REPORT:
+            for case in payload.get("again", ()):
+                if asked := self._decided.get(case):
+                    asked.again = True
         if (summary := self._decided.get(event.case)) is None or summary.status is CaseStatus.ERASED:
             return
         summary.assignment = after(event, summary.assignment)

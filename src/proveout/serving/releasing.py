@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from proveout.errors import BadInput, BadModel, NoRelease, OtherCode
-from proveout.evaluation.comparison import compare, failed_regressions, flips, require_mission, text_changes
+from proveout.evaluation.comparison import compare, faults, flips, require_mission, text_changes
 from proveout.live.trial import promote as promoted
 from proveout.live.trial import refusal, roll_back, trials
 from proveout.records import Role
@@ -80,7 +80,7 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
             flips=changed[:FLIPS],
             more=max(0, len(changed) - FLIPS),
             differences=candidate.differences(),
-            failed=failed_regressions(candidate),
+            faults=faults(candidate),
             history=[each for each in worker.releases.history() if each["release"] == candidate.id],
             may_promote=request.user.role.includes(Role.OPERATOR),
             message=message,
@@ -118,13 +118,13 @@ def release_pages(worker: Worker, respond: Respond) -> APIRouter:
 def _may_replace(worker: Worker, candidate: Release, although_worse: bool, because: str) -> None:
     """Raises BadInput for a release of another mission, without a reason, and for a worse one unless that is accepted.
 
-    One that fails a regression case is worse.
+    One whose evaluation names a fault is worse.
     """
     require_mission(candidate, worker.space.mission.mission)
     if not because:
         raise BadInput("say why it should decide from now on; the history keeps it")
-    if not although_worse and (failed := failed_regressions(candidate)):
-        raise BadInput(f"it fails {len(failed)} regression cases; tick that you accept this")
+    if not although_worse and (wrong := faults(candidate)):
+        raise BadInput(f"it {wrong[0]}{f', and {len(wrong) - 1} more' if wrong[1:] else ''}; tick that you accept this")
     try:
         changes = compare(worker.releases.promoted(), candidate)
         reason = refusal(worker.journal, candidate.id, worker.releases.current())

@@ -20,7 +20,7 @@ from proveout.live.trial import roll_back
 from proveout.monitoring import Alerts, read
 from proveout.monitoring.labelling import choose, scope
 from proveout.monitoring.page import parts
-from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport
+from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport, examples
 from proveout.records import Person, Role
 from proveout.review.batches import ask, batches
 from proveout.serving.pages import root_of
@@ -82,6 +82,8 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
             batches=[batch for batch in batches(worker.journal.of_kind(BATCH)) if batch.report == report.id],
             answers=worker.journal.answers(),
             refusal=report.refusal(request.user.person),
+            unread=report.unread(request.user.name),
+            to_read={} if changed else examples(reports.data(report), report.rules.cases - report.rules.blind),
             conclusions=list(Conclusion),
             wanted=0 if changed else Alerts.model_validate(reports.data(report)["alerts"]).labelling.cases,
             message=message,

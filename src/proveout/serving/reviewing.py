@@ -327,7 +327,7 @@ def _field(
         name=name,
         kind=kind,
         text=utf8(text),
-        certain=name in decision.automated or bool(view.answer and view.escalated),
+        certain=name in decision.automated or bool(view.escalated and view.answer and name in view.answer.fields),
         read=utf8(output.text) if output else "",
         sure=sureness(output, needed) if output else "",
         confidence=output.confidence if output and output.calibrated else None,

@@ -21,9 +21,11 @@ from proveout.identity import Accounts
 from proveout.journal.log import csv_of
 from proveout.monitoring.channels import failures
 from proveout.records import Role, Route
+from proveout.review.reviewers import reviewers, together
 from proveout.serving.answers import without_home
 from proveout.serving.case_index import CaseStatus, Overview, Search
 from proveout.serving.case_page import case_pages
+from proveout.serving.costing import cost_pages
 from proveout.serving.guards import COOKIE, needed, session_key
 from proveout.serving.operations import last_jobs
 from proveout.serving.pages import STYLE, page, root_of
@@ -35,6 +37,7 @@ from proveout.serving.worker import Worker
 
 LOG = logging.getLogger("proveout.serving")
 RECENT, LISTED = 12, 50  # cases on the start page and in a list
+FEWEST = 3  # people whose numbers together tell of none of them
 RECENT_REPORTS, RUNS = 5, 5  # on the start page
 SOUGHT = ("q", "state", "route", "document_class", "segment", "since", "until")  # the parts of a search
 TELLING = ("name", "amount")  # the kinds of fields that a list of cases shows
@@ -46,7 +49,7 @@ def add_pages(app: FastAPI, worker: Worker, accounts: Accounts) -> None:
     app.include_router(_sign_in_pages(accounts), include_in_schema=False)
     app.include_router(_signed_in_pages(app, worker), include_in_schema=False)
     app.include_router(case_pages(worker, accounts, _respond), include_in_schema=False)
-    for pages in (report_pages, release_pages, what_if_pages):
+    for pages in (report_pages, release_pages, what_if_pages, cost_pages):
         app.include_router(pages(worker, _respond), include_in_schema=False)
     reports.mkdir(parents=True, exist_ok=True)
     app.mount("/reports", StaticFiles(directory=reports))
@@ -189,6 +192,16 @@ def _signed_in_pages(app: FastAPI, worker: Worker) -> APIRouter:
     def beside_the_page(ending: Literal["js", "css"]) -> Response:
         kind = {"js": "text/javascript", "css": "text/css"}[ending]
         return FileResponse(STYLE.with_name(f"review.{ending}"), media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    @pages.get("/reviewers")
+    def people(request: Request) -> Response:
+        """A person's own numbers; to operators everybody's."""
+        everybody = reviewers(worker.journal)
+        lead = request.user.role.includes(Role.OPERATOR)
+        rows = [one for one in everybody if lead or one.name == request.user.name]
+        if lead or len(everybody) >= FEWEST:
+            rows = [*([together(everybody)] if everybody else []), *rows]
+        return _respond(request, "reviewers.html.j2", rows=rows, lead=lead)
 
     @pages.get("/api")
     def programs(request: Request) -> Response:

@@ -1,0 +1,95 @@
+"""Questions to a long journal: what a person waits for who asks about one case, one day or one run.
+
+`question_*`: milliseconds in a journal of 1,000,000 events (PROVEOUT_EVENTS: another number), of which a third are decisions,
+one in fifty is a label, and the rest are effects, intended and settled. Stated is the slowest of 20. The peer reads every event
+of the kind, as one without an index does. Writing the journal takes a minute.
+"""
+
+import hashlib
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from proveout import journal as journals
+from proveout.journal import DECISION, INTENDED, LABEL, SETTLED, Event, Journal
+from proveout.journal.codec import decision_to_json
+from proveout.live.replay import batches
+from proveout.records import Decision, Route
+
+EVENTS = int(os.environ.get("PROVEOUT_EVENTS", "1000000"))
+RUN, COMMIT, QUESTIONS = 300, 3000, 20  # cases a run, events a commit, of each kind
+FIRST, DAYS = datetime(2024, 1, 1, tzinfo=UTC), 700
+
+
+def run() -> dict[str, dict[str, Any]]:
+    rng, results = random.Random(1), {}
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder, "journal.db")) as journal:
+        cases = written(journal)
+        asked = [rng.choice(cases) for _ in range(QUESTIONS)]
+        last = (FIRST + timedelta(days=DAYS)).date()
+        questions: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {
+            "case": (
+                lambda case: list(journal.decisions(case=case[:12])),
+                lambda case: scanned(journal, lambda event: event.case == case),
+            ),
+            "day": (
+                lambda _: next(journal.decisions(since=last)),
+                lambda _: scanned(journal, lambda event: event.at >= last.isoformat()),
+            ),
+            "batch": (lambda case: list(batches(journal, {case})), lambda _: list(batches(journal))),
+            "answer": (lambda case: journal.answers(cases=[case]), lambda _: journal.answers()),
+            "spent": (lambda case: journal.spent(of(cases.index(case))), lambda _: list(journal.of_kind(INTENDED))),
+            "pending": (lambda _: journal.pending(), lambda _: Journal(journal.url).pending()),
+        }
+        for name, (ours, peer) in questions.items():
+            journal.pending()
+            slowest = max(_timed(ours, case) for case in asked)
+            other = statistics.median(_timed(peer, case) for case in asked[:2])
+            about = {"unit": "ms, the worst of 20", "peer_name": "ms, reading all of the kind"}
+            results[f"question_{name}"] = {"ours": slowest * 1e3, "peer": other * 1e3, "ratio": slowest / other, **about}
+    return results
+
+
+def of(case: int) -> str:
+    return f"run {case // RUN}"
+
+
+def written(journal: Journal) -> list[str]:
+    """Fill a journal; the cases in the order of their decisions."""
+    cases = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(EVENTS // 3)]
+    clock = mock.Mock(wraps=datetime)
+    events = [event for n, case in enumerate(cases) for event in happened(n, case)]
+    with mock.patch.object(journals, "datetime", clock):
+        for start in range(0, len(events), COMMIT):
+            clock.now.return_value = FIRST + timedelta(days=DAYS * (start + COMMIT) / len(events))
+            journal.append(events[start : start + COMMIT])
+    return cases
+
+
+def happened(n: int, case: str) -> Iterator[Event]:
+    nothing = Decision(case, "r" * 64, "invoice", 0.9, {}, frozenset(), (), (), Route.ACT, ("", ""), (), 1 + n // RUN)
+    about = {"case": {"path": f"{n}.pdf", "day": None, "segment": "north"}, "run": of(n), "seconds": 0.1, "verdicts": []}
+    yield Event(case, DECISION, {**about, "decision": decision_to_json(nothing)}, key=case)
+    action = {"name": "pay", "arguments": {}, "key": f"pay:{n}", "compensation": None}
+    yield Event(case, INTENDED, {"action": action, "run": of(n), "cents": 100}, key=f"pay:{n}")
+    yield Event(case, SETTLED, {"name": "pay", "state": "done", "because": ""}, key=f"pay:{n}")
+    if n % 17 == 0:
+        yield Event(case, LABEL, {"labels": {"total": "1"}, "class": "", "by": "ada", "right": {}})
+
+
+def scanned(journal: Journal, wanted: Callable[[Event], bool]) -> list[Event]:
+    """Decisions as a reader of all of them finds them."""
+    return list(filter(wanted, journal.of_kind(DECISION)))
+
+
+def _timed(question: Callable[[str], Any], case: str) -> float:
+    began = time.perf_counter()
+    question(case)
+    return time.perf_counter() - began
