@@ -15,11 +15,11 @@ def _():
 @app.cell(hide_code=True)
 def _():
     from proveout.search import ProductIndex
-    from proveout.search.learning import cross_fitted, examples, save_scored, train
+    from proveout.search.learning import cross_fitted, examples, save_scored, train, with_added_word
     from proveout.search.ranker import Settings
     from proveout.search.shop import LIVE, shop_of
 
-    return LIVE, ProductIndex, Settings, cross_fitted, examples, save_scored, shop_of, train
+    return LIVE, ProductIndex, Settings, cross_fitted, examples, save_scored, shop_of, train, with_added_word
 
 
 @app.cell(hide_code=True)
@@ -35,10 +35,10 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _(ProductIndex, context, examples, shop_of):
+def _(ProductIndex, context, examples, shop_of, with_added_word):
     index = ProductIndex.load(context.upstream["retrieval"]["index"])
     shop = shop_of(index.products, context.upstream["curate"]["judgements"])
-    judged = examples(index, shop.judgements)
+    judged = [*examples(index, shop.judgements), *with_added_word(index, shop.judgements)]
     return index, judged, shop
 
 
