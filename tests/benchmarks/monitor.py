@@ -5,6 +5,7 @@ minutes; `gib` is the most memory that it held. The cases are drawn: a year of t
 `reports_thousand`: the first visit to the page of a thousand reports on file, against the goal of a second.
 """
 
+import re
 import resource
 import subprocess
 import sys
@@ -73,15 +74,18 @@ def pipeline(cases: int) -> dict[str, object]:
         log(REFERENCE, date(2024, 1, 4), 60, 1).to_parquet(home / "reference.parquet")
         log(cases, date(2024, 3, 4), 364, 2).to_parquet(home / "logs" / "decisions.parquet")
         env = {"reference": str(home / "reference.parquet"), "logs": str(home / "logs"), "out": str(home / "reports")}
-        program = f"from proveout.bridge import build; build({str(PIPELINE)!r}, env={env})"
+        program = (
+            f"from proveout.bridge import build; build({str(PIPELINE)!r}, env={env}); print(open('/proc/self/status').read())"
+        )
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+        status = subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True, text=True).stdout
         seconds = time.perf_counter() - began
         assert "gross_amount" in (home / "reports" / "report.json").read_text()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used, peak = resource.getrusage(resource.RUSAGE_CHILDREN), re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert peak, "ru_maxrss counts this process, too, from before the other one was started"
     return {"ours": seconds, "peer": GOAL, "unit": "s", "ratio": seconds / GOAL, "peer_name": "the goal"} | {
         "rows": cases,
-        "gib": used.ru_maxrss / 2**20,
+        "gib": int(peak[1]) / 2**20,
         "processor": used.ru_utime + used.ru_stime,
     }
 
