@@ -5,14 +5,29 @@ app = marimo.App(width="medium", app_title="Search traffic")
 
 
 @app.cell(hide_code=True)
-def the_traffic(Path, Traffic, context, json, monitoring, read_catalogue, read_clicks):
-    log = monitoring.read(context.params["logs"])
+def the_traffic(Path, Traffic, asdict, context, exposures, json, math, monitoring, read_catalogue, read_clicks):
+    _log = monitoring.read(context.params["logs"])
     products = {product.id: product for product in read_catalogue(context.params["products"])}
     _before = context.params["before"]
     _ids_before = [product.id for product in read_catalogue(_before)] if _before else ()
-    traffic = Traffic.of(log, read_clicks(Path(context.params["logs"])), products, _ids_before)
-    _ = context.product["summary"].write_text(json.dumps(traffic.as_plain(), indent=1) + "\n", encoding="utf-8")
-    return log, products, traffic
+    traffic = Traffic.of(_log, read_clicks(Path(context.params["logs"])), products, _ids_before)
+    _category = {id: product.category for id, product in products.items()}
+    _given = set(products) - set(traffic.never_given)
+    _sellers = {id: str(product.attributes.get("seller", "")) for id, product in products.items()}
+    _brands = {id: product.brand for id, product in products.items()}
+    exposure = {
+        "category": exposures(_given, _category, {}),
+        "brand": exposures(_given, _brands, _category),
+        "seller": exposures(_given, _sellers, _category),
+    }
+    _plain = {
+        name: [asdict(each) | {"p": None if math.isnan(each.p) else each.p} for each in groups]
+        for name, groups in exposure.items()
+    }
+    _ = context.product["summary"].write_text(
+        json.dumps(traffic.as_plain() | {"exposure": _plain}, indent=1) + "\n", encoding="utf-8"
+    )
+    return exposure, products, traffic
 
 
 @app.cell
@@ -78,6 +93,32 @@ def products_that_no_answer_had(mo, products, traffic):
     return
 
 
+@app.cell
+def whose_products_answers_leave_out(exposure, left_out, mo):
+    _rows = [
+        {
+            "by": by,
+            "group": each.group,
+            "products": each.items,
+            "in an answer": f"{each.given:.0%}",
+            "all of their category": f"{each.expected:.0%}",
+            "fewer than chance explains": left_out(each),
+        }
+        for by, groups in exposure.items()
+        for each in groups
+    ]
+    assert all(0 <= each.given <= 1 for groups in exposure.values() for each in groups)
+    _fewer = [f"{row['by']} {row['group']}" for row in _rows if row["fewer than chance explains"]]
+    _named = f"**Left out more than chance explains: {', '.join(_fewer)}.** " if _fewer else ""
+    mo.vstack(
+        [
+            mo.md(f"{_named}Products of a brand or seller are compared with all others of their category."),
+            mo.ui.table(_rows, selection=None),
+        ]
+    )
+    return
+
+
 @app.cell(hide_code=True)
 def the_pipeline():
     from proveout.bridge import open_context
@@ -89,13 +130,16 @@ def the_pipeline():
 @app.cell(hide_code=True)
 def the_tools():
     import json
+    import math
+    from dataclasses import asdict
     from pathlib import Path
 
     from proveout import monitoring
+    from proveout.monitoring.exposure import exposures, left_out
     from proveout.search import read_catalogue
     from proveout.search.traffic import Traffic, read_clicks
 
-    return Path, Traffic, json, monitoring, read_catalogue, read_clicks
+    return Path, Traffic, asdict, exposures, json, left_out, math, monitoring, read_catalogue, read_clicks
 
 
 @app.cell(hide_code=True)

@@ -26,7 +26,7 @@ from proveout.retrieval.index import Index, IndexedText
 from proveout.retrieval.minilm import PARITY_TEXTS
 from proveout.retrieval.nearest import QUICK_ABOVE, nearest_of_each
 from proveout.retrieval.ranking import Keywords, best
-from proveout.retrieval.retrievers import PastCases, PolicyPassages
+from proveout.retrieval.retrievers import PastCases, PolicyPassages, TextEmbeddings
 from proveout.vault import Vault
 
 ROOT = Path(__file__).parent.parent
@@ -168,7 +168,7 @@ def test_threads_that_ask_at_once_share_as_many_copies_as_there_are_cores(monkey
     expected = another.encode(texts[:1] + texts)[1:]
     another._vector.cache_clear()
     with ThreadPoolExecutor(8) as threads:
-        vectors = list(threads.map(another.embed_query, texts))
+        vectors = list(threads.map(lambda text: another.encode([text])[0].tolist(), texts))
     assert vectors == expected.tolist()
     assert another._network.compiled <= 2
 
@@ -218,8 +218,8 @@ def test_a_precision_that_openvino_cannot_compute_in_is_not_used(monkeypatch: py
 
 
 def test_langchain_reads_the_same_vectors(encoder: Encoder):
-    assert encoder.embed_documents(TEXTS) == encoder.encode(TEXTS).tolist()
-    assert encoder.embed_query(TEXTS[0]) == encoder.encode(TEXTS[:1])[0].tolist()
+    assert TextEmbeddings(encoder).embed_documents(TEXTS) == encoder.encode(TEXTS).tolist()
+    assert TextEmbeddings(encoder).embed_query(TEXTS[0]) == encoder.encode(TEXTS[:1])[0].tolist()
 
 
 @pytest.mark.parametrize("name", SHA256)

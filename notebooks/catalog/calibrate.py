@@ -5,61 +5,7 @@ app = marimo.App(width="medium", app_title="Routes")
 
 
 @app.cell(hide_code=True)
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def _():
-    from proveout.mission import load
-    from proveout.search import ProductIndex, ProductSearch
-    from proveout.search.learning import calibrate, read_scored, save_folds
-    from proveout.search.ranker import ProductRanker
-    from proveout.search.tier import by_layer
-
-    return ProductIndex, ProductRanker, ProductSearch, by_layer, calibrate, load, read_scored, save_folds
-
-
-@app.cell(hide_code=True)
-def _():
-    from collections import Counter
-
-    import marimo as mo
-    import matplotlib.pyplot as plt
-
-    from proveout.calibration.plan import outlook
-    from proveout.search.learning import route_of
-    from proveout.search.product_search import KEYWORDS_FIT, KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS
-
-    PROMISES = {
-        KEYWORDS_SUFFICE: "keywords alone rank as well",
-        NOTHING_FITS: "none of the first ten fits",
-        SOMETHING_FITS: "one of the first ten fits",
-        KEYWORDS_FIT: "store down: keywords' ten fit",
-    }
-    return Counter, PROMISES, mo, outlook, plt, route_of
-
-
-@app.cell(hide_code=True)
-def the_search(ProductIndex, ProductRanker, ProductSearch, by_layer, calibrate, context, load, read_scored, save_folds):
-    mission = load(context.params["mission"])
-    scored = read_scored(context.upstream["models"]["scored"])
-    calibration = calibrate(scored, mission.slo)
-    _index = ProductIndex.load(context.upstream["retrieval"]["index"])
-    _ranker = ProductRanker.from_text(context.upstream["models"]["ranker"].read_text(encoding="utf-8"))
-    ProductSearch(_index, _ranker, calibration).save(context.product["search"])
-    by_layer(calibration).save(context.product["calibration"])
-    _files = sorted(context.upstream["models"]["folds"].iterdir(), key=lambda file: int(file.stem))
-    _rankers = [ProductRanker.from_text(file.read_text(encoding="utf-8")) for file in _files]
-    save_folds(context.product["search"], _rankers, scored, context.product["folds"])
-    return calibration, mission, scored
-
-
-@app.cell
-def _(Counter, calibration, mission, mo, route_of, scored):
+def the_verdict(Counter, calibration, mission, mo, route_of, scored):
     _routes = Counter(str(route_of(one, calibration)) for one in scored)
     _shares = ", ".join(f"**{route} {count / len(scored):.0%}**" for route, count in _routes.most_common())
     mo.md(f"""
@@ -73,14 +19,14 @@ def _(Counter, calibration, mission, mo, route_of, scored):
     return
 
 
-@app.cell
-def _(mission, mo):
+@app.cell(hide_code=True)
+def precision_control(mission, mo):
     precision_slider = mo.ui.slider(0.55, 0.99, step=0.01, value=mission.slo.precision, label="precision", show_value=True)
     precision_slider
     return (precision_slider,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def certificates(PROMISES, calibration, mission, mo, outlook, precision_slider):
     _slo = mission.slo.model_copy(update={"precision": precision_slider.value})
     promised = calibration.promising(_slo)
@@ -102,7 +48,7 @@ def certificates(PROMISES, calibration, mission, mo, outlook, precision_slider):
     return (promised,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def reliability(PROMISES, plt, promised):
     _figure, _axes = plt.subplots(1, len(PROMISES), figsize=(12, 3.4), sharey=True)
     for _ax, (_name, _promise) in zip(_axes, PROMISES.items(), strict=True):
@@ -123,7 +69,7 @@ def reliability(PROMISES, plt, promised):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def queries_of_each_route(mo, promised, route_of, scored):
     _rows = [
         {
@@ -138,6 +84,60 @@ def queries_of_each_route(mo, promised, route_of, scored):
     ]
     mo.ui.table(_rows, selection=None)
     return
+
+
+@app.cell
+def the_search(ProductIndex, ProductRanker, ProductSearch, by_layer, calibrate, context, load, read_scored, save_folds):
+    mission = load(context.params["mission"])
+    scored = read_scored(context.upstream["models"]["scored"])
+    calibration = calibrate(scored, mission.slo)
+    _index = ProductIndex.load(context.upstream["retrieval"]["index"])
+    _ranker = ProductRanker.from_text(context.upstream["models"]["ranker"].read_text(encoding="utf-8"))
+    ProductSearch(_index, _ranker, calibration).save(context.product["search"])
+    by_layer(calibration).save(context.product["calibration"])
+    _files = sorted(context.upstream["models"]["folds"].iterdir(), key=lambda file: int(file.stem))
+    _rankers = [ProductRanker.from_text(file.read_text(encoding="utf-8")) for file in _files]
+    save_folds(context.product["search"], _rankers, scored, context.product["folds"])
+    return calibration, mission, scored
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from proveout.mission import load
+    from proveout.search import ProductIndex, ProductSearch
+    from proveout.search.learning import calibrate, read_scored, save_folds
+    from proveout.search.ranker import ProductRanker
+    from proveout.search.tier import by_layer
+
+    return ProductIndex, ProductRanker, ProductSearch, by_layer, calibrate, load, read_scored, save_folds
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    from collections import Counter
+
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    from proveout.calibration.plan import outlook
+    from proveout.search.learning import route_of
+    from proveout.search.product_search import KEYWORDS_FIT, KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS
+
+    PROMISES = {
+        KEYWORDS_SUFFICE: "keywords alone rank as well",
+        NOTHING_FITS: "none of the first ten fits",
+        SOMETHING_FITS: "one of the first ten fits",
+        KEYWORDS_FIT: "store down: keywords' ten fit",
+    }
+    return Counter, PROMISES, mo, outlook, plt, route_of
 
 
 if __name__ == "__main__":

@@ -5,44 +5,7 @@ app = marimo.App(width="medium", app_title="The shop")
 
 
 @app.cell(hide_code=True)
-def _():
-    from proveout.bridge import open_context
-
-    context = open_context(__file__)
-    return (context,)
-
-
-@app.cell(hide_code=True)
-def _():
-    from pathlib import Path
-
-    from proveout.search import labelled
-    from proveout.search.answers import with_answers
-    from proveout.search.shop import read_shop
-
-    return Path, labelled, read_shop, with_answers
-
-
-@app.cell(hide_code=True)
-def _():
-    from collections import Counter
-
-    import marimo as mo
-    import matplotlib.pyplot as plt
-
-    return Counter, mo, plt
-
-
-@app.cell(hide_code=True)
-def the_shop(Path, context, labelled, read_shop, with_answers):
-    shop = with_answers(read_shop(context.params["data"]), Path(context.params["answers"]))
-    shop.save(context.product["products"], context.product["judgements"])
-    labelled.save(shop, context.product["queries"])
-    return (shop,)
-
-
-@app.cell
-def _(mo, shop):
+def introduction(mo, shop):
     _unanswerable = sum(max(judged.values()) == 0 for judged in shop.judgements.values())
     mo.md(f"""
     # The shop
@@ -53,14 +16,14 @@ def _(mo, shop):
     return
 
 
-@app.cell
-def _(mo, shop):
+@app.cell(hide_code=True)
+def class_control(mo, shop):
     class_picker = mo.ui.dropdown(sorted(set(shop.classes.values())), value=min(shop.classes.values()), label="class of query")
     class_picker
     return (class_picker,)
 
 
-@app.cell
+@app.cell(hide_code=True)
 def ratings_by_class(Counter, class_picker, plt, shop):
     _counts = {name: Counter() for name in sorted(set(shop.classes.values()), reverse=True)}
     for _query, _judged in shop.judgements.items():
@@ -82,7 +45,7 @@ def ratings_by_class(Counter, class_picker, plt, shop):
     return
 
 
-@app.cell
+@app.cell(hide_code=True)
 def queries_of_the_class(class_picker, mo, shop):
     _titles = {product.id: product.title for product in shop.products}
     _rows = [
@@ -99,6 +62,14 @@ def queries_of_the_class(class_picker, mo, shop):
 
 
 @app.cell
+def the_shop(Path, context, labelled, read_shop, with_answers):
+    shop = with_answers(read_shop(context.params["data"]), Path(context.params["answers"]))
+    shop.save(context.product["products"], context.product["judgements"])
+    labelled.save(shop, context.product["queries"])
+    return (shop,)
+
+
+@app.cell(hide_code=True)
 def every_query_is_judged_by_products_of_the_shop(mo, shop):
     _ids = {product.id for product in shop.products}
     assert len(_ids) == len(shop.products), "every product has an id of its own"
@@ -107,6 +78,35 @@ def every_query_is_judged_by_products_of_the_shop(mo, shop):
         "**Every judgement is of a product of the shop.** What nobody judged for a query counts as a product that does not fit."
     )
     return
+
+
+@app.cell(hide_code=True)
+def the_pipeline():
+    from proveout.bridge import open_context
+
+    context = open_context(__file__)
+    return (context,)
+
+
+@app.cell(hide_code=True)
+def imports_of_the_step():
+    from pathlib import Path
+
+    from proveout.search import labelled
+    from proveout.search.answers import with_answers
+    from proveout.search.shop import read_shop
+
+    return Path, labelled, read_shop, with_answers
+
+
+@app.cell(hide_code=True)
+def imports_of_the_view():
+    from collections import Counter
+
+    import marimo as mo
+    import matplotlib.pyplot as plt
+
+    return Counter, mo, plt
 
 
 if __name__ == "__main__":

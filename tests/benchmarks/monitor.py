@@ -34,7 +34,7 @@ def log(cases: int, first: date, days: int, seed: int) -> pd.DataFrame:
     values: dict[str, Any] = {
         "contract_num": rng.integers(100_000, 9_999_999, cases).astype(str),
         "advertiser": np.char.add("Advertiser ", (rng.zipf(1.6, cases) % 500).astype(str)),
-        "gross_amount": np.char.mod("$%.2f", np.exp(rng.normal(8, 1, cases)) * np.where(late, 1.5, 1)),
+        "gross_amount": np.char.mod("%.2f", np.exp(rng.normal(8, 1, cases)) * np.where(late, 1.5, 1)),
         "flight_from": pd.Series(from_day).dt.strftime("%Y-%m-%d").to_numpy(),
         "flight_to": pd.Series(from_day + rng.integers(3, 40, cases)).dt.strftime("%Y-%m-%d").to_numpy(),
     }
@@ -56,7 +56,8 @@ def log(cases: int, first: date, days: int, seed: int) -> pd.DataFrame:
     }
     for name in FIELDS:
         confidence, labelled = np.round(rng.beta(40, 1, cases), 3), rng.random(cases) < 0.05
-        columns[name] = np.where(rng.random(cases) < 0.97, values[name], None)
+        columns[name] = columns[f"{name}.value"] = np.where(rng.random(cases) < 0.97, values[name], None)
+        columns[f"{name}.tier"] = "ranker"
         columns[f"{name}.confidence"] = confidence
         columns[f"{name}.automated"] = (confidence > 0.93) & pd.notna(columns[name])
         columns[f"{name}.right"] = pd.arrays.BooleanArray(rng.random(cases) < confidence, ~labelled)
@@ -100,7 +101,8 @@ def reports() -> dict[str, object]:
         findings = [
             {"key": f"drift of column {n}", "sentence": f"Cases with a column above {n}: 20 %, 40 %."} for n in range(8)
         ]
-        row = {"name": "automation rate", "measured": 0.7, "missed": False, "verdict": "met", "shown": {"measured": "70 %"}}
+        row = {"name": "automation rate", "measured": 0.7, "missed": False, "verdict": "met"}
+        row["shown"] = {"target": "≥ 60%", "measured": "70.0%", "interval": "66.0 % to 74.0 %"}
         about = {"files": {}, "headline": "Cases with a column above 1: 20 % before, 40 % since; 7 more changes.", "cases": 500}
         about |= {"objectives": [row], "findings": findings, "rules": {}, "position": 0, "release": "r1", "followed": []}
         with Journal(space.home / "journal.db") as journal:

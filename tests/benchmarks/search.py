@@ -16,7 +16,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,15 +27,16 @@ from typing import Any
 
 import numpy as np
 from tests.benchmarks import commit
+from tests.benchmarks.search_speed import speed
 
 from proveout.calibration.thresholds import precision_bounds
 from proveout.mission import SLO
-from proveout.retrieval.encoder import _package_folder
-from proveout.search import Product, ProductIndex, ProductSearch, read_catalogue, read_judgements
+from proveout.search import Product, ProductIndex, read_catalogue, read_judgements
 from proveout.search.judgements import Judgements, condensed, fits, groups_of, ndcg
-from proveout.search.learning import Example, calibrate, cross_fitted, examples, train
+from proveout.search.learning import Example, calibrate, cross_fitted, examples, learn, train, with_added_word
 from proveout.search.product_search import KEYWORDS_SUFFICE, says_nothing_fits
 from proveout.search.ranker import Settings
+from proveout.search.terms import terms_of
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("PROVEOUT_DATA", ROOT.parent / "shared" / "data")) / "chorus"
@@ -47,8 +47,6 @@ SETTINGS = {  # the ranker's, among which the inner folds choose
     "7 leaves, most columns": Settings(leaves=7, rounds=300, columns_share=0.7),
 }
 PROMISE = SLO(precision=0.9, confidence=0.9, lowest_confidence=0.5)
-ROUNDS = 5  # of the queries, warm
-STARTS = 3  # of a process, cold
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def run() -> dict[str, dict[str, Any]]:
     index = ProductIndex.build(products)
     print(f"    index of {len(index):,} products: {time.perf_counter() - began:.0f} s")
     bm25 = plain_bm25(products)
-    judged = examples(index, judgements)
-    outcomes = [outcome for seed in SEEDS for outcome in of_seed(judged, seed)]
+    judged, added = examples(index, judgements), with_added_word(index, judgements)
+    outcomes = [outcome for seed in SEEDS for outcome in of_seed(judged, added, seed)]
     quality = {
         "search_ndcg": of_ndcg(outcomes, {query: ndcg(bm25(query, False, 10), judgements[query]) for query in judgements}),
         "search_zero_results": of_zero_results(index, outcomes, bm25, judgements),
@@ -85,14 +83,14 @@ def run() -> dict[str, dict[str, Any]]:
         "search_cheap_route": of_cheap_route(outcomes),
     }
     with tempfile.TemporaryDirectory() as folder:
-        search = ProductSearch(index, train(judged, Settings()), calibrate(cross_fitted(judged, Settings()), PROMISE))
+        search = learn(index, [*judged, *added], PROMISE)
         search.save(Path(folder) / "ours")
         quality |= speed(Path(folder), products, list(judgements))
     OUT.write_text(json.dumps({"commit": commit(), "outcomes": [vars(each) for each in outcomes], **quality}, indent=1))
     return quality
 
 
-def of_seed(judged: Sequence[Example], seed: int) -> Iterator[Outcome]:
+def of_seed(judged: Sequence[Example], added: Sequence[Example], seed: int) -> Iterator[Outcome]:
     """Every query once, from five folds of groups."""
     groups: defaultdict[int, list[Example]] = defaultdict(list)
     for example, group in zip(judged, groups_of([each.query for each in judged]).values(), strict=True):
@@ -103,6 +101,8 @@ def of_seed(judged: Sequence[Example], seed: int) -> Iterator[Outcome]:
         min(folds, key=len).extend(members)
     for fold in folds:
         learned = [example for other in folds if other is not fold for example in other]
+        words = {term for example in fold for term in terms_of(example.corrected)}
+        learned += [example for example in added if words.isdisjoint(terms_of(example.corrected))]
         yield from of_fold(learned, fold, seed)
 
 
@@ -238,34 +238,6 @@ def plain_bm25(products: Sequence[Product]) -> Callable[[str, bool, int], list[s
     return ranking
 
 
-def speed(folder: Path, products: Sequence[Product], queries: Sequence[str]) -> dict[str, Any]:
-    """Both searches, each in processes of its own; the folder has ours, the peer's is made here."""
-    theirs = [str(folder / "theirs"), str(_package_folder())]
-    _child("prepare", [*theirs, json.dumps([product.title or product.id for product in products])])
-    results = {}
-    for state in ("warm", "cold"):
-        times = STARTS if state == "cold" else 1
-        asked = queries if state == "warm" else queries[:1]
-        pairs = [
-            (_child("ours", [str(folder / "ours"), json.dumps(asked)]), _child("theirs", [*theirs, json.dumps(asked)]))
-            for _ in range(times)
-        ]
-        ours, peer = (min(each[at][state] for each in pairs) for at in (0, 1))
-        results[f"search_text_to_results_{state}"] = {
-            "ours": ours, "peer": peer, "unit": "s from text to results" + (", p50" if state == "warm" else ", new process"),
-            "ratio": ours / peer, "peer_name": "sentence-transformers + Chroma",
-        }  # fmt: skip
-    return results
-
-
-def _child(name: str, arguments: Sequence[str]) -> dict[str, float]:
-    """Run one side in a process of its own; its last line is what it measured, and `cold` the whole process."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "tests.benchmarks.search", name]
-    done = subprocess.run(command, input=json.dumps(arguments), capture_output=True, text=True, check=True)
-    return {**json.loads(done.stdout.splitlines()[-1]), "cold": time.perf_counter() - began}
-
-
 def _mean(values: Sequence[float]) -> float:
     """Of those that are defined."""
     defined = [value for value in values if not math.isnan(value)]
@@ -278,52 +250,3 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     means = np.array(values)[rng.integers(len(values), size=(SAMPLES, len(values)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
-
-
-def _ours(folder: str, queries: str) -> Iterator[float]:
-    search = ProductSearch.load(Path(folder))
-    for number, query in enumerate(_rounds(json.loads(queries))):
-        if number:
-            search.index._text_encoder._vector.cache_clear()  # every query is encoded, in every round
-        began = time.perf_counter()
-        search.search(query)
-        yield time.perf_counter() - began
-
-
-def _theirs(folder: str, model: str, queries: str) -> Iterator[float]:
-    import chromadb
-    from sentence_transformers import SentenceTransformer
-
-    encoder, collection = SentenceTransformer(model, device="cpu"), chromadb.PersistentClient(folder).get_collection("titles")
-    for query in _rounds(json.loads(queries)):
-        began = time.perf_counter()
-        vector = encoder.encode([query], normalize_embeddings=True)
-        collection.query(query_embeddings=vector.tolist(), n_results=10)
-        yield time.perf_counter() - began
-
-
-def _prepare(folder: str, model: str, titles: str) -> Iterator[float]:
-    import chromadb
-    from sentence_transformers import SentenceTransformer
-
-    texts = json.loads(titles)
-    vectors = SentenceTransformer(model, device="cpu").encode(texts, normalize_embeddings=True, batch_size=64)
-    client = chromadb.PersistentClient(folder)
-    collection = client.create_collection("titles", configuration={"hnsw": {"space": "cosine"}}, embedding_function=None)
-    for at in range(0, len(texts), 2000):
-        rows = range(at, min(at + 2000, len(texts)))
-        collection.add(
-            ids=[str(row) for row in rows], embeddings=vectors[rows.start : rows.stop], documents=texts[at : at + 2000]
-        )
-    yield 0.0
-
-
-def _rounds(queries: Sequence[str]) -> list[str]:
-    """All queries several times, or a single one once."""
-    return [*queries] * (ROUNDS if len(queries) > 1 else 1)
-
-
-if __name__ == "__main__":
-    sides = {"ours": _ours, "theirs": _theirs, "prepare": _prepare}
-    seconds = list(sides[sys.argv[1]](*json.load(sys.stdin)))
-    print(json.dumps({"warm": statistics.median(seconds)}))

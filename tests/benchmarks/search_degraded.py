@@ -5,6 +5,7 @@ products fits, no result if the shop has none that does. Writes build/search_deg
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from proveout.mission import load
 from proveout.search import Answer, ProductIndex
 from proveout.search.judgements import fits
-from proveout.search.learning import examples, learn
+from proveout.search.learning import examples, learn, with_added_word
 from proveout.search.synthetic import draw
 from proveout.search.synthetic_log import draw_log
 from proveout.search.vector_store import VectorStore
@@ -23,8 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 def run() -> dict[str, dict[str, object]]:
     shop, log = draw(), draw_log()
+    asked = Counter(request.query for request in log.requests)
     index = ProductIndex.build(shop.products)
-    search = learn(index, examples(index, shop.judgements), load(ROOT / "pipelines" / "catalog" / "mission.yaml").slo)
+    judged = [*examples(index, shop.judgements), *with_added_word(index, shop.judgements)]
+    search = learn(index, judged, load(ROOT / "pipelines" / "catalog" / "mission.yaml").slo)
 
     def right(answer: Answer, text: str) -> bool:
         judged = log.judgements[text]
@@ -37,7 +40,11 @@ def run() -> dict[str, dict[str, object]]:
     def row(answers: dict[str, Answer], chosen: Callable[[str], bool]) -> dict[str, float]:
         part = {text: answer for text, answer in answers.items() if chosen(text)}
         confidence = float(np.mean([answer.confidence for answer in part.values()]))
-        return {"queries": len(part), "confidence": confidence, "right": float(np.mean([right(a, t) for t, a in part.items()]))}
+        each = [right(answer, text) for text, answer in part.items()]
+        return {
+            "queries": len(part), "confidence": confidence, "right": float(np.mean(each)),
+            "right_by_request": float(np.average(each, weights=[asked[text] for text in part])),
+        }  # fmt: skip
 
     rows = {
         f"{when}: {route}": row(answers, lambda text, answers=answers, route=route: answers[text].route == route)
@@ -47,7 +54,8 @@ def run() -> dict[str, dict[str, object]]:
     ranked = {text for text, answer in whole.items() if answer.route == "ranked"}
     rows |= {"ranked, without": row(without, lambda text: text in ranked)}
     for name, values in rows.items():
-        print(f"{name:36} {values['queries']:4} queries, {values['confidence']:.3f} sure, {values['right']:.3f} right")
+        right_of = f"{values['right']:.3f} of them right, {values['right_by_request']:.3f} of their requests"
+        print(f"{name:36} {values['queries']:4} queries, {values['confidence']:.3f} sure, {right_of}")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "search_degraded.json").write_text(json.dumps(rows, indent=1))
     ours, peer = rows["ranked, without"]["right"], rows["with vectors: ranked"]["right"]

@@ -112,7 +112,7 @@ def show_report(space: Workspace, report: str) -> None:
         for case, because in examples(reports.data(filed), filed.rules.cases - filed.rules.blind).items():
             say(f"  to read: case {case[:12]}: {because}")
         for case in [case for case in filed.again if case not in filed.readings]:
-            say(f"  to read again, blind: case {case[:12]}, answered by {filed.again[case]}")
+            say(f"  to read again, blind: case {case[:12]}")
         if filed.agreement:
             say(f"  {filed.agreement}")
         for signature in filed.signatures:

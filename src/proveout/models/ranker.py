@@ -36,7 +36,7 @@ RELATIVE.append(layout_statistics.COLUMNS.index("form_match"))
 CHANCE = 0.4  # similarity of unrelated labels
 FADES = 8.0  # lines over which a label above loses two thirds of its weight
 NEAREST = 4  # the first slots, where labels are printed: near, left, above, heading
-SEPARATOR = "\f"  # between the two sets of trees in a file
+SEPARATOR = "\f"  # between the sets of trees in a file
 FAMILIAR = -(len(RELATIVE) + len(RELATIVE_LABELS) + 1)  # the last column of the layout statistics
 NEW, KNOWN = 0.4, 0.6  # a less familiar layout is new, a more familiar one known; between them both sets of trees count
 
@@ -52,6 +52,7 @@ class Settings:
     columns_share: float = 0.4  # of the columns, per tree
     rows_share: float = 0.8
     ridge: float = 5.0
+    times: int = 3  # each set is trained, with other random numbers; their mean counts, which depends less on chance
     seed: int = 7
     threads: int = 1  # two are slower on a machine that also does other work
 
@@ -121,51 +122,57 @@ def names(features: CandidateFeatures) -> tuple[str, ...]:
 class Ranker:
     """The trained trees of one field."""
 
-    def __init__(self, best: "lightgbm.Booster", random: "lightgbm.Booster") -> None:
-        self._best, self._random = best, random  # by the thresholds of their splits
+    def __init__(self, best: "Sequence[lightgbm.Booster]", random: "Sequence[lightgbm.Booster]") -> None:
+        self._best, self._random = best, random  # by the thresholds of their splits; each trained several times
 
     @classmethod
     def train(cls, inputs: Sequence[Floats], right: Sequence[Bools], settings: Settings) -> "Ranker":
         """Learn from documents: the columns of their candidates, and which candidates are right."""
         trees = imports.lightgbm()
         rows, labels = np.concatenate(inputs), np.concatenate(right).astype(np.float64)
-        data = trees.Dataset(rows, labels, params=_parameters(settings), free_raw_data=True)
+        data = trees.Dataset(rows, labels, params=_parameters(settings, 0), free_raw_data=True)
         best, random = (
-            trees.train({**_parameters(settings), "extra_trees": at_random}, data, settings.rounds)
+            [
+                trees.train({**_parameters(settings, time), "extra_trees": at_random}, data, settings.rounds)
+                for time in range(settings.times)
+            ]
             for at_random in (False, True)
         )
         return cls(best, random)
 
     @classmethod
     def from_text(cls, text: str) -> "Ranker":
-        best, random = (imports.lightgbm().Booster(model_str=part) for part in text.split(SEPARATOR))
-        return cls(best, random)
+        trees = [imports.lightgbm().Booster(model_str=part) for part in text.split(SEPARATOR)]
+        return cls(trees[: len(trees) // 2], trees[len(trees) // 2 :])
 
     def as_text(self) -> str:
         """Both sets of trees in LightGBM's text format, which `from_text` reads."""
-        return SEPARATOR.join((self._best.model_to_string(), self._random.model_to_string()))
+        return SEPARATOR.join(trees.model_to_string() for trees in (*self._best, *self._random))
 
     def probabilities(self, inputs: Floats) -> Floats:
         """The probability that each candidate is right, independent of the others. Raises BadModel for other columns."""
         if not len(inputs):
             return np.zeros(0)
-        if inputs.shape[1] != self._best.num_feature():
-            was, now = self._best.num_feature(), inputs.shape[1]
+        if inputs.shape[1] != self._best[0].num_feature():
+            was, now = self._best[0].num_feature(), inputs.shape[1]
             hint = "build it again and promote it: proveout build"
             raise BadModel(f"the model was trained on {was} columns, this Proveout has {now}; {hint}")
         familiar = np.clip((inputs[:, FAMILIAR] - NEW) / (KNOWN - NEW), 0.0, 1.0)
-        of_best, of_random = (np.asarray(trees.predict(inputs, num_threads=1)) for trees in (self._best, self._random))
+        of_best, of_random = (
+            np.mean([np.asarray(each.predict(inputs, num_threads=1)) for each in trees], axis=0)
+            for trees in (self._best, self._random)
+        )
         probabilities: Floats = familiar * of_best + (1 - familiar) * of_random
         return probabilities
 
     def importance(self, names: Sequence[str]) -> dict[str, float]:
         """Each column's share of the total gain, the largest first."""
-        gains = np.stack([trees.feature_importance("gain") for trees in (self._best, self._random)])
+        gains = np.stack([trees.feature_importance("gain") for trees in (*self._best, *self._random)])
         shares = (gains / np.maximum(gains.sum(axis=1, keepdims=True), 1e-9)).mean(axis=0)
         return dict(sorted(zip(names, shares.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
-def _parameters(settings: Settings) -> dict[str, Any]:
+def _parameters(settings: Settings, time: int) -> dict[str, Any]:
     return {
         "objective": "binary",
         "learning_rate": settings.learning_rate,
@@ -175,7 +182,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
         "bagging_fraction": settings.rows_share,
         "bagging_freq": 1,
         "lambda_l2": settings.ridge,
-        "seed": settings.seed,
+        "seed": settings.seed + 1000 * time,
         "num_threads": settings.threads,
         "deterministic": True,
         "force_col_wise": True,  # the same trees as by rows, in less time

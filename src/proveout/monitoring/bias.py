@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,18 +196,18 @@ def equalised_odds(log: "DataFrame", measured: "DataFrame", settings: BiasAlerts
     whole = _Look(None, np.ones(len(log), dtype=bool))
     rows = [(pair, _compare(pair, whole, settings.smallest_group)) for pair in pairs]
     confidence = 1 - settings.false_alarm_rate / max(1, sum(not math.isnan(row.p) for _, row in rows))
-    return tuple(replace(row, p=math.nan, **_intervals(pair, whole, confidence)) for pair, row in rows)
+    return tuple(_with_intervals(replace(row, p=math.nan), pair, whole, confidence) for pair, row in rows)
 
 
-def _intervals(pair: "_Pair", look: "_Look", confidence: float) -> dict[str, Any]:
-    """Of the difference and of the ratio, as a `Disparity` has them; none without cases on both sides."""
+def _with_intervals(row: Disparity, pair: "_Pair", look: "_Look", confidence: float) -> Disparity:
+    """The same with the intervals of its difference and of its ratio; without cases on both sides, without."""
     inside, outside = pair.sides(look)
     if pair.measure == GAP:
-        return {"interval": welch(inside, outside, confidence)[1]}
+        return replace(row, interval=welch(inside, outside, confidence)[1])
     if not len(inside) or not len(outside):
-        return {}
+        return row
     counts = (int(inside.sum()), len(inside), int(outside.sum()), len(outside))
-    return {"interval": newcombe(*counts, confidence), "ratio_interval": walter(*counts, confidence)}
+    return replace(row, interval=newcombe(*counts, confidence), ratio_interval=walter(*counts, confidence))
 
 
 def _looks(days: NDArray[np.object_], at_least: int) -> Iterator[_Look]:
@@ -345,7 +345,7 @@ def _judged(
             continue
         measured = pair.member & ~np.isnan(pair.values)
         since = _since(pair.values, measured, days) if worse and pair.measure != GAP else None
-        yield replace(disparity, p=p, worse=worse, since=since, **_intervals(pair, look, confidence))
+        yield _with_intervals(replace(disparity, p=p, worse=worse, since=since), pair, look, confidence)
 
 
 def _of_any(pair: _Pair, looks: Sequence[_Look], tests: Sequence[Disparity]) -> float:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from proveout.errors import BadModel
@@ -39,8 +38,8 @@ TEXTS_PER_COPY = 64  # a further copy of the network takes as long to make as th
 GRID = 2.0**20  # vectors are rounded to multiples of 2^-20, so that a store that normalises them returns the same bits
 
 
-class Encoder(Embeddings):
-    """LangChain `Embeddings`; `encode` is the same for arrays.
+class Encoder:
+    """The model with its tokenizer; `retrievers.TextEmbeddings` offers it as LangChain's `Embeddings`.
 
     tokens: word pieces, including the start and end marks, after which a text is cut.
     """
@@ -90,12 +89,6 @@ class Encoder(Embeddings):
             for row in order:
                 vectors[row] = self._vector(texts[row])
         return vectors
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(x) for x in vector] for vector in self.encode(texts)]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
 
 
 def on_grid(vectors: Vectors) -> Vectors:

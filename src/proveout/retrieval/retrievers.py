@@ -1,12 +1,31 @@
-"""Past cases and policy passages as LangChain's `BaseRetriever`: from a query to LangChain documents."""
+"""Past cases and policy passages as LangChain's `BaseRetriever`, and the encoder as its `Embeddings`.
+
+They are apart from what they offer, because importing LangChain takes longer than most searches.
+"""
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
+from proveout.retrieval.encoder import Encoder
 from proveout.retrieval.memory import Memory
 from proveout.retrieval.passages import Passages
+
+
+class TextEmbeddings(Embeddings):
+    """`Encoder.encode` with lists instead of arrays."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = self.encoder.encode(texts).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
 
 
 class PastCases(BaseRetriever):

@@ -39,11 +39,16 @@ class ProductRanker:
         self._copies = copies
 
     @classmethod
-    def train(cls, inputs: Sequence[Floats], ratings: Sequence[Floats], settings: Settings) -> "ProductRanker":
-        """One entry for each query: (candidates, len(NAMES)) and (candidates,)."""
+    def train(
+        cls, inputs: Sequence[Floats], ratings: Sequence[Floats], settings: Settings, weights: Sequence[float] = ()
+    ) -> "ProductRanker":
+        """One entry for each query: (candidates, len(NAMES)), (candidates,) and, if they differ, its weight."""
         lightgbm = imports.lightgbm()
         gains = np.array([gain(rating) for each in ratings for rating in each]) / gain(BEST)
-        data = lightgbm.Dataset(np.concatenate(list(inputs)), gains, feature_name=list(NAMES), params=_parameters(settings, 0))
+        each = np.repeat(weights, list(map(len, ratings))) if len(set(weights)) > 1 else None
+        data = lightgbm.Dataset(
+            np.concatenate(list(inputs)), gains, weight=each, feature_name=list(NAMES), params=_parameters(settings, 0)
+        )
         return cls([lightgbm.train(_parameters(settings, copy), data, settings.rounds) for copy in range(settings.copies)])
 
     @classmethod

@@ -63,6 +63,10 @@ class Vocabulary:
             stems[stem(word)] = max(stems.get(stem(word), 0), count)
         return stems
 
+    def has(self, word: str) -> bool:
+        """Whether a product has this word in any form."""
+        return stem(word) in self.stems
+
     def understand(self, text: str) -> Query:
         words = words_of(text)[:MOST_WORDS]
         corrections = {word: corrected for word in words if (corrected := self._corrected(word)) != word}
@@ -77,7 +81,7 @@ class Vocabulary:
 
     def _corrected(self, word: str) -> str:
         """The word itself if a product contains it, else the most frequent word that is near, else its parts; else itself."""
-        if not SHORTEST_CORRECTED <= len(word) <= LONGEST_CORRECTED or not word.isalpha() or stem(word) in self.stems:
+        if not SHORTEST_CORRECTED <= len(word) <= LONGEST_CORRECTED or not word.isalpha() or self.has(word):
             return word
         return self._nearest(word) or self._parts(word) or word
 
