@@ -5,6 +5,7 @@
 
 import hashlib
 import random
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -242,3 +243,19 @@ def test_every_mutation_is_found_and_placed(forger: tuple[Forger, Signer], mutat
             whole, found_at, reason = check()
             assert not whole and found_at == bad and because in reason, (number, does.__name__, bad, because, reason)
             somebody.restore()
+
+
+def test_an_index_that_leads_past_a_case_is_found(tmp_path: Path) -> None:
+    """The chain holds, and a question about the case finds nothing: only SQLite's own check sees it."""
+    fill(tmp_path, "ada")
+    file = tmp_path / "journal.db"
+    with Journal(file) as journal:
+        case = next(journal.events()).case
+        assert journal.damage() == ""
+    whole, hidden = file.read_bytes(), []
+    for match in re.finditer(case.encode(), whole):
+        file.write_bytes(whole[: match.start()] + bytes([whole[match.start()] ^ 1]) + whole[match.start() + 1 :])
+        with Journal(file) as journal:
+            if journal.verify().whole:
+                hidden.append(journal.damage())
+    assert hidden and all("index" in damage for damage in hidden)

@@ -44,10 +44,14 @@ def verify(space: Workspace, keys: Sequence[str], witnesses: Sequence[Path]) -> 
     """Print whether the journal is whole and agrees with every checkpoint. `keys`: public ones, or files with them."""
     with decided_journal(space) as journal:
         verification, believed = checked(space, journal, [key for text in keys for key in _keys(text)], witnesses)
+        damage = journal.damage()
     say(f"journal: {'' if verification.whole else 'DAMAGED, '}{verification.because}")
+    if damage:
+        hint = f"to mend that: sqlite3 {space.home / 'journal.db'} REINDEX"
+        say(f"journal: DAMAGED beside its events, so that a question may miss some ({damage}); {hint}")
     if verification.whole and not believed:
         say("signatures were not checked; give the public key: --key")
-    return verification.whole
+    return verification.whole and not damage
 
 
 def checked(

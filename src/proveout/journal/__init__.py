@@ -315,6 +315,17 @@ class Journal:
         gone = f"; the content of {len(erasures)} case{'s' * (len(erasures) > 1)} was erased" if erasures else ""
         return Verification(True, number, None, f"{number} events, all unchanged{gone}")
 
+    def damage(self) -> str:
+        """What is wrong with the file apart from the events, such as an index that leads past some; "" if nothing is.
+
+        Of SQLite; PostgreSQL checks its pages itself.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return ""
+        with self._reading() as connection:
+            (first,) = connection.exec_driver_sql("PRAGMA integrity_check(1)").first() or ("ok",)
+        return "" if first == "ok" else str(first)
+
     def context(self, keys: Iterable[str]) -> tuple[int, int]:
         """After which and up to which position the decisions of these turns lie, and all that their run decided before them.
 
