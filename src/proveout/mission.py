@@ -46,6 +46,16 @@ def exact_percent(share: float) -> str:
     return f"{100 * share:.10g}%"
 
 
+def measured_percent(share: float) -> str:
+    """A probability below 1 without decimals, unless it would read 100%.
+
+    >>> measured_percent(0.8649), measured_percent(0.9972), measured_percent(0.99999), measured_percent(1)
+    ('86%', '99.7%', 'over 99.99%', '100%')
+    """
+    texts = (f"{share:.{digits}%}" for digits in range(3))
+    return next((text for text in texts if share >= 1 or not text.startswith("100")), "over 99.99%")
+
+
 class SLO(_Strict):
     """What the mission promises, under `slo`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proveout.mission import Mission
+from proveout.mission import Mission, measured_percent
 from proveout.records import Check, Output, Route
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def sureness(value: Output, needed: float | None = None) -> str:
     if not value.calibrated:
         return "not calibrated"
     if needed is None:
-        return f"{value.confidence:.0%} sure"
+        return f"{measured_percent(value.confidence)} sure"
     digits = 0 if f"{value.confidence:.0%}" != f"{needed:.0%}" else 2
     return f"{value.confidence:.{digits}%} sure, {needed:.{digits}%} needed"
 

@@ -22,6 +22,7 @@ from proveout.cases import Part
 from proveout.errors import UnreadableDocument
 from proveout.files import open_file
 from proveout.journal.log import utf8
+from proveout.mission import measured_percent
 from proveout.records import Check, Content, Decision, Output, Route
 from proveout.search.terms import words_of
 from proveout.values.rankings import NOTHING, items_of, titles_of
@@ -100,7 +101,7 @@ class QueryCase:
     ) -> tuple[str, str]:
         """What the answer is and which layer gave it, then why it may stand, or why a person judges it."""
         results = fields[RESULTS]
-        sure = f"{results.confidence:.0%} sure" if results.calibrated else "not calibrated"
+        sure = f"{measured_percent(results.confidence)} sure" if results.calibrated else "not calibrated"
         count = len(items_of(results.text))
         answer = f"{count} product{'s' if count != 1 else ''}" if count else "No result"
         first = f"{answer}, by the layer {results.tier}, {sure}: {results.speaks_for[0]}."
