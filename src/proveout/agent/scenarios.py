@@ -34,7 +34,7 @@ class Removal:
 
     case: str
     field: str
-    replaced: bool  # acted on again, with another value
+    replaced: bool  # acted on again, with another value or none
 
     def __str__(self) -> str:
         return f"{self.field} of case {self.case[:12]}"
@@ -52,8 +52,8 @@ def removals(agent: "Agent", documents: Sequence[Document], decisions: Sequence[
     for document, before in sorted(acted, key=lambda pair: pair[1].case)[:at_most]:
         for name in (name for name in names if name in before.fields):
             after, text = agent.invoke(without(document, before.fields[name])), before.fields[name].text
-            replaced = after.route is Route.ACT and not same(kinds[name], text, after.fields[name].text)
-            tried.append(Removal(before.case, name, replaced))
+            instead = after.fields[name].text if name in after.fields else ""
+            tried.append(Removal(before.case, name, after.route is Route.ACT and not same(kinds[name], text, instead)))
     return tried
 
 
