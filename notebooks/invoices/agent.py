@@ -186,10 +186,10 @@ def about_scenarios(mo):
 
 
 @app.cell(hide_code=True)
-def scenario_table(agent, chosen, mission, mo, scenarios, steps):
+def scenario_table(agent, chosen, mission, mo, removable, scenarios, steps):
     _fields = steps["decision"].fields
     _texts = {value.text for value in _fields.values()}
-    _scenarios = scenarios([name for name, spec in mission.fields.items() if spec.required and mission.kinds[name] != "flag"])
+    _scenarios = scenarios(removable(mission))
     _answers = [
         agent.invoke(scenario.change(chosen, _fields)) for scenario in _scenarios
     ]  # alone: each is a copy of the others
@@ -249,10 +249,10 @@ def imports_of_the_view():
     import pandas as pd
 
     from proveout import documents
-    from proveout.agent.scenarios import scenarios
+    from proveout.agent.scenarios import removable, scenarios
     from proveout.records import Route
 
-    return Route, documents, mo, pd, plt, scenarios
+    return Route, documents, mo, pd, plt, removable, scenarios
 
 
 if __name__ == "__main__":

@@ -184,14 +184,15 @@ def held_or_failed(mo, regressions):
 
 
 @app.cell(hide_code=True)
-def replaced_values(mission, mo, removed):
+def replaced_values(exact_percent, mission, mo, removed):
     _replaced = [f"- {each}" for each in removed if each.replaced]
     _tried = (
         f"**{len(removed)} removed values**: a document that is acted on, decided again without one of its required values. "
     )
     _most = mission.slo.replaced_values
-    _finding = f"""{len(_replaced)} are acted on again, with another value in its place; {_most:.0%} may be (`replaced_values`
-    in mission.yaml), or promoting this release asks first. A higher `lowest_confidence` sends more of those to a person."""
+    _finding = f"""{len(_replaced)} are acted on again, with another value in its place; {exact_percent(_most)} may be
+    (`replaced_values` in mission.yaml), or promoting this release asks first. A higher `lowest_confidence` sends more of those
+    to a person."""
     _text = mo.md(_tried + (_finding if _replaced else "None is acted on with another value in its place."))
     _which = [mo.accordion({"which": mo.md("\n".join(_replaced))})] if _replaced else []
     mo.callout(mo.vstack([_text, *_which]), kind="danger" if len(_replaced) > _most * len(removed) else "neutral")
@@ -275,6 +276,7 @@ def imports_of_the_step():
     from proveout.corpus import Dataset
     from proveout.evaluation import regression
     from proveout.evaluation.labelled_log import write_labelled_log
+    from proveout.mission import exact_percent
     from proveout.retrieval import Memory
     from proveout.workspace import Workspace
 
@@ -286,6 +288,7 @@ def imports_of_the_step():
         Workspace,
         assemble,
         evaluation,
+        exact_percent,
         json,
         missions,
         regression,

@@ -15,6 +15,7 @@ from proveout.values import same
 
 if TYPE_CHECKING:
     from proveout.agent import Agent
+    from proveout.mission import Mission
 
 Fields = Mapping[str, Output]  # the outputs for the unchanged document
 
@@ -40,13 +41,17 @@ class Removal:
         return f"{self.field} of case {self.case[:12]}"
 
 
+def removable(mission: "Mission") -> list[str]:
+    """The required fields whose values are printed, which a flag's is not."""
+    return [name for name, kind in mission.kinds.items() if name in mission.required and kind != "flag"]
+
+
 def removals(agent: "Agent", documents: Sequence[Document], decisions: Sequence[Decision], at_most: int = 20) -> list[Removal]:
     """Decide documents again without one required value at a time, each alone: at most so many of those that were acted on.
 
     A value that is read from elsewhere, such as the XML of an electronic invoice, is not replaced.
     """
-    kinds = agent.mission.kinds
-    names = [name for name in kinds if name in agent.mission.required and kinds[name] != "flag"]
+    kinds, names = agent.mission.kinds, removable(agent.mission)
     acted = [(document, one) for document, one in zip(documents, decisions, strict=True) if one.route is Route.ACT]
     tried = []
     for document, before in sorted(acted, key=lambda pair: pair[1].case)[:at_most]:

@@ -78,13 +78,16 @@ def sureness(value: Output, needed: float | None = None) -> str:
     >>> from proveout.records import Output
     >>> sureness(Output("$5", "5", 0.8649)), sureness(Output("$5", "5", 0.9696), 0.9703)
     ('86% sure', '96.96% sure, 97.03% needed')
+    >>> sureness(Output("$5", "5", 0.9972), 0.86)
+    '99.7% sure, 86% needed'
     """
     if not value.calibrated:
         return "not calibrated"
     if needed is None:
         return f"{measured_percent(value.confidence)} sure"
-    digits = 0 if f"{value.confidence:.0%}" != f"{needed:.0%}" else 2
-    return f"{value.confidence:.{digits}%} sure, {needed:.{digits}%} needed"
+    if f"{value.confidence:.0%}" != f"{needed:.0%}":
+        return f"{measured_percent(value.confidence)} sure, {measured_percent(needed)} needed"
+    return f"{value.confidence:.2%} sure, {needed:.2%} needed"
 
 
 def and_(names: list[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from proveout.errors import BadInput, BadModel
+from proveout.mission import exact_percent
 from proveout.release import Release, few
 
 
@@ -79,7 +80,7 @@ def faults(release: Release) -> list[str]:
     replaced = removals["replaced"]
     if len(replaced) > most * removals["decided"]:
         share = f"{len(replaced)} of {removals['decided']} documents from which a required value was removed"
-        failed.append(f"acts on {share}, with another value ({most:.0%} may be: `replaced_values`): {few(replaced)}")
+        failed.append(f"acts on {share}, with another value ({exact_percent(most)} may be: `replaced_values`): {few(replaced)}")
     return failed
 
 

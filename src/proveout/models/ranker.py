@@ -52,7 +52,7 @@ class Settings:
     columns_share: float = 0.4  # of the columns, per tree
     rows_share: float = 0.8
     ridge: float = 5.0
-    times: int = 3  # each set is trained, with other random numbers; their mean counts, which depends less on chance
+    copies: int = 3  # of each set, that differ by their seed; their mean depends less on chance
     seed: int = 7
     threads: int = 1  # two are slower on a machine that also does other work
 
@@ -123,7 +123,7 @@ class Ranker:
     """The trained trees of one field."""
 
     def __init__(self, best: "Sequence[lightgbm.Booster]", random: "Sequence[lightgbm.Booster]") -> None:
-        self._best, self._random = best, random  # by the thresholds of their splits; each trained several times
+        self._best, self._random = best, random  # by the thresholds of their splits; copies of each
 
     @classmethod
     def train(cls, inputs: Sequence[Floats], right: Sequence[Bools], settings: Settings) -> "Ranker":
@@ -133,8 +133,8 @@ class Ranker:
         data = trees.Dataset(rows, labels, params=_parameters(settings, 0), free_raw_data=True)
         best, random = (
             [
-                trees.train({**_parameters(settings, time), "extra_trees": at_random}, data, settings.rounds)
-                for time in range(settings.times)
+                trees.train({**_parameters(settings, copy), "extra_trees": at_random}, data, settings.rounds)
+                for copy in range(settings.copies)
             ]
             for at_random in (False, True)
         )
@@ -172,7 +172,7 @@ class Ranker:
         return dict(sorted(zip(names, shares.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
-def _parameters(settings: Settings, time: int) -> dict[str, Any]:
+def _parameters(settings: Settings, copy: int) -> dict[str, Any]:
     return {
         "objective": "binary",
         "learning_rate": settings.learning_rate,
@@ -182,7 +182,7 @@ def _parameters(settings: Settings, time: int) -> dict[str, Any]:
         "bagging_fraction": settings.rows_share,
         "bagging_freq": 1,
         "lambda_l2": settings.ridge,
-        "seed": settings.seed + 1000 * time,
+        "seed": settings.seed + 1000 * copy,
         "num_threads": settings.threads,
         "deterministic": True,
         "force_col_wise": True,  # the same trees as by rows, in less time

@@ -17,6 +17,7 @@ from pathlib import Path
 from proveout.calibration import Calibration, Calibrations
 from proveout.errors import BadInput
 from proveout.files import write_whole
+from proveout.mission import measured_percent
 from proveout.search import layers
 from proveout.search.catalogue import Product
 from proveout.search.features import typicality
@@ -124,7 +125,7 @@ class ProductSearch:
         score = max((gain for _, gain in ranking), default=0.0)
         confidence = calibration.confidence(SOMETHING_FITS, score)
         if says_nothing_fits(calibration, score):
-            because = f"the best product fits with a probability of {confidence:.0%}"
+            because = f"the best product fits with a probability of {measured_percent(confidence)}"
             return Answer(query, Route.NOTHING, (), 1 - confidence, because, 1 - score)
         hits = tuple(Hit(self.index.products[row], gain) for row, gain in ranking[:k])
         return Answer(query, Route.RANKED, hits, confidence, f"the best of {len(ranking)} candidates", score)
