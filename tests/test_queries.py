@@ -14,6 +14,7 @@ from proveout.errors import UnreadableDocument
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.live.inbox import listed
+from proveout.mission import measured_percent
 from proveout.records import Decided, Output, Person, Role, Route
 from proveout.release import Releases
 from proveout.search.case import QueryCase, case_of
@@ -152,7 +153,9 @@ def test_an_answer_names_its_layer_its_confidence_and_its_products(asked: dict[s
     assert all("headset" in item or "headphones" in item for item in results(asked["headest"]).text.split(" | "))
     assert len(items_of(results(asked["headest"]).text)) == decision.descriptors["products"] == 10
     assert decision.descriptors["corrected_words"] == 1
-    assert decision.because[0].startswith("10 products, by the layer ranked, 99% sure")
+    assert decision.because[0].startswith(
+        f"10 products, by the layer ranked, {measured_percent(decision.class_confidence)} sure"
+    )
 
 
 def test_no_result_is_a_decision_too_and_a_person_judges_it_where_it_is_not_certified(asked: dict[str, Decided]) -> None:
