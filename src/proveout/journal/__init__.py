@@ -196,6 +196,13 @@ class Journal:
                 if release is None or decided.decision.release == release:
                     yield decided
 
+    def decisions_of(self, keys: Iterable[str]) -> Iterator[Decided]:
+        """The decisions of these turns of cases (`Case.key`), as far as there are any; in order only among some of them."""
+        c, names = self._events.c, sorted(set(keys))
+        for start in range(0, len(names), NAMES):
+            some = c.key.in_(names[start : start + NAMES]) & (c.key != "")
+            yield from map(_decided, self._select(some, c.kind == DECISION))
+
     def events(self, case: str | None = None, after: int = 0) -> Iterator[Event]:
         """The events of a case, or of all cases, in order. `after`: only those at later positions."""
         return self._select(after=after) if case is None else self._select(self._of_case(case), after=after)
@@ -391,6 +398,10 @@ class Journal:
         with self._explained():
             schema.rewrite(self._engine)
 
+    def hash_at(self, position: int) -> str:
+        """The hash of the event at a position, in hexadecimal; "" if there is none. At 0: what the first event follows."""
+        return next((digest.hex() for digest in self.hashes(position, position - 1)), "") if position else GENESIS
+
     def hashes(self, until: int, after: int = 0) -> Iterator[bytes]:
         """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right.
 
@@ -425,19 +436,22 @@ class Journal:
     def to_parquet(self, folder: Path | str, mission: "Mission", until: int | None = None) -> Path:
         """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later.
 
-        `until`: as it was at this position of the journal.
+        A log that is there is brought up to date; `until`: written anew, as it was at this position of the journal.
         """
         from itertools import takewhile
 
-        from proveout.journal.log import write_log
+        from proveout.journal import log
 
+        path = Path(folder) / "decisions.parquet"
+        if until is None and (latest := log.latest(path, mission)) and (after := self._decided_at(latest.key)):
+            labelled = self.answers(after=self._before(latest.answered))
+            answers = _as_logged(self.answers(cases={answer.case for answer in labelled.values()}))
+            revised = [each for each in self.decisions_of(labelled) if each.position <= after]
+            return log.write_log(self.decisions(after=after), path, mission, answers, log.Revision(revised, self.erased()))
         last = self.position if until is None else until
         labels = takewhile(lambda event: event.position <= last, self.of_kind(LABEL))
         decided = takewhile(lambda each: each.position <= last, self.decisions())
-        answers = {
-            key: {"labels": answer.fields, "right": answer.right, "at": answer.at} for key, answer in answered(labels).items()
-        }
-        return write_log(decided, Path(folder) / "decisions.parquet", mission, answers)
+        return log.write_log(decided, path, mission, _as_logged(answered(labels)))
 
     @contextmanager
     def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":
@@ -545,6 +559,15 @@ class Journal:
         few = [c.position.in_(positions)] if len(positions) < NAMES else []
         return and_(c.case.startswith(case, autoescape=True), *few)
 
+    def _decided_at(self, key: str) -> int:
+        """The position of the decision of a turn of a case (`Case.key`); 0 if there is none."""
+        from sqlalchemy import select
+
+        c = self._events.c
+        with self._reading() as connection:
+            query = select(c.position).where(c.key == key, c.key != "", c.kind == DECISION)
+            return connection.execute(query).scalar() or 0
+
     def _before(self, earliest: str) -> int:
         """A position after which lies everything since this time. Clocks may have differed by a day."""
         from sqlalchemy import select
@@ -594,6 +617,10 @@ class Journal:
             cursor: Iterable[Any] = connection.connection.cursor().execute(query)
             return cursor
         return connection.execution_options(yield_per=CHUNK).exec_driver_sql(query)
+
+
+def _as_logged(answers: Mapping[str, Answer]) -> dict[str, dict[str, Any]]:
+    return {key: {"labels": answer.fields, "right": answer.right, "at": answer.at} for key, answer in answers.items()}
 
 
 def answered(events: Iterable[Event]) -> dict[str, Answer]:
