@@ -374,6 +374,26 @@ def test_a_log_that_is_brought_up_to_date_is_the_one_that_is_written_anew(
         assert path.read_bytes() == anew.read_bytes() or Vault.at(tmp_path)
 
 
+def test_a_journal_on_a_server_is_encrypted_with_the_keys_of_a_workspace(postgres: str, tmp_path: Path) -> None:
+    import psycopg
+
+    name = f"t{time.time_ns()}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    url, vault = postgres.replace("/postgres?", f"/{name}?"), Vault.create(tmp_path)
+    assert vault
+    with Journal(url, vault) as journal:
+        (one, _) = journal.record([decided("c1"), decided("c2")], run="today")
+        assert next(journal.decisions()) == one
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            stored = "".join(row[0] for row in connection.execute("SELECT payload FROM events"))
+        assert "12.50" not in stored and "pay_invoice" not in stored and "today" in stored
+        with Journal(url) as without, pytest.raises(BadJournal, match="keys.db is missing"):
+            list(without.decisions())
+        vault.destroy(["c1"])
+        assert [each.case.id for each in journal.decisions()] == ["c2"] and journal.verify().whole
+
+
 def test_a_log_of_another_mission_or_journal_is_written_anew(journal: Journal, tmp_path: Path) -> None:
     journal.record([decided()], run="today")
     columns = set(read_log(journal.to_parquet(tmp_path / "logs", INVOICES)).column_names)

@@ -2,8 +2,8 @@
 
 Entry point: `Journal(url)`, on SQLite with a path, on PostgreSQL with a URL. Every append is atomic. However many processes
 write, a case is decided once, and an effect is intended once and settled once, with any number of failed attempts between.
-Beside a SQLite file with a `keys.db`, the content of every event is encrypted with its case's key (`sealing`); an event whose
-key was destroyed, or that was emptied, is left out of what is read, and the chain still holds.
+With the keys of a workspace, which a SQLite file finds beside it, the content of every event is encrypted with its case's key
+(`sealing`); an event whose key was destroyed, or that was emptied, is left out of what is read, and the chain still holds.
 Covered: two processes writing to one journal, a kill at any instant, a changed, lost or invented event (`verify` locates it).
 Not covered: who may write. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip;
 signed `checkpoints` do.
@@ -89,13 +89,16 @@ class Verification:
 class Journal:
     """One journal. Cheap to open; may be open many times, in many processes."""
 
-    def __init__(self, url: str | Path) -> None:
-        """Raises BadJournal for a newer schema or another kind of database, BadInput for an invalid URL."""
+    def __init__(self, url: str | Path, vault: Vault | None = None) -> None:
+        """Raises BadJournal for a newer schema or another kind of database, BadInput for an invalid URL.
+
+        `vault`: the keys that encrypt what is written; by default those that lie beside a SQLite file.
+        """
         from proveout.journal import schema
 
         self._engine = schema.connect(url)
         file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
-        self._vault = Vault.at(Path(file).parent) if file and file != ":memory:" else None
+        self._vault = vault or (Vault.at(Path(file).parent) if file and file != ":memory:" else None)
         self._writes = schema.writing(self._engine)
         self._events, self._tip = schema.events, schema.tip
         self._settled = 0  # every effect that was intended up to this position has an outcome
