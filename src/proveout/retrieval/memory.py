@@ -68,7 +68,7 @@ def without_numbers(text: str) -> str:
     >>> without_numbers("Invoice # 17 Flight 01/02/20 to 2/3/20 KXQ2-TV")
     'Invoice # Flight to'
     """
-    return " ".join(word for word in text.split() if not any(character.isdigit() for character in word))
+    return " ".join(word for word in text.split() if word.isalpha() or not any(map(str.isdigit, word)))
 
 
 class Memory:
