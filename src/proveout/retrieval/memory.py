@@ -18,7 +18,7 @@ import shutil
 from array import array
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
@@ -51,6 +51,9 @@ class MemoryRecord:
     document_class: str = ""
     origin: Literal["label", "decision"] = "decision"
     document: str = ""  # SHA-256 of the file
+
+
+PARTS = tuple(MemoryRecord.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,4 +464,5 @@ def _query(text: str | Content) -> str:
 
 
 def _line(record: MemoryRecord) -> bytes:
-    return json.dumps(asdict(record), ensure_ascii=False, sort_keys=True).encode()
+    content = {name: getattr(record, name) for name in PARTS} | {"fields": dict(record.fields)}
+    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
