@@ -2,8 +2,9 @@
 
 `question_*`: milliseconds in a journal of 1,000,000 events (PROVEOUT_EVENTS: another number), of which a third are decisions,
 one in fifty is a label, and the rest are effects, intended and settled. Stated is the slowest of 20. The peer reads every event
-of the kind, as one without an index does. `question_verify`: seconds for the whole chain, beside SHA-256 over as many lines in
-memory. Writing the journal takes a minute, and 800 bytes an event.
+of the kind, as one without an index does. `question_log`: seconds until the log that monitoring reads has one more decision,
+beside writing it anew. `question_verify`: seconds for the whole chain, beside SHA-256 over as many lines in memory. Writing the
+journal takes a minute, and 800 bytes an event.
 """
 
 import hashlib
@@ -18,11 +19,13 @@ from typing import Any
 from unittest import mock
 
 from proveout import journal as journals
+from proveout import mission as missions
 from proveout.journal import DECISION, INTENDED, LABEL, SETTLED, Event, Journal
 from proveout.journal.codec import decision_to_json
 from proveout.live.replay import batches
 from proveout.records import Decision, Route
 
+MISSION = Path(__file__).parents[2] / "pipelines/invoices/mission.yaml"
 EVENTS = int(os.environ.get("PROVEOUT_EVENTS", "1000000"))
 RUN, COMMIT, QUESTIONS = 300, 1000, 20  # cases a run, cases a commit, of each kind
 FIRST, DAYS = datetime(2024, 1, 1, tzinfo=UTC), 700
@@ -55,6 +58,17 @@ def run() -> dict[str, dict[str, Any]]:
             about = {"unit": "ms, the worst of 20", "peer_name": "ms, reading all of the kind"}
             results[f"question_{name}"] = {"ours": slowest * 1e3, "peer": other * 1e3, "ratio": slowest / other, **about}
             print(f"  {name}: {slowest * 1e3:.2f} ms", flush=True)
+        logs, mission = Path(folder, "home", "logs"), missions.load(MISSION)
+        anew = _timed(lambda _: journal.to_parquet(logs, mission), "")
+        journal.append(list(happened(len(cases), hashlib.sha256(b"one more").hexdigest())))
+        more = _timed(lambda _: journal.to_parquet(logs, mission), "")
+        results["question_log"] = {
+            "ours": more,
+            "peer": anew,
+            "unit": "s",
+            "ratio": more / anew,
+            "peer_name": "s, written anew",
+        }
         whole, plain = _timed(lambda _: journal.verify(), ""), _timed(lambda _: hashed(journal.position), "")
         about = {"unit": "s", "peer_name": "s, SHA-256 over as many lines of 600 bytes", "events": journal.position}
         results["question_verify"] = {"ours": whole, "peer": plain, "ratio": whole / plain, **about}
