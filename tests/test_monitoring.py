@@ -480,6 +480,15 @@ def test_a_small_group_is_not_shown(mission):
     assert tiny[0].because == "not judged: automation rate known for 7 cases of the segment, 20 needed"
 
 
+def test_equal_texts_of_a_long_log_are_one_object_in_memory(mission):
+    findings = compare(*pair(1, World()), mission)
+    texts = [column for column in findings.features if findings.features[column].dtype == object]
+    assert {"segment", "route", "contract_num.pattern", "advertiser.known", "gross_amount.answer"} <= {*texts}
+    for column in texts:
+        values = findings.features[column].dropna()
+        assert len({id(value) for value in values}) == values.nunique(), column
+
+
 def test_labels_that_came_later_are_compared_with_the_answers(mission):
     reference, log = pair(1, World())
     for name in FIELDS:

@@ -56,10 +56,13 @@ def read(path: Path | str) -> "DataFrame":
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise BadInput(f"{path}: found no Parquet log, expected one as the agent writes it. Run it first: proveout run")
-    frame = pd.concat([read_log(file).to_pandas() for file in files], ignore_index=True)
-    if "decided_at" in frame.columns:
+    frames = [read_log(file).to_pandas() for file in files]
+    frame = pd.concat(frames, ignore_index=True) if frames[1:] else frames.pop()  # a copy of a long log is a lot of memory
+    if "decided_at" in frame.columns and not frame["decided_at"].is_monotonic_increasing:
         frame = frame.sort_values("decided_at", kind="stable", ignore_index=True)
-    return frame.drop_duplicates("case", keep="last", ignore_index=True) if "case" in frame.columns else frame
+    if "case" in frame.columns and frame["case"].duplicated().any():
+        frame = frame.drop_duplicates("case", keep="last", ignore_index=True)
+    return frame
 
 
 def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: Alerts | None = None) -> Findings:
@@ -90,7 +93,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         settings = settings.model_copy(update={"by": "count", "like": "all"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
-    deciders = [str(release or "") for release in current.get("release", [""] * len(current))]
+    deciders = list(bias.names_of(current["release"])) if "release" in current else [""] * len(current)
     windows = tuple(replace(window, releases=tuple(dict.fromkeys(deciders[rows]))) for window, rows in cut)
     stretches = [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
@@ -99,7 +102,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     groups = None if like == "all" else (drift.group_of(reference, like), drift.group_of(current, like))
     tests = drift.run_tests(before, tested, stretches, alerts.drift, groups)
     tests = [replace(test, condition=replace(test.condition, cases=called)) for test in tests]
-    drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
+    drifted = drift.drifts(before, after, current["case"].array, days, windows, tests, alerts.drift)
     drifted = drift.with_releases(drifted, deciders, days)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
     disparities = bias.disparities(log, measured, reference, measured_before, alerts.bias)

@@ -241,7 +241,7 @@ def _with_examples(
 def _example(row: int, drift: Drift, rising: Sequence[Drift], met: Any, cases: Any, days: Any, current: Any) -> Example:
     others = [other for other in rising if met[other.what][row] and other is not drift]
     because = [value_text(change.what, current[change.what].iloc[row]) for change in (drift, *others[:3])]
-    return Example(cases[row], days[row], tuple(because))
+    return Example(str(cases[row]), days[row], tuple(because))
 
 
 def group_of(frame: "DataFrame", like: str) -> NDArray[Any]:
