@@ -341,6 +341,24 @@ def test_ks_is_scipys(n, m, shift):
     assert ks_p(distance, n, m) == pytest.approx(peer.pvalue, rel=1e-9)
 
 
+@pytest.mark.parametrize("draw", ["normal", "steps", "half zero"])
+@pytest.mark.parametrize(("n", "m"), [(300, 5_000), (5_000, 300), (20_000, 20_000)])
+def test_the_largest_gap_of_long_samples_is_scipys(n, m, draw):
+    from scipy.stats import ks_2samp
+
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=n), rng.normal(size=m)
+    if draw == "steps":
+        a, b = np.round(3 * a), np.round(3 * b)
+    elif draw == "half zero":
+        a, b = np.where(rng.random(n) < 0.5, 0, a), np.where(rng.random(m) < 0.5, 0, b)
+    for shift in (0.0, 0.02, -0.3, 9.0):
+        peer = ks_2samp(a, b + shift, method="asymp")
+        distance, at = ks_distance(np.sort(a), np.sort(b + shift))
+        assert distance == pytest.approx(peer.statistic, abs=1e-12)
+        assert abs(np.mean(a <= at) - np.mean(b + shift <= at)) == pytest.approx(distance, abs=1e-12)
+
+
 @pytest.mark.parametrize(("x", "n", "y", "m"), [(8, 10, 1, 10), (0, 50, 9, 60), (400, 5_000, 300, 5_000), (1, 2, 999, 1_000)])
 def test_fisher_is_twice_the_smaller_tail(x, n, y, m):
     from scipy.stats import fisher_exact
