@@ -715,6 +715,39 @@ def test_objectives_and_precision_agree_on_what_is_beyond_chance(mission):
     assert [name for name in beyond if name.startswith("precision")] == [f"precision of {row.field}" for row in findings.broken]
 
 
+def promising(mission, precision: float, **others: float) -> Mission:
+    return mission.model_copy(update={"slo": mission.slo.model_copy(update={"precision": precision, **others})})
+
+
+def test_cases_are_judged_by_what_the_release_that_decided_them_promised(mission, tmp_path):
+    reference, log = pair(1, World())
+    early, late = "a" * 64, "b" * 64
+    log = log.assign(release=np.where(np.arange(len(log)) < 300, early, late))
+    log["advertiser.right"] = [None if right is None else i % 10 > 0 for i, right in enumerate(log["advertiser.right"])]
+    edited = promising(mission, 0.995, automation_rate=0.99)
+    promises = {early: promising(mission, 0.85, automation_rate=0.1).slo, late: promising(mission, 0.88).slo}
+
+    assert {row.target for row in compare(reference, log, edited).performance} == {0.995}
+    assert "Stop automating advertiser" in " ".join(compare(reference, log, edited).advice)
+
+    findings = compare(reference, log, edited, promises=promises)
+    judged = log[log["advertiser.automated"] & log["advertiser.right"].notna() & log["advertiser"].notna()]
+    (row,) = (row for row in findings.performance if row.field == "advertiser" and row.window is None)
+    assert row.target == pytest.approx(judged["release"].map({early: 0.85, late: 0.88}).mean())
+    assert not row.broken and row.precision == pytest.approx(judged["advertiser.right"].astype(float).mean())
+    by_window = {row.window: row.target for row in findings.performance if row.field == "advertiser"}
+    assert (by_window[0], by_window[len(findings.windows) - 1]) == (0.85, 0.88)
+    rate, precision = (next(each for each in findings.service[1].objectives if each.name.startswith(name)) for name in (
+        "automation rate", "precision of advertiser"))  # fmt: skip
+    assert precision.target == pytest.approx(row.target) and rate.target == pytest.approx((300 * 0.1 + 200 * 0.65) / 500)
+
+    page = page_of(findings, tmp_path)
+    assert "85 % by release aaaaaaaaaaaa (300 cases) and 88 % by release bbbbbbbbbbbb (200 cases), each case by the" in page
+    assert "mission.yaml now says 99.5 %, for the next release" in page
+    alone = page_of(compare(reference, log, edited, promises={early: promises[late], late: promises[late]}), tmp_path)
+    assert "target 88 %; mission.yaml now says 99.5 %, for the next release." in alone and "by release aaa" not in alone
+
+
 def test_without_labels_the_expected_precision_stands_alone_and_with_them_it_holds(mission, tmp_path):
     reference, log = pair(1, World())
     rng = np.random.default_rng(5)

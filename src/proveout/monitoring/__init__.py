@@ -15,7 +15,7 @@ import numpy as np
 
 from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
-from proveout.mission import Mission
+from proveout.mission import SLO, Mission
 from proveout.monitoring.alerts import Alerts, load
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Slice, Window
 from proveout.monitoring.wording import Moment
@@ -35,6 +35,7 @@ __all__ = [
     "Window",
     "compare",
     "load",
+    "promises",
     "read",
     "write",
     "write_bias",
@@ -65,15 +66,32 @@ def read(path: Path | str) -> "DataFrame":
     return frame
 
 
-def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: Alerts | None = None) -> Findings:
+def promises(reference: Path | str, log: "DataFrame") -> dict[str, SLO]:
+    """What the releases that decided a log promised, by id, as far as they lie beside the one whose reference this is."""
+    from proveout.release import Releases
+
+    release = Path(reference).resolve().parent.parent  # RELEASE/evidence/reference.parquet
+    releases, deciders = Releases(release.parent), log["release"].dropna().unique() if "release" in log else []
+    return {id: slo for id in map(str, deciders) if (slo := releases.promise(id))}
+
+
+def compare(
+    reference: "DataFrame",
+    log: "DataFrame",
+    mission: Mission,
+    alerts: Alerts | None = None,
+    promises: Mapping[str, SLO] | None = None,
+) -> Findings:
     """Compare a log with the reference, both one row per case as the agent writes them.
+
+    `promises`: by release, what its cases are judged by; those of other releases, by the mission.
 
     Raises BadInput if a column is missing or either frame has no cases.
     """
     from proveout.monitoring import bias, drift, features, performance, reliability, slices, stakes
     from proveout.monitoring.advice import advice
 
-    alerts, called = alerts or Alerts(), getattr(kind_of(mission), "plural", "cases")
+    alerts, promises, called = alerts or Alerts(), promises or {}, getattr(kind_of(mission), "plural", "cases")
     if unknown := [by for by in alerts.bias.by if by not in log.columns]:
         raise BadInput(
             f"alerts: `bias.by` names `{unknown[0]}`, which is no column of the log; {hint(unknown[0], map(str, log.columns))}"
@@ -117,12 +135,13 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     )
     worst = tuple(replace(one, conditions=tuple(replace(each, cases=called) for each in one.conditions)) for one in worst)
     disparities, worst = bias.with_examples(disparities, worst, after, log, mission)
-    performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)
+    performances = performance.performance(current, mission, [rows for _, rows in cut], alerts, promises)
     findings = Findings(
         mission=mission.mission,
         releases=tuple(sorted({str(release) for release in log.get("release", ()) if release})),
         alerts=alerts,
-        target_precision=mission.slo.precision,
+        promises=performance.promised_by(log, mission, promises),
+        mission_precision=mission.slo.precision,
         reference_days=features.span(reference),
         reference_cases=len(reference),
         days=features.span(decided),
@@ -139,7 +158,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         performance=performances,
         stakes=stakes.stakes(log, mission, alerts.bias),
         reliability=reliability.reliability(log, mission),
-        service=performance.service(decided, mission),
+        service=performance.service(decided, mission, promises),
         significance_level=performance.significance_level(mission, alerts),
         examples=drift.best_examples(drifted),
         advice=(),
