@@ -53,7 +53,8 @@ def the_objectives(findings, mo):
     _missed = [row.name for row in _recent.objectives if row.missed]
     _count, _when = f"{len(_missed)} of {len(_recent.objectives)}", f"the last {_recent.days} days, {_recent.cases} cases"
     _verdict = f"**{_count} objectives missed** in {_when}{': ' if _missed else ''}{', '.join(_missed)}."
-    mo.vstack([mo.md(_verdict), mo.ui.table(_table, selection=None, wrapped_columns=["verdict"])])
+    _by = mo.md(f"The promised precision is {findings.promised}.")
+    mo.vstack([mo.md(_verdict), mo.ui.table(_table, selection=None, wrapped_columns=["verdict"]), _by])
     return
 
 
@@ -282,12 +283,13 @@ def the_logs(context, missions, monitoring):
     alerts = monitoring.load(context.params["alerts"])
     reference = monitoring.read(context.params["reference"])
     log = monitoring.read(context.params["logs"])
-    return alerts, log, mission, reference
+    promises = monitoring.promises(context.params["reference"], log)
+    return alerts, log, mission, promises, reference
 
 
 @app.cell
-def the_findings(alerts, log, mission, monitoring, reference):
-    findings = monitoring.compare(reference, log, mission, alerts)
+def the_findings(alerts, log, mission, monitoring, promises, reference):
+    findings = monitoring.compare(reference, log, mission, alerts, promises)
     return (findings,)
 
 
@@ -301,7 +303,9 @@ def the_reports(context, findings, monitoring):
 
 
 @app.cell
-def other_settings(alerts, at_least_slider, by_choice, findings, log, mission, monitoring, reference, smallest_slider):
+def other_settings(
+    alerts, at_least_slider, by_choice, findings, log, mission, monitoring, promises, reference, smallest_slider
+):
     _windows = {
         "by": by_choice.value,
         "at_least": at_least_slider.value,
@@ -313,7 +317,7 @@ def other_settings(alerts, at_least_slider, by_choice, findings, log, mission, m
             "bias": alerts.bias.model_copy(update={"smallest_group": smallest_slider.value}),
         }
     )
-    preview = findings if other == alerts else monitoring.compare(reference, log, mission, other)
+    preview = findings if other == alerts else monitoring.compare(reference, log, mission, other, promises)
     return (preview,)
 
 

@@ -15,7 +15,7 @@ from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.journal.intentions import ATTEMPTS
 from proveout.live import Live, alone
-from proveout.records import Action, Decided
+from proveout.records import Action, Answer, Decided
 from proveout.release import Releases
 from proveout.serving import application
 from proveout.workspace import Workspace
@@ -180,6 +180,29 @@ def test_nothing_on_the_document_is_an_answer_too(space, before):
     none = review.answer(decided(space, before), space.mission, {"total": "", "due": "09/21/2026"}, "ada")
     assert none.right == {"total": False, "due": True}
     assert review.rejection(decided(space, before), space.mission, "ada").document_class == "other"
+
+
+def test_a_further_process_reads_only_what_the_memory_does_not_follow_yet(space, after, monkeypatch):
+    read: list[str] = []
+    recorded = Live._records
+    monkeypatch.setattr(Live, "_records", lambda self, key, *rest: [read.append(key), *recorded(self, key, *rest)][1:])
+
+    def followed(journal: Journal) -> int:
+        read.clear()
+        live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
+        live._catch_up(journal)
+        return live.memory.position
+
+    with Journal(space.home / "journal.db") as journal:
+        position = followed(journal)
+        assert followed(journal) == position and not read
+        case = next(each.case for each in journal.decisions() if each.case.path == after)
+        journal.answer([Answer(case.id, {"reference": "AW-7"}, by="ada")])
+        assert followed(journal) == position + 1 and read == [case.key]
+        answer = Releases(space.releases).promoted().memory(space.memory).answer(case.key)
+        assert answer and answer.fields["reference"] == "AW-7"
+        Releases(space.releases).promoted().memory(space.memory).follow("another release", 1, "")
+        assert followed(journal) == position + 1 and len(read) > 1  # everything, and it adds nothing
 
 
 def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dead_letter(space, before, capsys):

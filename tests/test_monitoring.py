@@ -341,6 +341,24 @@ def test_ks_is_scipys(n, m, shift):
     assert ks_p(distance, n, m) == pytest.approx(peer.pvalue, rel=1e-9)
 
 
+@pytest.mark.parametrize("draw", ["normal", "steps", "half zero"])
+@pytest.mark.parametrize(("n", "m"), [(300, 5_000), (5_000, 300), (20_000, 20_000)])
+def test_the_largest_gap_of_long_samples_is_scipys(n, m, draw):
+    from scipy.stats import ks_2samp
+
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=n), rng.normal(size=m)
+    if draw == "steps":
+        a, b = np.round(3 * a), np.round(3 * b)
+    elif draw == "half zero":
+        a, b = np.where(rng.random(n) < 0.5, 0, a), np.where(rng.random(m) < 0.5, 0, b)
+    for shift in (0.0, 0.02, -0.3, 9.0):
+        peer = ks_2samp(a, b + shift, method="asymp")
+        distance, at = ks_distance(np.sort(a), np.sort(b + shift))
+        assert distance == pytest.approx(peer.statistic, abs=1e-12)
+        assert abs(np.mean(a <= at) - np.mean(b + shift <= at)) == pytest.approx(distance, abs=1e-12)
+
+
 @pytest.mark.parametrize(("x", "n", "y", "m"), [(8, 10, 1, 10), (0, 50, 9, 60), (400, 5_000, 300, 5_000), (1, 2, 999, 1_000)])
 def test_fisher_is_twice_the_smaller_tail(x, n, y, m):
     from scipy.stats import fisher_exact
@@ -478,6 +496,15 @@ def test_a_small_group_is_not_shown(mission):
     tiny = [row for row in compare(reference, log, mission).disparities if row.segment == "tiny"]
     assert tiny and all(np.isnan(row.value) and np.isnan(row.other) and not row.worse for row in tiny)
     assert tiny[0].because == "not judged: automation rate known for 7 cases of the segment, 20 needed"
+
+
+def test_equal_texts_of_a_long_log_are_one_object_in_memory(mission):
+    findings = compare(*pair(1, World()), mission)
+    texts = [column for column in findings.features if findings.features[column].dtype == object]
+    assert {"segment", "route", "contract_num.pattern", "advertiser.known", "gross_amount.answer"} <= {*texts}
+    for column in texts:
+        values = findings.features[column].dropna()
+        assert len({id(value) for value in values}) == values.nunique(), column
 
 
 def test_labels_that_came_later_are_compared_with_the_answers(mission):
@@ -686,6 +713,39 @@ def test_objectives_and_precision_agree_on_what_is_beyond_chance(mission):
     verdicts = {row.name: row.verdict(findings.significance_level) for row in findings.service[1].objectives}
     beyond = [name for name, verdict in verdicts.items() if verdict.endswith("beyond chance")]
     assert [name for name in beyond if name.startswith("precision")] == [f"precision of {row.field}" for row in findings.broken]
+
+
+def promising(mission, precision: float, **others: float) -> Mission:
+    return mission.model_copy(update={"slo": mission.slo.model_copy(update={"precision": precision, **others})})
+
+
+def test_cases_are_judged_by_what_the_release_that_decided_them_promised(mission, tmp_path):
+    reference, log = pair(1, World())
+    early, late = "a" * 64, "b" * 64
+    log = log.assign(release=np.where(np.arange(len(log)) < 300, early, late))
+    log["advertiser.right"] = [None if right is None else i % 10 > 0 for i, right in enumerate(log["advertiser.right"])]
+    edited = promising(mission, 0.995, automation_rate=0.99)
+    promises = {early: promising(mission, 0.85, automation_rate=0.1).slo, late: promising(mission, 0.88).slo}
+
+    assert {row.target for row in compare(reference, log, edited).performance} == {0.995}
+    assert "Stop automating advertiser" in " ".join(compare(reference, log, edited).advice)
+
+    findings = compare(reference, log, edited, promises=promises)
+    judged = log[log["advertiser.automated"] & log["advertiser.right"].notna() & log["advertiser"].notna()]
+    (row,) = (row for row in findings.performance if row.field == "advertiser" and row.window is None)
+    assert row.target == pytest.approx(judged["release"].map({early: 0.85, late: 0.88}).mean())
+    assert not row.broken and row.precision == pytest.approx(judged["advertiser.right"].astype(float).mean())
+    by_window = {row.window: row.target for row in findings.performance if row.field == "advertiser"}
+    assert (by_window[0], by_window[len(findings.windows) - 1]) == (0.85, 0.88)
+    rate, precision = (next(each for each in findings.service[1].objectives if each.name.startswith(name)) for name in (
+        "automation rate", "precision of advertiser"))  # fmt: skip
+    assert precision.target == pytest.approx(row.target) and rate.target == pytest.approx((300 * 0.1 + 200 * 0.65) / 500)
+
+    page = page_of(findings, tmp_path)
+    assert "85 % by release aaaaaaaaaaaa (300 cases) and 88 % by release bbbbbbbbbbbb (200 cases), each case by the" in page
+    assert "mission.yaml now says 99.5 %, for the next release" in page
+    alone = page_of(compare(reference, log, edited, promises={early: promises[late], late: promises[late]}), tmp_path)
+    assert "target 88 %; mission.yaml now says 99.5 %, for the next release." in alone and "by release aaa" not in alone
 
 
 def test_without_labels_the_expected_precision_stands_alone_and_with_them_it_holds(mission, tmp_path):

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
@@ -23,6 +24,7 @@ from proveout.errors import BadInput, BadModel, BadSpec, NoRelease, OtherCode
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.mission import SLO
+from proveout.monitoring import promises
 from proveout.release import Release, Releases, freeze
 from proveout.retrieval import Encoder, Memory, MemoryRecord
 from proveout.serving import application
@@ -93,6 +95,22 @@ def test_another_part_is_another_release(releases: Releases, parts, tmp_path: Pa
     place = next(path for path in sorted(changed.rglob("*")) if path.is_file()) if changed.is_dir() else changed
     place.write_bytes(place.read_bytes() + b"\n")
     assert releases.freeze(parts | {part: changed}) != id
+
+
+def test_a_promise_is_the_frozen_one_also_after_the_mission_was_edited(releases: Releases, parts, tmp_path: Path) -> None:
+    edited = tmp_path / "mission.yaml"
+    edited.write_text(re.sub(r"precision: 0\.98", "precision: 0.9", parts["mission"].read_text()))
+    id = releases.freeze(parts | {"mission": edited})
+    edited.write_text("slo: {precision: 0.6}")
+    assert releases.promise(id).precision == 0.9
+    log = pd.DataFrame({"release": [id, id, "c" * 64, None]})
+    assert {one: slo.precision for one, slo in promises(releases.root / id / "evidence/reference.parquet", log).items()} == {
+        id: 0.9
+    }
+    frozen = releases.root / id / "mission.yaml"
+    frozen.chmod(0o600)
+    frozen.write_text(frozen.read_text().replace("0.9", "0.6", 1))
+    assert releases.promise(id) is None and releases.promise("c" * 64) is None
 
 
 def test_an_index_is_its_records_not_a_store(releases: Releases, parts) -> None:
@@ -224,6 +242,9 @@ def test_the_live_memory_begins_with_what_the_release_knew_and_outlives_it(relea
     assert [record.case for record in second.memory(live, encoder).records()] == ["Ada", "Bob", "Cyd"]
     assert first.memory(live, encoder).position == 3  # rolled back, it forgets nothing
     assert first.memory(encoder=encoder).position == 1  # of the release alone
+    second.memory(live, encoder).add([MemoryRecord("Ada", "invoice of Ada", {"advertiser": "Ada B."}, origin="label")])
+    for release in (second, first, second):  # what a person answered since stays the last word, and nothing is added again
+        assert release.memory(live, encoder).position == 4
 
 
 def test_a_full_disk_leaves_no_half_release(releases: Releases, parts, monkeypatch) -> None:

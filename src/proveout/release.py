@@ -19,7 +19,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import proveout
-from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode
+from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode, ProveoutError
 from proveout.files import lock, replacing
 from proveout.imports import installers
 from proveout.journal.codec import canonical
-from proveout.mission import Mission, load
+from proveout.mission import SLO, Mission, load
 from proveout.plugins import distributions
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class Release:
             _seed(self.path("index"), folder)
             return Memory.open(folder, encoder)
         memory = Memory.open(folder, encoder)
-        memory.add(Memory.open(self.path("index"), encoder, store="").records())  # skips those that it has already
+        own = Memory.open(self.path("index"), encoder, store="").records()
+        memory.add(record for record in own if not memory.holds(record))
         return memory
 
     @cached_property
@@ -317,6 +318,12 @@ class Releases:
     def replaced(self) -> tuple[str, ...]:
         """The ids of the releases that were promoted before the current one, oldest first."""
         return self._promoted()[:-1]
+
+    def promise(self, release: str) -> SLO | None:
+        """What a release promises, by its full id; None if it is not here, or not as it was frozen."""
+        with suppress(ProveoutError):
+            return self.open(release).mission.slo if release in self._ids() else None
+        return None
 
     def history(self) -> Sequence[Mapping[str, str]]:
         """Promotions and rollbacks, oldest first: `at`, `by`, `what`, `release`, `because`.

@@ -13,7 +13,7 @@ def frame(rows: int, seed: int) -> pd.DataFrame:
     numbers = {f"number {i}": rng.normal(0.05 * seed if i == 0 else 0, 1, rows) for i in range(10)}
     names = np.array([f"class {i}" for i in range(8)])
     shares = [np.full(8, 1 / 8) if i or not seed else np.array([2, 1, 1, 1, 1, 1, 0.5, 0.5]) / 8 for i in range(10)]
-    return pd.DataFrame(numbers | {f"category {i}": names[rng.choice(8, rows, p=shares[i])] for i in range(10)})
+    return pd.DataFrame(numbers | {f"category {i}": pd.Series(names[rng.choice(8, rows, p=shares[i])]) for i in range(10)})
 
 
 def ours(reference: pd.DataFrame, current: pd.DataFrame) -> set[str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -207,9 +208,10 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     from proveout import evaluation
     from proveout.monitoring import Alerts
     from proveout.monitoring.performance import significance_level
+    from proveout.release import Releases
 
     mission = space.mission
-    cases = evaluation.measurements(journal.decisions(), journal.answers())
+    cases = evaluation.measurements(journal.decisions(), journal.answers(), cache(Releases(space.releases).promise))
     recent, everything = evaluation.service(cases, mission.slo, list(mission.fields))
     if not everything.cases:
         return []

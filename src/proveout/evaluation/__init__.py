@@ -3,7 +3,7 @@
 Pure functions; `nan` where undefined.
 """
 
-from proveout.evaluation.objectives import Measurement, Objective, Service, binomial_cdf, measurements, service
+from proveout.evaluation.objectives import Measurement, Objective, Service, binomial_cdf, mean_target, measurements, service
 from proveout.evaluation.scores import (
     Counts,
     Labels,
@@ -40,6 +40,7 @@ __all__ = [
     "f1_by_class",
     "interval",
     "macro_f1",
+    "mean_target",
     "measurements",
     "risk_coverage",
     "score",

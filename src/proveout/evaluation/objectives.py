@@ -14,7 +14,8 @@ Not covered: why an objective is missed. A share can miss by chance; `chance` is
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
@@ -42,6 +43,7 @@ class Measurement:
     right: Mapping[str, bool] = field(default_factory=dict)  # automated field with a label to whether it is right
     received: date | None = None
     decided: date | None = None
+    slo: SLO | None = None  # of the release that decided it; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,10 @@ class Service:
     objectives: tuple[Objective, ...]
 
 
-def measurements(decisions: "Iterable[Decided]", answers: "Mapping[str, Answer]") -> Iterator[Measurement]:
-    """One for every decided case; `right` comes from people's answers."""
+def measurements(
+    decisions: "Iterable[Decided]", answers: "Mapping[str, Answer]", promise: Callable[[str], SLO | None]
+) -> Iterator[Measurement]:
+    """One for every decided case; `right` comes from people's answers. `promise`: what a release promised, if that is known."""
     for decided in decisions:
         answer = answers.get(decided.case.key)
         yield Measurement(
@@ -141,12 +145,15 @@ def measurements(decisions: "Iterable[Decided]", answers: "Mapping[str, Answer]"
             right={name: right for name, right in answer.right.items() if name in decided.decision.automated} if answer else {},
             received=decided.case.day,
             decided=datetime.fromisoformat(decided.at).date() if decided.at else None,
+            slo=promise(decided.decision.release),
         )
 
 
 def service(cases: Iterable[Measurement], slo: SLO, fields: Sequence[str], days: int = WINDOW) -> tuple[Service, Service]:
     """The objectives over the last `days`, and over all cases.
 
+    A case is judged by what its release promised, without one by `slo`; where several promised different things, the target is
+    their mean over the cases. (For a precision, the probability of a chance miss is then an upper bound: Hoeffding 1956.)
     A case counts on the day it was received; if fewer than half of the cases have such a day, on the day it was decided.
 
     >>> cases = [Measurement(True, 0.2, 0.0, {"total": n > 0}, date(2026, 9, 1 + n)) for n in range(15)]
@@ -198,15 +205,33 @@ def binomial_cdf(successes: int, trials: int, rate: float) -> float:
 
 
 def _objectives(cases: Sequence[Measurement], slo: SLO, fields: Sequence[str], elapsed: float) -> Iterator[Objective]:
-    yield _share("automation rate", [case.acted for case in cases], slo.automation_rate, elapsed)
+    def target(of: Callable[[SLO], float], among: Sequence[Measurement] = cases) -> float:
+        return mean_target([of(case.slo or slo) for case in among] or [of(slo)])
+
+    yield _share("automation rate", [case.acted for case in cases], target(lambda slo: slo.automation_rate), elapsed)
     for name in fields:
-        yield _share(f"precision of {name}", [case.right[name] for case in cases if name in case.right], slo.precision, elapsed)
+        judged = [case for case in cases if name in case.right]
+        aim = target(lambda slo: slo.precision, judged)
+        yield _share(f"precision of {name}", [case.right[name] for case in judged], aim, elapsed)
+    limit = target(lambda slo: slo.latency_p99_seconds)
     seconds = sorted(case.seconds for case in cases if not math.isnan(case.seconds))
     yield Objective("latency p50", "seconds", math.nan, _rank(seconds, 0.50), len(seconds))
-    in_time = _share("latency p99", [wait <= slo.latency_p99_seconds for wait in seconds], 0.99, elapsed)
+    in_time = _share("latency p99", [wait <= limit for wait in seconds], 0.99, elapsed)
     none = (math.nan, math.nan)
-    yield replace(in_time, unit="seconds", target=slo.latency_p99_seconds, measured=_rank(seconds, 0.99), interval=none)
-    yield _cost([case.dollars for case in cases if not math.isnan(case.dollars)], slo.cost_per_case, elapsed)
+    yield replace(in_time, unit="seconds", target=limit, measured=_rank(seconds, 0.99), interval=none)
+    yield _cost(
+        [case.dollars for case in cases if not math.isnan(case.dollars)], target(lambda slo: slo.cost_per_case), elapsed
+    )
+
+
+def mean_target(targets: Iterable[float]) -> float:
+    """The target itself if it is the same for all, without an error of rounding; otherwise the mean.
+
+    >>> mean_target([0.98] * 3), mean_target([0.5, 1.0])
+    (0.98, 0.75)
+    """
+    counts = Counter(targets)
+    return next(iter(counts)) if len(counts) == 1 else sum(each * n for each, n in counts.items()) / counts.total()
 
 
 def _share(name: str, good: Sequence[bool], target: float, elapsed: float) -> Objective:

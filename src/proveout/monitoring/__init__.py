@@ -15,7 +15,7 @@ import numpy as np
 
 from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
-from proveout.mission import Mission
+from proveout.mission import SLO, Mission
 from proveout.monitoring.alerts import Alerts, load
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Slice, Window
 from proveout.monitoring.wording import Moment
@@ -35,6 +35,7 @@ __all__ = [
     "Window",
     "compare",
     "load",
+    "promises",
     "read",
     "write",
     "write_bias",
@@ -56,21 +57,41 @@ def read(path: Path | str) -> "DataFrame":
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise BadInput(f"{path}: found no Parquet log, expected one as the agent writes it. Run it first: proveout run")
-    frame = pd.concat([read_log(file).to_pandas() for file in files], ignore_index=True)
-    if "decided_at" in frame.columns:
+    frames = [read_log(file).to_pandas() for file in files]
+    frame = pd.concat(frames, ignore_index=True) if frames[1:] else frames.pop()  # a copy of a long log is a lot of memory
+    if "decided_at" in frame.columns and not frame["decided_at"].is_monotonic_increasing:
         frame = frame.sort_values("decided_at", kind="stable", ignore_index=True)
-    return frame.drop_duplicates("case", keep="last", ignore_index=True) if "case" in frame.columns else frame
+    if "case" in frame.columns and frame["case"].duplicated().any():
+        frame = frame.drop_duplicates("case", keep="last", ignore_index=True)
+    return frame
 
 
-def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: Alerts | None = None) -> Findings:
+def promises(reference: Path | str, log: "DataFrame") -> dict[str, SLO]:
+    """What the releases that decided a log promised, by id, as far as they lie beside the one whose reference this is."""
+    from proveout.release import Releases
+
+    release = Path(reference).resolve().parent.parent  # RELEASE/evidence/reference.parquet
+    releases, deciders = Releases(release.parent), log["release"].dropna().unique() if "release" in log else []
+    return {id: slo for id in map(str, deciders) if (slo := releases.promise(id))}
+
+
+def compare(
+    reference: "DataFrame",
+    log: "DataFrame",
+    mission: Mission,
+    alerts: Alerts | None = None,
+    promises: Mapping[str, SLO] | None = None,
+) -> Findings:
     """Compare a log with the reference, both one row per case as the agent writes them.
+
+    `promises`: by release, what its cases are judged by; those of other releases, by the mission.
 
     Raises BadInput if a column is missing or either frame has no cases.
     """
     from proveout.monitoring import bias, drift, features, performance, reliability, slices, stakes
     from proveout.monitoring.advice import advice
 
-    alerts, called = alerts or Alerts(), getattr(kind_of(mission), "plural", "cases")
+    alerts, promises, called = alerts or Alerts(), promises or {}, getattr(kind_of(mission), "plural", "cases")
     if unknown := [by for by in alerts.bias.by if by not in log.columns]:
         raise BadInput(
             f"alerts: `bias.by` names `{unknown[0]}`, which is no column of the log; {hint(unknown[0], map(str, log.columns))}"
@@ -90,7 +111,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         settings = settings.model_copy(update={"by": "count", "like": "all"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
-    deciders = [str(release or "") for release in current.get("release", [""] * len(current))]
+    deciders = list(bias.names_of(current["release"])) if "release" in current else [""] * len(current)
     windows = tuple(replace(window, releases=tuple(dict.fromkeys(deciders[rows]))) for window, rows in cut)
     stretches = [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
@@ -99,7 +120,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     groups = None if like == "all" else (drift.group_of(reference, like), drift.group_of(current, like))
     tests = drift.run_tests(before, tested, stretches, alerts.drift, groups)
     tests = [replace(test, condition=replace(test.condition, cases=called)) for test in tests]
-    drifted = drift.drifts(before, after, [str(case) for case in current["case"]], days, windows, tests, alerts.drift)
+    drifted = drift.drifts(before, after, current["case"].array, days, windows, tests, alerts.drift)
     drifted = drift.with_releases(drifted, deciders, days)
     measured_before, measured = bias.outcomes(reference, mission), bias.outcomes(log, mission)
     disparities = bias.disparities(log, measured, reference, measured_before, alerts.bias)
@@ -114,12 +135,13 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
     )
     worst = tuple(replace(one, conditions=tuple(replace(each, cases=called) for each in one.conditions)) for one in worst)
     disparities, worst = bias.with_examples(disparities, worst, after, log, mission)
-    performances = performance.performance(current, mission, [rows for _, rows in cut], alerts)
+    performances = performance.performance(current, mission, [rows for _, rows in cut], alerts, promises)
     findings = Findings(
         mission=mission.mission,
         releases=tuple(sorted({str(release) for release in log.get("release", ()) if release})),
         alerts=alerts,
-        target_precision=mission.slo.precision,
+        promises=performance.promised_by(log, mission, promises),
+        mission_precision=mission.slo.precision,
         reference_days=features.span(reference),
         reference_cases=len(reference),
         days=features.span(decided),
@@ -136,7 +158,7 @@ def compare(reference: "DataFrame", log: "DataFrame", mission: Mission, alerts: 
         performance=performances,
         stakes=stakes.stakes(log, mission, alerts.bias),
         reliability=reliability.reliability(log, mission),
-        service=performance.service(decided, mission),
+        service=performance.service(decided, mission, promises),
         significance_level=performance.significance_level(mission, alerts),
         examples=drift.best_examples(drifted),
         advice=(),

@@ -22,9 +22,9 @@ def _inputs(mission: Mission) -> set[str]:
 def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
     for row in findings.broken:
         roll_back = "Roll back (proveout release rollback) or send the field to review."
-        yield f"Stop automating {row.field}: {under_target(row, findings)}. {roll_back}"
+        yield f"Stop automating {row.field}: {under_target(row)}. {roll_back}"
     for row in findings.doubtful:
-        yield f"Watch {row.field}: {under_target(row, findings)}. It may be chance, over all fields and a year of reports."
+        yield f"Watch {row.field}: {under_target(row)}. It may be chance, over all fields and a year of reports."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"Read the {segment} cases below and find what they share; send {segment} to review until you know."
     for one in findings.slices:
@@ -47,9 +47,9 @@ def _sentences(findings: Findings, inputs: Collection[str]) -> Iterator[str]:
         yield "No action needed: no alarm, at the stated false-alarm rates."
 
 
-def under_target(row: FieldPerformance, findings: Findings) -> str:
+def under_target(row: FieldPerformance) -> str:
     """How many of the automated values of a field are right, of those with a label, beside the target that this misses."""
-    share, target = percent_beside(row.precision, findings.target_precision), promised(findings.target_precision)
+    share, target = percent_beside(row.precision, row.target), promised(row.target)
     return f"{row.right} of {row.labelled} labelled automated values are right ({share}), under the {target} target"
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
+from proveout.monitoring.features import each
 from proveout.monitoring.findings import Disparity, Example, Slice
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, walter, welch
 from proveout.monitoring.wording import RATES, Moment, day_text, listed, percent
@@ -285,7 +286,8 @@ def with_examples(
 
 def names_of(values: "Series") -> NDArray[np.object_]:
     """The group of each case; "" for none."""
-    return np.asarray(values.astype("string").fillna(""), dtype=object)
+    names: NDArray[np.object_] = each(values.astype("string"), str, missing="").to_numpy()
+    return names
 
 
 def _difference(values: NDArray[np.float64], member: NDArray[np.bool_], smallest: int) -> float:

@@ -12,6 +12,7 @@ Not covered: dependent cases (ten invoices of one campaign count as ten); a wind
 
 import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from proveout.monitoring.wording import Moment, value_text
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
+AT_ONCE = 2  # columns; more take more memory
 _RARE = 5  # a category with fewer cases in both samples together cannot be significant and is not tested
 
 
@@ -108,11 +110,15 @@ def run_tests(
     """
     by_window: list[list[Test]] = [[] for _ in windows]
     compared = samples(windows, groups)
-    for column in current.columns:
-        if column in settings.ignore:
-            continue
+
+    def of(column: str) -> list[Test]:
         tests = _numbers if is_number(reference[column]) else _categories
-        for test in tests(column, reference[column], current[column], compared):
+        return list(tests(column, reference[column], current[column], compared))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # most of the time goes to sorting and hashing, outside of Python's lock
+        for test in itertools.chain.from_iterable(
+            pool.map(of, [name for name in current.columns if name not in settings.ignore])
+        ):
             by_window[test.window].append(test)
     return [
         replace(test, p=min(1.0, p * settings.over_windows))
@@ -143,7 +149,9 @@ def _numbers(column: str, reference: "Series", current: "Series", compared: Sequ
 
 
 def _sorted(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sort(values[~np.isnan(values)])
+    values = values[~np.isnan(values)]
+    values.sort()
+    return values
 
 
 def _categories(column: str, reference: "Series", current: "Series", compared: Sequence[Sample]) -> Iterator[Test]:
@@ -241,7 +249,7 @@ def _with_examples(
 def _example(row: int, drift: Drift, rising: Sequence[Drift], met: Any, cases: Any, days: Any, current: Any) -> Example:
     others = [other for other in rising if met[other.what][row] and other is not drift]
     because = [value_text(change.what, current[change.what].iloc[row]) for change in (drift, *others[:3])]
-    return Example(cases[row], days[row], tuple(because))
+    return Example(str(cases[row]), days[row], tuple(because))
 
 
 def group_of(frame: "DataFrame", like: str) -> NDArray[Any]:

@@ -9,10 +9,14 @@ similar training document has too.
 import itertools
 import math
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
@@ -58,8 +62,7 @@ def dated(frame: "DataFrame", ordered: bool = True) -> "DataFrame":
     if ordered:
         in_order = frame["day"].is_monotonic_increasing  # then sorting would only copy
         frame = frame.reset_index(drop=True) if in_order else frame.sort_values("day", kind="stable", ignore_index=True)
-    days = frame["day"].dt.date.astype(object)
-    return frame.assign(day=days.where(days.notna(), None))
+    return frame.assign(day=each(frame["day"], lambda day: day.date()))
 
 
 def span(frame: "DataFrame") -> "tuple[date | None, date | None]":
@@ -75,7 +78,6 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
     The earlier half contains all of its own names; there the column is missing.
     `C.given` says whether the column C has a value, if it may lack one.
     """
-    import numpy as np
     import pandas as pd
 
     names = [name for name, kind in mission.kinds.items() if kind == "name"]
@@ -83,7 +85,7 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
     numbers = (*described, "class_confidence")
     tiers = [f"{name}.tier" for name in mission.fields if f"{name}.tier" in reference and f"{name}.tier" in log]
     earlier = slice(0, len(reference) // 2)  # in time order
-    vocabulary = {name: set(_parsed(reference[name].iloc[earlier], plain_name).dropna()) for name in names}
+    vocabulary = {name: set(_parsed(reference[name].iloc[earlier], plain_name)) for name in names}
 
     def derived(frame: "DataFrame") -> "DataFrame":
         columns: dict[str, Any] = {name: _number(frame[name]) for name in numbers}
@@ -98,9 +100,7 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
             elif kind == "number":
                 columns[f"{name}.pattern"] = _parsed(frame[name], pattern)
             elif kind == "name":
-                columns[f"{name}.known"] = _parsed(
-                    frame[name], lambda text, seen=vocabulary[name]: "seen" if plain_name(text) in seen else "new"
-                )
+                columns[f"{name}.known"] = _parsed(frame[name], partial(_known, vocabulary[name]))
         columns |= _days(frame, [name for name, kind in mission.kinds.items() if kind == "date"])
         return pd.DataFrame(columns, index=frame.index)
 
@@ -108,7 +108,7 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
     for name in (*numbers, *CATEGORIES):  # where a value may be missing, that is a column, too
         if before[name].isna().any() or after[name].isna().any():
             for frame in (before, after):
-                frame[f"{name}.given"] = np.where(frame[name].notna(), "given", "missing").astype(object)
+                frame[f"{name}.given"] = each(frame[name].notna(), ("missing", "given").__getitem__)
     for name in names:
         before.iloc[earlier, before.columns.get_loc(f"{name}.known")] = None
     return before, after
@@ -132,27 +132,43 @@ def _number(values: "Series") -> "Series":
 
 
 def _text(values: "Series") -> "Series":
-    return values.astype("string").replace("", None).str.replace("<", "‹").astype(object).where(values.notna(), None)
+    return each(values.astype("string"), lambda text: text.replace("<", "‹") or None)
 
 
-def _answer(frame: "DataFrame", name: str) -> Any:
-    import numpy as np
+def _answer(frame: "DataFrame", name: str) -> "Series":
+    import pandas as pd
 
     automated = frame[f"{name}.automated"].fillna(False).astype(bool).to_numpy()
     answered = frame[name].notna().to_numpy() & (frame[name].astype("string").fillna("") != "").to_numpy()
-    return np.where(answered, np.where(automated, "automated", "to review"), "none").astype(object)
+    return each(pd.Series(answered * (1 + automated), index=frame.index), ("none", "to review", "automated").__getitem__)
 
 
-def _parsed(values: "Series", parse: Any) -> "Series":
-    """Parse every distinct text once. Text that cannot be parsed is missing."""
+def _parsed(values: "Series", parse: Callable[[str], Any]) -> "Series":
+    """Parse every distinct text once. Text that is empty or cannot be parsed is missing."""
 
-    def attempt(text: str) -> Any:
+    def attempt(text: Any) -> Any:
         try:
-            return parse(text)
+            return parse(str(text)) if str(text) else None
         except (ValueError, ArithmeticError):
             return None
 
-    return values.map({text: attempt(str(text)) for text in values.dropna().unique() if str(text)})
+    return each(values, attempt)
+
+
+def _known(vocabulary: Collection[str], text: str) -> str:
+    return "seen" if plain_name(text) in vocabulary else "new"
+
+
+def each(values: "Series", of: Callable[[Any], Any], missing: Any = None) -> "Series":
+    """`of` of every value, called once for equal ones. Equal results are one object in memory, however many rows have it."""
+    import pandas as pd
+
+    codes, distinct = pd.factorize(values)
+    results = np.full(len(distinct) + 1, missing, dtype=object)  # a missing value has the code -1
+    seen: dict[Any, Any] = {}
+    for at, value in enumerate(distinct):
+        results[at] = seen.setdefault(result := of(value), result)
+    return pd.Series(results[codes], index=values.index, dtype=object)
 
 
 def _values(frame: "DataFrame", name: str, kind: Kind) -> "Series":
@@ -164,14 +180,17 @@ def _values(frame: "DataFrame", name: str, kind: Kind) -> "Series":
 
 def _days(frame: "DataFrame", fields: Iterable[str]) -> dict[str, Any]:
     """Days from the case's own day to each date, and days from each date field to the next."""
-    import pandas as pd
-
-    own = pd.to_datetime(frame["day"], errors="coerce")
-    dates = {name: pd.to_datetime(_values(frame, name, "date"), errors="coerce") for name in fields}
-    columns: dict[str, Any] = {f"{name}.lead_days": (day - own).dt.days.astype(float) for name, day in dates.items()}
+    own = frame["day"].to_numpy(dtype=object).astype("datetime64[D]")
+    dates = {name: _values(frame, name, "date").to_numpy().astype("datetime64[D]") for name in fields}
+    columns: dict[str, Any] = {f"{name}.lead_days": _apart(own, day) for name, day in dates.items()}
     for first, second in itertools.pairwise(dates):
-        columns[f"{first}..{second}.days"] = (dates[second] - dates[first]).dt.days.astype(float)
+        columns[f"{first}..{second}.days"] = _apart(dates[first], dates[second])
     return columns
+
+
+def _apart(first: NDArray[np.datetime64], last: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """Days from the first to the last; `nan` where either is missing."""
+    return np.where(np.isnat(first) | np.isnat(last), math.nan, (last - first).astype(float))
 
 
 def is_number(values: "Series") -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from proveout.evaluation import Service
 from proveout.monitoring.alerts import Alerts
 from proveout.monitoring.significance import Interval
-from proveout.monitoring.wording import RATES, Moment, capital, condition_text, day_text, p_text, percent
+from proveout.monitoring.wording import RATES, Moment, capital, condition_text, day_text, listed, p_text, percent, promised
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
@@ -196,12 +196,22 @@ class FieldPerformance:
     right: int
     precision: float
     interval: Interval
+    target: float  # promised by the releases that decided the cases with such a label; their mean, if they differ
     p: float = math.nan  # of precision on target, corrected; only for the whole log
     broken: bool = False  # under the target, beyond chance
     answered: int = 0  # labelled answers, automated or not
     answered_right: int = 0
     expected: float = math.nan  # precision of all automated values, with and without a label, by their confidence
     expected_interval: Interval = (math.nan, math.nan)  # 95 %
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A precision that cases were promised."""
+
+    precision: float
+    releases: tuple[str, ...]  # ids of those that promised it, the first one first; "" where the log does not say
+    cases: int
 
 
 @dataclass(frozen=True)
@@ -244,7 +254,8 @@ class Findings:
     mission: str
     releases: tuple[str, ...]  # ids of the releases that decided the log
     alerts: Alerts
-    target_precision: float
+    promises: tuple[Promise, ...]  # what the cases were promised, the most cases first
+    mission_precision: float  # what the mission promises now, for the next release
     reference_days: tuple[date | None, date | None]
     reference_cases: int
     days: tuple[date | None, date | None]
@@ -307,4 +318,20 @@ class Findings:
     def doubtful(self) -> tuple[FieldPerformance, ...]:
         """Fields under the target over the whole log, where it may be chance."""
         whole = (row for row in self.performance if row.window is None and not row.broken)
-        return tuple(row for row in whole if row.precision < self.target_precision)
+        return tuple(row for row in whole if row.precision < row.target)
+
+    @property
+    def promised(self) -> str:
+        """The target of precision and, if there are several, which release promised which; what the mission says now."""
+        parts = []
+        for row in self.promises:
+            whom = " and ".join(release[:12] for release in row.releases if release)
+            which = f" by release {whom}" if whom and self.promises[1:] else ""
+            cases = f" ({row.cases} {'case' if row.cases == 1 else 'cases'})" if self.promises[1:] else ""
+            parts.append(f"{promised(row.precision)}{which}{cases}")
+        text = listed(parts)
+        if self.promises[1:]:
+            text += ", each case by the release that decided it; a field's target is their mean over its labelled values"
+        if self.mission_precision not in [row.precision for row in self.promises]:
+            text += f"; mission.yaml now says {promised(self.mission_precision)}, for the next release"
+        return text

@@ -91,10 +91,11 @@ def headline(findings: Findings) -> str:
     sentences = []
     for rows, certainty in ((findings.broken, ", beyond chance"), (findings.doubtful, "; it may be chance")):
         if rows:
-            shares = listed([f"{row.field} ({percent_beside(row.precision, findings.target_precision)})" for row in rows])
-            alone = f"{capital(rows[0].field)} precision is {percent_beside(rows[0].precision, findings.target_precision)},"
+            shares = listed([f"{row.field} ({percent_beside(row.precision, row.target)})" for row in rows])
+            alone = f"{capital(rows[0].field)} precision is {percent_beside(rows[0].precision, rows[0].target)},"
+            targets = list(dict.fromkeys(promised(row.target) for row in rows))
             subject = alone if len(rows) == 1 else f"Precision of {shares} is"
-            sentences.append(f"{subject} under the {promised(findings.target_precision)} target{certainty}.")
+            sentences.append(f"{subject} under the {' or '.join(targets)} target{certainty}.")
     if findings.drifted:
         others = len(findings.drifted) - 1
         more = f"; {others} more change{'s' * (others > 1)}" if others else ""
@@ -172,6 +173,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "stakes": [asdict(stake) for stake in findings.stakes],
         "slices": [asdict(one) | {"key": one.key, "name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],
+        "promises": [asdict(row) for row in findings.promises],
         "reliability": [asdict(row) for row in findings.reliability],
         "objectives": _objectives(findings),
         "about_days": findings.about_days,
@@ -185,7 +187,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
 def _findings(findings: Findings) -> Iterator[tuple[str, str]]:
     """What people conclude on, the most urgent first: a key that stays the same from report to report, and a sentence."""
     for row in findings.broken:
-        yield f"precision of {row.field}", f"{capital(row.field)}: {under_target(row, findings)}."
+        yield f"precision of {row.field}", f"{capital(row.field)}: {under_target(row)}."
     for segment in dict.fromkeys(disparity.segment for disparity in findings.worse_off):
         yield f"segment {segment}", " ".join(row.sentence for row in findings.worse_off if row.segment == segment)
     yield from ((one.key, one.sentence) for one in findings.slices)
@@ -348,7 +350,9 @@ def performance_plot(findings: Findings) -> str:
         if name in missed:
             bottoms, tops = zip(*(row.interval for row in rows), strict=True)
             axes.vlines(x, bottoms, tops, color=line.get_color(), lw=1, alpha=0.4)
-    axes.axhline(findings.target_precision, color=_RED, lw=1, ls="--", label="target")
+    for promise in findings.promises:
+        label = f"target {promised(promise.precision)}" if findings.promises[1:] else "target"
+        axes.axhline(promise.precision, color=_RED, lw=1, ls="--", label=label)
     axes.set_xticks(range(len(findings.windows)), [day_text(window.start, "%d %b") for window in findings.windows], fontsize=7)
     axes.legend(fontsize=7, frameon=False, ncols=3, loc="lower left")
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")

@@ -6,7 +6,8 @@ Not covered: unlabelled cases. If only reviewed cases get labels, the numbers de
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -15,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout import evaluation
-from proveout.mission import Mission
+from proveout.mission import SLO, Mission
 from proveout.monitoring.alerts import Alerts
-from proveout.monitoring.bias import rightness
-from proveout.monitoring.findings import FieldPerformance
+from proveout.monitoring.bias import names_of, rightness
+from proveout.monitoring.findings import FieldPerformance, Promise
 from proveout.monitoring.significance import Interval, wilson
 from proveout.records import Route
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
 
 
-def performance(log: "DataFrame", mission: Mission, windows: Sequence[slice], alerts: Alerts) -> tuple[FieldPerformance, ...]:
-    """Per field: the whole log, then every window. `log` is in time order, `windows` are its rows.
+def performance(
+    log: "DataFrame", mission: Mission, windows: Sequence[slice], alerts: Alerts, promises: Mapping[str, SLO]
+) -> tuple[FieldPerformance, ...]:
+    """Per field: the whole log, then every window. `log` is in time order, `windows` are its rows. `promises`: by release.
 
     A field is `broken` if precision on target would give so few right values with probability at most the false-alarm rate,
     shared by all fields and `drift.over_windows` reports.
@@ -35,19 +38,38 @@ def performance(log: "DataFrame", mission: Mission, windows: Sequence[slice], al
     import pandas as pd
 
     looks = _looks(mission, alerts)
+    promised = np.array([slo.precision for slo in slos(log, mission, promises)])
     performances = []
     for name in mission.fields:
         right = rightness(log, name, mission).to_numpy()
         automated = log[f"{name}.automated"].fillna(False).astype(bool).to_numpy()
         confidence = pd.to_numeric(log[f"{name}.confidence"], errors="coerce").to_numpy(dtype=float)
-        whole = _measure(name, None, right, automated, confidence)
-        p = min(1.0, evaluation.binomial_cdf(whole.right, whole.labelled, mission.slo.precision) * looks)
+        whole = _measure(name, None, right, automated, confidence, promised)
+        p = min(1.0, evaluation.binomial_cdf(whole.right, whole.labelled, whole.target) * looks)
         performances.append(replace(whole, p=p, broken=p <= alerts.performance.false_alarm_rate))
-        performances += [_measure(name, i, right[rows], automated[rows], confidence[rows]) for i, rows in enumerate(windows)]
+        for i, rows in enumerate(windows):
+            performances.append(_measure(name, i, right[rows], automated[rows], confidence[rows], promised[rows]))
     return tuple(performances)
 
 
-def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, evaluation.Service]:
+def slos(log: "DataFrame", mission: Mission, promises: Mapping[str, SLO]) -> list[SLO]:
+    """What each case was promised by the release that decided it; the mission's, if that is not known."""
+    releases = names_of(log["release"]) if "release" in log else [""] * len(log)
+    return [promises.get(release, mission.slo) for release in releases]
+
+
+def promised_by(log: "DataFrame", mission: Mission, promises: Mapping[str, SLO]) -> tuple[Promise, ...]:
+    """The precisions that cases of the log were promised, those of the most cases first."""
+    releases = names_of(log["release"]) if "release" in log else [""] * len(log)
+    counts = Counter(releases)
+    together: dict[float, list[str]] = {}
+    for release in counts:
+        together.setdefault(promises.get(release, mission.slo).precision, []).append(release)
+    rows = [Promise(precision, tuple(ids), sum(counts[id] for id in ids)) for precision, ids in together.items()]
+    return tuple(sorted(rows, key=lambda row: -row.cases))
+
+
+def service(log: "DataFrame", mission: Mission, promises: Mapping[str, SLO]) -> tuple[evaluation.Service, evaluation.Service]:
     """The mission's objectives over the last days of a dated log, and over all of it. Later columns may be missing."""
     import pandas as pd
 
@@ -59,7 +81,7 @@ def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, eva
     seconds, dollars = (pd.to_numeric(log.get(name, missing), errors="coerce").astype(float) for name in ("seconds", "dollars"))
     decided = pd.to_datetime(log.get("decided_at", missing), errors="coerce", utc=True)
     labelled, nothing = ~np.isnan(np.stack([*rightness_of.values()])).all(axis=0), dict[str, bool]()
-    columns = (log["route"] == Route.ACT.value, seconds, dollars, log["day"], decided)
+    columns = (log["route"] == Route.ACT.value, seconds, dollars, log["day"], decided, slos(log, mission, promises))
     cases = [
         evaluation.Measurement(
             acted=bool(acted),
@@ -70,8 +92,9 @@ def service(log: "DataFrame", mission: Mission) -> tuple[evaluation.Service, eva
             else nothing,
             received=day,
             decided=None if at is pd.NaT else at.date(),
+            slo=slo,
         )
-        for row, (acted, waited, spent, day, at) in enumerate(zip(*columns, strict=True))
+        for row, (acted, waited, spent, day, at, slo) in enumerate(zip(*columns, strict=True))
     ]
     return evaluation.service(cases, mission.slo, list(mission.fields))
 
@@ -109,7 +132,10 @@ def _measure(
     right: NDArray[np.float64],
     automated: NDArray[np.bool_],
     confidence: NDArray[np.float64],
+    promised: NDArray[np.float64],
 ) -> FieldPerformance:
+    judged = automated & ~np.isnan(right)
+    targets = next((part for part in (promised[judged], promised[automated]) if len(part)), promised)
     of_automated = right[automated]
     labelled = of_automated[of_automated == of_automated]
     hits = int(labelled.sum())
@@ -124,6 +150,7 @@ def _measure(
         hits,
         precision,
         wilson(hits, len(labelled)),
+        evaluation.mean_target(targets.tolist()),
         answered=len(answers),
         answered_right=int(answers.sum()),
         expected=expected,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
+_BLOCK = 64  # places of a sorted sample that are bounded together
 _EXACT_UP_TO = 40_000  # n * m of a Kolmogorov–Smirnov test; beyond, the limit is 1 to 2 times the exact p, so conservative
 
 
@@ -31,15 +32,36 @@ def ks_distance(reference: Floats, current: Floats) -> tuple[float, float]:
     n, m = len(reference), len(current)
     if not n or not m:
         return math.nan, math.nan
-    below, up_to = np.searchsorted(current, reference, "left"), np.searchsorted(current, reference, "right")
-    last = np.append(reference[1:] != reference[:-1], True)  # within a run of equal values only the last one counts
-    at_reference = np.where(last, np.abs(np.arange(1, n + 1) / n - up_to / m), 0.0)
+    places = _candidates(reference, current)
+    values = reference[places]
+    below, up_to = np.searchsorted(current, values, "left"), np.searchsorted(current, values, "right")
+    last = reference[np.minimum(places + 1, n - 1)] != values  # within a run of equal values only the last one counts
+    last |= places == n - 1
+    at_reference = np.where(last, np.abs((places + 1) / n - up_to / m), 0.0)
     # between two values of the reference, the gap is largest at the first of them or at the last current value
-    between = np.where(below > np.append(0, up_to[:-1]), np.abs(np.arange(n) / n - below / m), 0.0)
+    before = np.where(places > 0, np.searchsorted(current, reference[places - 1], "right"), 0)
+    between = np.where(below > before, np.abs(places / n - below / m), 0.0)
     place, other = int(at_reference.argmax()), int(between.argmax())
     if between[other] > at_reference[place]:
         return float(between[other]), float(current[below[other] - 1])
-    return float(at_reference[place]), float(reference[place])
+    return float(at_reference[place]), float(values[place])
+
+
+def _candidates(reference: Floats, current: Floats) -> NDArray[np.int64]:
+    """The places of a sorted reference where the largest gap may be: all of a short one, few of a long one.
+
+    Of each block of places, the ranks at its ends bound the gap; a block whose bound is below a gap that was measured has none.
+    """
+    n, m = len(reference), len(current)
+    if n <= 4 * _BLOCK:
+        return np.arange(n)
+    first = np.arange(0, n, _BLOCK)
+    stop = np.minimum(first + _BLOCK, n)
+    below, up_to = np.searchsorted(current, reference[first], "left"), np.searchsorted(current, reference[stop - 1], "right")
+    measured = np.abs(np.searchsorted(reference, reference[stop - 1], "right") / n - up_to / m).max()
+    may_be = np.maximum(stop / n - below / m, up_to / m - first / n) >= measured - 1e-12
+    places = first[may_be, None] + np.arange(_BLOCK)
+    return places[places < n]
 
 
 def ks_p(distance: float, n: int, m: int) -> float:

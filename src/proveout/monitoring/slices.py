@@ -117,7 +117,10 @@ def _conditions(column: str, values: "Series") -> Iterator[Condition]:
 
 def _holds(conditions: Sequence[Condition], frame: "DataFrame") -> Bools:
     """(cases, conditions)"""
-    return np.stack([one.holds(frame).to_numpy() == 1 for one in conditions], axis=1)
+    holds = np.empty((len(frame), len(conditions)), dtype=bool)
+    for at, one in enumerate(conditions):
+        holds[:, at] = one.holds(frame).to_numpy() == 1
+    return holds
 
 
 @dataclass(frozen=True)

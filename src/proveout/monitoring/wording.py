@@ -163,12 +163,12 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def promised(share: float) -> str:
-    """A target, with all of its digits.
+    """A target, with all of its digits, at most four decimals of a mean.
 
-    >>> promised(0.98), promised(0.995)
-    ('98 %', '99.5 %')
+    >>> promised(0.98), promised(0.995), promised(0.97 + 0.01 / 3)
+    ('98 %', '99.5 %', '97.3333 %')
     """
-    return exact_percent(share).replace("%", " %")
+    return exact_percent(round(share, 6)).replace("%", " %")
 
 
 def percent_beside(share: float, target: float) -> str:
