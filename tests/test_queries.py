@@ -14,6 +14,7 @@ from proveout.errors import UnreadableDocument
 from proveout.journal import Journal
 from proveout.live import Live
 from proveout.live.inbox import listed
+from proveout.mission import measured_percent
 from proveout.records import Decided, Output, Person, Role, Route
 from proveout.release import Releases
 from proveout.search.case import QueryCase, case_of
@@ -94,7 +95,10 @@ def test_a_query_with_the_id_of_its_request_is_a_case_of_its_own(live: Live, nam
         ("q.txt", b"\n \n", "no query in it"),
         ("q.txt", b"caf\xe9\n", "not UTF-8"),
         ("q.txt", b"x " * 1500 + b"xx", "line 1: a query of 3,002 characters; the limit is 2,000"),
-        ("q.csv", b"text\nheadset\n", "no column 'query'; expected the column query and"),
+        ("q.csv", b"text\nheadset\n", "no column 'query' among text; expected the column query and"),
+        ("q.csv", b"query,id\nusb,hdmi,1\n", "line 2: more values than columns"),
+        ("q.jsonl", b'{"query": ["usb"]}\n', "line 1: the query is list"),
+        ("q.jsonl", b"[" * 100_000, "line 1: maximum recursion depth"),
         ("q.csv", b"query,day\nheadset,1 May\n", "line 2: Invalid isoformat string: '1 May'"),
         ("q.jsonl", b'{"query": "a"}\nheadset\n', "line 2: Expecting value"),
         ("q.jsonl", b'["headset"]\n', "line 1: list indices"),
@@ -152,7 +156,9 @@ def test_an_answer_names_its_layer_its_confidence_and_its_products(asked: dict[s
     assert all("headset" in item or "headphones" in item for item in results(asked["headest"]).text.split(" | "))
     assert len(items_of(results(asked["headest"]).text)) == decision.descriptors["products"] == 10
     assert decision.descriptors["corrected_words"] == 1
-    assert decision.because[0].startswith("10 products, by the layer ranked, 99% sure")
+    assert decision.because[0].startswith(
+        f"10 products, by the layer ranked, {measured_percent(decision.class_confidence)} sure"
+    )
 
 
 def test_no_result_is_a_decision_too_and_a_person_judges_it_where_it_is_not_certified(asked: dict[str, Decided]) -> None:

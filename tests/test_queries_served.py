@@ -240,6 +240,21 @@ def test_an_index_searches_only_its_own_vectors(release: Release, tmp_path: Path
     assert first == index.nearest(query, 10)
 
 
+@pytest.mark.parametrize(
+    "ids", [["x"] * 50, ["-1", *map(str, range(49))], ["99999", *map(str, range(49))], ["3"] * 50, [], None]
+)
+def test_a_store_that_answers_with_other_ids_counts_as_down(release: Release, ids: list[str] | None) -> None:
+    class Other:
+        def query(self, **_: object) -> dict[str, object]:
+            return {"ids": [ids]}
+
+    index = ProductSearch.load(release.path("model")).index
+    store = VectorStore("", index.vectors, index.encoder_id)
+    store._collection = Other()
+    with pytest.raises(StoreDown):
+        store.nearest(index.encode("wireless headset"), 10)
+
+
 def test_without_its_vector_store_the_search_answers_by_keywords_and_says_so(
     release: Release, queries: LabelledQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_icecat_attributes_keep_their_names_and_kinds(tmp_path: Path) -> None:
         ("a.jsonl", "", "no product in it"),
         ("a.csv", "title\nx\n", "no column `id`"),
         ("a.csv", "id,title\n1,a,b\n", "line 2: more values than columns"),
+        ("a.csv", 'id,title\n1,"a\n2,b\n', "unexpected end of data"),
         ("a.json", '{"id": "1"}', "holds dict; expected an array"),
         ("a.json", "{", "not JSON"),
         ("a.json.zip", "no archive", "cannot be read"),

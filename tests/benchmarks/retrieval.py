@@ -92,8 +92,11 @@ def _clustered(rng: np.random.Generator, count: int) -> Any:
     """Unit vectors around 500 centres, about as far from their centre as a centre from another, on few main directions."""
     centres = np.random.default_rng(1).normal(size=(500, WIDTH))
     weight = np.geomspace(1, 0.1, WIDTH)
-    vectors = (centres[rng.integers(500, size=count)] + 0.7 * rng.normal(size=(count, WIDTH))) * weight
-    return on_grid((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32))
+    vectors = np.empty((count, WIDTH), dtype=np.float32)
+    for rows in np.array_split(np.arange(count), -(-count // TEXTS)):
+        part = (centres[rng.integers(500, size=len(rows))] + 0.7 * rng.normal(size=(len(rows), WIDTH))) * weight
+        vectors[rows] = on_grid((part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float32))
+    return vectors
 
 
 def _written(rng: np.random.Generator, count: int, words: int) -> list[str]:

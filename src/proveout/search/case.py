@@ -165,11 +165,15 @@ def _requests(suffix: str, text: str) -> Iterator[tuple[int, Request]]:
     try:
         for number, line in _rows(suffix, text):
             row = json.loads(line) if isinstance(line, str) else line
+            if None in row:
+                raise ValueError("more values than columns; quote values that contain a comma")
+            if isinstance(row["query"], dict | list):
+                raise ValueError(f"the query is {type(row['query']).__name__}")
             if query := str(row["query"] or "").strip():
                 day = date.fromisoformat(str(row["day"])) if row.get("day") else None
                 yield number, Request(query, str(row.get("id") or ""), day, str(row.get("segment") or ""))
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+        what = f"no column {error} among {', '.join(map(str, row))}" if isinstance(error, KeyError) else str(error)
         raise UnreadableDocument(
             f"line {number}: {what}; expected the column query and, if known, id, day (2026-11-30) and segment"
         ) from error
@@ -177,7 +181,7 @@ def _requests(suffix: str, text: str) -> Iterator[tuple[int, Request]]:
 
 def _rows(suffix: str, text: str) -> Iterable[tuple[int, Mapping[str, object] | str]]:
     if suffix == ".csv":
-        rows = csv.DictReader(io.StringIO(text, newline=""))
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         return ((rows.line_num, row) for row in rows)
     return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
@@ -190,7 +194,7 @@ def _content(path: Path) -> QueryText | UnreadableDocument:
         text = data.decode("utf-8-sig").strip()
         if text.startswith("{") and text.endswith("}"):
             text = str(json.loads(text)["query"])
-    except (OSError, UnreadableDocument, ValueError, KeyError, TypeError) as error:
+    except (OSError, UnreadableDocument, ValueError, KeyError, TypeError, RecursionError) as error:
         return UnreadableDocument(f"not a query ({error}); expected its text in UTF-8")
     if not text or "\n" in text or len(text) > LONGEST:
         return UnreadableDocument(f"not a query: expected one line of at most {LONGEST:,} characters")

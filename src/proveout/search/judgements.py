@@ -31,19 +31,32 @@ class Judgement:
 
 
 def read_table(path: Path | str) -> Iterator[Judgement]:
-    """Each judgement of a CSV, in order. Raises BadLabels with file and line for what is none."""
+    """Each judgement of a CSV, in order. Raises BadLabels with file and line for what is none or contradicts one above."""
     place = f"{path}"
+    ratings: dict[tuple[str, str], float] = {}
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            for row in (rows := csv.DictReader(file)):
+            for row in (rows := csv.DictReader(file, strict=True)):
                 place = f"{path}, line {rows.line_num}"
-                rating = float(row["rating"])
-                if not 0 <= rating <= BEST:
-                    raise ValueError(f"rating {rating}")
-                yield Judgement(row["query"], row["docid"], rating, row.get("class") or "", place)
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+                query, product, rating = " ".join((row["query"] or "").split()), row["docid"] or "", _rating(row["rating"])
+                if None in row:
+                    raise ValueError("more values than columns; quote values that contain a comma")
+                if (earlier := ratings.setdefault((query, product), rating)) != rating:
+                    raise ValueError(f"{query!r} rates {product!r} {rating:g} here and {earlier:g} above; keep one")
+                yield Judgement(query, product, rating, row.get("class") or "", place)
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, csv.Error) as error:
+        what = f"no column {error} among {', '.join(row)}" if isinstance(error, KeyError) else str(error)
         raise BadLabels(f"{place}: {what}; expected a CSV with query, docid and rating, which is 0 to {BEST:.0f}") from error
+
+
+def _rating(text: str | None) -> float:
+    try:
+        rating = float(text or "")
+    except ValueError:
+        rating = math.nan
+    if not 0 <= rating <= BEST:
+        raise ValueError(f"rating {text!r}")
+    return rating
 
 
 def read_judgements(path: Path | str) -> dict[str, dict[str, float]]:

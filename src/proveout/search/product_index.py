@@ -276,9 +276,9 @@ def meaning_of(product: Product) -> str:
 
 
 def _numbered(texts: Sequence[Sequence[str]], number: Mapping[str, int]) -> FieldTerms:
-    ids = np.array([number[term] for text in texts for term in text], dtype=np.int32)
-    different = [number[term] for text in texts for term in set(text)]
-    products_with = np.bincount(np.array(different, dtype=np.int64), minlength=len(number)).astype(np.int32)
+    ids = np.fromiter((number[term] for text in texts for term in text), dtype=np.int32)
+    different = np.fromiter((number[term] for text in texts for term in set(text)), dtype=np.int32)
+    products_with = np.bincount(different, minlength=len(number)).astype(np.int32)
     return FieldTerms(ids, np.cumsum([0, *map(len, texts)], dtype=np.int64), products_with)
 
 

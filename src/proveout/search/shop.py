@@ -16,6 +16,7 @@ from pathlib import Path
 
 from proveout.errors import BadInput, BadLabels
 from proveout.files import write_whole
+from proveout.search.case import LONGEST
 from proveout.search.catalogue import COLUMNS, JUDGEMENTS, Product, read_catalogue
 from proveout.search.judgements import FEWEST_QUERIES, Judgements, groups_of, read_table
 from proveout.search.terms import terms_of, words_of
@@ -63,12 +64,18 @@ def shop_of(products: Sequence[Product], table: Path) -> Shop:
             raise BadLabels(f"{each.place}: no product has the id {each.product!r}; add the product, or remove the line")
         if not terms_of(each.query):
             raise BadLabels(f"{each.place}: the query {each.query!r} has no word; remove the line")
+        if len(each.query) > LONGEST:
+            raise BadLabels(f"{each.place}: a query of {len(each.query):,} characters; the limit is {LONGEST:,}")
         if named.setdefault(each.query, each.query_class) != each.query_class:
             raise BadLabels(
                 f"{each.place}: {each.query!r} is of class {each.query_class!r} here and {named[each.query]!r} above; "
                 "give a query one class"
             )
         judgements.setdefault(each.query, {})[each.product] = each.rating
+    if not any(rating for judged in judgements.values() for rating in judged.values()):
+        raise BadLabels(
+            f"{table}: {len(judgements)} judged queries, and no product fits any of them; rate a product that fits above 0"
+        )
     if len(set(groups_of(judgements).values())) < FEWEST_QUERIES:
         raise BadLabels(
             f"{table}: {len(judgements)} judged queries that all share words; what was learned from one is tried on another, "

@@ -3,8 +3,8 @@
 PROVEOUT_VECTORS names the place: a folder, or http://host:port. Without it each process reads the vectors of its release.
 The store proposes rows, and their order follows from the index's own vectors, so that a folder and a server that propose the
 same answer alike. A collection is named by the content of its vectors: a release never searches those of another.
-Covered: a server that is down, freezes or returns without its data. `nearest` then raises StoreDown at once, asks again after
-`PAUSE` seconds, and fills an empty collection anew.
+Covered: a server that is down, freezes, returns without its data, or answers with ids that are none of the index. `nearest`
+then raises StoreDown at once, asks again after `PAUSE` seconds, and fills an empty collection anew.
 Not covered: bit-for-bit equality with an exact search; the store's graph is approximate.
 """
 
@@ -88,9 +88,11 @@ class VectorStore:
             self.fill()
         wanted = min(count + SPARE, len(self._vectors))
         result = self._collection.query(query_embeddings=vector[None], n_results=wanted, include=[])
-        if len(result["ids"][0]) < wanted:
-            raise LookupError(f"{len(result['ids'][0])} of {wanted} vectors")
-        return np.array([int(id) for id in result["ids"][0]], dtype=np.int64)
+        rows = np.array([int(id) for id in result["ids"][0]], dtype=np.int64)
+        usable = len(np.unique(rows[(rows >= 0) & (rows < len(self._vectors))]))
+        if not wanted == usable == len(rows):
+            raise LookupError(f"{usable} of {wanted} vectors, {len(rows)} ids")
+        return rows
 
     @cached_property
     def _name(self) -> str:
