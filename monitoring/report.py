@@ -283,13 +283,13 @@ def the_logs(context, missions, monitoring):
     alerts = monitoring.load(context.params["alerts"])
     reference = monitoring.read(context.params["reference"])
     log = monitoring.read(context.params["logs"])
-    promises = monitoring.promises(context.params["reference"], log)
-    return alerts, log, mission, promises, reference
+    frozen = monitoring.frozen_missions(context.params["reference"], log)
+    return alerts, frozen, log, mission, reference
 
 
 @app.cell
-def the_findings(alerts, log, mission, monitoring, promises, reference):
-    findings = monitoring.compare(reference, log, mission, alerts, promises)
+def the_findings(alerts, frozen, log, mission, monitoring, reference):
+    findings = monitoring.compare(reference, log, mission, alerts, frozen)
     return (findings,)
 
 
@@ -303,9 +303,7 @@ def the_reports(context, findings, monitoring):
 
 
 @app.cell
-def other_settings(
-    alerts, at_least_slider, by_choice, findings, log, mission, monitoring, promises, reference, smallest_slider
-):
+def other_settings(alerts, at_least_slider, by_choice, findings, frozen, log, mission, monitoring, reference, smallest_slider):
     _windows = {
         "by": by_choice.value,
         "at_least": at_least_slider.value,
@@ -317,7 +315,7 @@ def other_settings(
             "bias": alerts.bias.model_copy(update={"smallest_group": smallest_slider.value}),
         }
     )
-    preview = findings if other == alerts else monitoring.compare(reference, log, mission, other, promises)
+    preview = findings if other == alerts else monitoring.compare(reference, log, mission, other, frozen)
     return (preview,)
 
 

@@ -25,6 +25,7 @@ from proveout.workspace import Workspace
 if TYPE_CHECKING:
     from proveout.control.restrictions import Restriction
     from proveout.journal import Journal
+    from proveout.mission import SLO
     from proveout.monitoring.signing import Reports
     from proveout.records import Case
 
@@ -210,8 +211,12 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     from proveout.monitoring.performance import significance_level
     from proveout.release import Releases
 
-    mission = space.mission
-    cases = evaluation.measurements(journal.decisions(), journal.answers(), cache(Releases(space.releases).promise))
+    mission, releases = space.mission, Releases(space.releases)
+
+    def promise(release: str) -> SLO | None:
+        return frozen.slo if (frozen := releases.mission(release)) else None
+
+    cases = evaluation.measurements(journal.decisions(), journal.answers(), cache(promise))
     recent, everything = evaluation.service(cases, mission.slo, list(mission.fields))
     if not everything.cases:
         return []

@@ -173,6 +173,7 @@ def as_json(findings: Findings, links: Mapping[str, str]) -> dict[str, Any]:
         "stakes": [asdict(stake) for stake in findings.stakes],
         "slices": [asdict(one) | {"key": one.key, "name": one.name, "sentence": one.sentence} for one in findings.slices],
         "performance": [asdict(row) for row in findings.performance],
+        "absent": [asdict(row) for row in findings.absent],
         "promises": [asdict(row) for row in findings.promises],
         "reliability": [asdict(row) for row in findings.reliability],
         "objectives": _objectives(findings),

@@ -334,8 +334,8 @@ class Reports:
             again = Path(scratch)
             self.journal.to_parquet(again / "logs", mission, until=report.position)
             log = monitoring.read(again / "logs")
-            alerts, promises = Alerts.model_validate(about["alerts"]), monitoring.promises(reference, log)
-            findings = monitoring.compare(monitoring.read(reference), log, mission, alerts, promises)
+            alerts, frozen = Alerts.model_validate(about["alerts"]), monitoring.frozen_missions(reference, log)
+            findings = monitoring.compare(monitoring.read(reference), log, mission, alerts, frozen)
             monitoring.write_page(findings, again / PAGE, again / FINDINGS, about["reports"])
             return tuple(name for name in (PAGE, FINDINGS) if sha256_of(again / name) != report.files[name])
 
