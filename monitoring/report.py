@@ -154,8 +154,9 @@ def column_controls(findings, mo):
         label="cases per window, at least",
         show_value=True,
     )
-    mo.hstack([column_choice, by_choice, at_least_slider], justify="start")
-    return at_least_slider, by_choice, column_choice
+    like_choice = mo.ui.dropdown(["all", "weekday", "month"], value=findings.alerts.window.like, label="like with like")
+    mo.hstack([column_choice, by_choice, at_least_slider, like_choice], justify="start")
+    return at_least_slider, by_choice, column_choice, like_choice
 
 
 @app.cell(hide_code=True)
@@ -171,7 +172,8 @@ def the_share_that_moved_most(column_choice, mo, preview):
         f"{sum(window.tested for window in preview.windows)} windows by {_chosen.by}, of at least {_chosen.at_least} cases"
     )
     _plot = [mo.Html(share_plot(preview, _tests[0].condition, alarm and alarm.since))] if _tests else []
-    mo.vstack([mo.md(f"**{column}**: {_verdict}. Tested: {_windows}."), *_plot])
+    _against = "all of the reference" if _chosen.like == "all" else f"as many cases of the reference of each {_chosen.like}"
+    mo.vstack([mo.md(f"**{column}**: {_verdict}. Tested: {_windows}, against {_against}."), *_plot])
     return alarm, column
 
 
@@ -303,11 +305,14 @@ def the_reports(context, findings, monitoring):
 
 
 @app.cell
-def other_settings(alerts, at_least_slider, by_choice, findings, frozen, log, mission, monitoring, reference, smallest_slider):
+def other_settings(
+    alerts, at_least_slider, by_choice, findings, frozen, like_choice, log, mission, monitoring, reference, smallest_slider
+):
     _windows = {
         "by": by_choice.value,
         "at_least": at_least_slider.value,
         "count": max(at_least_slider.value, alerts.window.count),
+        "like": like_choice.value,
     }
     other = alerts.model_copy(
         update={
