@@ -81,13 +81,15 @@ def precision_by_window(field_choice, findings, mo):
 
 @app.cell(hide_code=True)
 def every_field(chosen, mo):
+    from proveout.monitoring.wording import percent_beside
+
     _table = [
         {
             "field": row.field,
             "automated": row.automated,
             "labelled": row.labelled,
             "right": row.right,
-            "precision": "" if row.precision != row.precision else f"{row.precision:.1%}",
+            "precision": percent_beside(row.precision, row.target) if row.labelled else "",
             "target": "missed, beyond chance" if row.broken else "",
         }
         for row in chosen

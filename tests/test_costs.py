@@ -12,6 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
+import proveout.journal
 from program import PROVEOUT
 from proveout.documents import Originals
 from proveout.evaluation.costs import GROUPS, MOST, CaseCost, Prices, _work, costs, dollars, forecast, grouped, mean, tail
@@ -136,7 +137,7 @@ def write_by_hand(space: Workspace, monkeypatch) -> None:
         def now(cls, tz=None):
             return AT + timedelta(minutes=cls.minute)
 
-    monkeypatch.setattr("proveout.journal.datetime", Clock)
+    monkeypatch.setattr(proveout.journal, "datetime", Clock)
     with Journal(space.home / "journal.db") as journal:
         for n, (route, dollars, seconds) in enumerate([(Route.REVIEW, 0.02, 36), (Route.REVIEW, 0, 0), (Route.ACT, 0, 0)]):
             case = Case(f"{n}" * 64, f"{n}.pdf", date(2026, 11, 30), "north")

@@ -412,6 +412,11 @@ def _running() -> Mapping[str, str]:
     return _hashes(_files("code/proveout", PACKAGE))
 
 
+def code_digest() -> str:
+    """Of the code that this process runs."""
+    return hashlib.sha256(canonical(dict(_running())).encode()).hexdigest()
+
+
 def few(names: Sequence[str]) -> str:
     """The first names, and the number of the others.
 

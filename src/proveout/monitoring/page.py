@@ -51,6 +51,7 @@ def write_page(findings: Findings, html: Path, json_file: Path, links: Mapping[s
         "day": day_text,
         "short": lambda day: day_text(day, "%d %b"),
         "share": _share,
+        "beside": percent_beside,
         "p": _p,
         "number": _number,
         "dollars": "${:,.0f}".format,
