@@ -81,13 +81,15 @@ def precision_by_window(field_choice, findings, mo):
 
 @app.cell(hide_code=True)
 def every_field(chosen, mo):
+    from proveout.monitoring.wording import percent_beside
+
     _table = [
         {
             "field": row.field,
             "automated": row.automated,
             "labelled": row.labelled,
             "right": row.right,
-            "precision": "" if row.precision != row.precision else f"{row.precision:.1%}",
+            "precision": percent_beside(row.precision, row.target) if row.labelled else "",
             "target": "missed, beyond chance" if row.broken else "",
         }
         for row in chosen
@@ -154,8 +156,9 @@ def column_controls(findings, mo):
         label="cases per window, at least",
         show_value=True,
     )
-    mo.hstack([column_choice, by_choice, at_least_slider], justify="start")
-    return at_least_slider, by_choice, column_choice
+    like_choice = mo.ui.dropdown(["all", "weekday", "month"], value=findings.alerts.window.like, label="like with like")
+    mo.hstack([column_choice, by_choice, at_least_slider, like_choice], justify="start")
+    return at_least_slider, by_choice, column_choice, like_choice
 
 
 @app.cell(hide_code=True)
@@ -171,7 +174,8 @@ def the_share_that_moved_most(column_choice, mo, preview):
         f"{sum(window.tested for window in preview.windows)} windows by {_chosen.by}, of at least {_chosen.at_least} cases"
     )
     _plot = [mo.Html(share_plot(preview, _tests[0].condition, alarm and alarm.since))] if _tests else []
-    mo.vstack([mo.md(f"**{column}**: {_verdict}. Tested: {_windows}."), *_plot])
+    _against = "all of the reference" if _chosen.like == "all" else f"as many cases of the reference of each {_chosen.like}"
+    mo.vstack([mo.md(f"**{column}**: {_verdict}. Tested: {_windows}, against {_against}."), *_plot])
     return alarm, column
 
 
@@ -283,13 +287,13 @@ def the_logs(context, missions, monitoring):
     alerts = monitoring.load(context.params["alerts"])
     reference = monitoring.read(context.params["reference"])
     log = monitoring.read(context.params["logs"])
-    promises = monitoring.promises(context.params["reference"], log)
-    return alerts, log, mission, promises, reference
+    frozen = monitoring.frozen_missions(context.params["reference"], log)
+    return alerts, frozen, log, mission, reference
 
 
 @app.cell
-def the_findings(alerts, log, mission, monitoring, promises, reference):
-    findings = monitoring.compare(reference, log, mission, alerts, promises)
+def the_findings(alerts, frozen, log, mission, monitoring, reference):
+    findings = monitoring.compare(reference, log, mission, alerts, frozen)
     return (findings,)
 
 
@@ -304,12 +308,13 @@ def the_reports(context, findings, monitoring):
 
 @app.cell
 def other_settings(
-    alerts, at_least_slider, by_choice, findings, log, mission, monitoring, promises, reference, smallest_slider
+    alerts, at_least_slider, by_choice, findings, frozen, like_choice, log, mission, monitoring, reference, smallest_slider
 ):
     _windows = {
         "by": by_choice.value,
         "at_least": at_least_slider.value,
         "count": max(at_least_slider.value, alerts.window.count),
+        "like": like_choice.value,
     }
     other = alerts.model_copy(
         update={
@@ -317,7 +322,7 @@ def other_settings(
             "bias": alerts.bias.model_copy(update={"smallest_group": smallest_slider.value}),
         }
     )
-    preview = findings if other == alerts else monitoring.compare(reference, log, mission, other, promises)
+    preview = findings if other == alerts else monitoring.compare(reference, log, mission, other, frozen)
     return (preview,)
 
 

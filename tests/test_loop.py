@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from proveout import connectors, live, review
+from proveout.calibration.plan import Outlook
 from proveout.cli import acting, designing, planning, releasing, watching
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
@@ -290,13 +291,18 @@ def test_status_tells_how_the_service_levels_stand(space, after, capsys):
     assert f" {wait:.3g} s " in table[-2] and "$0.0000" in table[-1]
 
 
-def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, tmp_path, capsys):
+def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, tmp_path, capsys, monkeypatch):
     planning.plan(space, None, None, 1.0, None)
     assert "total" in (printed := capsys.readouterr().out) and "no person would touch" in printed
     planning.plan(space, 0.999, None, 2.0, None)
     assert "For 99.9% precision" in (printed := capsys.readouterr().out) and "more labels needed" in printed
     assert f"As built, at {space.mission.slo.precision_text}:" in printed
     assert "At 99.9% a person would touch them all:" in printed and "total" in printed.split("touch them all:")[1]
+    few = [Outlook(name, labels, 0.0, 60, 50, 80, 0.4) for name, labels in (("due", 90), ("total", 400))]
+    monkeypatch.setattr(planning, "_outlooks", lambda *_: few)
+    planning.plan(space, 0.98, 0.95, 1.0, None)
+    assert "\ntotal: 149 values without an error suffice" in (printed := capsys.readouterr().out)
+    assert "proveout audit" in printed and "tiers: [layout_encoder, person]" in printed
     (tmp_path / "labels.csv").write_text("mine")
     with pytest.raises(BadInput, match="no labels are lost"):
         planning.plan(space, 0.999, None, 1.0, tmp_path / "labels.csv")

@@ -725,12 +725,12 @@ def test_cases_are_judged_by_what_the_release_that_decided_them_promised(mission
     log = log.assign(release=np.where(np.arange(len(log)) < 300, early, late))
     log["advertiser.right"] = [None if right is None else i % 10 > 0 for i, right in enumerate(log["advertiser.right"])]
     edited = promising(mission, 0.995, automation_rate=0.99)
-    promises = {early: promising(mission, 0.85, automation_rate=0.1).slo, late: promising(mission, 0.88).slo}
+    frozen = {early: promising(mission, 0.85, automation_rate=0.1), late: promising(mission, 0.88)}
 
     assert {row.target for row in compare(reference, log, edited).performance} == {0.995}
     assert "Stop automating advertiser" in " ".join(compare(reference, log, edited).advice)
 
-    findings = compare(reference, log, edited, promises=promises)
+    findings = compare(reference, log, edited, missions=frozen)
     judged = log[log["advertiser.automated"] & log["advertiser.right"].notna() & log["advertiser"].notna()]
     (row,) = (row for row in findings.performance if row.field == "advertiser" and row.window is None)
     assert row.target == pytest.approx(judged["release"].map({early: 0.85, late: 0.88}).mean())
@@ -744,7 +744,7 @@ def test_cases_are_judged_by_what_the_release_that_decided_them_promised(mission
     page = page_of(findings, tmp_path)
     assert "85 % by release aaaaaaaaaaaa (300 cases) and 88 % by release bbbbbbbbbbbb (200 cases), each case by the" in page
     assert "mission.yaml now says 99.5 %, for the next release" in page
-    alone = page_of(compare(reference, log, edited, promises={early: promises[late], late: promises[late]}), tmp_path)
+    alone = page_of(compare(reference, log, edited, missions={early: frozen[late], late: frozen[late]}), tmp_path)
     assert "target 88 %; mission.yaml now says 99.5 %, for the next release." in alone and "by release aaa" not in alone
 
 
@@ -965,6 +965,48 @@ def test_a_column_that_goes_missing_is_drift_and_an_odd_one_ends_no_report(missi
         for odd in (None, "§", float("inf"), [[1, 2]], {"a": 1}, True):
             findings = compare(reference, log.assign(**{name: pd.Series([odd] * len(log), dtype=object)}), mission)
             assert headline(findings)
+
+
+def without(log: pd.DataFrame, field: str, rows: pd.Series) -> pd.DataFrame:
+    """The log as a release without the field would have written these rows."""
+    lost = log.copy()
+    for column in [name for name in log if name == field or name.startswith(f"{field}.")]:
+        lost[column] = lost[column].astype(object)
+        lost.loc[rows, column] = False if column.endswith(".automated") else None
+    return lost
+
+
+def test_a_field_or_column_that_a_release_did_not_have_is_said_once_and_what_was_lost_is_drift(mission, tmp_path):
+    reference, log = pair(4, World())
+    early, own = "a" * 64, "b" * 64
+    first = log["day"] < CHANGE.isoformat()
+    log = log.assign(release=np.where(first, early, own), spent=100.0)
+    older = mission.model_copy(update={"fields": {name: mission.fields[name] for name in FIELDS if name != "flight_to"}})
+
+    new = without(log, "flight_to", first).assign(familiar=log["familiar"].where(~first))
+    as_lost = compare(reference, new, mission, missions={own: mission, early: mission})
+    lost = {drift.what: drift for drift in as_lost.drifted}
+    assert {"flight_to.answer"} <= {*lost} and lost["flight_to.answer"].from_start, "the older release had the field"
+    findings = compare(reference, new, mission, missions={own: mission, early: older})
+    assert not findings.drifted and not findings.slices
+    (sentence,) = findings.about_absent
+    left_out = f"its {first.sum()} cases are left out of that comparison. That is no drift."
+    assert sentence == f"Release aaaaaaaaaaaa did not have the field flight_to or the column familiar: {left_out}"
+    assert page_of(findings, tmp_path).count("did not have the field") == 1
+    stake, wrongly = findings.stakes[0], as_lost.stakes[0]
+    assert stake.at_risk < wrongly.at_risk and stake.judged_spent > wrongly.judged_spent, "the other fields count"
+
+    gone = without(log, "flight_to", ~first).assign(familiar=log["familiar"].where(first))
+    findings = compare(reference, gone, mission, missions={own: mission, early: mission})
+    assert {"flight_to.answer", "familiar.given"} <= {drift.what for drift in findings.drifted} and not findings.absent
+
+    columns = [name for name in reference if name == "flight_to" or name.startswith("flight_to.")]
+    findings = compare(reference.drop(columns=columns), gone, mission, missions={own: older})
+    assert findings.about_absent == (
+        "Release bbbbbbbbbbbb did not have the field flight_to: it is compared once a release has it. That is no drift.",
+    )
+    with pytest.raises(BadInput, match="the reference has no column `flight_to`"):
+        compare(reference.drop(columns=columns), gone, mission, missions={own: mission})
 
 
 def test_confidence_that_is_too_high_is_said_by_field_and_tier_and_what_people_changed(mission):

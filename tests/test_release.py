@@ -24,7 +24,7 @@ from proveout.errors import BadInput, BadModel, BadSpec, NoRelease, OtherCode
 from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.mission import SLO
-from proveout.monitoring import promises
+from proveout.monitoring import frozen_missions
 from proveout.release import Release, Releases, freeze
 from proveout.retrieval import Encoder, Memory, MemoryRecord
 from proveout.serving import application
@@ -102,15 +102,14 @@ def test_a_promise_is_the_frozen_one_also_after_the_mission_was_edited(releases:
     edited.write_text(re.sub(r"precision: 0\.98", "precision: 0.9", parts["mission"].read_text()))
     id = releases.freeze(parts | {"mission": edited})
     edited.write_text("slo: {precision: 0.6}")
-    assert releases.promise(id).precision == 0.9
-    log = pd.DataFrame({"release": [id, id, "c" * 64, None]})
-    assert {one: slo.precision for one, slo in promises(releases.root / id / "evidence/reference.parquet", log).items()} == {
-        id: 0.9
-    }
+    assert releases.mission(id).slo.precision == 0.9
+    log, evidence = pd.DataFrame({"release": [id, id, "c" * 64, None]}), releases.root / id / "evidence" / "reference.parquet"
+    assert [(one, mission.slo.precision) for one, mission in frozen_missions(evidence, log).items()] == [(id, 0.9)]
+    assert frozen_missions(tmp_path / "reference.parquet", log) == {}
     frozen = releases.root / id / "mission.yaml"
     frozen.chmod(0o600)
     frozen.write_text(frozen.read_text().replace("0.9", "0.6", 1))
-    assert releases.promise(id) is None and releases.promise("c" * 64) is None
+    assert releases.mission(id) is None and releases.mission("c" * 64) is None
 
 
 def test_an_index_is_its_records_not_a_store(releases: Releases, parts) -> None:

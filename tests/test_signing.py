@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from proveout import mission as missions
 from proveout import monitoring
+from proveout.cli.watching import verify_reports
 from proveout.errors import BadInput, Changed
 from proveout.identity import Accounts
 from proveout.journal import APPROVAL, ERASURE, SECOND_READING, SIGNATURE, Event, Journal
@@ -194,8 +196,27 @@ def test_any_changed_byte_is_noticed(reports, written, name):
     assert reports.changed(report) == (f"{name} was changed after it was filed",)
     with pytest.raises(BadInput, match=f"cannot be signed: {name} was changed"):
         reports.sign(report.id, RITA, report.digest, READ)
+    with pytest.raises(BadInput, match=f"cannot be concluded on: {name} was changed .*proveout monitor"):
+        concluded(reports, report)
     path.unlink()
     assert reports.changed(report) == (f"{name} is missing",)
+    with pytest.raises(BadInput, match=r"report\.json is missing") if name == "report.json" else nullcontext():
+        reports.data(report)
+    assert file(reports, written()) == report and path.read_bytes() == content and not reports.changed(report)
+
+
+def test_a_report_of_another_version_is_not_called_changed_though_it_is_rendered_otherwise(space, written, monkeypatch, capsys):
+    shutil.rmtree(space.reports / "filed", ignore_errors=True)
+    monkeypatch.setattr(Reports, "render_again", lambda *_: ("report.html",))
+    with Journal(space.home / "journal.db") as opened:
+        reports = Reports(space.reports, opened)
+        mine = file(reports, written(cases=7))
+        monkeypatch.setattr(signing, "code_digest", lambda: "of another version")
+        other = file(reports, written(cases=8))
+    assert not verify_reports(space, mine.id, render=True)
+    assert "report.html is another when it is rendered again" in capsys.readouterr().out
+    assert verify_reports(space, other.id, render=True)
+    assert "unchanged; this version of Proveout renders it otherwise than the one that wrote it" in capsys.readouterr().out
 
 
 def test_an_unsigned_report_is_overdue_until_it_or_a_later_one_is_signed(reports, written):
@@ -301,7 +322,7 @@ def test_a_refused_form_says_why_and_keeps_what_was_typed(client, on_file):
     refused = client.post(f"{address}/sign", data={"digest": "old", "because": "I agree"}, headers=rita)
     assert refused.status_code == 422 and "Not signed: the conclusions or readings changed" in refused.text
     unknown = client.post(f"{address}/conclude", data={"what": "nonsense", "finding": ["segment east"]}, headers=rita)
-    assert unknown.status_code == 422 and "Nothing was recorded" in unknown.text
+    assert unknown.status_code == 422 and "Nothing was recorded: choose a conclusion from the list." in unknown.text
 
 
 def test_a_reader_reads_and_other_sites_cannot_sign(client, on_file):
@@ -336,6 +357,14 @@ def test_a_changed_report_is_not_relied_on(client, space, on_file):
     page = client.get(f"/reports/{on_file.id}", headers=session(client, "ron")).text
     assert "It is not shown, as it is not what was filed." in page and "<b>Since" not in page
     assert "Do not rely on this report: report.html was changed after it was filed." in page
+    rita, form = (
+        session(client, "rita"),
+        {"finding": [*on_file.findings], "what": "threshold tightened", "note": "so", "confidence": "99"},
+    )
+    page = client.get(f"/reports/{on_file.id}", headers=rita).text
+    assert "<textarea" not in page and "once its files are as they were filed" in page
+    refused = client.post(f"/reports/{on_file.id}/conclude", data=form, headers=session(client, "ada"))
+    assert refused.status_code == 422 and "Nothing was recorded: report.html was changed after it was filed" in refused.text
 
 
 def test_the_page_names_what_is_new_what_ended_and_what_was_concluded_before(client, space, written):

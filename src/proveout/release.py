@@ -31,7 +31,7 @@ from proveout.errors import BadModel, BadSpec, NoRelease, OtherCode, ProveoutErr
 from proveout.files import lock, replacing
 from proveout.imports import installers
 from proveout.journal.codec import canonical
-from proveout.mission import SLO, Mission, load
+from proveout.mission import Mission, load
 from proveout.plugins import distributions
 
 if TYPE_CHECKING:
@@ -319,10 +319,10 @@ class Releases:
         """The ids of the releases that were promoted before the current one, oldest first."""
         return self._promoted()[:-1]
 
-    def promise(self, release: str) -> SLO | None:
-        """What a release promises, by its full id; None if it is not here, or not as it was frozen."""
+    def mission(self, release: str) -> Mission | None:
+        """The mission of a release, by its full id; None if it is not here, or not as it was frozen."""
         with suppress(ProveoutError):
-            return self.open(release).mission.slo if release in self._ids() else None
+            return self.open(release).mission if release in self._ids() else None
         return None
 
     def history(self) -> Sequence[Mapping[str, str]]:
@@ -411,6 +411,11 @@ def _product(upstream: Mapping[str, Mapping[str, Path]], place: str) -> Path:
 def _running() -> Mapping[str, str]:
     """The digests of this process's code, read once: the process does not run what is installed later."""
     return _hashes(_files("code/proveout", PACKAGE))
+
+
+def code_digest() -> str:
+    """Of the code that this process runs."""
+    return hashlib.sha256(canonical(dict(_running())).encode()).hexdigest()
 
 
 def few(names: Sequence[str]) -> str:

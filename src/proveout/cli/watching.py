@@ -25,8 +25,12 @@ from proveout.workspace import Workspace
 if TYPE_CHECKING:
     from proveout.control.restrictions import Restriction
     from proveout.journal import Journal
+    from proveout.mission import SLO
     from proveout.monitoring.signing import Reports
     from proveout.records import Case
+
+
+ANOTHER = ("this version of Proveout renders it otherwise than the one that wrote it",)
 
 
 def monitor(space: Workspace) -> bool:
@@ -100,7 +104,7 @@ def list_reports(space: Workspace) -> None:
 
 def show_report(space: Workspace, report: str) -> None:
     """Print the findings of a report, what people concluded, and the signatures."""
-    from proveout.monitoring.signing import PAGE, examples
+    from proveout.monitoring.signing import AGAIN, PAGE, examples
 
     with _reports(space) as reports:
         filed = reports.find(report)
@@ -110,7 +114,10 @@ def show_report(space: Workspace, report: str) -> None:
         for sentence in filed.followed:
             say(f"  before: {sentence}")
         say("" if filed.findings else f"  {filed.headline}\n")
-        for case, because in examples(reports.data(filed), filed.rules.cases - filed.rules.blind).items():
+        if faults := reports.changed(filed):
+            say(f"  do not rely on this report: {'; '.join(faults)}; {AGAIN}")
+        to_read = {} if faults else examples(reports.data(filed), filed.rules.cases - filed.rules.blind)
+        for case, because in to_read.items():
             say(f"  to read: case {case[:12]}: {because}")
         for case in [case for case in filed.again if case not in filed.readings]:
             say(f"  to read again, blind: case {case[:12]}")
@@ -125,6 +132,8 @@ def show_report(space: Workspace, report: str) -> None:
 
 def verify_reports(space: Workspace, report: str | None, render: bool) -> bool:
     """Check that the files of reports are as they were filed; `render`: also write them again. Returns whether all is right."""
+    from proveout.release import code_digest
+
     whole = True
     with _reports(space) as reports:
         for filed in [reports.find(report)] if report else reports.list():
@@ -136,10 +145,14 @@ def verify_reports(space: Workspace, report: str | None, render: bool) -> bool:
                     faults = tuple(
                         f"{name} is another when it is rendered again{erased_too(reports.journal)}" for name in again
                     )
+                    if again and filed.code != code_digest():
+                        faults = ANOTHER
                 except ProveoutError as error:
                     faults = (f"it cannot be rendered again: {error}",)
-            whole &= not faults
             unharmed = "unchanged, and the same when rendered again" if render else "unchanged"
+            if faults == ANOTHER:
+                faults, unharmed = (), f"unchanged; {ANOTHER[0]}"
+            whole &= not faults
             say(f"{filed.id[:12]}  {filed.at[:10]}  {'; '.join(faults) or unharmed}")
     return whole
 
@@ -210,8 +223,12 @@ def service_levels(space: Workspace, journal: Journal) -> list[str]:
     from proveout.monitoring.performance import significance_level
     from proveout.release import Releases
 
-    mission = space.mission
-    cases = evaluation.measurements(journal.decisions(), journal.answers(), cache(Releases(space.releases).promise))
+    mission, releases = space.mission, Releases(space.releases)
+
+    def promise(release: str) -> SLO | None:
+        return frozen.slo if (frozen := releases.mission(release)) else None
+
+    cases = evaluation.measurements(journal.decisions(), journal.answers(), cache(promise))
     recent, everything = evaluation.service(cases, mission.slo, list(mission.fields))
     if not everything.cases:
         return []

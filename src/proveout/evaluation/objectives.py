@@ -112,14 +112,17 @@ class Objective:
         return "" if math.isnan(self.target) else f"{'≥' if self.unit == 'share' else '≤'} {self.format(self.target)}"
 
     def format(self, amount: float) -> str:
-        """An amount in the objective's unit.
+        """An amount in the objective's unit; of a share, as many digits as show on which side of the target it is.
 
         >>> Objective("cost per case", "dollars", 0.01, 0.0042, 9).format(0.0042)
         '$0.0042'
+        >>> [Objective("precision of total", "share", 0.98, 0.0, 9).format(share) for share in (0.941, 0.9798, 0.98)]
+        ['94.1%', '97.98%', '98.0%']
         """
         if math.isnan(amount):
             return "–"
-        return {"share": f"{amount:.1%}", "seconds": f"{amount:.3g} s", "dollars": f"${amount:.4f}"}[self.unit]
+        digits = next((digits for digits in (1, 2, 3) if round(amount, 2 + digits) != round(self.target, 2 + digits)), 1)
+        return {"share": f"{amount:.{digits}%}", "seconds": f"{amount:.3g} s", "dollars": f"${amount:.4f}"}[self.unit]
 
 
 @dataclass(frozen=True, slots=True)

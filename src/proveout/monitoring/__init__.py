@@ -15,7 +15,7 @@ import numpy as np
 
 from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
-from proveout.mission import SLO, Mission
+from proveout.mission import Mission
 from proveout.monitoring.alerts import Alerts, load
 from proveout.monitoring.findings import Condition, Disparity, Drift, Example, FieldPerformance, Findings, Slice, Window
 from proveout.monitoring.wording import Moment
@@ -34,8 +34,8 @@ __all__ = [
     "Slice",
     "Window",
     "compare",
+    "frozen_missions",
     "load",
-    "promises",
     "read",
     "write",
     "write_bias",
@@ -66,13 +66,17 @@ def read(path: Path | str) -> "DataFrame":
     return frame
 
 
-def promises(reference: Path | str, log: "DataFrame") -> dict[str, SLO]:
-    """What the releases that decided a log promised, by id, as far as they lie beside the one whose reference this is."""
+def frozen_missions(reference: Path | str, log: "DataFrame") -> dict[str, Mission]:
+    """By release, its mission: first that whose reference this is, then those that decided the log, if they lie beside it.
+
+    Empty if the reference is not that of a release.
+    """
     from proveout.release import Releases
 
-    release = Path(reference).resolve().parent.parent  # RELEASE/evidence/reference.parquet
-    releases, deciders = Releases(release.parent), log["release"].dropna().unique() if "release" in log else []
-    return {id: slo for id in map(str, deciders) if (slo := releases.promise(id))}
+    own = Path(reference).resolve().parent.parent  # RELEASE/evidence/reference.parquet
+    releases, deciders = Releases(own.parent), log["release"].dropna().unique() if "release" in log else []
+    missions = {id: mission for id in (own.name, *map(str, deciders)) if (mission := releases.mission(id))}
+    return missions if own.name in missions else {}
 
 
 def compare(
@@ -80,18 +84,21 @@ def compare(
     log: "DataFrame",
     mission: Mission,
     alerts: Alerts | None = None,
-    promises: Mapping[str, SLO] | None = None,
+    missions: Mapping[str, Mission] | None = None,
 ) -> Findings:
     """Compare a log with the reference, both one row per case as the agent writes them.
 
-    `promises`: by release, what its cases are judged by; those of other releases, by the mission.
+    `missions`: those of releases, first of the one whose reference this is. A case is judged by what its release promised, that
+    of a release that is not among them by the mission; and what a release did not have is no drift.
 
     Raises BadInput if a column is missing or either frame has no cases.
     """
     from proveout.monitoring import bias, drift, features, performance, reliability, slices, stakes
     from proveout.monitoring.advice import advice
 
-    alerts, promises, called = alerts or Alerts(), promises or {}, getattr(kind_of(mission), "plural", "cases")
+    alerts, missions, called = alerts or Alerts(), missions or {}, getattr(kind_of(mission), "plural", "cases")
+    promises = {id: frozen.slo for id, frozen in missions.items()}
+    mission, absent = features.without_new(mission, reference, missions)
     if unknown := [by for by in alerts.bias.by if by not in log.columns]:
         raise BadInput(
             f"alerts: `bias.by` names `{unknown[0]}`, which is no column of the log; {hint(unknown[0], map(str, log.columns))}"
@@ -111,10 +118,12 @@ def compare(
         settings = settings.model_copy(update={"by": "count", "like": "all"})
         log = decided.assign(day=np.array(days, dtype=object))
     cut = drift.cut(days, settings)
-    deciders = list(bias.names_of(current["release"])) if "release" in current else [""] * len(current)
+    deciders = list(features.names_of(current["release"])) if "release" in current else [""] * len(current)
     windows = tuple(replace(window, releases=tuple(dict.fromkeys(deciders[rows]))) for window, rows in cut)
     stretches = [rows for window, rows in cut if window.tested]
     before, after = features.features(reference, current, mission)
+    absent += features.absent(reference, current, mission, missions)
+    after = features.left_out(after, absent, deciders)
     tested = drift.warmed_up(after, deciders, settings.warm_up)
     like = settings.like
     groups = None if like == "all" else (drift.group_of(reference, like), drift.group_of(current, like))
@@ -156,7 +165,8 @@ def compare(
         odds=bias.equalised_odds(log, measured, alerts.bias),
         slices=worst,
         performance=performances,
-        stakes=stakes.stakes(log, mission, alerts.bias),
+        absent=absent,
+        stakes=stakes.stakes(log, mission, alerts.bias, absent),
         reliability=reliability.reliability(log, mission),
         service=performance.service(decided, mission, promises),
         significance_level=performance.significance_level(mission, alerts),

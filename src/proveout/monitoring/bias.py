@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
-from proveout.monitoring.features import each
+from proveout.monitoring.features import names_of
 from proveout.monitoring.findings import Disparity, Example, Slice
 from proveout.monitoring.significance import changed_stretch, fisher_p, holm, newcombe, permutation_p, walter, welch
 from proveout.monitoring.wording import RATES, Moment, day_text, listed, percent
@@ -282,12 +282,6 @@ def with_examples(
         ),
         tuple(replace(one, examples=examples.of(in_slice(one), one.measure)) for one in slices),
     )
-
-
-def names_of(values: "Series") -> NDArray[np.object_]:
-    """The group of each case; "" for none."""
-    names: NDArray[np.object_] = each(values.astype("string"), str, missing="").to_numpy()
-    return names
 
 
 def _difference(values: NDArray[np.float64], member: NDArray[np.bool_], smallest: int) -> float:

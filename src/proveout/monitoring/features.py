@@ -9,7 +9,7 @@ similar training document has too.
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from proveout.cases import kind_of
 from proveout.errors import BadInput, hint
 from proveout.mission import Mission
+from proveout.monitoring.findings import Absent
 from proveout.records import Kind
 from proveout.values import plain_name, value_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # type: ignore[import-untyped]
 
+FEWEST = 20  # cases without any value, to say that a release did not have a column
 CATEGORIES = ("document_class", "route", "segment")
 
 
@@ -100,7 +102,7 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
             elif kind == "number":
                 columns[f"{name}.pattern"] = _parsed(frame[name], pattern)
             elif kind == "name":
-                columns[f"{name}.known"] = _parsed(frame[name], partial(_known, vocabulary[name]))
+                columns[f"{name}.known"] = _parsed(frame[name], partial(_seen_or_new, vocabulary[name]))
         columns |= _days(frame, [name for name, kind in mission.kinds.items() if kind == "date"])
         return pd.DataFrame(columns, index=frame.index)
 
@@ -112,6 +114,57 @@ def features(reference: "DataFrame", log: "DataFrame", mission: Mission) -> tupl
     for name in names:
         before.iloc[earlier, before.columns.get_loc(f"{name}.known")] = None
     return before, after
+
+
+def without_new(
+    mission: Mission, reference: "DataFrame", missions: Mapping[str, Mission]
+) -> tuple[Mission, tuple[Absent, ...]]:
+    """The mission without fields that are new since the release whose reference this is, and those fields.
+
+    `missions`: of releases, first of that one.
+    """
+    own = next(iter(missions), "")
+    new = [name for name in mission.fields if own and name not in reference and name not in missions[own].fields]
+    fields = {name: spec for name, spec in mission.fields.items() if name not in new}
+    return mission.model_copy(update={"fields": fields}), tuple(Absent(name, own, 0, field=True) for name in new)
+
+
+def absent(reference: "DataFrame", log: "DataFrame", mission: Mission, missions: Mapping[str, Mission]) -> tuple[Absent, ...]:
+    """The fields and columns that releases of the log did not have; see `compare` for `missions`.
+
+    A release has the fields of its mission. It has a column if any of its cases has a value of it; with fewer than `FEWEST`
+    cases, or where its own reference has values, no value is a loss.
+    """
+    releases, own = names_of(log["release"]) if "release" in log else np.array([]), next(iter(missions), "")
+    columns = [name for name in (*kind_of(mission).descriptors, "similarity", "class_confidence") if name in log]
+    rows = []
+    for release in dict.fromkeys(releases):
+        if release not in missions:
+            continue
+        its = log[releases == release]
+        rows += [Absent(name, release, len(its), True) for name in mission.fields if name not in missions[release].fields]
+        for name in columns if len(its) >= FEWEST else ():
+            elsewhere = log[name].notna().any() or (name in reference and reference[name].notna().any())
+            had = release == own and name in reference and reference[name].notna().any()
+            if elsewhere and not had and not its[name].notna().any():
+                rows.append(Absent(name, release, len(its), False))
+    return tuple(rows)
+
+
+def left_out(features: "DataFrame", absent: Sequence[Absent], deciders: Sequence[str]) -> "DataFrame":
+    """The features without those of cases whose release did not have what they are about. `deciders`: the release of each."""
+    releases = np.asarray(deciders, dtype=object)
+    for row in absent:
+        column = f"{row.column}.{'answer' if row.field else 'given'}"
+        if column in features:
+            features = features.assign(**{column: features[column].where(releases != row.release, None)})
+    return features
+
+
+def names_of(values: "Series") -> NDArray[np.object_]:
+    """The group of each case; "" for none."""
+    names: NDArray[np.object_] = each(values.astype("string"), str, missing="").to_numpy()
+    return names
 
 
 def pattern(text: str) -> str:
@@ -155,7 +208,7 @@ def _parsed(values: "Series", parse: Callable[[str], Any]) -> "Series":
     return each(values, attempt)
 
 
-def _known(vocabulary: Collection[str], text: str) -> str:
+def _seen_or_new(vocabulary: Collection[str], text: str) -> str:
     return "seen" if plain_name(text) in vocabulary else "new"
 
 

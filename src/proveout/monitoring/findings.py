@@ -215,6 +215,16 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """A field or a column that a release did not have, so that its cases are left out where that is compared."""
+
+    column: str
+    release: str  # its id
+    cases: int  # that it decided
+    field: bool
+
+
+@dataclass(frozen=True)
 class Stake:
     """What automation puts at stake in a group of cases, by confidence and by the labels so far. Money in dollars."""
 
@@ -255,6 +265,7 @@ class Findings:
     releases: tuple[str, ...]  # ids of the releases that decided the log
     alerts: Alerts
     promises: tuple[Promise, ...]  # what the cases were promised, the most cases first
+    absent: tuple[Absent, ...]
     mission_precision: float  # what the mission promises now, for the next release
     reference_days: tuple[date | None, date | None]
     reference_cases: int
@@ -284,6 +295,21 @@ class Findings:
     def since(self, day: Moment | None) -> "DataFrame":
         """The features of the cases from that day on, or of all cases without a day."""
         return self.features if day is None else self.features[[moment >= day for moment in self.case_days]]  # type: ignore[operator]
+
+    @property
+    def about_absent(self) -> tuple[str, ...]:
+        """What releases did not have, a sentence for each release."""
+        sentences = []
+        for release, cases in dict.fromkeys((row.release, row.cases) for row in self.absent):
+            rows = [row for row in self.absent if (row.release, row.cases) == (release, cases)]
+            parts = []
+            for kind, is_field in (("field", True), ("column", False)):
+                if names := [row.column for row in rows if row.field == is_field]:
+                    parts.append(f"the {kind}{'s' * (len(names) > 1)} {listed(names)}")
+            its = {0: "it is compared once a release has it", 1: "its case is left out of that comparison"}
+            then = its.get(cases, f"its {cases} cases are left out of that comparison")
+            sentences.append(f"Release {release[:12]} did not have {' or '.join(parts)}: {then}. That is no drift.")
+        return tuple(sentences)
 
     @property
     def by_number(self) -> bool:

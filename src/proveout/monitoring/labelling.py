@@ -21,7 +21,7 @@ from proveout.errors import BadInput
 from proveout.mission import Mission
 from proveout.monitoring import features
 from proveout.monitoring.alerts import LabellingAlerts
-from proveout.monitoring.bias import names_of
+from proveout.monitoring.features import names_of
 from proveout.monitoring.findings import Condition
 from proveout.records import Route, turn_key
 
@@ -54,6 +54,8 @@ def choose(
     import pandas as pd
 
     reference, log = features.dated(reference), features.dated(log)
+    fields = {name: spec for name, spec in mission.fields.items() if name in reference}  # others are new since that release
+    mission = mission.model_copy(update={"fields": fields})
     after = features.features(reference, log, mission)[1]
     about = np.zeros(len(log), dtype=bool)
     for key in findings:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from proveout import evaluation
 from proveout.mission import SLO, Mission
 from proveout.monitoring.alerts import Alerts
-from proveout.monitoring.bias import names_of, rightness
+from proveout.monitoring.bias import rightness
+from proveout.monitoring.features import names_of
 from proveout.monitoring.findings import FieldPerformance, Promise
 from proveout.monitoring.significance import Interval, wilson
 from proveout.records import Route

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from proveout.mission import Mission
-from proveout.monitoring.bias import names_of, rightness
+from proveout.monitoring.bias import rightness
+from proveout.monitoring.features import names_of
 from proveout.monitoring.findings import Reliability
 from proveout.monitoring.significance import wilson
 

@@ -27,6 +27,7 @@ from proveout import mission as missions
 from proveout.corpus.folds import by_chance
 from proveout.documents import sha256_of
 from proveout.errors import BadInput, Busy, Changed
+from proveout.files import replacing
 from proveout.journal import (
     APPROVAL,
     BATCH,
@@ -44,11 +45,13 @@ from proveout.journal import (
 )
 from proveout.journal.codec import canonical
 from proveout.monitoring.alerts import Alerts, SigningAlerts
-from proveout.monitoring.wording import capital, listed
+from proveout.monitoring.wording import capital, finding_text, listed
 from proveout.records import Person
+from proveout.release import code_digest
 
 PAGE, FINDINGS, MISSION = "report.html", "report.json", "mission.yaml"  # the files of a report
 OBJECTIVE = ("name", "measured", "missed", "verdict", "shown")  # of a row of the report's objectives
+AGAIN = "to get it as it was, or a newer one: proveout monitor"
 TRIES = 20  # to write, while other people write about reports
 LONGEST = 2_000  # characters of a note or a reason
 
@@ -117,6 +120,7 @@ class FiledReport:
     rules: SigningAlerts
     conclusions: Mapping[str, Concluded]  # by key of the finding, the last one
     signatures: tuple[Signature, ...]
+    code: str = ""  # digest of the code that wrote it
     followed: tuple[str, ...] = ()  # what became of the findings of the report before it, a sentence each
     covered_by: str = ""  # id of the signed report after it that settles it
     again: Mapping[str, str] = field(default_factory=dict)  # answered cases to read again, blind, each with who answered it
@@ -233,6 +237,7 @@ class Reports:
     def file(self, page: Path, mission: Path, release: str, position: int) -> FiledReport:
         """Put a report on file, with the mission it judged by; equal findings are the same report, filed once.
 
+        A file of it that was changed or lost meanwhile is restored, if it is written the same again.
         `position`: of the journal when its log was written. `release`: whose reference it compares with.
         """
         produced = page.with_name(FINDINGS)
@@ -244,6 +249,11 @@ class Reports:
             for name, source in {PAGE: page, FINDINGS: produced, MISSION: mission}.items():
                 shutil.copyfile(source, part / name)
             part.rename(folder)
+        for filed in [each for each in self.list() if each.id == id]:
+            for name, source in {PAGE: page, FINDINGS: produced, MISSION: mission}.items():
+                if self._fault(filed, name) and sha256_of(source) == filed.files[name]:
+                    with replacing(folder / name) as part:
+                        shutil.copyfile(source, part)
         about = json.loads(produced.read_text(encoding="utf-8"))
         rows = about["objectives"]["recent"]["rows"]
         payload = {
@@ -255,6 +265,7 @@ class Reports:
             "rules": about["alerts"]["signing"],
             "position": position,
             "release": release,
+            "code": code_digest(),
         }
         before = next((report for report in self.list() if report.id != id and report.conclusions), None)
         payload["followed"] = followed(self.journal, before, payload["findings"]) if before else []
@@ -309,20 +320,21 @@ class Reports:
         return matching[0]
 
     def data(self, report: FiledReport) -> Mapping[str, Any]:
-        """The findings of a report as data; see `page.as_json`."""
+        """The findings of a report as data; see `page.as_json`. Raises BadInput if the file is not what was filed."""
+        if fault := self._fault(report, FINDINGS):
+            raise BadInput(f"report {report.id[:12]}: {fault}; {AGAIN}")
         data: Mapping[str, Any] = json.loads((self.filed / report.id / FINDINGS).read_text(encoding="utf-8"))
         return data
 
     def changed(self, report: FiledReport) -> tuple[str, ...]:
         """The files of a report that are not what was filed, each with what is wrong."""
-        faults = []
-        for name, digest in report.files.items():
-            path = self.filed / report.id / name
-            if not path.is_file():
-                faults.append(f"{name} is missing")
-            elif sha256_of(path) != digest:
-                faults.append(f"{name} was changed after it was filed")
-        return tuple(faults)
+        return tuple(fault for name in report.files if (fault := self._fault(report, name)))
+
+    def _fault(self, report: FiledReport, name: str) -> str:
+        path = self.filed / report.id / name
+        if not path.is_file():
+            return f"{name} is missing"
+        return "" if sha256_of(path) == report.files[name] else f"{name} was changed after it was filed"
 
     def render_again(self, report: FiledReport, reference: Path) -> tuple[str, ...]:
         """Write a report anew from the journal, and name the files that differ. `reference`: the decisions it compares with."""
@@ -334,8 +346,8 @@ class Reports:
             again = Path(scratch)
             self.journal.to_parquet(again / "logs", mission, until=report.position)
             log = monitoring.read(again / "logs")
-            alerts, promises = Alerts.model_validate(about["alerts"]), monitoring.promises(reference, log)
-            findings = monitoring.compare(monitoring.read(reference), log, mission, alerts, promises)
+            alerts, frozen = Alerts.model_validate(about["alerts"]), monitoring.frozen_missions(reference, log)
+            findings = monitoring.compare(monitoring.read(reference), log, mission, alerts, frozen)
             monitoring.write_page(findings, again / PAGE, again / FINDINGS, about["reports"])
             return tuple(name for name in (PAGE, FINDINGS) if sha256_of(again / name) != report.files[name])
 
@@ -353,6 +365,8 @@ class Reports:
         def conclusion(filed: FiledReport) -> Event:
             if fault := filed.fault(findings, what, note):
                 raise BadInput(fault)
+            if faults := self.changed(filed):
+                raise BadInput(f"this report cannot be concluded on: {'; '.join(faults)}; {AGAIN}")
             payload = {"report": filed.id, "findings": [*findings], "what": what.value, "note": note[:LONGEST]}
             return Event("", CONCLUSION, payload | _by(person))
 
@@ -372,7 +386,7 @@ class Reports:
                     "the conclusions or readings changed after you opened this report; nothing was signed, read them again"
                 )
             if faults := self.changed(filed):
-                raise BadInput(f"this report cannot be signed: {'; '.join(faults)}")
+                raise BadInput(f"this report cannot be signed: {'; '.join(faults)}; {AGAIN}")
             if filed.open_findings:
                 raise BadInput(f"{len(filed.open_findings)} of {len(filed.findings)} findings have no conclusion yet")
             if unread := filed.unread(person.name):
@@ -411,6 +425,7 @@ def _filed(event: Event) -> FiledReport:
         event.key,
         event.at,
         **plain,
+        code=payload.get("code", ""),
         objectives=objectives,
         findings=findings,
         rules=rules,
@@ -499,8 +514,8 @@ def followed(journal: Journal, before: FiledReport, findings: Sequence[Mapping[s
             if not (promotion or trial):
                 became.append("no other release was tried or promoted since")
         again = "It holds in this report, too." if key in now else "This report no longer finds it."
-        sentences.append(f"{capital(key)}: {'; '.join([str(concluded), *became])}. {again}")
-    sentences += [f"{capital(key)}: nobody concluded on it." for key in before.open_findings]
+        sentences.append(f"{capital(finding_text(key))}: {'; '.join([str(concluded), *became])}. {again}")
+    sentences += [f"{capital(finding_text(key))}: nobody concluded on it." for key in before.open_findings]
     sentences += [f"{before.agreement}."] if before.agreement else []
     return sentences
 

@@ -9,7 +9,7 @@ Not covered: values that people confirmed; drift that ends the calibration, whic
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from proveout.mission import Mission
 from proveout.monitoring.alerts import BiasAlerts
-from proveout.monitoring.bias import names_of, rightness
-from proveout.monitoring.findings import Stake
+from proveout.monitoring.bias import rightness
+from proveout.monitoring.features import names_of
+from proveout.monitoring.findings import Absent, Stake
 from proveout.monitoring.performance import expected_precision
 from proveout.monitoring.significance import wilson
 from proveout.records import Route
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 Z = NormalDist().inv_cdf(0.975)
 
 
-def stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts) -> tuple[Stake, ...]:
-    """All cases, then each segment with at least `smallest_group` cases."""
-    return tuple(_stakes(log, mission, settings))
+def stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts, absent: Sequence[Absent] = ()) -> tuple[Stake, ...]:
+    """All cases, then each segment with at least `smallest_group` cases. `absent`: the fields that releases did not have."""
+    return tuple(_stakes(log, mission, settings, absent))
 
 
-def _stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts) -> Iterator[Stake]:
+def _stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts, absent: Sequence[Absent]) -> Iterator[Stake]:
     import pandas as pd
 
     names = list(mission.fields)
@@ -44,8 +45,12 @@ def _stakes(log: "DataFrame", mission: Mission, settings: BiasAlerts) -> Iterato
     needed = np.array([spec.required for spec in mission.fields.values()])
     spent = pd.to_numeric(log["spent"], errors="coerce").to_numpy(dtype=float) if "spent" in log else np.full(len(log), np.nan)
     spent = np.where((log["route"] == Route.ACT.value).to_numpy(), spent, 0.0)
-    risk = 1 - np.nan_to_num(confidence[needed], nan=0.0).prod(axis=0)
-    judged = ~np.isnan(right[needed]).any(axis=0)
+    lacking = np.zeros_like(automated)
+    for row in absent:
+        if row.field and row.cases:
+            lacking[names.index(row.column)] |= names_of(log["release"]) == row.release
+    risk = 1 - np.where(lacking, 1.0, np.nan_to_num(confidence, nan=0.0))[needed].prod(axis=0)
+    judged = ~(np.isnan(right) & ~lacking)[needed].any(axis=0)
     wrong = judged & (right[needed] == 0).any(axis=0)
     groups = {"all cases": np.ones(len(log), dtype=bool)}
     for by in settings.by:

@@ -183,6 +183,16 @@ def percent_beside(share: float, target: float) -> str:
     return percent(share, digits)
 
 
+def finding_text(key: str) -> str:
+    """What a finding's key says, in the words of the report.
+
+    >>> finding_text("drift of advertiser.known"), finding_text("segment east")
+    ('drift of “advertiser: seen before or new”', 'segment east')
+    """
+    column = key.removeprefix("drift of ")
+    return key if column == key else f"drift of “{column_text(column)}”"
+
+
 def day_text(day: Moment | None, form: str = "%d %B %Y") -> str:
     """
     >>> day_text(date(2026, 9, 1)), day_text(date(2026, 9, 1), "%d %b"), day_text(121), day_text(None)

@@ -26,7 +26,7 @@ from proveout.errors import BadInput, Busy, Changed, NoRelease, OtherCode, Prove
 from proveout.identity import Accounts
 from proveout.serving.api import describe, routers
 from proveout.serving.guards import AuthBackend, Guard, Limits, SecurityHeaders
-from proveout.serving.problems import InvalidPart, answer, problem
+from proveout.serving.problems import InvalidPart, answer, problem, wants_page
 from proveout.serving.reviewing import reviewing
 from proveout.serving.site import add_pages
 from proveout.serving.worker import Worker
@@ -149,6 +149,10 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid_request(request: Request, error: RequestValidationError) -> Response:
         parts = [InvalidPart(where=".".join(map(str, part["loc"])), what=part["msg"]) for part in error.errors()]
+        if wants_page(request.scope):
+            return answer(
+                request.scope, 422, "; ".join(f"{part.where.partition('.')[2]}: {part.what.lower()}" for part in parts)
+            )
         return problem(422, "the request does not match /openapi.json; `errors` lists the parts", errors=parts)
 
     @app.exception_handler(ProveoutError)

@@ -20,7 +20,7 @@ from proveout.live.trial import roll_back
 from proveout.monitoring import Alerts, read
 from proveout.monitoring.labelling import choose, scope
 from proveout.monitoring.page import parts
-from proveout.monitoring.signing import FINDINGS, PAGE, Conclusion, FiledReport, examples
+from proveout.monitoring.signing import AGAIN, FINDINGS, PAGE, Conclusion, FiledReport, examples
 from proveout.records import Person, Role
 from proveout.review.batches import ask, batches
 from proveout.serving.pages import root_of
@@ -112,12 +112,16 @@ def report_pages(worker: Worker, respond: Respond) -> APIRouter:
     ) -> Response:
         filed, person = named(report), request.user.person
         try:
+            if what not in [*Conclusion]:
+                raise BadInput("choose a conclusion from the list")
             conclusion = Conclusion(what)
+            if changed := reports.changed(filed):
+                raise BadInput(f"{'; '.join(changed)}; {AGAIN}")
             if fault := filed.refusal(person) or filed.fault(finding, conclusion, note):
                 raise BadInput(fault)
             _act(worker, filed, [*finding], conclusion, note.strip(), person, confidence)
             reports.conclude(filed.id, [*finding], conclusion, note, person)
-        except (ProveoutError, ValueError) as error:
+        except ProveoutError as error:
             typed = {"what": what, "note": note, "finding": [*finding], "confidence": confidence}
             return answer(request, filed, message=f"Nothing was recorded: {error}.", typed=typed)
         return _to(request, f"/{filed.id}#findings")
