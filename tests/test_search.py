@@ -3,11 +3,13 @@
 import json
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from proveout import imports
 from proveout.calibration import Calibration
 from proveout.errors import BadInput, BadLabels, BadModel, StaleIndex
 from proveout.mission import SLO
@@ -24,8 +26,8 @@ from proveout.search.features import NAMES, columns
 from proveout.search.judgements import condensed, groups_of, ndcg
 from proveout.search.layers import Candidates, by_keywords
 from proveout.search.learning import calibrate, cross_fitted, examples, learn, train
-from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS
-from proveout.search.ranker import ProductRanker, Settings
+from proveout.search.product_search import KEYWORDS_SUFFICE, NOTHING_FITS, SOMETHING_FITS, says_nothing_fits
+from proveout.search.ranker import SEPARATOR, ProductRanker, Settings
 from proveout.search.retrievers import FusedProducts, KeywordProducts, RankedProducts, SimilarProducts
 from proveout.search.terms import terms_of
 from proveout.search.vocabulary import MOST_WORDS, Vocabulary
@@ -338,6 +340,33 @@ def test_learning_twice_gives_the_same(index: ProductIndex) -> None:
     first, second = (train(judged, QUICK) for _ in range(2))
     assert all(np.array_equal(first.gains(each.inputs), second.gains(each.inputs)) for each in judged)
     assert first.as_text() == second.as_text()
+
+
+def test_trees_answer_as_lightgbm_does_bit_for_bit(index: ProductIndex) -> None:
+    judged = examples(index, JUDGEMENTS)
+    ranker = train(judged, replace(QUICK, copies=2))
+    copies = [imports.lightgbm().Booster(model_str=text) for text in ranker.as_text().split(SEPARATOR)]
+    for one in judged:
+        expected = np.mean([copy.predict(one.inputs, num_threads=1) for copy in copies], axis=0)
+        assert np.array_equal(ranker.gains(one.inputs), expected)
+    with pytest.raises(BadModel, match="number of features in data"):
+        ranker.gains(judged[0].inputs[:, 1:])
+
+
+def test_an_answer_is_withheld_only_where_that_paid_on_judged_queries() -> None:
+    """The curve is flat, so its probability alone would withhold what fits."""
+    scored = [(0.01 * n, n > 6) for n in range(1, 13)] + [(0.09, False), (0.11, False)]
+    fitted = Calibration.fit({SOMETHING_FITS: scored}, SLO(precision=0.9, confidence=0.9, lowest_confidence=0.5))
+    assert fitted.confidence(SOMETHING_FITS, 0.07) < 0.5
+    assert [says_nothing_fits(fitted, score) for score in (0.0, 0.06, 0.07, 0.12)] == [True, True, False, False]
+    never = Calibration.fit({SOMETHING_FITS: scored}, SLO(precision=0.9, confidence=0.9, lowest_confidence=0))
+    assert not says_nothing_fits(never, 0.0)
+
+
+def test_a_word_that_no_product_has_changes_no_candidate_by_words(index: ProductIndex) -> None:
+    plain, joined = (index.vocabulary.understand(text) for text in ("wireless headset", "wireless qwxyzk headset"))
+    assert by_keywords(index, joined, 10) == by_keywords(index, plain, 10)
+    assert Candidates.of(index, joined).with_every_word == Candidates.of(index, plain).with_every_word > 0
 
 
 def test_too_few_queries_certify_nothing_and_say_how_many_would(index: ProductIndex) -> None:

@@ -51,7 +51,7 @@ class Network:
     def __init__(self, weights: Mapping[str, NDArray[np.float32]], precision: str) -> None:
         self.precision = precision
         self.compiled = 0
-        self._words = weights["embeddings.word_embeddings.weight"]
+        self._words = weights["embeddings.word_embeddings.weight"].copy()  # so that the rest of the file is not kept
         types = weights["embeddings.token_type_embeddings.weight"]
         self._places = weights["embeddings.position_embeddings.weight"] + types[0]
         self._core = imports.openvino().Core()
