@@ -179,14 +179,14 @@ def of_zero_results(
     answerable = [query for query, judged in judgements.items() if max(judged.values()) > 0]
     misspelt = {query: mistyped(query, at) for at, query in enumerate(answerable)}
     understood = [index.vocabulary.understand(query) for query in misspelt.values()]
-    ours = {
+    ours: dict[str, Any] = {
         "of_all": _mean([float(each.nothing) for each in outcomes]),
         "of_answerable": _mean([float(each.nothing) for each in outcomes if each.answerable]),
         "withheld_by_seed": [sum(each.nothing for each in outcomes if each.answerable and each.seed == seed) for seed in SEEDS],
         "without_fit": _mean([float(each.nothing or not each.right) for each in outcomes if each.answerable]),
         "mistyped_without_a_keyword_result": sum(not index.with_words(query, 1)[0] for query in understood),
     }
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, peer in peers.items():
         empty = [query for query in judgements if not peer(query, True, 1)]
         unfit = [query for query in answerable if not fits(peer(query, True, 10), judgements[query])]
