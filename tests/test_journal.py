@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from proveout import journal as journals
 from proveout import mission
 from proveout.connectors import Outcome, State
 from proveout.errors import BadInput, BadJournal
-from proveout.journal import Event, Journal
+from proveout.journal import ERASURE, Event, Journal, log
 from proveout.journal.codec import canonical, decision_from_json, decision_to_json, parse
 from proveout.journal.log import read_log
 from proveout.live.replay import batches
@@ -349,6 +350,75 @@ def test_the_log_has_one_row_a_case_and_labels_that_came_later(journal: Journal,
     assert (first["familiar"], second["familiar"]) == (0.5, None)
     assert (second["route"], second["day"], second["pages"], second["gross_amount.right"]) == ("refuse", None, None, None)
     assert first["advertiser"] is None and first["decided_at"].tzinfo is not None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_log_that_is_brought_up_to_date_is_the_one_that_is_written_anew(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(log, "ROWS", 4)  # a group of rows
+    rng, names = random.Random(seed), [f"c{n}" for n in range(60)]
+    for step in range(12):
+        for name in rng.sample(names, rng.randrange(8)):
+            journal.record([decided(name), again(name, step % 3)], run="today")
+        for name in rng.sample(names, rng.randrange(6)):  # of some that are not decided, too
+            answer = Answer(name, {"gross_amount": str(rng.random())}, by="ada", right={"gross_amount": True})
+            journal.answer([answer, replace(answer, turn=1)])
+        if step in (5, 9) and (each := next(journal.decisions(), None)):
+            erase(journal, each.case.id, tmp_path)
+        path = journal.to_parquet(tmp_path / "logs", INVOICES)
+        before = path.stat().st_ino
+        assert journal.to_parquet(tmp_path / "logs", INVOICES).stat().st_ino == before  # nothing happened since
+        anew = journal.to_parquet(tmp_path / "anew", INVOICES, until=journal.position)
+        assert read_log(path).equals(read_log(anew))
+        assert path.read_bytes() == anew.read_bytes() or Vault.at(tmp_path)
+
+
+def test_a_journal_on_a_server_is_encrypted_with_the_keys_of_a_workspace(postgres: str, tmp_path: Path) -> None:
+    import psycopg
+
+    name = f"t{time.time_ns()}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    url, vault = postgres.replace("/postgres?", f"/{name}?"), Vault.create(tmp_path)
+    assert vault
+    with Journal(url, vault) as journal:
+        (one, _) = journal.record([decided("c1"), decided("c2")], run="today")
+        assert next(journal.decisions()) == one
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            stored = "".join(row[0] for row in connection.execute("SELECT payload FROM events"))
+        assert "12.50" not in stored and "pay_invoice" not in stored and "today" in stored
+        with Journal(url) as without, pytest.raises(BadJournal, match="is encrypted"):
+            list(without.decisions())
+        vault.destroy(["c1"])
+        assert [each.case.id for each in journal.decisions()] == ["c2"] and journal.verify().whole
+
+
+def test_a_log_of_another_mission_or_journal_is_written_anew(journal: Journal, tmp_path: Path) -> None:
+    journal.record([decided()], run="today")
+    columns = set(read_log(journal.to_parquet(tmp_path / "logs", INVOICES)).column_names)
+    fewer = INVOICES.model_copy(update={"fields": {"advertiser": INVOICES.fields["advertiser"]}})
+    assert set(read_log(journal.to_parquet(tmp_path / "logs", fewer)).column_names) < columns
+    (tmp_path / "logs" / "decisions.parquet").write_bytes(b"PAR1 torn")
+    assert set(read_log(journal.to_parquet(tmp_path / "logs", INVOICES)).column_names) == columns
+    with Journal(tmp_path / "other.db") as other:
+        other.record([decided("c2")], run="today")
+        assert read_log(other.to_parquet(tmp_path / "logs", INVOICES))["case"].to_pylist() == ["c2"]
+
+
+def again(case: str, turn: int) -> Decided:
+    """The same case at a later turn."""
+    one = decided(case)
+    return replace(one, case=replace(one.case, turn=turn), decision=replace(one.decision, turn=turn, actions=()), rulings=())
+
+
+def erase(journal: Journal, case: str, home: Path) -> None:
+    positions = journal.in_the_clear(case)
+    journal.append([Event(case, ERASURE, {"by": "ada", "emptied": positions}, key=case)])
+    if vault := Vault.at(home):
+        vault.destroy([case])
+    if positions:
+        journal.empty(positions)
 
 
 texts = st.text(st.characters(codec=None, categories=None), max_size=8)

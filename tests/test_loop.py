@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from proveout import connectors, live, review
+from proveout.calibration.plan import Outlook
 from proveout.cli import acting, designing, planning, releasing, watching
 from proveout.corpus import Dataset
 from proveout.errors import BadInput, Busy
@@ -15,7 +16,7 @@ from proveout.identity import Accounts, Role
 from proveout.journal import Journal
 from proveout.journal.intentions import ATTEMPTS
 from proveout.live import Live, alone
-from proveout.records import Action, Decided
+from proveout.records import Action, Answer, Decided
 from proveout.release import Releases
 from proveout.serving import application
 from proveout.workspace import Workspace
@@ -182,6 +183,29 @@ def test_nothing_on_the_document_is_an_answer_too(space, before):
     assert review.rejection(decided(space, before), space.mission, "ada").document_class == "other"
 
 
+def test_a_further_process_reads_only_what_the_memory_does_not_follow_yet(space, after, monkeypatch):
+    read: list[str] = []
+    recorded = Live._records
+    monkeypatch.setattr(Live, "_records", lambda self, key, *rest: [read.append(key), *recorded(self, key, *rest)][1:])
+
+    def followed(journal: Journal) -> int:
+        read.clear()
+        live = Live(Releases(space.releases).promoted(), space.home / "inbox", space.home, space.cache)
+        live._catch_up(journal)
+        return live.memory.position
+
+    with Journal(space.home / "journal.db") as journal:
+        position = followed(journal)
+        assert followed(journal) == position and not read
+        case = next(each.case for each in journal.decisions() if each.case.path == after)
+        journal.answer([Answer(case.id, {"reference": "AW-7"}, by="ada")])
+        assert followed(journal) == position + 1 and read == [case.key]
+        answer = Releases(space.releases).promoted().memory(space.memory).answer(case.key)
+        assert answer and answer.fields["reference"] == "AW-7"
+        Releases(space.releases).promoted().memory(space.memory).follow("another release", 1, "")
+        assert followed(journal) == position + 1 and len(read) > 1  # everything, and it adds nothing
+
+
 def test_an_effect_that_fails_keeps_no_case_from_being_decided_and_ends_as_a_dead_letter(space, before, capsys):
     case = decided(space, before).case.id
     broken = Action("file_document", {"folder": 5}, "file:broken")  # no text: the connector raises what nobody foresaw
@@ -267,13 +291,18 @@ def test_status_tells_how_the_service_levels_stand(space, after, capsys):
     assert f" {wait:.3g} s " in table[-2] and "$0.0000" in table[-1]
 
 
-def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, tmp_path, capsys):
+def test_a_plan_says_what_is_automated_now_and_what_more_labels_would_do(space, tmp_path, capsys, monkeypatch):
     planning.plan(space, None, None, 1.0, None)
     assert "total" in (printed := capsys.readouterr().out) and "no person would touch" in printed
     planning.plan(space, 0.999, None, 2.0, None)
     assert "For 99.9% precision" in (printed := capsys.readouterr().out) and "more labels needed" in printed
     assert f"As built, at {space.mission.slo.precision_text}:" in printed
     assert "At 99.9% a person would touch them all:" in printed and "total" in printed.split("touch them all:")[1]
+    few = [Outlook(name, labels, 0.0, 60, 50, 80, 0.4) for name, labels in (("due", 90), ("total", 400))]
+    monkeypatch.setattr(planning, "_outlooks", lambda *_: few)
+    planning.plan(space, 0.98, 0.95, 1.0, None)
+    assert "\ntotal: 149 values without an error suffice" in (printed := capsys.readouterr().out)
+    assert "proveout audit" in printed and "tiers: [layout_encoder, person]" in printed
     (tmp_path / "labels.csv").write_text("mine")
     with pytest.raises(BadInput, match="no labels are lost"):
         planning.plan(space, 0.999, None, 1.0, tmp_path / "labels.csv")

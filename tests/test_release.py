@@ -241,6 +241,9 @@ def test_the_live_memory_begins_with_what_the_release_knew_and_outlives_it(relea
     assert [record.case for record in second.memory(live, encoder).records()] == ["Ada", "Bob", "Cyd"]
     assert first.memory(live, encoder).position == 3  # rolled back, it forgets nothing
     assert first.memory(encoder=encoder).position == 1  # of the release alone
+    second.memory(live, encoder).add([MemoryRecord("Ada", "invoice of Ada", {"advertiser": "Ada B."}, origin="label")])
+    for release in (second, first, second):  # what a person answered since stays the last word, and nothing is added again
+        assert release.memory(live, encoder).position == 4
 
 
 def test_a_full_disk_leaves_no_half_release(releases: Releases, parts, monkeypatch) -> None:

@@ -13,8 +13,8 @@ def the_verdict(Counter, calibration, mission, mo, route_of, scored):
 
     Of {len(scored)} queries: {_shares}. Keywords answer alone where they are certified to rank as well for
     {mission.slo.precision_text} of the queries, at {mission.slo.confidence_text} confidence. No result is the answer
-    where that is certified alike, or something fits with less than {mission.slo.lowest_confidence:.0%} probability. Every query
-    was scored by what learned from others.
+    where something fits with less than {mission.slo.lowest_confidence:.0%} probability, and saying so was more often right than
+    wrong on judged queries. Every query was scored by what learned from others.
     """)
     return
 

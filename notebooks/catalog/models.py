@@ -63,10 +63,10 @@ def what_the_ranker_looks_at(mo, ranker):
 
 
 @app.cell
-def the_judged_queries(ProductIndex, context, examples, shop_of, with_added_word):
+def the_judged_queries(ProductIndex, context, examples, shop_of):
     index = ProductIndex.load(context.upstream["retrieval"]["index"])
     shop = shop_of(index.products, context.upstream["curate"]["judgements"])
-    judged = [*examples(index, shop.judgements), *with_added_word(index, shop.judgements)]
+    judged = examples(index, shop.judgements)
     return index, judged, shop
 
 
@@ -122,11 +122,11 @@ def the_pipeline():
 @app.cell(hide_code=True)
 def imports_of_the_step():
     from proveout.search import ProductIndex
-    from proveout.search.learning import cross_fitted, examples, save_scored, train, with_added_word
+    from proveout.search.learning import cross_fitted, examples, save_scored, train
     from proveout.search.ranker import Settings
     from proveout.search.shop import LIVE, shop_of
 
-    return LIVE, ProductIndex, Settings, cross_fitted, examples, save_scored, shop_of, train, with_added_word
+    return LIVE, ProductIndex, Settings, cross_fitted, examples, save_scored, shop_of, train
 
 
 @app.cell(hide_code=True)

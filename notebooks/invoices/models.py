@@ -151,7 +151,8 @@ def about_the_model(mo):
     ## What is released
 
     If the mission lists the tier `layout_encoder`, a small
-    transformer over the texts of a page and their places scores the candidates as well, and the two scores are averaged.
+    transformer over the texts of a page and their places reads the document as well. A value that both read keeps its score,
+    another loses half of it, so that it goes to a person.
     A flag is answered from the words of the whole document.
     With `distil` in mission.yaml, the rankers also learn from documents without labels, as an expensive tier reads them.
     Confidence is calibrated on documents from which the model did not learn. If the calibration split is large enough, it is

@@ -1,4 +1,4 @@
-"""What imports cost: Ploomber and Chroma without modules that nothing here uses, and which distribution brings a module."""
+"""What imports cost: libraries without modules that nothing here uses, and which distribution brings a module."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +49,13 @@ def lightgbm() -> Any:
     """
     with _missing("sklearn"), _missing("pandas"):
         return import_module("lightgbm")
+
+
+@cache
+def openvino() -> Any:
+    """The module `openvino` without its converter of models, which takes longer to import than all of the rest."""
+    with _missing("openvino.tools.ovc"):
+        return import_module("openvino")
 
 
 @cache

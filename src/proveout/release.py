@@ -126,7 +126,8 @@ class Release:
             _seed(self.path("index"), folder)
             return Memory.open(folder, encoder)
         memory = Memory.open(folder, encoder)
-        memory.add(Memory.open(self.path("index"), encoder, store="").records())  # skips those that it has already
+        own = Memory.open(self.path("index"), encoder, store="").records()
+        memory.add(record for record in own if not memory.holds(record))
         return memory
 
     @cached_property

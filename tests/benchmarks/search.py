@@ -3,9 +3,10 @@
 `search_ndcg`: nDCG@10 over the queries that have a fitting product; unjudged products count as 0. Five folds over groups of
 queries, queries that share a word in one group; the ranker's settings are chosen, and its routes calibrated, within the folds
 that it learns from. Several seeds of folds and trees; intervals: 95 % of 2,000 bootstrap samples of queries. The peer is BM25
-over title, description and brand with stemming, as tantivy ranks it.
-`search_zero_results`: answerable queries without a result, against keywords of which all must match; each query as judged and
-with one typing error (two letters changed places).
+over title, description, brand and model with stemming, as tantivy ranks it.
+`search_zero_results`: queries without a result, all and those that some product fits, and without a fitting one among the first
+ten, beside keywords of which every one must match, in three sets of fields (`FIELDS`); each query as judged and with one typing
+error (two letters changed places). Shares of the peers have exact intervals.
 `search_no_result`: precision of "no result", with its exact interval. `search_cheap_route`: share of queries that keywords
 answer alone. `search_text_to_results`: warm in one process, cold with a new process; the peer is sentence-transformers with
 Chroma, and all seconds from text to results.
@@ -33,10 +34,9 @@ from proveout.calibration.thresholds import precision_bounds
 from proveout.mission import SLO
 from proveout.search import Product, ProductIndex, read_catalogue, read_judgements
 from proveout.search.judgements import Judgements, condensed, fits, groups_of, ndcg
-from proveout.search.learning import Example, calibrate, cross_fitted, examples, learn, train, with_added_word
+from proveout.search.learning import Example, calibrate, cross_fitted, examples, learn, train
 from proveout.search.product_search import KEYWORDS_SUFFICE, says_nothing_fits
 from proveout.search.ranker import Settings
-from proveout.search.terms import terms_of
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("PROVEOUT_DATA", ROOT.parent / "shared" / "data")) / "chorus"
@@ -45,6 +45,14 @@ FOLDS, SEEDS, SAMPLES = 5, (1, 2, 3), 2000
 SETTINGS = {  # the ranker's, among which the inner folds choose
     "5 leaves": Settings(),
     "7 leaves, most columns": Settings(leaves=7, rounds=300, columns_share=0.7),
+}
+USUAL = "title, description, brand, model"
+FIELDS: Mapping[str, Callable[[Product], str]] = {  # of the peers
+    "title": lambda product: product.title,
+    USUAL: lambda product: f"{product.title} {product.description} {product.brand} {product.attributes.get('model', '')}",
+    "all, with attributes": lambda product: " ".join(
+        (product.title, product.description, product.brand, product.category, product.attribute_text)
+    ),
 }
 PROMISE = SLO(precision=0.9, confidence=0.9, lowest_confidence=0.5)
 
@@ -73,24 +81,24 @@ def run() -> dict[str, dict[str, Any]]:
     began = time.perf_counter()
     index = ProductIndex.build(products)
     print(f"    index of {len(index):,} products: {time.perf_counter() - began:.0f} s")
-    bm25 = plain_bm25(products)
-    judged, added = examples(index, judgements), with_added_word(index, judgements)
-    outcomes = [outcome for seed in SEEDS for outcome in of_seed(judged, added, seed)]
+    peers = {name: plain_bm25(products, text) for name, text in FIELDS.items()}
+    judged = examples(index, judgements)
+    outcomes = [outcome for seed in SEEDS for outcome in of_seed(judged, seed)]
+    ranked = {query: ndcg(peers[USUAL](query, False, 10), judgements[query]) for query in judgements}
     quality = {
-        "search_ndcg": of_ndcg(outcomes, {query: ndcg(bm25(query, False, 10), judgements[query]) for query in judgements}),
-        "search_zero_results": of_zero_results(index, outcomes, bm25, judgements),
+        "search_ndcg": of_ndcg(outcomes, ranked),
+        "search_zero_results": of_zero_results(index, outcomes, peers, judgements),
         "search_no_result": of_no_result(outcomes),
         "search_cheap_route": of_cheap_route(outcomes),
     }
     with tempfile.TemporaryDirectory() as folder:
-        search = learn(index, [*judged, *added], PROMISE)
-        search.save(Path(folder) / "ours")
+        learn(index, judged, PROMISE).save(Path(folder) / "ours")
         quality |= speed(Path(folder), products, list(judgements))
     OUT.write_text(json.dumps({"commit": commit(), "outcomes": [vars(each) for each in outcomes], **quality}, indent=1))
     return quality
 
 
-def of_seed(judged: Sequence[Example], added: Sequence[Example], seed: int) -> Iterator[Outcome]:
+def of_seed(judged: Sequence[Example], seed: int) -> Iterator[Outcome]:
     """Every query once, from five folds of groups."""
     groups: defaultdict[int, list[Example]] = defaultdict(list)
     for example, group in zip(judged, groups_of([each.query for each in judged]).values(), strict=True):
@@ -101,8 +109,6 @@ def of_seed(judged: Sequence[Example], added: Sequence[Example], seed: int) -> I
         min(folds, key=len).extend(members)
     for fold in folds:
         learned = [example for other in folds if other is not fold for example in other]
-        words = {term for example in fold for term in terms_of(example.corrected)}
-        learned += [example for example in added if words.isdisjoint(terms_of(example.corrected))]
         yield from of_fold(learned, fold, seed)
 
 
@@ -164,19 +170,50 @@ def of_ndcg(outcomes: Sequence[Outcome], bm25: Mapping[str, float]) -> dict[str,
     }  # fmt: skip
 
 
-def of_zero_results(index: ProductIndex, outcomes: Sequence[Outcome], bm25: Any, judgements: Judgements) -> dict[str, Any]:
+def of_zero_results(
+    index: ProductIndex,
+    outcomes: Sequence[Outcome],
+    peers: Mapping[str, Callable[[str, bool, int], list[str]]],
+    judgements: Judgements,
+) -> dict[str, Any]:
     answerable = [query for query, judged in judgements.items() if max(judged.values()) > 0]
-    misspelt = [mistyped(query, at) for at, query in enumerate(answerable)]
-    strict = {name: sum(not bm25(query, True, 1) for query in each) for name, each in (("", answerable), ("t", misspelt))}
-    understood = [index.vocabulary.understand(query) for query in misspelt]
-    lenient = sum(not index.with_words(query, 1)[0] for query in understood)
-    withheld = sum(each.nothing for each in outcomes if each.answerable) / len(SEEDS)
+    misspelt = {query: mistyped(query, at) for at, query in enumerate(answerable)}
+    understood = [index.vocabulary.understand(query) for query in misspelt.values()]
+    ours = {
+        "of_all": _mean([float(each.nothing) for each in outcomes]),
+        "of_answerable": _mean([float(each.nothing) for each in outcomes if each.answerable]),
+        "withheld_by_seed": [sum(each.nothing for each in outcomes if each.answerable and each.seed == seed) for seed in SEEDS],
+        "without_fit": _mean([float(each.nothing or not each.right) for each in outcomes if each.answerable]),
+        "mistyped_without_a_keyword_result": sum(not index.with_words(query, 1)[0] for query in understood),
+    }
+    rows = {}
+    for name, peer in peers.items():
+        empty = [query for query in judgements if not peer(query, True, 1)]
+        unfit = [query for query in answerable if not fits(peer(query, True, 10), judgements[query])]
+        rows[name] = {
+            "of_all": _exact(len(empty), len(judgements)),
+            "of_answerable": _exact(len(set(empty) & set(answerable)), len(answerable)),
+            "without_fit": _exact(len(unfit), len(answerable)),
+            "fewer_without_fit_here": interval([_lost(outcomes, query) - (query in unfit) for query in answerable]),
+            "mistyped": _exact(sum(not peer(query, True, 1) for query in misspelt.values()), len(answerable)),
+        }
+    peer = rows[USUAL]["of_answerable"]["share"]
     return {
-        "ours": withheld / len(answerable), "peer": strict[""] / len(answerable), "unit": "share of answerable queries",
-        "ratio": withheld / max(strict[""], 1), "peer_name": "keywords, all of them in title or description",
-        "queries": len(answerable), "peer_zero": strict[""], "withheld": withheld,
-        "mistyped_peer_zero": strict["t"], "mistyped_without_a_keyword_result": lenient,
+        "ours": ours["of_answerable"], "peer": peer, "unit": "share of answerable queries without a result",
+        "ratio": ours["of_answerable"] / peer if peer else math.nan, "peer_name": f"every word in {USUAL}",
+        "queries": len(judgements), "answerable": len(answerable), "here": ours, "every_word_in": rows,
     }  # fmt: skip
+
+
+def _lost(outcomes: Sequence[Outcome], query: str) -> float:
+    """Share of the seeds in which a query has no fitting product among its first ten."""
+    return _mean([float(each.nothing or not each.right) for each in outcomes if each.query == query])
+
+
+def _exact(count: int, of: int) -> dict[str, Any]:
+    """A share with its exact 95 % interval."""
+    low, high = precision_bounds(of, of - count, 0.975)
+    return {"count": count, "share": count / of, "interval": [low, high]}
 
 
 def of_no_result(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -215,8 +252,8 @@ def mistyped(query: str, seed: int) -> str:
     return query.replace(word, word[:at] + word[at + 1] + word[at] + word[at + 2 :])
 
 
-def plain_bm25(products: Sequence[Product]) -> Callable[[str, bool, int], list[str]]:
-    """The peer: (query, whether all words must match, how many) to ids; one text of title, description, brand and model."""
+def plain_bm25(products: Sequence[Product], text: Callable[[Product], str]) -> Callable[[str, bool, int], list[str]]:
+    """The peer: (query, whether all words must match, how many) to ids; one text of each product."""
     import tantivy
 
     builder = tantivy.SchemaBuilder()
@@ -225,8 +262,7 @@ def plain_bm25(products: Sequence[Product]) -> Callable[[str, bool, int], list[s
     peer = tantivy.Index(builder.build())
     writer = peer.writer(num_threads=1)
     for row, product in enumerate(products):
-        text = f"{product.title} {product.description} {product.brand} {product.attributes.get('model', '')}"
-        writer.add_document(tantivy.Document(row=row, text=text))
+        writer.add_document(tantivy.Document(row=row, text=text(product)))
     writer.commit()
     peer.reload()
     searcher = peer.searcher()

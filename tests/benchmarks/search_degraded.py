@@ -14,7 +14,7 @@ import numpy as np
 from proveout.mission import load
 from proveout.search import Answer, ProductIndex
 from proveout.search.judgements import fits
-from proveout.search.learning import examples, learn, with_added_word
+from proveout.search.learning import examples, learn
 from proveout.search.synthetic import draw
 from proveout.search.synthetic_log import draw_log
 from proveout.search.vector_store import VectorStore
@@ -26,8 +26,7 @@ def run() -> dict[str, dict[str, object]]:
     shop, log = draw(), draw_log()
     asked = Counter(request.query for request in log.requests)
     index = ProductIndex.build(shop.products)
-    judged = [*examples(index, shop.judgements), *with_added_word(index, shop.judgements)]
-    search = learn(index, judged, load(ROOT / "pipelines" / "catalog" / "mission.yaml").slo)
+    search = learn(index, examples(index, shop.judgements), load(ROOT / "pipelines" / "catalog" / "mission.yaml").slo)
 
     def right(answer: Answer, text: str) -> bool:
         judged = log.judgements[text]

@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proveout.calibration.curves import Curve, Quality, fit_curve, quality_of
 from proveout.calibration.thresholds import (
@@ -35,8 +35,10 @@ from proveout.calibration.thresholds import (
 )
 from proveout.errors import BadInput, BadModel
 from proveout.files import write_whole
-from proveout.mission import SLO
 from proveout.records import BlindSample
+
+if TYPE_CHECKING:
+    from proveout.mission import SLO
 
 FORMAT = 2  # of the file that `save` writes
 
@@ -58,7 +60,7 @@ class Calibration:
     def fit(
         cls,
         scores: Mapping[str, Sequence[Pair]],
-        slo: SLO,
+        slo: "SLO",
         error_budgets: Mapping[str, float] | None = None,
         blind: BlindSample | None = None,
         whole: Sequence[Pair] = (),
@@ -67,6 +69,7 @@ class Calibration:
 
         `error_budgets`: field to the probability with which its promise may break; by default 1 - the SLO's confidence.
 
+        >>> from proveout.mission import SLO
         >>> clean = [(i / 400, True) for i in range(400)]
         >>> fitted = Calibration.fit({"total": clean, "payee": clean[:52]}, SLO(precision=0.98, confidence=0.95))
         >>> fitted.threshold("total"), round(fitted.confidence("total", 0.9), 2)
@@ -94,7 +97,7 @@ class Calibration:
             whole=tuple(_checked("whole documents", pair) for pair in whole),
         )
 
-    def promising(self, slo: SLO) -> "Calibration":
+    def promising(self, slo: "SLO") -> "Calibration":
         """The same evidence with the thresholds of another promise."""
         budgets = {field: 1 - self.slo_of(field, slo).confidence for field in self.evidence}
         return Calibration.fit(self.evidence, slo, budgets, self.blind, self.whole)
@@ -104,9 +107,10 @@ class Calibration:
         curve = self.curves.get(field)
         return math.nan if curve is None or not curve.n else curve(score if score == score else 0.0)
 
-    def slo_of(self, field: str, slo: SLO) -> SLO:
+    def slo_of(self, field: str, slo: "SLO") -> "SLO":
         """An SLO as this tier has to keep it for a field: the tiers share the error budget, so its own confidence is higher.
 
+        >>> from proveout.mission import SLO
         >>> shared = Calibration.fit({"total": [(0.9, True)]}, SLO(precision=0.98, confidence=0.95), {"total": 0.025})
         >>> [round(shared.slo_of("total", SLO(precision=0.9, confidence=level)).confidence, 3) for level in (0.95, 0.9)]
         [0.975, 0.95]
@@ -190,7 +194,7 @@ class Calibration:
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> "Calibration":
-        """Raises BadModel for a threshold that does not follow from its evidence."""
+        """Raises BadModel for a threshold that does not follow from its evidence. None automates nothing and needs no proof."""
         fields = content["fields"]
         loaded = cls(
             precision=float(content["precision"]),
@@ -205,6 +209,8 @@ class Calibration:
             whole=tuple(_checked("whole documents", pair) for pair in content.get("whole", ())),
         )
         for field, stored in loaded.certificates.items():
+            if stored.threshold is None:
+                continue
             least = loaded.curves[field].least_score(loaded.lowest_confidence)
             proven = certify(field, loaded.evidence[field], loaded.precision, stored.confidence, least, loaded.blind)
             if (proven.threshold, proven.n, proven.errors) != (stored.threshold, stored.n, stored.errors):
@@ -245,7 +251,7 @@ class Calibrations:
         certificates = (calibration.certificates.get(field) for calibration in self.by_tier.values())
         return next((certificate.because for certificate in certificates if certificate), "not calibrated")
 
-    def promising(self, slo: SLO) -> "Calibrations":
+    def promising(self, slo: "SLO") -> "Calibrations":
         """The same evidence with the thresholds of another promise. Exact for one tier; of several, what reached a later one
         was decided by the thresholds of before.
         """

@@ -13,10 +13,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from proveout.mission import SLO
 from proveout.records import BlindSample
+
+if TYPE_CHECKING:
+    from proveout.mission import SLO
 
 MANY = 10**6  # values
 BLIND_PARTS = (
@@ -62,7 +64,7 @@ def fewest_values(precision: float, confidence: float) -> int:
     return math.ceil(math.log(1 - confidence) / math.log(precision))
 
 
-def enough_held_out(slo: SLO) -> float:
+def enough_held_out(slo: "SLO") -> float:
     """The number of held-out documents from which on they alone are the evidence: twice the fewest that certify."""
     return {"held_out": 0, "cross_fitted": math.inf, "auto": 2 * fewest_values(slo.precision, slo.confidence)}[slo.evidence]
 

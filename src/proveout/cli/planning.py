@@ -8,7 +8,7 @@ from pathlib import Path
 
 from proveout.calibration import Calibrations
 from proveout.calibration.plan import Outlook, outlook
-from proveout.calibration.thresholds import enough_held_out
+from proveout.calibration.thresholds import enough_held_out, fewest_values
 from proveout.cli.output import counted, say, short
 from proveout.corpus import Dataset
 from proveout.corpus.folds import by_chance
@@ -38,8 +38,12 @@ def plan(space: Workspace, precision: float | None, confidence: float | None, mi
     for each in outlooks:
         now = f"{each.coverage:.0%}" if each.more == 0 else "no"
         say(f"  {each.field:16} {each.labels:8}  {now:>13}  {each.needs}")
-    if any(each.labels and each.more is None for each in outlooks):
-        say("Where so many are needed, first read the errors with the highest scores: some may be wrong labels.")
+    fewest = fewest_values(slo.precision, slo.confidence)
+    if stuck := [each.field for each in outlooks if each.more != 0 and each.labels >= fewest]:
+        say(f"{', '.join(stuck)}: {fewest} values without an error suffice; errors with high scores stand in the way.")
+        say("  First read those, because some may be wrong labels: proveout audit")
+        if "ranker" in space.mission.tiers:
+            say("  A second reader may catch others: in mission.yaml, `tiers: [layout_encoder, person]`; then proveout build")
     first = next(iter(calibrations.by_tier.values()), None)
     say(_untouched(space, first.precision if first else promised.precision))
     if first and first.precision != slo.precision:

@@ -2,8 +2,8 @@
 
 Entry point: `Journal(url)`, on SQLite with a path, on PostgreSQL with a URL. Every append is atomic. However many processes
 write, a case is decided once, and an effect is intended once and settled once, with any number of failed attempts between.
-Beside a SQLite file with a `keys.db`, the content of every event is encrypted with its case's key (`sealing`); an event whose
-key was destroyed, or that was emptied, is left out of what is read, and the chain still holds.
+With the keys of a workspace, which a SQLite file finds beside it, the content of every event is encrypted with its case's key
+(`sealing`); an event whose key was destroyed, or that was emptied, is left out of what is read, and the chain still holds.
 Covered: two processes writing to one journal, a kill at any instant, a changed, lost or invented event (`verify` locates it).
 Not covered: who may write. Hashes alone do not reveal a forger who can rewrite the whole chain and its tip;
 signed `checkpoints` do.
@@ -89,13 +89,16 @@ class Verification:
 class Journal:
     """One journal. Cheap to open; may be open many times, in many processes."""
 
-    def __init__(self, url: str | Path) -> None:
-        """Raises BadJournal for a newer schema or another kind of database, BadInput for an invalid URL."""
+    def __init__(self, url: str | Path, vault: Vault | None = None) -> None:
+        """Raises BadJournal for a newer schema or another kind of database, BadInput for an invalid URL.
+
+        `vault`: the keys that encrypt what is written; by default those that lie beside a SQLite file.
+        """
         from proveout.journal import schema
 
         self._engine = schema.connect(url)
         file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
-        self._vault = Vault.at(Path(file).parent) if file and file != ":memory:" else None
+        self._vault = vault or (Vault.at(Path(file).parent) if file and file != ":memory:" else None)
         self._writes = schema.writing(self._engine)
         self._events, self._tip = schema.events, schema.tip
         self._settled = 0  # every effect that was intended up to this position has an outcome
@@ -195,6 +198,13 @@ class Journal:
                 decided = _decided(event)
                 if release is None or decided.decision.release == release:
                     yield decided
+
+    def decisions_of(self, keys: Iterable[str]) -> Iterator[Decided]:
+        """The decisions of these turns of cases (`Case.key`), as far as there are any; in order only among some of them."""
+        c, names = self._events.c, sorted(set(keys))
+        for start in range(0, len(names), NAMES):
+            some = c.key.in_(names[start : start + NAMES]) & (c.key != "")
+            yield from map(_decided, self._select(some, c.kind == DECISION))
 
     def events(self, case: str | None = None, after: int = 0) -> Iterator[Event]:
         """The events of a case, or of all cases, in order. `after`: only those at later positions."""
@@ -391,6 +401,10 @@ class Journal:
         with self._explained():
             schema.rewrite(self._engine)
 
+    def hash_at(self, position: int) -> str:
+        """The hash of the event at a position, in hexadecimal; "" if there is none. At 0: what the first event follows."""
+        return next((digest.hex() for digest in self.hashes(position, position - 1)), "") if position else GENESIS
+
     def hashes(self, until: int, after: int = 0) -> Iterator[bytes]:
         """The hash of every event up to a position, in order, 32 bytes each; `verify` tells whether they are right.
 
@@ -425,19 +439,22 @@ class Journal:
     def to_parquet(self, folder: Path | str, mission: "Mission", until: int | None = None) -> Path:
         """Write `decisions.parquet` as `journal.log` describes it, joined with the labels that came later.
 
-        `until`: as it was at this position of the journal.
+        A log that is there is brought up to date; `until`: written anew, as it was at this position of the journal.
         """
         from itertools import takewhile
 
-        from proveout.journal.log import write_log
+        from proveout.journal import log
 
+        path = Path(folder) / "decisions.parquet"
+        if until is None and (latest := log.latest(path, mission)) and (after := self._decided_at(latest.key)):
+            labelled = self.answers(after=self._before(latest.answered))
+            answers = _as_logged(self.answers(cases={answer.case for answer in labelled.values()}))
+            revised = [each for each in self.decisions_of(labelled) if each.position <= after]
+            return log.write_log(self.decisions(after=after), path, mission, answers, log.Revision(revised, self.erased()))
         last = self.position if until is None else until
         labels = takewhile(lambda event: event.position <= last, self.of_kind(LABEL))
         decided = takewhile(lambda each: each.position <= last, self.decisions())
-        answers = {
-            key: {"labels": answer.fields, "right": answer.right, "at": answer.at} for key, answer in answered(labels).items()
-        }
-        return write_log(decided, Path(folder) / "decisions.parquet", mission, answers)
+        return log.write_log(decided, path, mission, _as_logged(answered(labels)))
 
     @contextmanager
     def _reading(self, snapshot: bool = False) -> "Iterator[Connection]":
@@ -545,6 +562,15 @@ class Journal:
         few = [c.position.in_(positions)] if len(positions) < NAMES else []
         return and_(c.case.startswith(case, autoescape=True), *few)
 
+    def _decided_at(self, key: str) -> int:
+        """The position of the decision of a turn of a case (`Case.key`); 0 if there is none."""
+        from sqlalchemy import select
+
+        c = self._events.c
+        with self._reading() as connection:
+            query = select(c.position).where(c.key == key, c.key != "", c.kind == DECISION)
+            return connection.execute(query).scalar() or 0
+
     def _before(self, earliest: str) -> int:
         """A position after which lies everything since this time. Clocks may have differed by a day."""
         from sqlalchemy import select
@@ -594,6 +620,10 @@ class Journal:
             cursor: Iterable[Any] = connection.connection.cursor().execute(query)
             return cursor
         return connection.execution_options(yield_per=CHUNK).exec_driver_sql(query)
+
+
+def _as_logged(answers: Mapping[str, Answer]) -> dict[str, dict[str, Any]]:
+    return {key: {"labels": answer.fields, "right": answer.right, "at": answer.at} for key, answer in answers.items()}
 
 
 def answered(events: Iterable[Event]) -> dict[str, Answer]:

@@ -11,20 +11,24 @@ memory_position, decided_at, answered_at, turn; then for each field F: F (as pri
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from proveout.errors import BadInput
 from proveout.files import replacing
+from proveout.records import turn_key
 from proveout.values import written
 from proveout.vault import Vault
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     from proveout.mission import Mission
     from proveout.records import Decided
@@ -97,29 +101,68 @@ def log_row(
     return row
 
 
+class Latest(NamedTuple):
+    """How far a log goes."""
+
+    key: str  # `Case.key` of the last decision
+    answered: str  # ISO 8601, UTC: when the last answer was given; "" without any
+
+
+class Revision(NamedTuple):
+    """What has changed in a log since it was written, apart from what was decided since."""
+
+    answered: "Sequence[Decided]"
+    gone: Collection[str]  # ids of cases that were erased
+
+
+def latest(path: Path, mission: "Mission") -> Latest | None:
+    """How far a log goes; None if there is none with this mission's columns that can be read."""
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    fields, descriptors = _columns(mission)
+    with suppress(OSError), _opened(path) as log:
+        if log.num_row_groups and log.schema_arrow.equals(log_schema(fields, descriptors), check_metadata=True):
+            (last,) = log.read_row_group(log.num_row_groups - 1, ["case", "turn"])[-1:].to_pylist()
+            answered = pc.max(log.read(["answered_at"])["answered_at"]).as_py()
+            return Latest(turn_key(last["case"], last["turn"]), answered.isoformat() if answered else "")
+    return None
+
+
 def write_log(
-    decided: Iterable["Decided"], path: Path, mission: "Mission", answers: Mapping[str, Mapping[str, Any]] | None = None
+    decided: Iterable["Decided"],
+    path: Path,
+    mission: "Mission",
+    answers: Mapping[str, Mapping[str, Any]] | None = None,
+    revision: Revision | None = None,
 ) -> Path:
     """Write the log atomically, replacing one with other content.
 
     `answers`: by `Case.key`, `labels` and `right`, each by field, and `at`, when it was given.
+    `revision`: the log that is there is revised, and what was decided is added to it, as if all of it were written anew.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
     import pyarrow.parquet.encryption as pe  # type: ignore[import-untyped]
 
-    from proveout.cases import kind_of
-
-    fields, descriptors = list(mission.fields), kind_of(mission).descriptors
-    schema, answers = log_schema(fields, descriptors), answers or {}
-    rest = (log_row(each, fields, descriptors, answers.get(each.case.key)) for each in decided)
+    fields, descriptors = _columns(mission)
+    schema, labels = log_schema(fields, descriptors), answers or {}
     vault = Vault.at(path.parent.parent)
     encryption = pe.create_encryption_properties(vault.secret(KEY)) if vault else None
+
+    def rows(some: Iterable["Decided"]) -> "Iterator[pa.Table]":
+        rest = (log_row(each, fields, descriptors, labels.get(each.case.key)) for each in some)
+        while group := list(islice(rest, ROWS)):
+            yield pa.Table.from_pylist(group, schema=schema)
+
     with suppress(Unchanged), replacing(path) as part:
-        with pq.ParquetWriter(part, schema, encryption_properties=encryption) as writer:
-            while rows := list(islice(rest, ROWS)):
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-        if vault and (before := _table(path, vault)) is not None and before.equals(_table(part, vault)):
+        with pq.ParquetWriter(part, schema, encryption_properties=encryption) as writer, ExitStack() as stack:
+            tables = rows(decided)
+            if revision:
+                before = _revised(stack.enter_context(_opened(path)), list(rows(revision.answered)), revision.gone)
+                tables = chain(before, tables)
+            for table in _groups(tables):
+                writer.write_table(table)
+        if path.exists() and _same(path, part):
             raise Unchanged  # encrypted anew it would have other bytes, and what is made of it would be stale
     return path
 
@@ -128,14 +171,74 @@ class Unchanged(Exception):
     """The log has this content already."""
 
 
-def _table(path: Path, vault: Vault) -> "pa.Table | None":
-    """A log, if it is there and encrypted with the workspace's key."""
+def _columns(mission: "Mission") -> tuple[list[str], Mapping[str, type[int] | type[float]]]:
+    """The fields and the descriptors."""
+    from proveout.cases import kind_of
+
+    return list(mission.fields), kind_of(mission).descriptors
+
+
+def _revised(log: "pq.ParquetFile", answered: "Sequence[pa.Table]", gone: Collection[str]) -> "Iterator[pa.Table]":
+    """A log's rows, in order, with these rows in place of those of the same turns, and without the cases that are gone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for number in range(log.num_row_groups):
+        table = log.read_row_group(number)
+        at = {turn: row for row, turn in enumerate(_turns(table))} if answered else {}
+        order = np.arange(table.num_rows)
+        for new in answered:
+            places = [(at[turn], row) for row, turn in enumerate(_turns(new)) if turn in at]
+            order[[place for place, _ in places]] = [table.num_rows + row for _, row in places]
+            table = pa.concat_tables([table, new])
+        table = table.take(order) if answered else table
+        yield table.filter(pc.invert(pc.is_in(table["case"], pa.array(list(gone), pa.string())))) if gone else table
+
+
+def _turns(table: "pa.Table") -> "Iterator[tuple[str, int]]":
+    return zip(table["case"].to_pylist(), table["turn"].to_pylist(), strict=True)
+
+
+def _groups(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    """The same rows in tables of ROWS rows; the last one may have fewer."""
+    import pyarrow as pa
+
+    rest = None
+    for table in tables:
+        rest = table if rest is None else pa.concat_tables([rest, table])
+        while rest.num_rows >= ROWS:
+            yield rest[:ROWS].combine_chunks()
+            rest = rest[ROWS:]
+    if rest is not None and rest.num_rows:
+        yield rest.combine_chunks()
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether two logs have the same rows."""
+    with suppress(OSError), _opened(path) as one, _opened(other) as two:
+        groups = range(one.num_row_groups)
+        return one.metadata.num_rows == two.metadata.num_rows and all(
+            one.read_row_group(group).equals(two.read_row_group(group)) for group in groups
+        )
+    return False
+
+
+def _opened(path: Path) -> "pq.ParquetFile":
+    """A log. Raises OSError if it is missing, is no Parquet, or is not encrypted with the workspace's key."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
     import pyarrow.parquet.encryption as pe
 
-    with suppress(OSError):
-        return pq.read_table(path, decryption_properties=pe.create_decryption_properties(vault.secret(KEY)))
-    return None
+    with path.open("rb") as file:
+        encrypted = file.read(4) == ENCRYPTED
+    vault = Vault.at(path.resolve().parent.parent)
+    if bool(vault) != encrypted:
+        raise OSError("only one of the log and its workspace is encrypted")
+    decryption = pe.create_decryption_properties(vault.secret(KEY)) if vault else None
+    try:
+        return pq.ParquetFile(path, decryption_properties=decryption)
+    except pa.ArrowInvalid as error:
+        raise OSError(f"{path}: {error}") from error
 
 
 def read_log(path: Path) -> "pa.Table":
@@ -146,10 +249,12 @@ def read_log(path: Path) -> "pa.Table":
         encrypted = file.read(4) == ENCRYPTED
     if not encrypted:
         return pq.read_table(path)
-    vault = Vault.at(path.resolve().parent.parent)
-    if vault is None or (table := _table(path, vault)) is None:
-        raise BadInput(f"{path}: encrypted, and not with the keys of its workspace; write it again: proveout run")
-    return table
+    try:
+        with _opened(path) as log:
+            return log.read()
+    except OSError:
+        what = "encrypted, and not with the keys of its workspace"
+        raise BadInput(f"{path}: {what}; write it again: proveout run") from None
 
 
 def csv_of(rows: Iterable[Sequence[object]]) -> str:

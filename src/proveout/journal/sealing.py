@@ -53,7 +53,9 @@ def opened(vault: Vault | None, rows: "Sequence[Row[Any]]") -> "Iterator[tuple[R
         yield from stored
         return
     if vault is None:
-        raise BadJournal("the journal is encrypted, and its keys.db is missing; put that back beside it")
+        raise BadJournal(
+            "the journal is encrypted, and its keys.db is missing; put it back, or give the vault of its workspace"
+        )
     ciphers, plain = vault.ciphers(names), []
     for row, payload in stored:
         if "sealed" not in payload:

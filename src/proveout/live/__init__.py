@@ -71,7 +71,6 @@ class Live:
     prompts: Path | None = None  # these and the next are tried in place of the release's own
     cascade: tuple[str, ...] = ()  # names of tiers
     _position: int = field(default=0, init=False)  # the memory is up to date with the journal up to here
-    _contents: dict[str, str] = field(default_factory=dict, init=False)  # `Case.key` to the SHA-256 of its file
     _serving: ControlPlane | None = field(default=None, init=False)  # of the cases that `decide_now` decides
     _agent: tuple[object, Agent] | None = field(default=None, init=False)  # the corrections it was taught, and the agent
 
@@ -140,7 +139,7 @@ class Live:
             id, turn = self.kind.identify(path)
             case = Case(id, name, day, segment, turn, sha256 if sha256 != id else "")
             if case.key in journal.decided([case.key]):
-                return next(row for row in journal.decisions(case=case.id) if row.case.key == case.key)
+                return next(journal.decisions_of([case.key]))
             self._catch_up(journal)
             if self._serving is None:
                 started = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -261,21 +260,33 @@ class Live:
 
         if isinstance(self.memory, NoMemory):
             return
-        position, after = journal.position, self._position
-        decided = {row.case.key: row for row in journal.decisions(after=after) if row.decision.route is not Route.REFUSE}
-        self._contents |= {key: row.case.sha256 for key, row in decided.items()}
-        answers = journal.answers() if journal.answers(after=after) else {}
-        keys = [key for key in dict.fromkeys([*decided, *answers]) if self._contents.get(key, "") in self.originals]
+        position, after = journal.position, self._position or self._followed(journal)
+        if position == after:
+            return
+        decided = {row.case.key: row for row in journal.decisions(after=after)}
+        new = journal.answers(after=after)
+        whole = journal.answers(cases={answer.case for answer in new.values()})  # with the fields that were answered before
+        earlier = {row.case.key: row for row in journal.decisions_of(key for key in new if key not in decided)}
+        files = {key: row.case.sha256 for key, row in (decided | earlier).items() if row.decision.route is not Route.REFUSE}
+        keys = [key for key in dict.fromkeys([*decided, *new]) if files.get(key, "") in self.originals]
         for first in range(0, len(keys), AT_ONCE):
             some = keys[first : first + AT_ONCE]
-            contents = self.kind.read([self.originals.path(self._contents[key]) for key in some], self.cache)
+            contents = self.kind.read([self.originals.path(files[key]) for key in some], self.cache)
             self.memory.add(
                 record
                 for key, content in zip(some, contents, strict=True)
                 if not isinstance(content, UnreadableDocument)
-                for record in self._records(key, content, decided.get(key), answers.get(key))
+                for record in self._records(key, content, decided.get(key), whole[key] if key in new else None)
             )
         self._position = position
+        self.memory.follow(self.release.id, position, journal.hash_at(position))
+
+    def _followed(self, journal: Journal) -> int:
+        """The position of the journal up to which this release's memory was filled from it before."""
+        match self.memory.follows:
+            case self.release.id, int(position), str(digest) if journal.hash_at(position) == digest:
+                return position
+        return 0
 
     def _records(self, key: str, content: Content, decided: Decided | None, answer: Answer | None) -> Iterator[MemoryRecord]:
         """What the memory keeps of a case: the agent's decision and a person's answer."""

@@ -50,6 +50,7 @@ AS_IF_MISSING = AS_IF_NEW[:2]
 CACHED = 512  # documents whose features are kept, 0.3 MB each, for a notebook's next setting or the next step
 CLEAR = 0.5  # a larger lead over the runner-up means that a value has no rival
 ALONE, RIVAL = "no other value on its pages comes close", "another value is nearly as likely"
+CONTRADICTED = 0.5  # of its score is left to a value where the layout encoder reads another
 _UNLIKELY = 0.002  # a value with a lower score is not offered to a person
 _SURE = 0.98  # a value with a higher score stays first, wherever corrections were
 _NONE_BELOW = 0.02  # a field whose best score is lower is left empty
@@ -133,49 +134,66 @@ class Extractor:
     def suggest(self, document: Document, at_most: int) -> dict[str, list[ScoredValue]]:
         """The likeliest different values of each printed field, the likeliest first, for a person to choose from."""
         features = self.reader.read(document)
-        ranked, _ = self._ranked(features)
+        ranked, _, _ = self._ranked(features)
         likely = {name: [one for one in choices if one.score >= _UNLIKELY] for name, choices in ranked.items()}
         return {name: [self._value(name, features, choice) for choice in c[:at_most]] for name, c in likely.items()}
 
     def _extraction(self, document: DocumentFeatures) -> Extraction:
-        choices, familiar = self._ranked(document)
-        values = {name: self._scored_value(name, document, ranked, familiar) for name, ranked in choices.items() if ranked}
+        choices, contradicted, familiar = self._ranked(document)
+        values = {
+            name: self._scored_value(name, document, ranked, contradicted.get(name), familiar)
+            for name, ranked in choices.items()
+            if ranked
+        }
         values |= {name: value for name, flag in self.flags.items() if (value := _flag_value(flag, document.segments))}
         document_class, confidence = self.classes.classify(document.segments)
         in_order = {name: values[name] for name in self.kinds if name in values}
         return Extraction(document.sha256, document_class, confidence, in_order, {"familiar": familiar})
 
-    def _ranked(self, document: DocumentFeatures) -> tuple[dict[str, list[Choice]], float]:
-        """The values of each printed field, the likeliest first, and the share of wording that training documents have, too."""
+    def _ranked(self, document: DocumentFeatures) -> tuple[dict[str, list[Choice]], dict[str, str], float]:
+        """The values of each printed field, the likeliest first; what a layout encoder reads, where that is another value or ""
+        for none; and the share of wording that training documents have, too.
+        """
         signatures = {kind: signatures_of(features) for kind, features in document.kinds.items()}
         nearest = self.statistics.nearest(document.marks)
+        choices = self._chosen(document, signatures, self._probabilities(document, signatures, nearest))
+        contradicted: dict[str, str] = {}
+        if self.encoder:
+            for name, others in self._chosen(document, signatures, self.encoder.probabilities(document)).items():
+                candidates = document.kinds[self.kinds[name]].candidates
+                first, other = ([candidates[choice.candidate] for choice in its[:1]] for its in (choices[name], others))
+                if first and (not other or first[0].key != other[0].key):
+                    contradicted[name] = other[0].text if other else ""
+                    choices[name] = [replace(choice, score=choice.score * CONTRADICTED) for choice in choices[name]]
+        return choices, contradicted, float(nearest[1].max(initial=0.0))
+
+    def _probabilities(
+        self, document: DocumentFeatures, signatures: Mapping[Kind, Sequence[Signature]], nearest: tuple[list[int], Floats]
+    ) -> dict[str, Floats]:
+        """The ranker's, of every candidate of each field."""
+        probabilities = {}
+        for name, its in self.rankers.items():
+            kind = self.kinds[name]
+            learned = self.statistics.columns(name, signatures[kind], nearest)
+            probabilities[name] = its.probabilities(ranker.columns(document.kinds[kind], self.reader.groups[name], learned))
+        return probabilities
+
+    def _chosen(
+        self,
+        document: DocumentFeatures,
+        signatures: Mapping[Kind, Sequence[Signature]],
+        probabilities: Mapping[str, Floats],
+    ) -> dict[str, list[Choice]]:
+        """The values of each printed field by the probabilities of its candidates, the likeliest first."""
         kinds = _printed_kinds(self.kinds)
-        second = self.encoder.probabilities(document) if self.encoder else {}
         choices = {
-            name: self._choices(name, document, signatures[kind], nearest, second.get(name)) for name, kind in kinds.items()
+            name: ranker.choose(document.kinds[kind], probabilities[name]) if name in probabilities else []
+            for name, kind in kinds.items()
         }
         for first, last in self.ranges:
             features = document.kinds[self.kinds[first]]
             choices[first], choices[last] = ranker.choose_range(features, choices[first], choices[last])
-        choices = {name: self._corrected_first(name, signatures[kinds[name]], document, c) for name, c in choices.items()}
-        return choices, float(nearest[1].max(initial=0.0))
-
-    def _choices(
-        self,
-        name: str,
-        document: DocumentFeatures,
-        signatures: Sequence[Signature],
-        nearest: tuple[list[int], Floats],
-        second: Floats | None,
-    ) -> list[Choice]:
-        """`second`: the layout encoder's probabilities, which are averaged with the ranker's."""
-        if name not in self.rankers:
-            return []
-        features = document.kinds[self.kinds[name]]
-        learned = self.statistics.columns(name, signatures, nearest)
-        inputs = ranker.columns(features, self.reader.groups[name], learned)
-        probabilities = self.rankers[name].probabilities(inputs)
-        return ranker.choose(features, probabilities if second is None else (probabilities + second) / 2)
+        return {name: self._corrected_first(name, signatures[kinds[name]], document, its) for name, its in choices.items()}
 
     def _corrected_first(
         self, name: str, signatures: Sequence[Signature], document: DocumentFeatures, choices: Sequence[Choice]
@@ -194,11 +212,16 @@ class Extractor:
         likely = ranked and (ranked[0].score >= _NONE_BELOW or candidates[ranked[0].candidate].text in texts)
         return ranked if likely else []
 
-    def _scored_value(self, name: str, document: DocumentFeatures, choices: Sequence[Choice], familiar: float) -> ScoredValue:
+    def _scored_value(
+        self, name: str, document: DocumentFeatures, choices: Sequence[Choice], contradicted: str | None, familiar: float
+    ) -> ScoredValue:
+        """`contradicted`: what the layout encoder reads instead, "" for nothing."""
         kind = self.kinds[name]
         groups = self.reader.groups[name]
         pros, cons = wording.reasons(document.segments, document.kinds[kind], choices, groups, kind, familiar)
         clear = choices[0].score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
+        if contradicted is not None:
+            cons = (f"the layout encoder reads {contradicted or 'no value'}", *cons)
         return replace(
             self._value(name, document, choices[0]),
             speaks_for=pros or ((ALONE,) if clear else ()),
@@ -331,7 +354,7 @@ class RankerTier:
 
 
 class LayoutEncoderTier(RankerTier):
-    """The extractor with its layout encoder: each candidate has the mean of the two probabilities."""
+    """The extractor with its layout encoder: a value that this reads, too, keeps its score, another loses half."""
 
     @classmethod
     def load(cls, parts: Parts) -> Self:

@@ -3,7 +3,8 @@
 A page is a sequence of text segments. Each brings the meaning of its text (MiniLM), its place, its shape and how close it comes
 to the label phrases of each field; attention knows how far apart two segments are, across and down. A candidate is scored
 from its segment, from the ranker's columns that need no training documents, and from the description of its field.
-Entry points: `LayoutEncoder.train`, `probabilities`. The tier averages these with the ranker's (`extractor.LayoutEncoderTier`).
+Entry points: `LayoutEncoder.train`, `probabilities`. The tier trusts a value less where these choose another than the ranker
+(`extractor.LayoutEncoderTier`).
 Covered: the same documents, labels, prompts and settings give the same weights on the same processor, also when training was
 killed and goes on from its checkpoint; training on a GPU, in bf16, where torch finds one.
 Not covered: the same weights from a GPU twice.

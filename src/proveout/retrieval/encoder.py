@@ -61,7 +61,7 @@ class Encoder:
     @classmethod
     def _read(cls, folder: Path, tokens: int, network: Network | None = None) -> "Encoder":
         tokenizer = _tokenizer(folder)
-        network = network or _network(folder)
+        network = network or _network(folder, tokenizer)
         tokenizer.enable_truncation(max_length=tokens)
         return cls(network, tokenizer, tokens)
 
@@ -102,17 +102,19 @@ def on_grid(vectors: Vectors) -> Vectors:
 
 @cache
 def _installed(tokens: int) -> Encoder:
-    return Encoder._read(_package_folder(), tokens, _installed_network())
+    """All lengths share one network."""
+    encoder = Encoder._read(_package_folder(), tokens, next(iter(_networks), None))
+    _networks[:] = [encoder._network]
+    return encoder
 
 
-@cache
-def _installed_network() -> Network:
-    return _network(_package_folder())
+_networks: list[Network] = []  # that of the installed package, once it is read
 
 
-def _network(folder: Path) -> Network:
+def _network(folder: Path, tokenizer: Any) -> Network:
+    """tokenizer: one that cuts nothing."""
     weights = _checked(folder / "model.safetensors")
-    return minilm.load(weights, [encoding.ids for encoding in _tokenizer(folder).encode_batch(minilm.PARITY_TEXTS)])
+    return minilm.load(weights, [encoding.ids for encoding in tokenizer.encode_batch(minilm.PARITY_TEXTS)])
 
 
 def _tokenizer(folder: Path) -> Any:

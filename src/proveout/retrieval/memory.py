@@ -4,6 +4,7 @@
 position is a hash over the records before it, in order, never over a store's files. Vectors are derived data: a Chroma
 collection that disagrees with the records is rebuilt. In an encrypted workspace a line holds its record and vector, encrypted
 with the key of the case, and there is no collection. The line of an erased case keeps its position and hash, for the others.
+`follows.json` says how far the memory follows what it is filled from, so that nothing of that is read twice.
 Covered: a search sees only records before its position and returns the same whatever was added since; for each case, a
 person's record takes precedence over the agent's, then the newest; a repeated record is not added; a torn last line.
 Not covered: which values are right. `origin` tells a person's label from the agent's decision.
@@ -17,7 +18,7 @@ import shutil
 from array import array
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proveout.errors import StaleIndex
-from proveout.files import lock, replacing, write_whole
+from proveout.files import lock, read_object, replacing, write_whole
 from proveout.records import Content, SimilarCase, Value, case_of
 from proveout.retrieval.duplicates import Duplicates
 from proveout.retrieval.encoder import WIDTH, Encoder, Vectors
@@ -36,6 +37,7 @@ from proveout.values import key as key_of
 from proveout.values import written
 from proveout.vault import Vault
 
+FOLLOWS = "follows.json"
 CACHED = 4096  # vectors of recent queries, 6 MB: each batch is searched for similar cases, then for duplicates
 
 
@@ -49,6 +51,9 @@ class MemoryRecord:
     document_class: str = ""
     origin: Literal["label", "decision"] = "decision"
     document: str = ""  # SHA-256 of the file
+
+
+PARTS = tuple(MemoryRecord.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def without_numbers(text: str) -> str:
     >>> without_numbers("Invoice # 17 Flight 01/02/20 to 2/3/20 KXQ2-TV")
     'Invoice # Flight to'
     """
-    return " ".join(word for word in text.split() if not any(character.isdigit() for character in word))
+    return " ".join(word for word in text.split() if word.isalpha() or not any(map(str.isdigit, word)))
 
 
 class Memory:
@@ -137,6 +142,22 @@ class Memory:
             if answer.origin == "label" and decision < row and wrong:
                 corrections.append((answer, wrong))
         return corrections
+
+    def holds(self, record: MemoryRecord) -> bool:
+        """Whether it is one of the records, also if others of its case came later."""
+        return any(self._records[row] == record for row in self._rows.get(("", record.case), ()))
+
+    @property
+    def follows(self) -> tuple[Any, ...]:
+        """What `follow` noted last; () if nothing was, or if the records are not those of then and later ones."""
+        noted = read_object(self.folder / FOLLOWS)
+        position = noted.get("position", 0)
+        return tuple(noted["source"]) if position <= self.position and self.id(position) == noted.get("id") else ()
+
+    def follow(self, *source: str | int) -> None:
+        """Note how far the memory follows what it is filled from."""
+        note = {"source": source, "position": self.position, "id": self.id()}
+        write_whole(self.folder / FOLLOWS, json.dumps(note) + "\n")
 
     def add(self, records: Iterable[MemoryRecord]) -> int:
         """Append new records, on disk before a search sees them; return the position. Safe to repeat after a crash."""
@@ -443,4 +464,5 @@ def _query(text: str | Content) -> str:
 
 
 def _line(record: MemoryRecord) -> bytes:
-    return json.dumps(asdict(record), ensure_ascii=False, sort_keys=True).encode()
+    content = {name: getattr(record, name) for name in PARTS} | {"fields": dict(record.fields)}
+    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()

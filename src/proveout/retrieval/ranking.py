@@ -75,8 +75,10 @@ class Keywords:
         """Append a text; its position is the number of texts before it."""
         counts = Counter(words_of(text))
         for word, times in counts.items():
-            self._texts.setdefault(word, array("q")).append(len(self._lengths))
-            self._times.setdefault(word, array("q")).append(times)
+            if word not in self._texts:
+                self._texts[word], self._times[word] = array("q"), array("q")
+            self._texts[word].append(len(self._lengths))
+            self._times[word].append(times)
         self._lengths.append(counts.total())
         self._total.append(self._total[-1] + counts.total())
 

@@ -25,7 +25,8 @@ def as_typed(text: str) -> Query:
 
 
 def by_keywords(index: ProductIndex, query: Query, count: int) -> list[int]:
-    """The rows with every word of the query first, then those with some; each by BM25."""
+    """The rows with every word of the query that any product has first, then those with some; each by BM25."""
+    query = index.searchable(query)
     every, _ = index.with_words(query, count, every=True)
     if len(every) >= count:
         return every
@@ -42,7 +43,7 @@ def fused(index: ProductIndex, query: Query, count: int) -> list[int]:
 class Candidates:
     """What the layers propose for a query, and what the ranker needs to know of it."""
 
-    query: Query
+    query: Query  # its words that any product has
     rows: Sequence[int]
     vector: NDArray[np.float32]  # (384,) of the query
     with_every_word: int  # products that have all of the query's words
@@ -50,6 +51,7 @@ class Candidates:
     @classmethod
     def of(cls, index: ProductIndex, query: Query) -> "Candidates":
         vector = index.encode(query.corrected)
+        query = index.searchable(query)
         every, total = index.with_words(query, EVERY_WORD, every=True)
         rows = [*index.with_words(query, ANY_WORD)[0], *every, *index.nearest(vector, NEAREST)]
         return cls(query, list(dict.fromkeys(rows)), vector, total)

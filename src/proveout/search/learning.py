@@ -3,16 +3,13 @@
 Every confidence rests on cross-fitting: a query is scored by a ranker that learned from none of its group, and queries that
 share a word, once their spelling is corrected, are one group. The released ranker learns from all queries, as `calibration`
 describes.
-Most words that the catalogue lacks are in judged queries that nothing fits, so that a ranker would take each such word, `cheap`
-or `please`, for a sign that nothing fits. So it also learns from the queries with one more such word (`with_added_word`).
 Not covered: bias in what was judged. Products that nobody judged count as products that do not fit.
 """
 
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import cycle
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +40,6 @@ from proveout.search.ranker import ProductRanker, Settings
 from proveout.search.terms import terms_of
 
 EQUAL = 0.02  # nDCG; keywords that lose no more suffice
-ADDED = ("cheap", "best", "buy", "sale", "please", "online", "favourite", "recommended", "gift", "nice")
-ADDED_WEIGHT = 0.3  # of a query that nobody judged with its word; at 1, nDCG@10 of 68 judged queries was 0.01 lower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +61,6 @@ class Example(Judged):
     candidates: int
     inputs: Floats  # (products, len(features.NAMES))
     ratings: Floats  # (products,)
-    weight: float = 1.0  # in learning; below 1, nobody judged the query in these words, and it is not scored
 
     def ranking(self, ranker: ProductRanker) -> tuple[list[str], float]:
         """The candidates' ids, best first, and the highest expected gain; 0 without a candidate."""
@@ -99,13 +93,6 @@ def examples(index: ProductIndex, judgements: Judgements) -> list[Example]:
     """One of each judged query. Raises BadLabels if a judged product is not in the catalogue, or a query has no word."""
     row_of = {product.id: row for row, product in enumerate(index.products)}
     return [_example(index, query, judged, row_of) for query, judged in judgements.items()]
-
-
-def with_added_word(index: ProductIndex, judgements: Judgements) -> list[Example]:
-    """The judged queries with one more word that no product has; the same every time. Empty if the catalogue has them all."""
-    words = [word for word in ADDED if not index.vocabulary.has(word)]
-    asked = {f"{query} {word}": judged for (query, judged), word in zip(judgements.items(), cycle(words), strict=False)}
-    return [replace(one, weight=ADDED_WEIGHT) for one in examples(index, asked) if one.query not in judgements]
 
 
 def _example(index: ProductIndex, text: str, judged: Mapping[str, float], row_of: Mapping[str, int]) -> Example:
@@ -146,12 +133,11 @@ def cross_fitted(
 ) -> list[Scored]:
     """Each example, ranked by what was learned from the other folds; in the order of the folds, whose `rankers` are added.
 
-    `unscored`: queries that are learned from, but not scored, as those of less weight are. A fold learns from those that share
-    no word with its own queries.
+    `unscored`: queries that are learned from, but not scored. A fold learns from those that share no word with its own queries.
     """
     if not judged:
         raise BadLabels("no query is judged; judge some: a CSV with query, docid and rating")
-    by_query = {example.query: example for example in judged if example.query not in unscored and example.weight == 1}
+    by_query = {example.query: example for example in judged if example.query not in unscored}
     groups = groups_of(dict.fromkeys(example.corrected for example in by_query.values()))
     parts = folds(list(by_query), (), {query: groups[one.corrected] for query, one in by_query.items()}, enough=math.inf)
     if len(parts) < FEWEST_QUERIES:
@@ -257,5 +243,4 @@ def save_folds(search: Path, rankers: Sequence[ProductRanker], scored: Sequence[
 
 
 def train(judged: Sequence[Example], settings: Settings) -> ProductRanker:
-    inputs, ratings = [each.inputs for each in judged], [each.ratings for each in judged]
-    return ProductRanker.train(inputs, ratings, settings, [each.weight for each in judged])
+    return ProductRanker.train([each.inputs for each in judged], [each.ratings for each in judged], settings)

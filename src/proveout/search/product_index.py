@@ -11,7 +11,7 @@ import json
 import math
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -170,6 +170,11 @@ class ProductIndex:
     def ids_of(self, need: frozenset[str]) -> list[int]:
         """The numbers of those terms of a need that some product contains."""
         return [self._number[term] for term in sorted(need) if term in self._number]
+
+    def searchable(self, query: Query) -> Query:
+        """The query without the words that no product has; unchanged if that leaves none."""
+        needs = tuple(need for need in query.needs if self.ids_of(need))
+        return replace(query, needs=needs or query.needs)
 
     def encode(self, text: str) -> NDArray[np.float32]:
         """(384,) the vector of a text; loads the encoder at the first call."""

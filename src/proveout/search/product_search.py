@@ -1,8 +1,8 @@
 """A search that takes the cheapest route that suffices, and says when nothing fits. Entry point: `ProductSearch.search`.
 
 Keywords answer alone where that is certified to lose nothing; they need no text encoder. Otherwise keywords and vectors propose
-products and the learned ranker orders them. If it is certified that nothing fits, or the calibrated probability that something
-does is below the lowest confidence, the answer is empty: a wrong result is worse than none.
+products and the learned ranker orders them. The answer is empty if the calibrated probability that something fits is below the
+lowest confidence, and withholding such answers would have paid on the judged queries: a wrong result is worse than none.
 Where the vectors are on a server that does not answer, keywords answer alone, with the confidence that they have by themselves.
 Covered: a query without a word; an empty catalogue; a search that learned from no judgements, whose confidence is nan.
 Not covered: whether an unjudged catalogue is like the judged one. The certificates speak of queries like those judged.
@@ -12,12 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from pathlib import Path
 
 from proveout.calibration import Calibration, Calibrations
 from proveout.errors import BadInput
 from proveout.files import write_whole
-from proveout.mission import measured_percent
 from proveout.search import layers
 from proveout.search.catalogue import Product
 from proveout.search.features import typicality
@@ -125,6 +125,8 @@ class ProductSearch:
         score = max((gain for _, gain in ranking), default=0.0)
         confidence = calibration.confidence(SOMETHING_FITS, score)
         if says_nothing_fits(calibration, score):
+            from proveout.mission import measured_percent
+
             because = f"the best product fits with a probability of {measured_percent(confidence)}"
             return Answer(query, Route.NOTHING, (), 1 - confidence, because, 1 - score)
         hits = tuple(Hit(self.index.products[row], gain) for row, gain in ranking[:k])
@@ -151,6 +153,16 @@ class ProductSearch:
 
 
 def says_nothing_fits(calibration: Calibration, score: float) -> bool:
-    """Whether an answer with this highest expected gain is to be withheld."""
-    confidence = calibration.confidence(SOMETHING_FITS, score)
-    return calibration.automates(NOTHING_FITS, 1 - score) or confidence < calibration.lowest_confidence
+    """Whether an answer with this highest expected gain is to be withheld: below the lowest confidence, and below a line.
+
+    Confidence alone withholds too much, because few judged queries give a flat curve. The line is where withholding paid most
+    on them; a fitting product withheld costs as much as the lowest confidence says: at 0.5, what a right "no result" is worth.
+    """
+    lowest = calibration.lowest_confidence
+    if not calibration.confidence(SOMETHING_FITS, score) < lowest:
+        return False
+    judged = sorted((each, fits) for each, fits in calibration.evidence[SOMETHING_FITS] if each is not None)
+    worth = list(accumulate(-(1 - lowest) / lowest if fits else 1.0 for _, fits in judged))
+    best = worth.index(max(worth))
+    above = judged[best + 1][0] if best + 1 < len(judged) else 1.0
+    return worth[best] > 0 and score < (judged[best][0] + above) / 2

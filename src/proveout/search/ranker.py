@@ -14,6 +14,7 @@ from proveout import imports
 from proveout.errors import BadModel
 from proveout.search.features import NAMES, Floats
 from proveout.search.judgements import BEST, gain
+from proveout.search.trees import Trees
 
 SEPARATOR = "\f"  # between the sets of trees in a file
 
@@ -23,9 +24,9 @@ class Settings:
     """Strongly regularised, because judged queries are few; tests/benchmarks/search.py compares them by cross-validation."""
 
     copies: int = 3  # sets of trees that differ by their seed; their mean is less a matter of chance
-    rounds: int = 400
+    rounds: int = 200  # 400 at half the learning rate rank no better, and take twice the time of a query
     leaves: int = 5
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     least_rows: int = 100  # per leaf
     columns_share: float = 0.4  # of the columns, per tree
     rows_share: float = 0.8
@@ -35,49 +36,42 @@ class Settings:
 
 
 class ProductRanker:
-    def __init__(self, copies: Sequence[Any]) -> None:
+    def __init__(self, copies: Sequence[Trees]) -> None:
         self._copies = copies
 
     @classmethod
-    def train(
-        cls, inputs: Sequence[Floats], ratings: Sequence[Floats], settings: Settings, weights: Sequence[float] = ()
-    ) -> "ProductRanker":
-        """One entry for each query: (candidates, len(NAMES)), (candidates,) and, if they differ, its weight."""
+    def train(cls, inputs: Sequence[Floats], ratings: Sequence[Floats], settings: Settings) -> "ProductRanker":
+        """One entry for each query: (candidates, len(NAMES)) and (candidates,)."""
         lightgbm = imports.lightgbm()
         gains = np.array([gain(rating) for each in ratings for rating in each]) / gain(BEST)
-        each = np.repeat(weights, list(map(len, ratings))) if len(set(weights)) > 1 else None
-        data = lightgbm.Dataset(
-            np.concatenate(list(inputs)), gains, weight=each, feature_name=list(NAMES), params=_parameters(settings, 0)
-        )
-        return cls([lightgbm.train(_parameters(settings, copy), data, settings.rounds) for copy in range(settings.copies)])
+        data = lightgbm.Dataset(np.concatenate(list(inputs)), gains, feature_name=list(NAMES), params=_parameters(settings, 0))
+        copies = (lightgbm.train(_parameters(settings, copy), data, settings.rounds) for copy in range(settings.copies))
+        return cls([Trees(copy.model_to_string()) for copy in copies])
 
     @classmethod
     def from_text(cls, text: str) -> "ProductRanker":
         """Raises BadModel for another text, or if it learned from other columns."""
-        lightgbm = imports.lightgbm()
-        try:
-            copies = [lightgbm.Booster(model_str=part) for part in text.split(SEPARATOR)]
-        except lightgbm.basic.LightGBMError as error:
-            raise BadModel(f"the ranker's trees cannot be read ({error}); train it again: proveout build") from error
-        if any(tuple(trees.feature_name()) != NAMES for trees in copies):
+        copies = [Trees(part) for part in text.split(SEPARATOR)]
+        if any(trees.columns != NAMES for trees in copies):
             raise BadModel("the ranker learned from other columns than this version computes; train it again: proveout build")
         return cls(copies)
 
     def as_text(self) -> str:
         """All sets of trees in LightGBM's text format, which `from_text` reads."""
-        return SEPARATOR.join(trees.model_to_string() for trees in self._copies)
+        return SEPARATOR.join(trees.text for trees in self._copies)
 
     def gains(self, inputs: Floats) -> Floats:
         """(candidates,) expected gain of each, 0..1; 1 for a product that was judged best."""
         if not len(inputs):
             return np.zeros(0)
-        gains: Floats = np.mean([trees.predict(inputs, num_threads=1) for trees in self._copies], axis=0)
+        gains: Floats = np.mean([trees(inputs) for trees in self._copies], axis=0)
         return gains
 
     @property
     def importance(self) -> Mapping[str, float]:
         """Share of the trees' total gain that each column brought."""
-        importance = np.sum([trees.feature_importance("gain") for trees in self._copies], axis=0)
+        copies = [imports.lightgbm().Booster(model_str=trees.text) for trees in self._copies]
+        importance = np.sum([copy.feature_importance("gain") for copy in copies], axis=0)
         return dict(zip(NAMES, (importance / max(importance.sum(), 1e-12)).tolist(), strict=True))
 
 

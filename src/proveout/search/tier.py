@@ -86,8 +86,7 @@ class ProductSearchTier:
         printed, down = _printed(answer.hits), answer.route is Route.STORE_DOWN
         because, against = ("they have the query's words", (answer.because,)) if down else (answer.because, ())
         value = ScoredValue(printed, value_of_ranking(printed), answer.score, None, (because,), against)
-        words = self.search.index.vocabulary.stems
-        unknown = sum(not any(term in words for term in need) for need in answer.query.needs)
+        unknown = sum(not self.search.index.ids_of(need) for need in answer.query.needs)
         return Extraction(
             document=content.id,
             document_class=ANSWERED if answer.hits else NO_RESULT,

@@ -65,7 +65,7 @@ class Vocabulary:
 
     def has(self, word: str) -> bool:
         """Whether a product has this word in any form."""
-        return stem(word) in self.stems
+        return word in self.words or stem(word) in self.stems
 
     def understand(self, text: str) -> Query:
         words = words_of(text)[:MOST_WORDS]
@@ -88,7 +88,7 @@ class Vocabulary:
     def _parts(self, word: str) -> str:
         cuts = range(SHORTEST_PART, len(word) - SHORTEST_PART + 1)
         pairs = [(word[:cut], word[cut:]) for cut in cuts]
-        usual = [pair for pair in pairs if all(part in self.words or stem(part) in self.stems for part in pair)]
+        usual = [pair for pair in pairs if all(map(self.has, pair))]
         return " ".join(max(usual, key=lambda pair: min(map(self._count, pair)))) if usual else ""
 
     def _nearest(self, word: str) -> str:
