@@ -222,6 +222,8 @@ class Extractor:
         clear = choices[0].score - (choices[1].score if len(choices) > 1 else 0.0) > CLEAR
         if contradicted is not None:
             cons = (f"the layout encoder reads {contradicted or 'no value'}", *cons)
+        elif self.encoder:
+            pros = (*pros, "the layout encoder reads it, too")
         return replace(
             self._value(name, document, choices[0]),
             speaks_for=pros or ((ALONE,) if clear else ()),
