@@ -308,7 +308,8 @@ class Releases:
         """The id of the promoted release. Raises NoRelease."""
         stack = self._promoted()
         if not stack:
-            raise NoRelease(f"no release is promoted in {self.root}; promote the newest: proveout release promote latest")
+            next_step = "promote the newest: proveout release promote latest" if self._ids() else "make one: proveout build"
+            raise NoRelease(f"no release is promoted in {self.root}; {next_step}")
         return stack[-1]
 
     def promoted(self) -> Release:
