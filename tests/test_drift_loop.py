@@ -1,4 +1,4 @@
-"""The loop from a drift to a better release, closed in the browser on the demo's stream, and written in the journal.
+"""The loop from a drift to a better release, closed in the browser on the demo's stream, longer, and written in the journal.
 
 Drift, report, findings assigned and turned into work, labels, rebuild, trial, promotion, the next report signed.
 """
@@ -37,7 +37,7 @@ ANSWER = """async ([id, values, documentClass]) => {
 def space(tmp_path_factory) -> Workspace:
     home = tmp_path_factory.mktemp("loop") / "home"
     command = (
-        f"from pathlib import Path; from proveout.cli.demo import demo; demo('invoices', None, 900, 7, Path({str(home)!r}))"
+        f"from pathlib import Path; from proveout.cli.demo import demo; demo('invoices', None, 1500, 7, Path({str(home)!r}))"
     )
     printed_by([sys.executable, "-c", command], ROOT)
     return Workspace.find("invoices", home, start=ROOT)
