@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -402,8 +403,39 @@ def test_a_log_of_another_mission_or_journal_is_written_anew(journal: Journal, t
     (tmp_path / "logs" / "decisions.parquet").write_bytes(b"PAR1 torn")
     assert set(read_log(journal.to_parquet(tmp_path / "logs", INVOICES)).column_names) == columns
     with Journal(tmp_path / "other.db") as other:
-        other.record([decided("c2")], run="today")
-        assert read_log(other.to_parquet(tmp_path / "logs", INVOICES))["case"].to_pylist() == ["c2"]
+        other.record([decided("c2"), decided("c1", "r2")], run="today")
+        rows = read_log(other.to_parquet(tmp_path / "logs", INVOICES)).to_pylist()
+        assert [(row["case"], row["release"]) for row in rows] == [("c2", "r1"), ("c1", "r2")]
+
+
+def test_a_log_with_a_damaged_column_is_written_anew(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.db") as journal:
+        journal.record([decided(f"c{n}") for n in range(50)], run="today")
+        path = journal.to_parquet(tmp_path / "logs", INVOICES)
+        whole, column = path.read_bytes(), parquet.ParquetFile(path).metadata.row_group(0).column(20)
+        start = column.dictionary_page_offset or column.data_page_offset
+        path.write_bytes(whole[:start] + b"\xff" * 12 + whole[start + 12 :])
+        assert journal.to_parquet(tmp_path / "logs", INVOICES).read_bytes() == whole
+
+
+def test_a_log_that_another_process_replaces_meanwhile_gets_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path / "journal.db") as journal:
+        journal.record([decided("c0"), decided("c1")], run="today")
+        journal.to_parquet(tmp_path / "logs", INVOICES)
+        journal.record([decided("c2"), decided("c3")], run="today")
+        write = log.write_log
+
+        def late(*arguments: object) -> Path:
+            monkeypatch.setattr(log, "write_log", write)
+            for until in (3, None, journal.position):  # a report's log as of then, a run's, and a report's as of now
+                journal.to_parquet(tmp_path / "logs", INVOICES, until)
+            return write(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(log, "write_log", late)
+        rows = read_log(journal.to_parquet(tmp_path / "logs", INVOICES))
+        assert rows["case"].to_pylist() == ["c0", "c1", "c2", "c3"]
 
 
 def again(case: str, turn: int) -> Decided:

@@ -11,7 +11,7 @@ signed `checkpoints` do.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -446,14 +446,17 @@ class Journal:
         from proveout.journal import log
 
         path = Path(folder) / "decisions.parquet"
-        if until is None and (latest := log.latest(path, mission)) and (after := self._decided_at(latest.key)):
+        latest = log.latest(path, mission) if until is None else None
+        if latest and (last := next(self.decisions_of([latest.key]), None)) and last.at == latest.at:  # else another journal's
             labelled = self.answers(after=self._before(latest.answered))
             answers = _as_logged(self.answers(cases={answer.case for answer in labelled.values()}))
-            revised = [each for each in self.decisions_of(labelled) if each.position <= after]
-            return log.write_log(self.decisions(after=after), path, mission, answers, log.Revision(revised, self.erased()))
-        last = self.position if until is None else until
-        labels = takewhile(lambda event: event.position <= last, self.of_kind(LABEL))
-        decided = takewhile(lambda each: each.position <= last, self.decisions())
+            revised = [each for each in self.decisions_of(labelled) if each.position <= last.position]
+            revision = log.Revision(latest.file, revised, self.erased())
+            with suppress(log.Damaged):
+                return log.write_log(self.decisions(after=last.position), path, mission, answers, revision)
+        end = self.position if until is None else until
+        labels = takewhile(lambda event: event.position <= end, self.of_kind(LABEL))
+        decided = takewhile(lambda each: each.position <= end, self.decisions())
         return log.write_log(decided, path, mission, _as_logged(answered(labels)))
 
     @contextmanager
@@ -561,15 +564,6 @@ class Journal:
             positions = [row[0] for row in connection.exec_driver_sql(query, (case, f"{case}zz"))]
         few = [c.position.in_(positions)] if len(positions) < NAMES else []
         return and_(c.case.startswith(case, autoescape=True), *few)
-
-    def _decided_at(self, key: str) -> int:
-        """The position of the decision of a turn of a case (`Case.key`); 0 if there is none."""
-        from sqlalchemy import select
-
-        c = self._events.c
-        with self._reading() as connection:
-            query = select(c.position).where(c.key == key, c.key != "", c.kind == DECISION)
-            return connection.execute(query).scalar() or 0
 
     def _before(self, earliest: str) -> int:
         """A position after which lies everything since this time. Clocks may have differed by a day."""

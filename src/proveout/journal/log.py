@@ -12,7 +12,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -104,13 +104,16 @@ def log_row(
 class Latest(NamedTuple):
     """How far a log goes."""
 
+    file: "pq.ParquetFile"  # open, so that it stays the same if another process replaces the log
     key: str  # `Case.key` of the last decision
+    at: str  # ISO 8601, UTC: when that was made
     answered: str  # ISO 8601, UTC: when the last answer was given; "" without any
 
 
 class Revision(NamedTuple):
     """What has changed in a log since it was written, apart from what was decided since."""
 
+    file: "pq.ParquetFile"  # the log
     answered: "Sequence[Decided]"
     gone: Collection[str]  # ids of cases that were erased
 
@@ -120,11 +123,15 @@ def latest(path: Path, mission: "Mission") -> Latest | None:
     import pyarrow.compute as pc  # type: ignore[import-untyped]
 
     fields, descriptors = _columns(mission)
-    with suppress(OSError), _opened(path) as log:
+    with suppress(OSError, ValueError):  # of a damaged file, too
+        log = _opened(path)
         if log.num_row_groups and log.schema_arrow.equals(log_schema(fields, descriptors), check_metadata=True):
-            (last,) = log.read_row_group(log.num_row_groups - 1, ["case", "turn"])[-1:].to_pylist()
+            (last,) = log.read_row_group(log.num_row_groups - 1, ["case", "turn", "decided_at"])[-1:].to_pylist()
             answered = pc.max(log.read(["answered_at"])["answered_at"]).as_py()
-            return Latest(turn_key(last["case"], last["turn"]), answered.isoformat() if answered else "")
+            at, answered_at = (
+                time.isoformat(timespec="microseconds") if time else "" for time in (last["decided_at"], answered)
+            )
+            return Latest(log, turn_key(last["case"], last["turn"]), at, answered_at)
     return None
 
 
@@ -138,7 +145,8 @@ def write_log(
     """Write the log atomically, replacing one with other content.
 
     `answers`: by `Case.key`, `labels` and `right`, each by field, and `at`, when it was given.
-    `revision`: the log that is there is revised, and what was decided is added to it, as if all of it were written anew.
+    `revision`: its log is revised, and what was decided is added to it, as if all of it were written anew. Raises Damaged if
+    that log cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -155,12 +163,9 @@ def write_log(
             yield pa.Table.from_pylist(group, schema=schema)
 
     with suppress(Unchanged), replacing(path) as part:
-        with pq.ParquetWriter(part, schema, encryption_properties=encryption) as writer, ExitStack() as stack:
-            tables = rows(decided)
-            if revision:
-                before = _revised(stack.enter_context(_opened(path)), list(rows(revision.answered)), revision.gone)
-                tables = chain(before, tables)
-            for table in _groups(tables):
+        with pq.ParquetWriter(part, schema, encryption_properties=encryption) as writer:
+            before = _revised(revision.file, list(rows(revision.answered)), revision.gone) if revision else ()
+            for table in _groups(chain(before, rows(decided))):
                 writer.write_table(table)
         if path.exists() and _same(path, part):
             raise Unchanged  # encrypted anew it would have other bytes, and what is made of it would be stale
@@ -169,6 +174,10 @@ def write_log(
 
 class Unchanged(Exception):
     """The log has this content already."""
+
+
+class Damaged(Exception):
+    """A part of the log cannot be read."""
 
 
 def _columns(mission: "Mission") -> tuple[list[str], Mapping[str, type[int] | type[float]]]:
@@ -184,7 +193,10 @@ def _revised(log: "pq.ParquetFile", answered: "Sequence[pa.Table]", gone: Collec
     import pyarrow.compute as pc
 
     for number in range(log.num_row_groups):
-        table = log.read_row_group(number)
+        try:
+            table = log.read_row_group(number)
+        except (OSError, ValueError) as error:
+            raise Damaged(str(error)) from error
         at = {turn: row for row, turn in enumerate(_turns(table))} if answered else {}
         order = np.arange(table.num_rows)
         for new in answered:
@@ -215,7 +227,7 @@ def _groups(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
 
 def _same(path: Path, other: Path) -> bool:
     """Whether two logs have the same rows."""
-    with suppress(OSError), _opened(path) as one, _opened(other) as two:
+    with suppress(OSError, ValueError), _opened(path) as one, _opened(other) as two:
         groups = range(one.num_row_groups)
         return one.metadata.num_rows == two.metadata.num_rows and all(
             one.read_row_group(group).equals(two.read_row_group(group)) for group in groups

@@ -269,9 +269,11 @@ class Live:
         earlier = {row.case.key: row for row in journal.decisions_of(key for key in new if key not in decided)}
         files = {key: row.case.sha256 for key, row in (decided | earlier).items() if row.decision.route is not Route.REFUSE}
         keys = [key for key in dict.fromkeys([*decided, *new]) if files.get(key, "") in self.originals]
+        skipped = len(files) > len(keys)
         for first in range(0, len(keys), AT_ONCE):
             some = keys[first : first + AT_ONCE]
             contents = self.kind.read([self.originals.path(files[key]) for key in some], self.cache)
+            skipped |= any(isinstance(content, UnreadableDocument) for content in contents)
             self.memory.add(
                 record
                 for key, content in zip(some, contents, strict=True)
@@ -279,7 +281,8 @@ class Live:
                 for record in self._records(key, content, decided.get(key), whole[key] if key in new else None)
             )
         self._position = position
-        self.memory.follow(self.release.id, position, journal.hash_at(position))
+        if not skipped:  # else the next process tries those again
+            self.memory.follow(self.release.id, position, journal.hash_at(position))
 
     def _followed(self, journal: Journal) -> int:
         """The position of the journal up to which this release's memory was filled from it before."""
