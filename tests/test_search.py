@@ -361,6 +361,18 @@ def test_an_answer_is_withheld_only_where_that_paid_on_judged_queries() -> None:
     assert [says_nothing_fits(fitted, score) for score in (0.0, 0.06, 0.07, 0.12)] == [True, True, False, False]
     never = Calibration.fit({SOMETHING_FITS: scored}, SLO(precision=0.9, confidence=0.9, lowest_confidence=0))
     assert not says_nothing_fits(never, 0.0)
+    alike = [(0.0, n == 9) for n in range(10)] + [(0.9, True)] * 40  # equal scores are withheld together, or none of them
+    strict = Calibration.fit({SOMETHING_FITS: alike}, SLO(precision=0.9, confidence=0.9, lowest_confidence=0.8))
+    assert says_nothing_fits(strict, 0.0) and not says_nothing_fits(strict, 0.9)
+
+
+def test_a_broken_first_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "judged.csv").write_text("q,docid,rating\na,b,1,2\n")
+    with pytest.raises(BadLabels, match="no column 'query' among q, docid, rating"):
+        read_judgements(tmp_path / "judged.csv")
+    (tmp_path / "products.csv").write_text('id,"ti"x,b\n1,2,3\n')
+    with pytest.raises(BadInput, match=r"products\.csv, line"):
+        read_catalogue(tmp_path / "products.csv")
 
 
 def test_a_word_that_no_product_has_changes_no_candidate_by_words(index: ProductIndex) -> None:

@@ -102,9 +102,9 @@ def _unzipped(file: Path) -> str:
 
 def _table(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
-    if "id" not in (rows.fieldnames or ()):
-        raise BadInput(f"{file}: no column `id` in its first line; expected the columns {', '.join(COLUMNS)}")
     try:
+        if "id" not in (rows.fieldnames or ()):
+            raise BadInput(f"{file}: no column `id` in its first line; expected the columns {', '.join(COLUMNS)}")
         for row in rows:
             if "" in row:
                 raise BadInput(f"{file}, line {rows.line_num}: more values than columns; quote values that contain a comma")

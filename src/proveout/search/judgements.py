@@ -45,7 +45,7 @@ def read_table(path: Path | str) -> Iterator[Judgement]:
                     raise ValueError(f"{query!r} rates {product!r} {rating:g} here and {earlier:g} above; keep one")
                 yield Judgement(query, product, rating, row.get("class") or "", place)
     except (OSError, UnicodeDecodeError, KeyError, ValueError, csv.Error) as error:
-        what = f"no column {error} among {', '.join(row)}" if isinstance(error, KeyError) else str(error)
+        what = f"no column {error} among {', '.join(filter(None, row))}" if isinstance(error, KeyError) else str(error)
         raise BadLabels(f"{place}: {what}; expected a CSV with query, docid and rating, which is 0 to {BEST:.0f}") from error
 
 

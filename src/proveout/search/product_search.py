@@ -163,6 +163,9 @@ def says_nothing_fits(calibration: Calibration, score: float) -> bool:
         return False
     judged = sorted((each, fits) for each, fits in calibration.evidence[SOMETHING_FITS] if each is not None)
     worth = list(accumulate(-(1 - lowest) / lowest if fits else 1.0 for _, fits in judged))
-    best = worth.index(max(worth))
+    ends = [
+        at for at, (own, _) in enumerate(judged) if at + 1 == len(judged) or judged[at + 1][0] > own
+    ]  # equal scores go together
+    best = max(ends, key=worth.__getitem__)
     above = judged[best + 1][0] if best + 1 < len(judged) else 1.0
     return worth[best] > 0 and score < (judged[best][0] + above) / 2
